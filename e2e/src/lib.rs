@@ -1,0 +1,1 @@
+//! The embedded host and the end-to-end suite.

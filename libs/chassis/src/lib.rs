@@ -1,0 +1,1 @@
+//! What every service's main shares: flags, logs, metrics, health, gRPC, TLS, drain.

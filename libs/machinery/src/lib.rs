@@ -1,0 +1,1 @@
+//! Kubernetes object machinery: pure functions over objects, no IO.

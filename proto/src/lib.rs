@@ -1,0 +1,1 @@
+//! The gRPC contracts between the services.

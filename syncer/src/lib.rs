@@ -1,0 +1,1 @@
+//! Translates objects between the virtual and the host cluster.
