@@ -1,1 +1,6 @@
-//! A Kubernetes API server.
+//! A Kubernetes API server. The layers, from the outside in: `server` → `filters` → `endpoints` → `registry` →
+//! `storage`; `resources` defines every built-in kind and sees only `registry` and `machinery`.
+
+pub mod admission;
+pub mod registry;
+pub mod storage;

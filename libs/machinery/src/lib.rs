@@ -1,1 +1,15 @@
-//! Kubernetes object machinery: pure functions over objects, no IO.
+//! Kubernetes object machinery: pure functions over objects. No IO, no async runtime, no HTTP.
+//!
+//! Objects are JSON trees ([`serde_json::Value`]) while they are being changed and raw bytes with parsed metadata
+//! ([`object::Stored`]) while they are kept or served.
+
+pub mod field;
+pub mod gvk;
+pub mod intstr;
+pub mod meta;
+pub mod names;
+pub mod object;
+pub mod quantity;
+pub mod selector;
+pub mod status;
+pub mod time;

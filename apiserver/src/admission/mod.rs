@@ -1,0 +1,91 @@
+//! Admission: what may still change or refuse a write after authentication and authorization
+//! (k8s.io/apiserver `pkg/admission`). Plugins see objects and a [`Lookup`], never the registry.
+
+use futures::future::BoxFuture;
+use machinery::gvk::{GroupResource, GroupVersionKind};
+use machinery::status::Status;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The kind of write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A new object.
+    Create,
+    /// A changed object.
+    Update,
+    /// A removed object.
+    Delete,
+    /// A connection to a subresource such as `exec`.
+    Connect,
+}
+
+/// A write on its way to the store.
+pub struct Attributes<'a> {
+    /// What is done.
+    pub operation: Operation,
+    /// The resource.
+    pub resource: GroupResource,
+    /// The kind of the object.
+    pub kind: GroupVersionKind,
+    /// The subresource; empty for the object itself.
+    pub subresource: &'a str,
+    /// The namespace; empty for cluster-scoped objects.
+    pub namespace: &'a str,
+    /// The name; may be empty when it is generated.
+    pub name: &'a str,
+    /// Who asks.
+    pub user: &'a str,
+    /// The groups of who asks.
+    pub groups: &'a [String],
+    /// Nothing is persisted.
+    pub dry_run: bool,
+    /// The state before; `None` for creations.
+    pub old: Option<&'a Value>,
+    /// Warnings for the client.
+    pub warnings: &'a mut Vec<String>,
+}
+
+/// Reads of other objects that plugins depend on.
+pub trait Lookup: Send + Sync {
+    /// An object by resource, namespace and name, from the cache; `None` when it does not exist.
+    fn get<'a>(
+        &'a self,
+        resource: &'a GroupResource,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Value>, Status>>;
+
+    /// All objects of a resource in a namespace (empty for all), from the cache.
+    fn list<'a>(&'a self, resource: &'a GroupResource, namespace: &'a str)
+    -> BoxFuture<'a, Result<Vec<Value>, Status>>;
+}
+
+/// One admission plugin.
+pub trait Plugin: Send + Sync {
+    /// Upstream's name, as in `--enable-admission-plugins`.
+    fn name(&self) -> &'static str;
+
+    /// May change `object`.
+    fn admit<'a>(
+        &'a self,
+        _lookup: &'a dyn Lookup,
+        _attributes: &'a mut Attributes<'_>,
+        _object: &'a mut Value,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// May only refuse; sees the final object (`Null` for deletions and connections).
+    fn validate<'a>(
+        &'a self,
+        _lookup: &'a dyn Lookup,
+        _attributes: &'a mut Attributes<'_>,
+        _object: &'a Value,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// The enabled plugins in upstream's order.
+pub type Chain = Arc<[Box<dyn Plugin>]>;

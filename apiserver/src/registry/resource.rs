@@ -1,0 +1,142 @@
+//! The runtime definition of a served resource. Built-in resources are built from their file under `resources/`;
+//! custom resources will be built from a CustomResourceDefinition into the same form.
+
+use super::columns::Columns;
+use super::strategy::Strategy;
+use machinery::gvk::{GroupResource, GroupVersion, GroupVersionKind};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Whether objects live in namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One object per name in the whole cluster.
+    Cluster,
+    /// One object per name and namespace.
+    Namespaced,
+}
+
+/// The verbs a resource or subresource answers, in discovery's spelling.
+pub type Verbs = &'static [&'static str];
+
+/// What most resources answer.
+pub const ALL_VERBS: Verbs = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
+
+/// Turns objects between the served and the stored version of one kind.
+pub struct Conversion {
+    /// From the served version into the stored one.
+    pub to_storage: fn(Value) -> Value,
+    /// From the stored version into the served one.
+    pub from_storage: fn(Value) -> Value,
+}
+
+/// One served version of one resource.
+pub struct Resource {
+    /// Group, version and kind as served.
+    pub gvk: GroupVersionKind,
+    /// The plural name: the path segment.
+    pub plural: &'static str,
+    /// The singular name.
+    pub singular: &'static str,
+    /// Short names such as `po`.
+    pub short_names: &'static [&'static str],
+    /// Categories such as `all`.
+    pub categories: &'static [&'static str],
+    /// Whether objects live in namespaces.
+    pub scope: Scope,
+    /// The verbs of the resource itself.
+    pub verbs: Verbs,
+    /// The name of its type in the schema, such as `io.k8s.api.core.v1.Pod`.
+    pub type_name: &'static str,
+    /// The key below the store's prefix, such as `pods` or `services/specs`: upstream's.
+    pub storage_key: &'static str,
+    /// The version that is stored, when it is not the served one.
+    pub storage: Option<(GroupVersionKind, &'static Conversion)>,
+    /// The hooks of the main resource.
+    pub strategy: Arc<dyn Strategy>,
+    /// The fields a field selector may use besides `metadata.name` and `metadata.namespace`; a dotted path each, with
+    /// the function that reads it.
+    pub selectable_fields: &'static [(&'static str, fn(&Value) -> String)],
+    /// The columns of server-side tables.
+    pub columns: &'static Columns,
+    /// Everything below the object's path.
+    pub subresources: Vec<Subresource>,
+}
+
+/// A path below an object.
+pub struct Subresource {
+    /// The path segment, such as `status`.
+    pub name: &'static str,
+    /// The kind that it reads and writes, such as `Scale`; the resource's own kind for `status`.
+    pub gvk: GroupVersionKind,
+    /// Its verbs.
+    pub verbs: Verbs,
+    /// What it does.
+    pub action: Action,
+}
+
+/// What a subresource does.
+pub enum Action {
+    /// Reads and writes the object itself through other hooks (`status`, `ephemeralcontainers`, `resize`).
+    Object(Arc<dyn Strategy>),
+    /// `autoscaling/v1.Scale` over the object: JSON paths of replicas, status replicas and selector.
+    Scale(&'static ScalePaths),
+    /// `POST pods/binding`.
+    Binding,
+    /// `POST serviceaccounts/token`.
+    Token,
+    /// `PUT namespaces/finalize`.
+    Finalize,
+    /// `POST pods/eviction`.
+    Eviction,
+    /// `GET pods/log`: proxied to the kubelet.
+    Log,
+    /// An upgraded connection that is tunnelled to the kubelet: `exec`, `attach` or `portforward`.
+    Connect,
+}
+
+/// Where the fields of a Scale are found in the object.
+pub struct ScalePaths {
+    /// The wanted number, such as `spec.replicas`.
+    pub spec_replicas: &'static str,
+    /// The observed number, such as `status.replicas`.
+    pub status_replicas: &'static str,
+    /// The label selector, such as `spec.selector`.
+    pub selector: &'static str,
+}
+
+impl Resource {
+    /// Group and plural name, for messages.
+    pub fn group_resource(&self) -> GroupResource {
+        GroupResource::new(self.gvk.group.clone(), self.plural)
+    }
+
+    /// Group and version as served.
+    pub fn group_version(&self) -> GroupVersion {
+        self.gvk.group_version()
+    }
+
+    /// Whether objects live in namespaces.
+    pub fn namespaced(&self) -> bool {
+        self.scope == Scope::Namespaced
+    }
+
+    /// The version in which objects are stored.
+    pub fn storage_gvk(&self) -> &GroupVersionKind {
+        self.storage.as_ref().map_or(&self.gvk, |(gvk, _)| gvk)
+    }
+
+    /// A subresource by its path segment.
+    pub fn subresource(&self, name: &str) -> Option<&Subresource> {
+        self.subresources.iter().find(|s| s.name == name)
+    }
+}

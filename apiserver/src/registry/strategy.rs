@@ -1,0 +1,99 @@
+//! What makes one kind differ from another: every hook the one registry pipeline asks for.
+//!
+//! The names and the order of the hooks are those of k8s.io/apiserver `pkg/registry/rest`: defaulting, then
+//! `prepare_for_*`, then admission, then validation. A hook sees a JSON tree that has already been decoded against the
+//! schema, so a field that is present has the right JSON type.
+
+use machinery::field::ErrorList;
+use serde_json::Value;
+
+/// Facts about the request that a hook may need.
+#[derive(Clone, Debug)]
+pub struct Context<'a> {
+    /// The namespace of the request; empty for cluster-scoped kinds.
+    pub namespace: &'a str,
+    /// The time of the request, RFC 3339 with seconds, as it is written into objects.
+    pub now: &'a str,
+    /// The user name, for kinds that record who asked.
+    pub user: &'a str,
+}
+
+/// What happens to dependents when a deletion does not say (apiserver `rest.GarbageCollectionPolicy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GarbageCollection {
+    /// Dependents go after the owner.
+    DeleteDependents,
+    /// Dependents stay.
+    OrphanDependents,
+    /// The kind never has dependents.
+    Unsupported,
+}
+
+/// What a kind that supports graceful deletion answers (apiserver `rest.RESTGracefulDeleteStrategy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grace {
+    /// The object goes at once.
+    Immediate,
+    /// The object stays, marked as deleting, for this many seconds or until a deletion with 0.
+    Seconds(i64),
+}
+
+/// The hooks of one kind, or of one of its subresources such as `status`.
+pub trait Strategy: Send + Sync + 'static {
+    /// Sets the defaults that the schema cannot express (upstream's `SetDefaults_*`). Also applied to what is read from
+    /// the store, so it must be idempotent.
+    fn default(&self, _obj: &mut Value) {}
+
+    /// Clears or sets what the client may not decide, before validation.
+    fn prepare_for_create(&self, _cx: &Context<'_>, _obj: &mut Value) {}
+
+    /// Checks a new object. Metadata has been checked by the pipeline.
+    fn validate(&self, _cx: &Context<'_>, _obj: &Value) -> ErrorList {
+        ErrorList::new()
+    }
+
+    /// Carries over what the client may not change, before validation; also sets `metadata.generation` where the kind
+    /// has one.
+    fn prepare_for_update(&self, _cx: &Context<'_>, _new: &mut Value, _old: &Value) {}
+
+    /// Checks a changed object. Metadata has been checked by the pipeline.
+    fn validate_update(&self, _cx: &Context<'_>, _new: &Value, _old: &Value) -> ErrorList {
+        ErrorList::new()
+    }
+
+    /// Warnings for the client, sent as `Warning` headers.
+    fn warnings(&self, _cx: &Context<'_>, _new: &Value, _old: Option<&Value>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// How `metadata.name` is checked (apimachinery `ValidateNameFunc`): returns the complaints about the name.
+    fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
+        machinery::names::dns1123_subdomain_for(name, prefix)
+    }
+
+    /// Whether an update of an absent object creates it.
+    fn allow_create_on_update(&self) -> bool {
+        false
+    }
+
+    /// Whether an update without a resourceVersion overwrites whatever is there.
+    fn allow_unconditional_update(&self) -> bool {
+        true
+    }
+
+    /// Top-level or nested fields, written `spec` or `metadata.labels`, that this (sub)resource resets and which are
+    /// therefore never owned through it.
+    fn reset_fields(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// How long a deletion waits; `requested` is the client's `gracePeriodSeconds`.
+    fn grace(&self, _obj: &Value, _requested: Option<i64>) -> Grace {
+        Grace::Immediate
+    }
+
+    /// What a deletion without a propagation policy does.
+    fn garbage_collection(&self) -> GarbageCollection {
+        GarbageCollection::DeleteDependents
+    }
+}

@@ -1,0 +1,195 @@
+//! Objects as they are kept and served: raw JSON with a small parsed index.
+
+use crate::meta;
+use bytes::{Bytes, BytesMut};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// An object in the bytes it is served in, with what selectors need to know about it. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// JSON including `metadata.resourceVersion`.
+    pub bytes: Bytes,
+    /// The revision that wrote it: its resourceVersion.
+    pub revision: u64,
+    /// The parsed part.
+    pub index: Arc<Index>,
+}
+
+/// What selectors, preconditions and keys need of an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    /// `metadata.namespace`.
+    pub namespace: Box<str>,
+    /// `metadata.name`.
+    pub name: Box<str>,
+    /// `metadata.uid`.
+    pub uid: Box<str>,
+    /// `metadata.labels`, sorted by key.
+    pub labels: Box<[(Box<str>, Box<str>)]>,
+    /// The values of the kind's selectable fields, in the order in which the kind declares them.
+    pub fields: Box<[(&'static str, Box<str>)]>,
+}
+
+/// The function that reads a selectable field.
+pub type FieldReader = fn(&Value) -> String;
+
+impl Index {
+    /// Reads the index of an object. `selectable` names the fields besides `metadata.name` and `metadata.namespace`.
+    pub fn of(object: &Value, selectable: &[(&'static str, FieldReader)]) -> Self {
+        let text = |field: &str| meta::str_at(object, &["metadata", field]).unwrap_or_default().into();
+        let labels = match object.pointer("/metadata/labels") {
+            Some(Value::Object(map)) => {
+                let mut pairs: Vec<(Box<str>, Box<str>)> = map
+                    .iter()
+                    .filter_map(|(k, v)| Some((k.as_str().into(), v.as_str()?.into())))
+                    .collect();
+                pairs.sort();
+                pairs.into_boxed_slice()
+            }
+            _ => Box::default(),
+        };
+        Index {
+            namespace: text("namespace"),
+            name: text("name"),
+            uid: text("uid"),
+            labels,
+            fields: selectable
+                .iter()
+                .map(|(path, read)| (*path, read(object).into_boxed_str()))
+                .collect(),
+        }
+    }
+
+    /// A label's value.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels
+            .binary_search_by(|(k, _)| k.as_ref().cmp(key))
+            .ok()
+            .map(|i| self.labels[i].1.as_ref())
+    }
+
+    /// A selectable field's value; `None` when the kind has no such field.
+    pub fn field(&self, path: &str) -> Option<&str> {
+        match path {
+            "metadata.name" => Some(&self.name),
+            "metadata.namespace" => Some(&self.namespace),
+            _ => self.fields.iter().find(|(p, _)| *p == path).map(|(_, v)| v.as_ref()),
+        }
+    }
+}
+
+impl Stored {
+    /// The object as a tree.
+    ///
+    /// # Errors
+    /// When the bytes are not JSON, which means that the store is damaged.
+    pub fn decode(&self) -> Result<Value, serde_json::Error> {
+        serde_json::from_slice(&self.bytes)
+    }
+}
+
+/// Puts `metadata.resourceVersion` into the JSON of a stored object, which does not contain one, without parsing all of
+/// it. `None` when the text is no JSON object with a `metadata` object in it.
+pub fn with_resource_version(stored: &[u8], revision: u64) -> Option<Bytes> {
+    let at = metadata_start(stored)?;
+    let empty = stored[at..].iter().find(|b| !b.is_ascii_whitespace())? == &b'}';
+    let insert = format!("\"resourceVersion\":\"{revision}\"{}", if empty { "" } else { "," });
+    let mut out = BytesMut::with_capacity(stored.len() + insert.len());
+    out.extend_from_slice(&stored[..at]);
+    out.extend_from_slice(insert.as_bytes());
+    out.extend_from_slice(&stored[at..]);
+    Some(out.freeze())
+}
+
+/// The offset just behind the `{` of the top-level `metadata` field.
+fn metadata_start(json: &[u8]) -> Option<usize> {
+    let (mut depth, mut i) = (0usize, 0usize);
+    let mut key_at_top: Option<(usize, usize)> = None;
+    while i < json.len() {
+        match json[i] {
+            b'"' => {
+                let start = i + 1;
+                i = string_end(json, start)?;
+                key_at_top = (depth == 1).then_some((start, i));
+            }
+            b':' if depth == 1 => {
+                let is_metadata = key_at_top.take().is_some_and(|(a, b)| &json[a..b] == b"metadata");
+                if is_metadata {
+                    let open = i + 1 + json[i + 1..].iter().position(|b| !b.is_ascii_whitespace())?;
+                    return (json[open] == b'{').then_some(open + 1);
+                }
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        i += 1;
+    }
+    None
+}
+
+/// The offset of the closing quote of a string that starts at `start`.
+fn string_end(json: &[u8], start: usize) -> Option<usize> {
+    let mut i = start;
+    while i < json.len() {
+        match json[i] {
+            b'\\' => i += 2,
+            b'"' => return Some(i),
+            _ => i += 1,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn resource_version_is_spliced_into_the_top_level_metadata() {
+        for (stored, expected) in [
+            (
+                r#"{"metadata":{"name":"a"}}"#,
+                r#"{"metadata":{"resourceVersion":"7","name":"a"}}"#,
+            ),
+            (r#"{"metadata":{}}"#, r#"{"metadata":{"resourceVersion":"7"}}"#),
+            (
+                r#"{"data":{"metadata":{"x":"\"}{"}},"kind":"metadata", "metadata" : {"name":"a"}}"#,
+                r#"{"data":{"metadata":{"x":"\"}{"}},"kind":"metadata", "metadata" : {"resourceVersion":"7","name":"a"}}"#,
+            ),
+        ] {
+            let got = with_resource_version(stored.as_bytes(), 7).unwrap();
+            assert_eq!(std::str::from_utf8(&got).unwrap(), expected);
+        }
+        for damaged in [
+            "",
+            "{",
+            "[]",
+            r#"{"metadata":1}"#,
+            r#"{"metadata"#,
+            "}}}",
+            r#"{"metadata":"#,
+        ] {
+            assert_eq!(with_resource_version(damaged.as_bytes(), 7), None, "{damaged}");
+        }
+    }
+
+    #[test]
+    fn index_reads_what_selectors_need() {
+        let pod = json!({"metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": {"b": "2", "a": "1"}},
+            "spec": {"nodeName": "x"}});
+        let node_name: FieldReader = |o| {
+            crate::meta::str_at(o, &["spec", "nodeName"])
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let index = Index::of(&pod, &[("spec.nodeName", node_name)]);
+        assert_eq!(index.label("a"), Some("1"));
+        assert_eq!(index.label("c"), None);
+        assert_eq!(index.field("spec.nodeName"), Some("x"));
+        assert_eq!(index.field("metadata.namespace"), Some("n"));
+        assert_eq!(index.field("spec.other"), None);
+    }
+}
