@@ -1,0 +1,314 @@
+//! What decoding JSON into Go's typed structs and encoding it again does to an object: unknown fields go, nulls go, zero
+//! values go or come by Go's omitempty rules, and times, quantities and bytes take their canonical form.
+//!
+//! Rules and texts: sigs.k8s.io/json and the UnmarshalJSON/MarshalJSON methods of apimachinery.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write};
+
+use serde_json::{Map, Value};
+
+use super::json::{self, Node, SyntaxError};
+use super::model::{Property, Scalar, Type, TypeRef};
+use super::scalar;
+
+/// A decoded object and what strict field validation has to say about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// The object as the server stores and serves it.
+    pub value: Value,
+    /// Unknown and duplicate fields in the order they were met, such as `unknown field "spec.foo"`.
+    pub strict: Vec<String>,
+}
+
+/// Why a JSON text is no object of the type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DecodeError {
+    /// It is no JSON.
+    Syntax(SyntaxError),
+    /// A field has the wrong type or form.
+    Type(String),
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DecodeError::Syntax(error) => error.fmt(f),
+            DecodeError::Type(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+impl From<SyntaxError> for DecodeError {
+    fn from(error: SyntaxError) -> Self {
+        DecodeError::Syntax(error)
+    }
+}
+
+/// Decodes a JSON text into an object of type `ty`.
+///
+/// # Errors
+/// When the text is no JSON or a field has the wrong type; unknown and repeated fields are no errors here.
+pub fn decode(text: &[u8], ty: &Type) -> Result<Decoded, DecodeError> {
+    decode_node(json::parse(text)?, ty)
+}
+
+/// Decodes a JSON tree into an object of type `ty`, as after a patch.
+///
+/// # Errors
+/// When a field has the wrong type.
+pub fn decode_value(value: &Value, ty: &Type) -> Result<Decoded, DecodeError> {
+    decode_node(Node::from(value), ty)
+}
+
+/// Reads a JSON text that has no schema; only repeated fields are reported.
+///
+/// # Errors
+/// When the text is no JSON.
+pub fn decode_untyped(text: &[u8]) -> Result<Decoded, DecodeError> {
+    let mut decoder = Decoder::default();
+    let value = decoder.any(json::parse(text)?);
+    Ok(Decoded { value, strict: decoder.strict })
+}
+
+/// Decodes what [`json::parse`] read.
+///
+/// # Errors
+/// When a field has the wrong type.
+pub fn decode_node(node: Node<'_>, ty: &Type) -> Result<Decoded, DecodeError> {
+    let mut decoder = Decoder::default();
+    let value = match node {
+        Node::Null => zero_object(ty),
+        node => decoder.object(node, ty, ty.go_type())?,
+    };
+    Ok(Decoded { value, strict: decoder.strict })
+}
+
+/// What Go encodes for a value that was never set; `None` where it leaves the property out.
+fn absent(property: &Property) -> Option<Value> {
+    if property.pointer {
+        return (!property.omit_empty).then_some(Value::Null);
+    }
+    let is_struct = !is_nilable_or_plain(&property.ty);
+    let omitted = if is_struct { property.omit_zero } else { property.omit_empty || property.omit_zero };
+    (!omitted).then(|| zero(&property.ty))
+}
+
+/// Whether Go's omitempty can leave out a value of this type: it never does so with structs.
+fn is_nilable_or_plain(ty: &TypeRef) -> bool {
+    match ty {
+        TypeRef::Scalar(scalar) => scalar.is_plain(),
+        TypeRef::Array(_) | TypeRef::Map(_) => true,
+        TypeRef::Object(_) | TypeRef::Any(_) => false,
+    }
+}
+
+/// What Go encodes for the zero value of a type.
+pub fn zero(ty: &TypeRef) -> Value {
+    match ty {
+        TypeRef::Scalar(scalar) => scalar.zero(),
+        TypeRef::Object(ty) => zero_object(ty),
+        TypeRef::Array(_) | TypeRef::Map(_) | TypeRef::Any(_) => Value::Null,
+    }
+}
+
+fn zero_object(ty: &Type) -> Value {
+    let fields = ty.properties.iter().filter_map(|p| Some((p.name.to_string(), absent(p)?)));
+    Value::Object(fields.collect())
+}
+
+/// Whether Go's encoder leaves out this value of the property.
+fn is_omitted(property: &Property, value: &Value) -> bool {
+    if property.pointer || !property.omit_empty {
+        return false;
+    }
+    is_nilable_or_plain(&property.ty) && is_empty(value)
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(b) => !b,
+        Value::Number(n) => n.as_f64() == Some(0.0),
+        Value::String(s) => s.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+    }
+}
+
+#[derive(Default)]
+struct Decoder<'t> {
+    strict: Vec<String>,
+    /// The path for messages of strict validation: fields and indices.
+    path: String,
+    /// The path for type errors: fields only, below the innermost struct's name.
+    fields: Vec<String>,
+    struct_name: Option<&'t str>,
+}
+
+impl<'t> Decoder<'t> {
+    /// Runs `inner` one path segment deeper.
+    fn inside<R>(&mut self, segment: fmt::Arguments<'_>, inner: impl FnOnce(&mut Self) -> R) -> R {
+        let length = self.path.len();
+        // Writing to a String cannot fail.
+        let _ = self.path.write_fmt(segment);
+        let result = inner(self);
+        self.path.truncate(length);
+        result
+    }
+
+    fn in_field<R>(&mut self, name: &str, inner: impl FnOnce(&mut Self) -> R) -> R {
+        let dot = if self.path.is_empty() { "" } else { "." };
+        self.inside(format_args!("{dot}{name}"), inner)
+    }
+
+    fn report(&mut self, what: &str, name: &str) {
+        let message = self.in_field(name, |d| format!("{what} {}", crate::field::go_quote(&d.path)));
+        if !self.strict.contains(&message) {
+            self.strict.push(message);
+        }
+    }
+
+    fn mismatch(&self, found: &str, go_type: &str) -> DecodeError {
+        DecodeError::Type(match self.struct_name {
+            Some(name) => {
+                let path = self.fields.join(".");
+                format!("json: cannot unmarshal {found} into Go struct field {name}.{path} of type {go_type}")
+            }
+            None => format!("json: cannot unmarshal {found} into Go value of type {go_type}"),
+        })
+    }
+
+    fn object(&mut self, node: Node<'_>, ty: &'t Type, go_type: &str) -> Result<Value, DecodeError> {
+        let Node::Object(written) = node else {
+            return Err(self.mismatch(node.kind(), go_type));
+        };
+        let mut out = Map::new();
+        let mut seen = vec![false; ty.properties.len()];
+        for (key, node) in written {
+            let Ok(index) = ty.properties.binary_search_by(|p| (*p.name).cmp(&key)) else {
+                if ty.open {
+                    let value = self.in_field(&key, |d| d.any(node));
+                    out.insert(key.into_owned(), value);
+                } else {
+                    self.report("unknown field", &key);
+                }
+                continue;
+            };
+            let property = &ty.properties[index];
+            if std::mem::replace(&mut seen[index], true) {
+                self.report("duplicate field", &key);
+            }
+            if node == Node::Null {
+                // No effect on plain values; an earlier pointer, list or map is unset.
+                if property.pointer || !is_plain_scalar(&property.ty) {
+                    out.remove(&*property.name);
+                }
+                continue;
+            }
+            let outer = self.struct_name.replace(ty.struct_name());
+            self.fields.push(key.clone().into_owned());
+            let value = self.in_field(&key, |d| d.property(node, property))?;
+            self.fields.pop();
+            self.struct_name = outer;
+            out.insert(key.into_owned(), value);
+        }
+        for property in ty.properties.iter() {
+            let name: &str = &property.name;
+            match out.get_mut(name) {
+                Some(value) if is_omitted(property, value) => {
+                    out.remove(name);
+                }
+                // The stored form (protobuf) does not tell an empty list from none.
+                Some(value) if ty.message && !property.pointer && is_list_or_map(&property.ty) && is_empty(value) => {
+                    *value = Value::Null;
+                }
+                Some(_) => {}
+                None => {
+                    if let Some(value) = absent(property) {
+                        out.insert(name.to_owned(), value);
+                    }
+                }
+            }
+        }
+        Ok(Value::Object(out))
+    }
+
+    fn property(&mut self, node: Node<'_>, property: &'t Property) -> Result<Value, DecodeError> {
+        let go_type = match &property.details.go_type {
+            Some(own) => Cow::Borrowed(&**own),
+            None => Cow::Owned(String::new()),
+        };
+        self.value(node, &property.ty, &go_type)
+    }
+
+    /// Decodes a value; `go_type` is empty where it follows from `ty`.
+    fn value(&mut self, node: Node<'_>, ty: &'t TypeRef, go_type: &str) -> Result<Value, DecodeError> {
+        if node == Node::Null {
+            return Ok(zero(ty));
+        }
+        let named = |ty: &TypeRef| if go_type.is_empty() { ty.go_type() } else { go_type.to_owned() };
+        match (ty, node) {
+            (TypeRef::Scalar(kind), node) => scalar::decode(*kind, node).map_err(|error| match error {
+                scalar::Error::Mismatch { found, wanted: Some(wanted) } => self.mismatch(&found, wanted),
+                scalar::Error::Mismatch { found, wanted: None } => self.mismatch(&found, &named(ty)),
+                scalar::Error::Malformed(text) => DecodeError::Type(text),
+            }),
+            (TypeRef::Object(object), node) => self.object(node, object, &named(ty)),
+            (TypeRef::Any(_), node) => Ok(self.any(node)),
+            (TypeRef::Array(array), Node::Array(items)) => {
+                let element = go_type.strip_prefix("[]").unwrap_or_default();
+                let decode = |(i, item)| self.inside(format_args!("[{i}]"), |d| d.value(item, &array.items, element));
+                Ok(Value::Array(items.into_iter().enumerate().map(decode).collect::<Result<_, _>>()?))
+            }
+            (TypeRef::Map(values), Node::Object(written)) => {
+                let element = go_type.split_once(']').map_or("", |(_, element)| element);
+                let mut out = Map::new();
+                for (key, node) in written {
+                    if out.contains_key(&*key) {
+                        self.report("duplicate field", &key);
+                    }
+                    let value = self.in_field(&key, |d| d.value(node, values, element))?;
+                    out.insert(key.into_owned(), value);
+                }
+                Ok(Value::Object(out))
+            }
+            (TypeRef::Array(_) | TypeRef::Map(_), node) => Err(self.mismatch(node.kind(), &named(ty))),
+        }
+    }
+
+    /// Keeps everything; only repeated fields are noticed.
+    fn any(&mut self, node: Node<'_>) -> Value {
+        match node {
+            Node::Array(items) => {
+                let keep = |(i, item)| self.inside(format_args!("[{i}]"), |d| d.any(item));
+                Value::Array(items.into_iter().enumerate().map(keep).collect())
+            }
+            Node::Object(written) => {
+                let mut out = Map::new();
+                for (key, node) in written {
+                    if out.contains_key(&*key) {
+                        self.report("duplicate field", &key);
+                    }
+                    let value = self.in_field(&key, |d| d.any(node));
+                    out.insert(key.into_owned(), value);
+                }
+                Value::Object(out)
+            }
+            node => node.into_value(),
+        }
+    }
+}
+
+fn is_plain_scalar(ty: &TypeRef) -> bool {
+    matches!(ty, TypeRef::Scalar(kind) if kind.is_plain() && *kind != Scalar::Bytes)
+}
+
+fn is_list_or_map(ty: &TypeRef) -> bool {
+    matches!(ty, TypeRef::Array(_) | TypeRef::Map(_))
+}
+
+#[cfg(test)]
+mod tests;
