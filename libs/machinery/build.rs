@@ -30,7 +30,12 @@ struct Generator<'a> {
 impl<'a> Generator<'a> {
     fn new(types: &'a Map<String, Value>) -> Self {
         let index = types.keys().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
-        Generator { types, index, details: BTreeMap::new(), out: String::new() }
+        Generator {
+            types,
+            index,
+            details: BTreeMap::new(),
+            out: String::new(),
+        }
     }
 
     fn run(mut self) -> Result<String, Box<dyn Error>> {
@@ -68,7 +73,14 @@ impl<'a> Generator<'a> {
             .as_array()
             .into_iter()
             .flatten()
-            .map(|k| format!("Kind{{group:{},version:{},kind:{}}},", held(&k[0]), held(&k[1]), held(&k[2])))
+            .map(|k| {
+                format!(
+                    "Kind{{group:{},version:{},kind:{}}},",
+                    held(&k[0]),
+                    held(&k[1]),
+                    held(&k[2])
+                )
+            })
             .collect();
         let unions: String = facts["unions"].as_array().into_iter().flatten().map(union).collect();
         writeln!(
@@ -115,7 +127,12 @@ impl<'a> Generator<'a> {
             Some("granular") => "Some(MapType::Granular)",
             Some(other) => return Err(format!("map type {other}").into()),
         };
-        let via: String = facts["via"].as_array().into_iter().flatten().map(|n| format!("{n},")).collect();
+        let via: String = facts["via"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|n| format!("{n},"))
+            .collect();
         Ok(format!(
             "Details{{go_type:{},default:{},allowed:Held::Static(&[{allowed}]),map_type:{map_type},patch:Patch{{merge:{},\
              replace:{},retain_keys:{},merge_key:{}}},via:Held::Static(&[{via}])}}",
@@ -130,7 +147,10 @@ impl<'a> Generator<'a> {
 
     fn type_ref(&self, t: &Value, facts: &Value) -> Result<String, Box<dyn Error>> {
         if let Some(items) = t.get("array") {
-            let keys: String = strings(&facts["listMapKeys"]).into_iter().map(|k| text(k) + ",").collect();
+            let keys: String = strings(&facts["listMapKeys"])
+                .into_iter()
+                .map(|k| text(k) + ",")
+                .collect();
             let list = match facts["listType"].as_str() {
                 None => "None".to_owned(),
                 Some("atomic") => "Some(ListType::Atomic)".to_owned(),
@@ -139,10 +159,15 @@ impl<'a> Generator<'a> {
                 Some(other) => return Err(format!("list type {other}").into()),
             };
             let items = self.type_ref(items, &Value::Null)?;
-            return Ok(format!("TypeRef::Array(Held::Static(&Array{{items:{items},list_type:{list}}}))"));
+            return Ok(format!(
+                "TypeRef::Array(Held::Static(&Array{{items:{items},list_type:{list}}}))"
+            ));
         }
         if let Some(values) = t.get("map") {
-            return Ok(format!("TypeRef::Map(Held::Static(&{}))", self.type_ref(values, &Value::Null)?));
+            return Ok(format!(
+                "TypeRef::Map(Held::Static(&{}))",
+                self.type_ref(values, &Value::Null)?
+            ));
         }
         let name = t.as_str().ok_or("no type")?;
         let scalar = match name {
@@ -169,7 +194,11 @@ impl<'a> Generator<'a> {
         }
         // Types with a JSON decoder of their own that takes the text as it is.
         let raw = self.types[name].get("properties").is_none() && short != "CustomResourceSubresourceStatus";
-        Ok(if raw { format!("TypeRef::Any(Some(Held::Static(&T{i})))") } else { format!("TypeRef::Object(Held::Static(&T{i}))") })
+        Ok(if raw {
+            format!("TypeRef::Any(Some(Held::Static(&T{i})))")
+        } else {
+            format!("TypeRef::Object(Held::Static(&T{i}))")
+        })
     }
 }
 
@@ -180,11 +209,19 @@ fn union(facts: &Value) -> String {
         .flatten()
         .map(|(field, value)| format!("({},{}),", text(field), held(value)))
         .collect();
-    format!("Union{{discriminator:{},fields:Held::Static(&[{fields}])}},", option(facts["discriminator"].as_str()))
+    format!(
+        "Union{{discriminator:{},fields:Held::Static(&[{fields}])}},",
+        option(facts["discriminator"].as_str())
+    )
 }
 
 fn strings(value: &Value) -> Vec<&str> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 fn text(value: &str) -> String {

@@ -70,7 +70,10 @@ pub fn decode_value(value: &Value, ty: &Type) -> Result<Decoded, DecodeError> {
 pub fn decode_untyped(text: &[u8]) -> Result<Decoded, DecodeError> {
     let mut decoder = Decoder::default();
     let value = decoder.any(json::parse(text)?);
-    Ok(Decoded { value, strict: decoder.strict })
+    Ok(Decoded {
+        value,
+        strict: decoder.strict,
+    })
 }
 
 /// Decodes what [`json::parse`] read.
@@ -83,7 +86,10 @@ pub fn decode_node(node: Node<'_>, ty: &Type) -> Result<Decoded, DecodeError> {
         Node::Null => zero_object(ty),
         node => decoder.object(node, ty, ty.go_type())?,
     };
-    Ok(Decoded { value, strict: decoder.strict })
+    Ok(Decoded {
+        value,
+        strict: decoder.strict,
+    })
 }
 
 /// What Go encodes for a value that was never set; `None` where it leaves the property out.
@@ -92,7 +98,11 @@ fn absent(property: &Property) -> Option<Value> {
         return (!property.omit_empty).then_some(Value::Null);
     }
     let is_struct = !is_nilable_or_plain(&property.ty);
-    let omitted = if is_struct { property.omit_zero } else { property.omit_empty || property.omit_zero };
+    let omitted = if is_struct {
+        property.omit_zero
+    } else {
+        property.omit_empty || property.omit_zero
+    };
     (!omitted).then(|| zero(&property.ty))
 }
 
@@ -115,7 +125,10 @@ pub fn zero(ty: &TypeRef) -> Value {
 }
 
 fn zero_object(ty: &Type) -> Value {
-    let fields = ty.properties.iter().filter_map(|p| Some((p.name.to_string(), absent(p)?)));
+    let fields = ty
+        .properties
+        .iter()
+        .filter_map(|p| Some((p.name.to_string(), absent(p)?)));
     Value::Object(fields.collect())
 }
 
@@ -249,10 +262,19 @@ impl<'t> Decoder<'t> {
         if node == Node::Null {
             return Ok(zero(ty));
         }
-        let named = |ty: &TypeRef| if go_type.is_empty() { ty.go_type() } else { go_type.to_owned() };
+        let named = |ty: &TypeRef| {
+            if go_type.is_empty() {
+                ty.go_type()
+            } else {
+                go_type.to_owned()
+            }
+        };
         match (ty, node) {
             (TypeRef::Scalar(kind), node) => scalar::decode(*kind, node).map_err(|error| match error {
-                scalar::Error::Mismatch { found, wanted: Some(wanted) } => self.mismatch(&found, wanted),
+                scalar::Error::Mismatch {
+                    found,
+                    wanted: Some(wanted),
+                } => self.mismatch(&found, wanted),
                 scalar::Error::Mismatch { found, wanted: None } => self.mismatch(&found, &named(ty)),
                 scalar::Error::Malformed(text) => DecodeError::Type(text),
             }),
@@ -261,7 +283,9 @@ impl<'t> Decoder<'t> {
             (TypeRef::Array(array), Node::Array(items)) => {
                 let element = go_type.strip_prefix("[]").unwrap_or_default();
                 let decode = |(i, item)| self.inside(format_args!("[{i}]"), |d| d.value(item, &array.items, element));
-                Ok(Value::Array(items.into_iter().enumerate().map(decode).collect::<Result<_, _>>()?))
+                Ok(Value::Array(
+                    items.into_iter().enumerate().map(decode).collect::<Result<_, _>>()?,
+                ))
             }
             (TypeRef::Map(values), Node::Object(written)) => {
                 let element = go_type.split_once(']').map_or("", |(_, element)| element);

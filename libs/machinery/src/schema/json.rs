@@ -73,7 +73,9 @@ impl Node<'_> {
             Node::String(text) => Value::String(text.into_owned()),
             Node::Array(items) => Value::Array(items.into_iter().map(Node::into_value).collect()),
             Node::Object(fields) => {
-                let fields = fields.into_iter().map(|(key, node)| (key.into_owned(), node.into_value()));
+                let fields = fields
+                    .into_iter()
+                    .map(|(key, node)| (key.into_owned(), node.into_value()));
                 Value::Object(fields.collect::<Map<_, _>>())
             }
         }
@@ -88,9 +90,11 @@ impl<'a> From<&'a Value> for Node<'a> {
             Value::Number(n) => Node::Number(Cow::Owned(n.to_string())),
             Value::String(s) => Node::String(Cow::Borrowed(s)),
             Value::Array(items) => Node::Array(items.iter().map(Node::from).collect()),
-            Value::Object(map) => {
-                Node::Object(map.iter().map(|(k, v)| (Cow::Borrowed(k.as_str()), Node::from(v))).collect())
-            }
+            Value::Object(map) => Node::Object(
+                map.iter()
+                    .map(|(k, v)| (Cow::Borrowed(k.as_str()), Node::from(v)))
+                    .collect(),
+            ),
         }
     }
 }
@@ -355,8 +359,14 @@ mod tests {
             ("{", "unexpected end of JSON input"),
             (r#"{"a":1"#, "unexpected end of JSON input"),
             ("x", "invalid character 'x' looking for beginning of value"),
-            ("{a:1}", "invalid character 'a' looking for beginning of object key string"),
-            (r#"{"a":1,}"#, "invalid character '}' looking for beginning of object key string"),
+            (
+                "{a:1}",
+                "invalid character 'a' looking for beginning of object key string",
+            ),
+            (
+                r#"{"a":1,}"#,
+                "invalid character '}' looking for beginning of object key string",
+            ),
             (r#"{"a" 1}"#, "invalid character '1' after object key"),
             (r#"{"a":1 "b":2}"#, "invalid character '\"' after object key:value pair"),
             ("[1 2]", "invalid character '2' after array element"),
@@ -369,18 +379,27 @@ mod tests {
             ("trux", "invalid character 'x' in literal true (expecting 'e')"),
             ("\"a\nb\"", "invalid character '\\n' in string literal"),
             (r#""\q""#, "invalid character 'q' in string escape code"),
-            (r#""\u12g4""#, "invalid character 'g' in \\u hexadecimal character escape"),
+            (
+                r#""\u12g4""#,
+                "invalid character 'g' in \\u hexadecimal character escape",
+            ),
             ("'a'", r"invalid character '\'' looking for beginning of value"),
         ] {
             assert_eq!(parse(text.as_bytes()).unwrap_err().to_string(), expected, "{text}");
         }
-        assert_eq!(parse("[".repeat(100_000).as_bytes()).unwrap_err().to_string(), "exceeded max depth");
+        assert_eq!(
+            parse("[".repeat(100_000).as_bytes()).unwrap_err().to_string(),
+            "exceeded max depth"
+        );
     }
 
     #[test]
     fn values_read_as_gos() {
         for (text, expected) in [
-            (r#" {"a" : [1, -2.5, 1e3, 1.0, 12345678901] } "#, json!({"a": [1, -2.5, 1000, 1, 12345678901_i64]})),
+            (
+                r#" {"a" : [1, -2.5, 1e3, 1.0, 12345678901] } "#,
+                json!({"a": [1, -2.5, 1000, 1, 12345678901_i64]}),
+            ),
             (r#""\u00e9\ud83d\ude00\ud83d\n\/""#, json!("é😀\u{fffd}\n/")),
             (r#"{"a":1,"a":2}"#, json!({"a": 2})),
             ("18446744073709551616", json!(18446744073709551616.0_f64)),

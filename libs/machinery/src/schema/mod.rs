@@ -6,9 +6,7 @@ pub mod json;
 pub mod model;
 mod scalar;
 
-pub use model::{
-    Array, Details, Held, Kind, ListType, MapType, Patch, Property, Scalar, Text, Type, TypeRef, Union,
-};
+pub use model::{Array, Details, Held, Kind, ListType, MapType, Patch, Property, Scalar, Text, Type, TypeRef, Union};
 
 /// The built-in types, generated from `data/types.json`.
 mod table {
@@ -28,7 +26,10 @@ pub fn by_gvk(group: &str, version: &str, kind: &str) -> Option<&'static Type> {
     let key = (kind, group, version);
     match table::KINDS.binary_search_by(|(k, g, v, _)| (*k, *g, *v).cmp(&key)) {
         Ok(found) => table::KINDS.get(found).map(|(_, _, _, ty)| *ty),
-        Err(_) => table::TYPES.iter().copied().find(|ty| ty.any_version && ty.struct_name() == kind),
+        Err(_) => table::TYPES
+            .iter()
+            .copied()
+            .find(|ty| ty.any_version && ty.struct_name() == kind),
     }
 }
 

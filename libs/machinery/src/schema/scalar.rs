@@ -102,8 +102,14 @@ fn timestamp(text: &str, layout: &str, format: fn(jiff::Timestamp) -> String) ->
 /// What Go's `time.Parse` says about a text that does not match the layout: the first part that does not.
 fn time_error(text: &str, layout: &str) -> String {
     use crate::field::go_quote;
-    let parts: [(&str, usize, u32, u32); 6] =
-        [("2006", 4, 0, 9999), ("01", 2, 1, 12), ("02", 2, 1, 31), ("15", 2, 0, 23), ("04", 2, 0, 59), ("05", 2, 0, 59)];
+    let parts: [(&str, usize, u32, u32); 6] = [
+        ("2006", 4, 0, 9999),
+        ("01", 2, 1, 12),
+        ("02", 2, 1, 31),
+        ("15", 2, 0, 23),
+        ("04", 2, 0, 59),
+        ("05", 2, 0, 59),
+    ];
     let separators = ["-", "-", "T", ":", ":", ""];
     let names = ["year", "month", "day", "hour", "minute", "second"];
     let whole = format!("parsing time {} as {}", go_quote(text), go_quote(layout));
@@ -111,7 +117,9 @@ fn time_error(text: &str, layout: &str) -> String {
     let mut rest = text;
     for (i, (part, digits, low, high)) in parts.into_iter().enumerate() {
         let number = rest.get(..digits).filter(|d| d.bytes().all(|b| b.is_ascii_digit()));
-        let Some(number) = number else { return cannot(rest, part) };
+        let Some(number) = number else {
+            return cannot(rest, part);
+        };
         let value: u32 = number.parse().unwrap_or_default();
         if value < low || value > high {
             return format!("parsing time {}: {} out of range", go_quote(text), names[i]);
@@ -141,16 +149,34 @@ mod tests {
     #[test]
     fn time_errors_read_as_gos() {
         for (text, expected) in [
-            ("x", r#"parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006""#),
-            ("", r#"parsing time "" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "2006""#),
-            ("2026-01-02", r#"parsing time "2026-01-02" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "T""#),
-            ("2026-13-02T00:00:00Z", r#"parsing time "2026-13-02T00:00:00Z": month out of range"#),
-            ("2026-01-02T25:00:00Z", r#"parsing time "2026-01-02T25:00:00Z": hour out of range"#),
+            (
+                "x",
+                r#"parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006""#,
+            ),
+            (
+                "",
+                r#"parsing time "" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "2006""#,
+            ),
+            (
+                "2026-01-02",
+                r#"parsing time "2026-01-02" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "T""#,
+            ),
+            (
+                "2026-13-02T00:00:00Z",
+                r#"parsing time "2026-13-02T00:00:00Z": month out of range"#,
+            ),
+            (
+                "2026-01-02T25:00:00Z",
+                r#"parsing time "2026-01-02T25:00:00Z": hour out of range"#,
+            ),
             (
                 "2026-01-02T03:04:05",
                 r#"parsing time "2026-01-02T03:04:05" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "Z07:00""#,
             ),
-            ("2026-01-02T03:04:05Zx", r#"parsing time "2026-01-02T03:04:05Zx": extra text: "x""#),
+            (
+                "2026-01-02T03:04:05Zx",
+                r#"parsing time "2026-01-02T03:04:05Zx": extra text: "x""#,
+            ),
         ] {
             assert_eq!(time_error(text, "2006-01-02T15:04:05Z07:00"), expected);
         }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::schema::{by_gvk, builtins};
+use crate::schema::{builtins, by_gvk};
 
 fn pod() -> &'static Type {
     by_gvk("", "v1", "Pod").unwrap()
@@ -25,7 +25,10 @@ fn zero_values_stay_or_go_as_in_go() {
 fn nil_lists_that_are_not_omitted_are_null() {
     let role = by_gvk("rbac.authorization.k8s.io", "v1", "Role").unwrap();
     for text in [r#"{"metadata":{}}"#, r#"{"rules":null}"#, r#"{"rules":[]}"#] {
-        assert_eq!(decode(text.as_bytes(), role).unwrap().value, json!({"metadata": {}, "rules": null}));
+        assert_eq!(
+            decode(text.as_bytes(), role).unwrap().value,
+            json!({"metadata": {}, "rules": null})
+        );
     }
 }
 
@@ -33,12 +36,21 @@ fn nil_lists_that_are_not_omitted_are_null() {
 fn scalars_take_their_canonical_form() {
     let quota = by_gvk("", "v1", "ResourceQuota").unwrap();
     let decoded = decode(br#"{"spec":{"hard":{"cpu":"1000m","memory":1024,"pods":null}}}"#, quota).unwrap();
-    assert_eq!(decoded.value["spec"]["hard"], json!({"cpu": "1", "memory": "1024", "pods": "0"}));
+    assert_eq!(
+        decoded.value["spec"]["hard"],
+        json!({"cpu": "1", "memory": "1024", "pods": "0"})
+    );
     let lease = by_gvk("coordination.k8s.io", "v1", "Lease").unwrap();
     let decoded = decode(br#"{"spec":{"renewTime":"2026-01-02T03:04:05+01:00"}}"#, lease).unwrap();
-    assert_eq!(decoded.value["spec"], json!({"renewTime": "2026-01-02T02:04:05.000000Z"}));
+    assert_eq!(
+        decoded.value["spec"],
+        json!({"renewTime": "2026-01-02T02:04:05.000000Z"})
+    );
     let secret = by_gvk("", "v1", "Secret").unwrap();
-    assert_eq!(decode(br#"{"data":{"a":"aG\nk="}}"#, secret).unwrap().value["data"], json!({"a": "aGk="}));
+    assert_eq!(
+        decode(br#"{"data":{"a":"aG\nk="}}"#, secret).unwrap().value["data"],
+        json!({"a": "aGk="})
+    );
 }
 
 #[test]
@@ -49,27 +61,62 @@ fn errors_name_the_go_field() {
     let secret = by_gvk("", "v1", "Secret").unwrap();
     let options = by_gvk("", "v1", "DeleteOptions").unwrap();
     for (ty, text, expected) in [
-        (deployment, r#"{"spec":{"replicas":"x"}}"#, "string into Go struct field DeploymentSpec.spec.replicas of type int32"),
-        (deployment, r#"{"spec":{"replicas":3.5}}"#, "number 3.5 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        (
+            deployment,
+            r#"{"spec":{"replicas":"x"}}"#,
+            "string into Go struct field DeploymentSpec.spec.replicas of type int32",
+        ),
+        (
+            deployment,
+            r#"{"spec":{"replicas":3.5}}"#,
+            "number 3.5 into Go struct field DeploymentSpec.spec.replicas of type int32",
+        ),
         (
             pod(),
             r#"{"spec":{"containers":[{"ports":[{"containerPort":"x"}]}]}}"#,
             "string into Go struct field ContainerPort.spec.containers.ports.containerPort of type int32",
         ),
-        (pod(), r#"{"spec":{"containers":{}}}"#, "object into Go struct field PodSpec.spec.containers of type []v1.Container"),
-        (pod(), r#"{"spec":{"restartPolicy":1}}"#, "number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy"),
-        (config_map, r#"{"metadata":"x"}"#, "string into Go struct field ConfigMap.metadata of type v1.ObjectMeta"),
-        (config_map, r#"{"metadata":{"name":1}}"#, "number into Go struct field ObjectMeta.metadata.name of type string"),
-        (config_map, r#"{"data":{"a":1}}"#, "number into Go struct field ConfigMap.data of type string"),
+        (
+            pod(),
+            r#"{"spec":{"containers":{}}}"#,
+            "object into Go struct field PodSpec.spec.containers of type []v1.Container",
+        ),
+        (
+            pod(),
+            r#"{"spec":{"restartPolicy":1}}"#,
+            "number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy",
+        ),
+        (
+            config_map,
+            r#"{"metadata":"x"}"#,
+            "string into Go struct field ConfigMap.metadata of type v1.ObjectMeta",
+        ),
+        (
+            config_map,
+            r#"{"metadata":{"name":1}}"#,
+            "number into Go struct field ObjectMeta.metadata.name of type string",
+        ),
+        (
+            config_map,
+            r#"{"data":{"a":1}}"#,
+            "number into Go struct field ConfigMap.data of type string",
+        ),
         (config_map, r#"[]"#, "array into Go value of type v1.ConfigMap"),
         (
             service,
             r#"{"spec":{"ports":[{"targetPort":1.5}]}}"#,
             "number 1.5 into Go struct field ServicePort.spec.ports.targetPort of type int32",
         ),
-        (options, r#"{"gracePeriodSeconds":"x"}"#, "string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"),
+        (
+            options,
+            r#"{"gracePeriodSeconds":"x"}"#,
+            "string into Go struct field DeleteOptions.gracePeriodSeconds of type int64",
+        ),
     ] {
-        assert_eq!(decode(text.as_bytes(), ty).unwrap_err().to_string(), format!("json: cannot unmarshal {expected}"));
+        assert_eq!(
+            decode(text.as_bytes(), ty).unwrap_err().to_string(),
+            format!("json: cannot unmarshal {expected}")
+        );
     }
     let broken = decode(br#"{"data":{"a":"!"}}"#, secret).unwrap_err().to_string();
     assert_eq!(broken, "illegal base64 data at input byte 0");
@@ -77,7 +124,8 @@ fn errors_name_the_go_field() {
 
 #[test]
 fn strict_findings_come_in_written_order() {
-    let text = br#"{"spec":{"containers":[{"foo":1,"resources":{"limit":{}}}],"bar":1,"bar":2,"hostIPC":true,"hostIPC":true},
+    let text =
+        br#"{"spec":{"containers":[{"foo":1,"resources":{"limit":{}}}],"bar":1,"bar":2,"hostIPC":true,"hostIPC":true},
         "metadata":{"labels":{"a":"1","a":"2"}}}"#;
     let decoded = decode(text, pod()).unwrap();
     let expected = [
@@ -88,14 +136,24 @@ fn strict_findings_come_in_written_order() {
         r#"duplicate field "metadata.labels.a""#,
     ];
     assert_eq!(decoded.strict, expected);
-    assert_eq!(decode_untyped(br#"{"a":{"b":1,"b":2}}"#).unwrap().strict, [r#"duplicate field "a.b""#]);
+    assert_eq!(
+        decode_untyped(br#"{"a":{"b":1,"b":2}}"#).unwrap().strict,
+        [r#"duplicate field "a.b""#]
+    );
 }
 
 #[test]
 fn every_type_decodes_its_own_zero() {
     for ty in builtins() {
         let once = decode(b"{}", ty).unwrap().value;
-        assert_eq!(decode_value(&once, ty).unwrap(), Decoded { value: once, strict: Vec::new() }, "{ty:?}");
+        assert_eq!(
+            decode_value(&once, ty).unwrap(),
+            Decoded {
+                value: once,
+                strict: Vec::new()
+            },
+            "{ty:?}"
+        );
     }
 }
 
