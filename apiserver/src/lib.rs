@@ -2,5 +2,8 @@
 //! `storage`; `resources` defines every built-in kind and sees only `registry` and `machinery`.
 
 pub mod admission;
+pub mod authentication;
+pub mod filters;
 pub mod registry;
+pub mod server;
 pub mod storage;

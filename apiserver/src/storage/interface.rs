@@ -114,13 +114,16 @@ pub struct Listed {
 pub struct WatchOptions {
     /// What to watch.
     pub scope: Scope,
-    /// Where to start: `Any` starts with synthetic ADDED events for what is there now, `Latest` likewise but consistent,
-    /// `NotOlderThan(n)` sends what happened after `n`.
+    /// Where to start: `NotOlderThan(n)` (or `Exact(n)`) sends what happened after `n`; `Any` and `Latest`, unless
+    /// `initial_events` says otherwise, start with synthetic ADDED events for what is there now.
     pub revision: Revision,
-    /// Send bookmarks now and then.
+    /// Send bookmarks about every minute, and shortly before the deadline.
     pub bookmarks: bool,
-    /// `sendInitialEvents`: everything that exists first, then a bookmark annotated `k8s.io/initial-events-end`.
-    pub initial_events: bool,
+    /// `sendInitialEvents`: with `true` everything that exists first (as of a state that satisfies `revision`), then,
+    /// with `bookmarks`, a bookmark that closes it; with `false` only what happens from now on or after `revision`.
+    pub initial_events: Option<bool>,
+    /// When the caller will end the watch.
+    pub deadline: Option<tokio::time::Instant>,
 }
 
 /// What happened to an object, from the point of view of one watcher's selector.

@@ -1,0 +1,153 @@
+//! What the filter chain hands over to the endpoints, and the body type of every answer.
+
+use crate::authentication::User;
+use crate::filters::request_info::RequestInfo;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use machinery::status::Status;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What a body's stream fails with: the connection is then cut, because the status line is already out.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of every answer: whole or streamed.
+pub type Body = UnsyncBoxBody<Bytes, BodyError>;
+
+/// The largest request body, as upstream's `--max-request-bytes` for resources (`DefaultMaxRequestBodyBytes`).
+pub const MAX_REQUEST_BYTES: usize = 3 * 1024 * 1024;
+
+/// A request after authentication and authorization.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    /// What is asked for.
+    pub info: RequestInfo,
+    /// Who asks.
+    pub user: User,
+    /// The id that ties the request to logs; also the answer's `Audit-ID` header.
+    pub audit_id: String,
+    /// When the request's headers had been read.
+    pub received: Instant,
+    /// When a request that is not long-running is cut off; `None` for watches, logs and tunnels.
+    pub deadline: Option<Instant>,
+    /// Collects the texts of `Warning` headers.
+    pub warnings: Warnings,
+    /// Cancelled when the server drains: watches and other streams must end now.
+    pub draining: CancellationToken,
+}
+
+/// Texts for the client that the chain turns into `Warning: 299 - "…"` headers, each once and in order. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    /// Adds a text unless it is already there.
+    pub fn add(&self, text: impl Into<String>) {
+        let text = text.into();
+        let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !text.is_empty() && !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+
+    /// Everything added so far, leaving nothing behind.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The API behind the filter chain.
+pub trait Dispatch: Send + Sync + 'static {
+    /// Answers one request that authentication and authorization have let through. Errors are answers, too.
+    fn dispatch(self: Arc<Self>, cx: RequestContext, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>>;
+}
+
+/// A whole body.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// No body.
+pub fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A Status as a JSON answer. Content negotiation of Status objects belongs to the endpoints; filters, which answer
+/// before anything is negotiated, use this.
+pub fn status_response(status: &Status) -> Response<Body> {
+    // A Status holds nothing that JSON cannot express.
+    let mut text = serde_json::to_vec(status).unwrap_or_default();
+    text.push(b'\n');
+    let mut response = Response::new(full(text));
+    *response.status_mut() = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(seconds) = status
+        .details
+        .as_ref()
+        .map(|d| d.retry_after_seconds)
+        .filter(|seconds| *seconds > 0)
+    {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// Plain text, as health checks and Go's `http.Error` answer.
+pub fn text_response(code: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(full(text));
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Reads a request body of at most [`MAX_REQUEST_BYTES`].
+///
+/// # Errors
+/// 413 when it is longer, 400 when the client stops sending.
+pub async fn read_body(body: Incoming) -> Result<Bytes, Status> {
+    match Limited::new(body, MAX_REQUEST_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(Status::request_entity_too_large(
+            format!("limit is {MAX_REQUEST_BYTES}"),
+        )),
+        Err(error) => Err(Status::bad_request(format!("cannot read the request body: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_kept_once_and_in_order() {
+        let warnings = Warnings::default();
+        for text in ["b", "a", "b", ""] {
+            warnings.clone().add(text);
+        }
+        assert_eq!(warnings.take(), ["b", "a"]);
+        assert!(warnings.take().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_status_is_answered_with_its_code_and_retry_after() {
+        let response = status_response(&Status::too_many_requests("later", 7));
+        assert_eq!(response.status(), 429);
+        assert_eq!(response.headers()["retry-after"], "7");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(body.ends_with(b"}\n"), "{body:?}");
+    }
+}
