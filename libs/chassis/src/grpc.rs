@@ -1,0 +1,160 @@
+//! The gRPC side of a service: its contracts, health (`grpc.health.v1`) and reflection (v1 and v1alpha), on TCP or a unix
+//! socket; and channels to other services.
+
+use crate::health::Health;
+use crate::net::Listener;
+use crate::tasks::Tasks;
+use crate::telemetry::request_span;
+use ::http::{Request, Response};
+use anyhow::{Context, Result};
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::sync::watch;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::server::NamedService;
+use tonic::service::{Routes, RoutesBuilder};
+use tonic::transport::{Channel, Endpoint, Server};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+/// How long open calls may go on after shutdown; streams that do not watch for it are cut then.
+const CALL_GRACE: Duration = Duration::from_secs(2);
+
+/// The contracts a process serves, collected while it is built.
+#[derive(Debug, Default)]
+pub struct GrpcServices {
+    routes: RoutesBuilder,
+    names: Vec<&'static str>,
+    descriptors: Vec<&'static [u8]>,
+}
+
+impl GrpcServices {
+    /// Adds a generated server, for example `RecordsServer::new(…)`.
+    pub fn add<S>(&mut self, service: S) -> &mut Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + NamedService,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        self.names.push(S::NAME);
+        self.routes.add_service(service);
+        self
+    }
+
+    /// Adds an encoded file descriptor set, for reflection. Adding one twice is harmless.
+    pub fn descriptors(&mut self, encoded: &'static [u8]) -> &mut Self {
+        if !self.descriptors.contains(&encoded) {
+            self.descriptors.push(encoded);
+        }
+        self
+    }
+
+    /// Adds health and reflection and starts serving everything on `listener` as a task called `name`. Health follows
+    /// `health`, for the process ("") and for each contract.
+    pub async fn serve(mut self, tasks: &Tasks, name: &'static str, listener: Listener, health: &Health) -> Result<()> {
+        let reporter = HealthReporter::new();
+        let health_service = tonic_health::server::HealthService::from_health_reporter(reporter.clone());
+        self.add(tonic_health::pb::health_server::HealthServer::new(health_service));
+        self.descriptors(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        let names = self.names.clone();
+        let routes = self.with_reflection()?;
+        follow_readiness(tasks, reporter, names, health.subscribe()).await;
+        serve(tasks, name, listener, routes);
+        Ok(())
+    }
+
+    /// Reflection lists what is served, not everything the descriptor sets describe.
+    fn with_reflection(mut self) -> Result<Routes> {
+        let builder = || {
+            let mut builder = tonic_reflection::server::Builder::configure();
+            for set in &self.descriptors {
+                builder = builder.register_encoded_file_descriptor_set(set);
+            }
+            self.names
+                .iter()
+                .fold(builder, |builder, name| builder.with_service_name(*name))
+        };
+        let unreadable = "a gRPC file descriptor set cannot be read";
+        let v1 = builder()
+            .with_service_name("grpc.reflection.v1.ServerReflection")
+            .build_v1()
+            .context(unreadable)?;
+        let v1alpha = builder()
+            .with_service_name("grpc.reflection.v1alpha.ServerReflection")
+            .build_v1alpha()
+            .context(unreadable)?;
+        self.routes.add_service(v1).add_service(v1alpha);
+        Ok(self.routes.routes().prepare())
+    }
+}
+
+/// Serves `routes` on `listener` as a task called `name`, until shutdown. Calls that are open then get two seconds.
+pub fn serve(tasks: &Tasks, name: &'static str, listener: Listener, routes: Routes) {
+    let shutdown = tasks.shutdown();
+    tasks.spawn(name, async move {
+        let served = Server::builder()
+            .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+            .trace_fn(|request| request_span(request.uri().path(), request.headers()))
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(listener.into_incoming(), shutdown.clone().cancelled_owned());
+        let grace_over = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(CALL_GRACE).await;
+        };
+        tokio::select! {
+            served = served => served.context("the gRPC server failed"),
+            () = grace_over => Ok(()),
+        }
+    });
+}
+
+async fn follow_readiness(
+    tasks: &Tasks,
+    reporter: HealthReporter,
+    names: Vec<&'static str>,
+    mut ready: watch::Receiver<bool>,
+) {
+    let shutdown = tasks.shutdown();
+    let publish = move |ready: bool| {
+        let (reporter, names) = (reporter.clone(), names.clone());
+        async move {
+            let status = if ready {
+                ServingStatus::Serving
+            } else {
+                ServingStatus::NotServing
+            };
+            for name in std::iter::once("").chain(names) {
+                reporter.set_service_status(name, status).await;
+            }
+        }
+    };
+    let now = *ready.borrow_and_update();
+    publish(now).await;
+    tasks.spawn("grpc-health", async move {
+        loop {
+            tokio::select! {
+                changed = ready.changed() => changed.context("readiness is no longer known")?,
+                () = shutdown.cancelled() => return anyhow::Ok(()),
+            }
+            let now = *ready.borrow_and_update();
+            publish(now).await;
+        }
+    });
+}
+
+/// A channel to another service, connected when first used and again whenever it breaks. `url` is `http://HOST:PORT` or
+/// `unix:///path`; `flag` is named when it is not.
+pub fn channel(flag: &str, url: &str) -> Result<Channel> {
+    let wrong = || crate::usage(format!("{flag}: {url:?} is neither http://HOST:PORT nor unix:///path"));
+    if !(url.starts_with("http://") || url.starts_with("unix:///")) {
+        return Err(wrong());
+    }
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| wrong())?;
+    Ok(endpoint
+        .connect_timeout(Duration::from_secs(5))
+        .http2_keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .connect_lazy())
+}

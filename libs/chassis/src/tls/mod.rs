@@ -1,0 +1,17 @@
+//! TLS from PEM files, and the issuing of certificates. Every error names the flag and the file.
+
+mod configs;
+mod issue;
+mod load;
+#[cfg(test)]
+mod tests;
+
+pub use configs::{Identity, client_config, server_config};
+pub use issue::{Authority, IssueError, Pem, Profile, SecretPem, Usages};
+pub use load::{TlsError, load_authorities, load_certificates, load_identity, load_private_key};
+
+/// Makes ring the process-wide provider of rustls. [`crate::run`] does it; tests and tools call it themselves.
+pub fn install_provider() {
+    // An error means that one is installed already, which serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
