@@ -11,9 +11,14 @@ pub const DNS1123_LABEL_MAX: usize = 63;
 /// The longest DNS subdomain.
 pub const DNS1123_SUBDOMAIN_MAX: usize = 253;
 
-/// `must be no more than N bytes`.
-pub fn max_len(max: usize) -> String {
+/// `must be no more than N bytes`: labels.
+pub fn max_bytes(max: usize) -> String {
     format!("must be no more than {max} bytes")
+}
+
+/// `must be no more than N characters`: everything else.
+pub fn max_characters(max: usize) -> String {
+    format!("must be no more than {max} characters")
 }
 
 /// `must be between LOW and HIGH, inclusive`.
@@ -29,7 +34,7 @@ pub fn regex_error(rule: &str, expression: &str, examples: &[&str]) -> String {
     let examples: Vec<String> = examples.iter().map(|e| format!("'{e}', ")).collect();
     format!(
         "{rule} (e.g. {}regex used for validation is '{expression}')",
-        examples.join("or ")
+        examples.join(" or ")
     )
 }
 
@@ -67,7 +72,7 @@ fn matches_qualified_part(text: &str) -> bool {
 pub fn dns1123_label(text: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if text.len() > DNS1123_LABEL_MAX {
-        errors.push(max_len(DNS1123_LABEL_MAX));
+        errors.push(max_characters(DNS1123_LABEL_MAX));
     }
     if !matches_dns_label(text) {
         if matches_dns_subdomain(text) {
@@ -87,7 +92,7 @@ pub fn dns1123_label(text: &str) -> Vec<String> {
 pub fn dns1123_subdomain(text: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if text.len() > DNS1123_SUBDOMAIN_MAX {
-        errors.push(max_len(DNS1123_SUBDOMAIN_MAX));
+        errors.push(max_characters(DNS1123_SUBDOMAIN_MAX));
     }
     if !matches_dns_subdomain(text) {
         errors.push(regex_error(
@@ -103,7 +108,7 @@ pub fn dns1123_subdomain(text: &str) -> Vec<String> {
 pub fn dns1035_label(text: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if text.len() > DNS1123_LABEL_MAX {
-        errors.push(max_len(DNS1123_LABEL_MAX));
+        errors.push(max_characters(DNS1123_LABEL_MAX));
     }
     if !(matches_dns_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase())) {
         errors.push(regex_error(
@@ -177,7 +182,7 @@ pub fn qualified_name(text: &str) -> Vec<String> {
         }
         _ => {
             errors.push(format!(
-                "a qualified name {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
+                "a valid label key {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
                 regex_error(RULE, QUALIFIED_NAME, &EXAMPLES)
             ));
             return errors;
@@ -186,7 +191,7 @@ pub fn qualified_name(text: &str) -> Vec<String> {
     if name.is_empty() {
         errors.push("name part must be non-empty".to_owned());
     } else if name.len() > 63 {
-        errors.push(format!("name part {}", max_len(63)));
+        errors.push(format!("name part {}", max_bytes(63)));
     }
     if !matches_qualified_part(name) {
         errors.push(format!("name part {}", regex_error(RULE, QUALIFIED_NAME, &EXAMPLES)));
@@ -198,7 +203,7 @@ pub fn qualified_name(text: &str) -> Vec<String> {
 pub fn label_value(text: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if text.len() > 63 {
-        errors.push(max_len(63));
+        errors.push(max_bytes(63));
     }
     if !text.is_empty() && !matches_qualified_part(text) {
         errors.push(regex_error(
@@ -214,7 +219,7 @@ pub fn label_value(text: &str) -> Vec<String> {
 pub fn config_map_key(text: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if text.len() > DNS1123_SUBDOMAIN_MAX {
-        errors.push(format!("must be no more than {DNS1123_SUBDOMAIN_MAX} characters"));
+        errors.push(max_characters(DNS1123_SUBDOMAIN_MAX));
     }
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
         errors.push(regex_error(
@@ -254,7 +259,7 @@ pub fn env_var_name(text: &str) -> Vec<String> {
 pub fn port_name(text: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if text.len() > 15 {
-        errors.push("must be no more than 15 characters".to_owned());
+        errors.push(max_characters(15));
     }
     if text.is_empty() || !text.bytes().all(|b| is_lower_alnum(b) || b == b'-') {
         errors.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".to_owned());
@@ -334,6 +339,6 @@ mod tests {
             dns1123_subdomain("A")[0],
             "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
         );
-        assert!(dns1123_label("A")[0].contains("(e.g. 'my-name', or '123-abc', regex used for validation is '"));
+        assert!(dns1123_label("A")[0].contains("(e.g. 'my-name',  or '123-abc', regex used for validation is '"));
     }
 }

@@ -139,7 +139,7 @@ impl Selector {
         for requirement in &requirements {
             let errors = requirement.validate();
             if !errors.is_empty() {
-                return Err(field::aggregate(&errors));
+                return Err(format!("unable to parse requirement: {}", field::aggregate(&errors)));
             }
         }
         requirements.sort_by(|a, b| a.key.cmp(&b.key));
