@@ -76,11 +76,55 @@ pub fn decode_untyped(text: &[u8]) -> Result<Decoded, DecodeError> {
     })
 }
 
-/// Decodes what [`json::parse`] read.
+/// Decodes a JSON text that is a list of objects of type `ty`.
+///
+/// # Errors
+/// When the text is no JSON or a field has the wrong type.
+pub fn decode_list(text: &[u8], ty: &Type) -> Result<Decoded, DecodeError> {
+    let mut decoder = Decoder::default();
+    let items = match json::parse(text)? {
+        Node::Null => Vec::new(),
+        Node::Array(items) => items,
+        other => return Err(decoder.mismatch(other.kind(), &format!("[]{}", ty.go_type()))),
+    };
+    let mut values = Vec::with_capacity(items.len());
+    for (i, item) in items.into_iter().enumerate() {
+        values.push(decoder.inside(format_args!("[{i}]"), |d| match item {
+            Node::Null => Ok(zero_object(ty)),
+            item => d.object(item, ty, ty.go_type()),
+        })?);
+    }
+    Ok(Decoded {
+        value: Value::Array(values),
+        strict: decoder.strict,
+    })
+}
+
+/// Decodes a tree the way upstream does after a strategic merge patch: not through text but by assigning values
+/// (apimachinery `pkg/runtime/converter.go`), which is laxer about numbers, words its errors differently and reports
+/// unknown fields sorted.
 ///
 /// # Errors
 /// When a field has the wrong type.
-pub fn decode_node(node: Node<'_>, ty: &Type) -> Result<Decoded, DecodeError> {
+pub fn assign(value: &Value, ty: &Type) -> Result<Decoded, DecodeError> {
+    let mut decoder = Decoder {
+        assigning: true,
+        ..Decoder::default()
+    };
+    let value = decoder.object(Node::from(value), ty, ty.go_type())?;
+    decoder.strict.sort();
+    Ok(Decoded {
+        value,
+        strict: decoder.strict,
+    })
+}
+
+/// The word Go's error messages use for this kind of value.
+pub fn go_kind(value: &Value) -> &'static str {
+    Node::from(value).kind()
+}
+
+fn decode_node(node: Node<'_>, ty: &Type) -> Result<Decoded, DecodeError> {
     let mut decoder = Decoder::default();
     let value = match node {
         Node::Null => zero_object(ty),
@@ -159,6 +203,8 @@ struct Decoder<'t> {
     /// The path for type errors: fields only, below the innermost struct's name.
     fields: Vec<String>,
     struct_name: Option<&'t str>,
+    /// Whether values are assigned rather than decoded from text.
+    assigning: bool,
 }
 
 impl<'t> Decoder<'t> {
@@ -194,9 +240,18 @@ impl<'t> Decoder<'t> {
         })
     }
 
+    /// The error for a value that cannot be assigned; `None` when decoding from text.
+    fn unfit(&self, node: &Node<'_>, what: &str) -> Option<DecodeError> {
+        self.assigning
+            .then(|| DecodeError::Type(format!("cannot restore {what} {}", scalar::reflect_kind(node))))
+    }
+
     fn object(&mut self, node: Node<'_>, ty: &'t Type, go_type: &str) -> Result<Value, DecodeError> {
         let Node::Object(written) = node else {
-            return Err(self.mismatch(node.kind(), go_type));
+            let found = node.kind();
+            return Err(self
+                .unfit(&node, "struct from:")
+                .unwrap_or_else(|| self.mismatch(found, go_type)));
         };
         let mut out = Map::new();
         let mut seen = vec![false; ty.properties.len()];
@@ -270,6 +325,9 @@ impl<'t> Decoder<'t> {
             }
         };
         match (ty, node) {
+            (TypeRef::Scalar(kind), node) if self.assigning => {
+                scalar::assign(*kind, node, &named(ty)).map_err(DecodeError::Type)
+            }
             (TypeRef::Scalar(kind), node) => scalar::decode(*kind, node).map_err(|error| match error {
                 scalar::Error::Mismatch {
                     found,
@@ -299,7 +357,12 @@ impl<'t> Decoder<'t> {
                 }
                 Ok(Value::Object(out))
             }
-            (TypeRef::Array(_) | TypeRef::Map(_), node) => Err(self.mismatch(node.kind(), &named(ty))),
+            (TypeRef::Array(_), node) => Err(self
+                .unfit(&node, "slice from")
+                .unwrap_or_else(|| self.mismatch(node.kind(), &named(ty)))),
+            (TypeRef::Map(_), node) => Err(self
+                .unfit(&node, "map from")
+                .unwrap_or_else(|| self.mismatch(node.kind(), &named(ty)))),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod bytes;
 pub mod decode;
+pub mod encode;
 pub mod json;
 pub mod model;
 mod scalar;

@@ -74,6 +74,66 @@ pub(super) fn decode(kind: Scalar, node: Node<'_>) -> Result<Value, Error> {
     }
 }
 
+/// The value as Go's reflection assigns it to the type `go_type`; integers are cut to their width, floats without a
+/// fraction become integers.
+///
+/// # Errors
+/// The message of apimachinery's converter.
+pub(super) fn assign(kind: Scalar, node: Node<'_>, go_type: &str) -> Result<Value, String> {
+    let integral = |text: &str| {
+        let float = || text.parse::<f64>().ok().filter(|f| f.fract() == 0.0).map(|f| f as i64);
+        text.parse::<i64>().ok().or_else(float)
+    };
+    let unrecognized = || Err(format!("unrecognized type: {}", kind.go_type()));
+    match (kind, &node) {
+        (Scalar::Int32 | Scalar::Int64, Node::Number(text)) => match integral(text) {
+            Some(number) if kind == Scalar::Int32 => Ok(Value::from(number as i32)),
+            Some(number) => Ok(Value::from(number)),
+            None => Err(format!("cannot convert float64 to {go_type}")),
+        },
+        (Scalar::String, Node::Number(text)) if text.parse::<i64>().is_ok() => {
+            Err(format!("cannot convert int64 to {go_type}"))
+        }
+        (Scalar::String, Node::String(_)) | (Scalar::Boolean, Node::Bool(_)) | (Scalar::Double, Node::Number(_)) => {
+            decode(kind, node).map_err(|error| error.text(go_type))
+        }
+        (Scalar::Bytes, Node::String(_)) => {
+            decode(kind, node).map_err(|error| format!("error decoding from json: {}", error.text(go_type)))
+        }
+        (Scalar::Bytes, node) => Err(format!("cannot restore slice from {}", reflect_kind(node))),
+        (Scalar::String | Scalar::Boolean | Scalar::Int32 | Scalar::Int64 | Scalar::Double, _) => unrecognized(),
+        _ => decode(kind, node).map_err(|error| error.text(go_type)),
+    }
+}
+
+impl Error {
+    /// The message where there is no struct field to name.
+    fn text(self, go_type: &str) -> String {
+        match self {
+            Error::Mismatch { found, wanted } => {
+                format!(
+                    "json: cannot unmarshal {found} into Go value of type {}",
+                    wanted.unwrap_or(go_type)
+                )
+            }
+            Error::Malformed(text) => text,
+        }
+    }
+}
+
+/// The kind of a value as Go's reflection names it.
+pub(super) fn reflect_kind(node: &Node<'_>) -> &'static str {
+    match node {
+        Node::Null => "invalid",
+        Node::Bool(_) => "bool",
+        Node::Number(text) if text.parse::<i64>().is_ok() => "int64",
+        Node::Number(_) => "float64",
+        Node::String(_) => "string",
+        Node::Array(_) => "slice",
+        Node::Object(_) => "map",
+    }
+}
+
 fn mismatch(found: String, wanted: Option<&'static str>) -> Error {
     Error::Mismatch { found, wanted }
 }

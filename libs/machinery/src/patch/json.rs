@@ -1,0 +1,345 @@
+//! JSON patch (RFC 6902) as gopkg.in/evanphx/json-patch.v4 does it, which is looser than the standard in places:
+//! `replace` may name a missing key, and negative indices count from the end.
+
+use serde_json::Value;
+
+use super::{Error, FieldValidation, Patched, finish};
+use crate::schema::Type;
+use crate::schema::decode::{self, DecodeError, Decoded};
+use crate::schema::model::{Details, Held, Patch, Property, Scalar, TypeRef};
+
+/// More operations in one patch are refused.
+const MAX_OPERATIONS: usize = 10_000;
+
+/// Applies a JSON patch to `live` and decodes the result as `ty`; without a type the result stays as it is.
+///
+/// # Errors
+/// When the patch is malformed, does not fit the object, or the result is none of the type.
+pub fn apply(live: &Value, patch: &[u8], ty: Option<&Type>, validation: FieldValidation) -> Result<Patched, Error> {
+    let (operations, strict) = read(patch, validation)?;
+    if operations.len() > MAX_OPERATIONS {
+        return Err(Error::TooLarge(format!(
+            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+            operations.len()
+        )));
+    }
+    let mut patched = live.clone();
+    for operation in &operations {
+        step(&mut patched, operation).map_err(Error::Rejected)?;
+    }
+    finish(live, patched, ty, strict, validation)
+}
+
+static NO_DETAILS: Details = Details {
+    go_type: None,
+    default: None,
+    allowed: Held::Static(&[]),
+    map_type: None,
+    patch: Patch {
+        merge: false,
+        replace: false,
+        retain_keys: false,
+        merge_key: None,
+    },
+    via: Held::Static(&[]),
+};
+
+const fn member(name: &'static str, ty: TypeRef, position: u8) -> Property {
+    Property {
+        name: Held::Static(name),
+        ty,
+        details: Held::Static(&NO_DETAILS),
+        pointer: false,
+        omit_empty: true,
+        omit_zero: false,
+        required: false,
+        position,
+        number: 0,
+    }
+}
+
+/// One operation, as a schema: so its errors read like those of any other object.
+static OPERATION: Type = Type {
+    name: Held::Static("handlers.jsonPatchOp"),
+    properties: Held::Static(&[
+        member("from", TypeRef::Scalar(Scalar::String), 2),
+        member("op", TypeRef::Scalar(Scalar::String), 0),
+        member("path", TypeRef::Scalar(Scalar::String), 1),
+        member("value", TypeRef::Any(None), 3),
+    ]),
+    kinds: Held::Static(&[]),
+    any_version: false,
+    atomic: false,
+    open: false,
+    hidden: true,
+    message: false,
+    json_type: None,
+    format: None,
+    unions: Held::Static(&[]),
+};
+
+fn read(patch: &[u8], validation: FieldValidation) -> Result<(Vec<Value>, Vec<String>), Error> {
+    let prefix = if validation == FieldValidation::Ignore {
+        ""
+    } else {
+        "error decoding patch: "
+    };
+    let malformed = |error: DecodeError| Error::Malformed(format!("{prefix}{error}"));
+    let Decoded { value, strict } = decode::decode_list(patch, &OPERATION).map_err(malformed)?;
+    let strict = strict
+        .into_iter()
+        .map(|finding| format!("json patch {finding}"))
+        .collect();
+    match value {
+        Value::Array(operations) => Ok((operations, strict)),
+        _ => Ok((Vec::new(), strict)),
+    }
+}
+
+/// Applies one operation.
+fn step(document: &mut Value, operation: &Value) -> Result<(), String> {
+    let member = |name: &str| operation.get(name).and_then(Value::as_str).unwrap_or_default();
+    let value = || operation.get("value").cloned().unwrap_or_default();
+    let path = member("path");
+    match member("op") {
+        "add" => add(document, path, value()),
+        "remove" => remove(document, path).map(drop),
+        "replace" => replace(document, path, value()),
+        "move" => {
+            let moved = remove(document, member("from"))?;
+            add(document, path, moved)
+        }
+        "copy" => {
+            let copied = find(document, member("from"))?
+                .cloned()
+                .ok_or("copy of a missing key")?;
+            add(document, path, copied)
+        }
+        "test" => {
+            let found = find(document, path)?.unwrap_or(&Value::Null);
+            if *found == value() {
+                Ok(())
+            } else {
+                Err(format!("testing value {path} failed"))
+            }
+        }
+        other => Err(format!("Unexpected kind: {other}")),
+    }
+}
+
+/// The container of the path's last segment, and that segment without its escapes.
+fn container<'a>(document: &'a mut Value, path: &str) -> Result<(&'a mut Value, String), String> {
+    let mut segments = path.split('/');
+    segments.next();
+    let mut segments: Vec<String> = segments.map(|s| s.replace("~1", "/").replace("~0", "~")).collect();
+    let last = segments.pop().ok_or_else(|| format!("doc is missing path: {path:?}"))?;
+    let mut at = document;
+    for segment in segments {
+        let next = match at {
+            Value::Object(map) => map.get_mut(&segment),
+            Value::Array(items) => existing(&segment, items.len()).and_then(|i| items.get_mut(i)),
+            _ => None,
+        };
+        at = next.ok_or_else(|| format!("doc is missing path: {path:?}"))?;
+    }
+    Ok((at, last))
+}
+
+/// The index of an element that has to exist; negative ones count from the end.
+fn existing(segment: &str, length: usize) -> Option<usize> {
+    let index: i64 = segment.parse().ok()?;
+    let index = if index < 0 {
+        index.checked_add(i64::try_from(length).ok()?)?
+    } else {
+        index
+    };
+    usize::try_from(index).ok().filter(|i| *i < length)
+}
+
+fn add(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
+    let (container, key) = container(document, path)?;
+    match container {
+        Value::Object(map) => {
+            map.insert(key, value);
+            Ok(())
+        }
+        Value::Array(items) if key == "-" => {
+            items.push(value);
+            Ok(())
+        }
+        Value::Array(items) => {
+            let index = existing(&key, items.len() + 1).ok_or_else(|| format!("invalid index {key} in {path}"))?;
+            items.insert(index, value);
+            Ok(())
+        }
+        _ => Err(format!("doc is missing path: {path:?}")),
+    }
+}
+
+fn remove(document: &mut Value, path: &str) -> Result<Value, String> {
+    let (container, key) = container(document, path)?;
+    let removed = match container {
+        Value::Object(map) => map.remove(&key),
+        Value::Array(items) => existing(&key, items.len()).map(|index| items.remove(index)),
+        _ => None,
+    };
+    removed.ok_or_else(|| format!("unable to remove nonexistent key: {key}"))
+}
+
+fn replace(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
+    if path.is_empty() {
+        if !value.is_object() && !value.is_array() {
+            return Err("replace operation value must be object or array".to_owned());
+        }
+        *document = value;
+        return Ok(());
+    }
+    let (container, key) = container(document, path)?;
+    match container {
+        Value::Object(map) => {
+            map.insert(key, value);
+            Ok(())
+        }
+        Value::Array(items) => {
+            let index = existing(&key, items.len()).ok_or_else(|| format!("invalid index {key} in {path}"))?;
+            items[index] = value;
+            Ok(())
+        }
+        _ => Err(format!("doc is missing path: {path:?}")),
+    }
+}
+
+/// The value at a path; `None` for a missing key of an object that exists.
+fn find<'a>(document: &'a mut Value, path: &str) -> Result<Option<&'a Value>, String> {
+    if path.is_empty() {
+        return Ok(Some(document));
+    }
+    let (container, key) = container(document, path)?;
+    match container {
+        Value::Object(map) => Ok(map.get(&key)),
+        Value::Array(items) => match existing(&key, items.len()) {
+            Some(index) => Ok(items.get(index)),
+            None => Err(format!("invalid index {key} in {path}")),
+        },
+        _ => Err(format!("doc is missing path: {path:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::by_gvk;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn operations_do_what_upstream_does() {
+        let live = json!({"data": {"a": "1", "s/l~t": "x"}, "list": [1, 2, 3], "deep": {"x": [{"y": 1}]}});
+        for (patch, expected) in [
+            (
+                json!([{"op": "add", "path": "/data/b", "value": "2"}]),
+                Some(("/data/b", json!("2"))),
+            ),
+            (
+                json!([{"op": "add", "path": "/list/0", "value": 0}]),
+                Some(("/list", json!([0, 1, 2, 3]))),
+            ),
+            (
+                json!([{"op": "add", "path": "/list/-", "value": 4}]),
+                Some(("/list", json!([1, 2, 3, 4]))),
+            ),
+            (
+                json!([{"op": "add", "path": "/list/-1", "value": 4}]),
+                Some(("/list", json!([1, 2, 3, 4]))),
+            ),
+            (json!([{"op": "add", "path": "/list/5", "value": 4}]), None),
+            (json!([{"op": "add", "path": "/no/where", "value": 4}]), None),
+            (
+                json!([{"op": "remove", "path": "/list/-1"}]),
+                Some(("/list", json!([1, 2]))),
+            ),
+            (json!([{"op": "remove", "path": "/list/9"}]), None),
+            (json!([{"op": "remove", "path": "/data/no"}]), None),
+            (
+                json!([{"op": "replace", "path": "/data/no", "value": "x"}]),
+                Some(("/data/no", json!("x"))),
+            ),
+            (json!([{"op": "replace", "path": "/list/3", "value": 1}]), None),
+            (
+                json!([{"op": "replace", "path": "/data/s~1l~0t", "value": "y"}]),
+                Some(("/data/s~1l~0t", json!("y"))),
+            ),
+            (
+                json!([{"op": "move", "from": "/data/a", "path": "/data/z"}]),
+                Some(("/data/z", json!("1"))),
+            ),
+            (
+                json!([{"op": "copy", "from": "/deep/x/0", "path": "/deep/x/-"}]),
+                Some(("/deep/x/1/y", json!(1))),
+            ),
+            (
+                json!([{"op": "test", "path": "/data/no", "value": null}]),
+                Some(("/data/a", json!("1"))),
+            ),
+            (json!([{"op": "test", "path": "/data/a", "value": "no"}]), None),
+            (json!([{"op": "frob", "path": "/data/a"}]), None),
+        ] {
+            let done = apply(&live, patch.to_string().as_bytes(), None, FieldValidation::Warn);
+            match (done, expected) {
+                (Ok(done), Some((path, value))) => assert_eq!(done.value.pointer(path), Some(&value), "{patch}"),
+                (Err(Error::Rejected(_)), None) => {}
+                (other, expected) => panic!("{patch}: {other:?} instead of {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn malformed_patches_are_told_apart() {
+        let config_map = by_gvk("", "v1", "ConfigMap");
+        let live = json!({"metadata": {"name": "a"}});
+        for (patch, expected) in [
+            ("[{", "error decoding patch: unexpected end of JSON input"),
+            (
+                "{}",
+                "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp",
+            ),
+            (
+                r#"[{"op":1}]"#,
+                "error decoding patch: json: cannot unmarshal number into Go struct field jsonPatchOp.op of type string",
+            ),
+        ] {
+            let error = apply(&live, patch.as_bytes(), config_map, FieldValidation::Warn);
+            assert_eq!(error, Err(Error::Malformed(expected.to_owned())), "{patch}");
+        }
+        let patch = br#"[{"op":"add","path":"/foo","value":1,"nope":1}]"#;
+        let warned = apply(&live, patch, config_map, FieldValidation::Warn).unwrap();
+        assert_eq!(
+            warned.warnings,
+            [r#"json patch unknown field "[0].nope""#, r#"unknown field "foo""#]
+        );
+        let many = format!("[{}]", vec![r#"{"op":"test","path":"/x"}"#; 10_001].join(","));
+        assert!(matches!(
+            apply(&live, many.as_bytes(), None, FieldValidation::Warn),
+            Err(Error::TooLarge(_))
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(op in "add|remove|replace|move|copy|test", path in "(/([a-c]|-?[0-3]|-)){0,3}", from in "(/[a-c0]){0,2}") {
+            let live = json!({"a": {"b": [1, {"c": null}]}, "b": [], "c": "x"});
+            let patch = json!([{"op": op, "path": path, "from": from, "value": 1}]);
+            let _ = apply(&live, patch.to_string().as_bytes(), None, FieldValidation::Strict);
+        }
+
+        #[test]
+        fn what_is_added_is_found_and_can_be_removed(key in "[a-z/~]{1,4}", value in 0..9) {
+            let path = format!("/data/{}", key.replace('~', "~0").replace('/', "~1"));
+            let live = json!({"data": {}});
+            let patch = json!([{"op": "add", "path": path, "value": value}, {"op": "test", "path": path, "value": value},
+                {"op": "remove", "path": path}]);
+            let done = apply(&live, patch.to_string().as_bytes(), None, FieldValidation::Warn);
+            prop_assert_eq!(done.map(|d| d.value), Ok(live));
+        }
+    }
+}

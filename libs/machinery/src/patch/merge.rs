@@ -1,0 +1,192 @@
+//! JSON merge patch (RFC 7386) as gopkg.in/evanphx/json-patch.v4 does it.
+
+use serde_json::{Map, Value};
+
+use super::{Error, FieldValidation, Patched, finish, read_object};
+use crate::schema::Type;
+
+/// Applies a JSON merge patch to `live` and decodes the result as `ty`; without a type the result stays as it is.
+///
+/// # Errors
+/// When the patch is no JSON object or the result is none of the type.
+pub fn apply(live: &Value, patch: &[u8], ty: Option<&Type>, validation: FieldValidation) -> Result<Patched, Error> {
+    let (patch, strict) = match read_object(patch) {
+        Ok(read) => read,
+        Err(_) if validation == FieldValidation::Ignore => {
+            return Err(Error::Malformed("Invalid JSON Patch".to_owned()));
+        }
+        Err(why) => return Err(Error::Malformed(format!("error decoding patch: {why}"))),
+    };
+    let mut patched = live.clone();
+    merge(&mut patched, Value::Object(patch));
+    finish(live, patched, ty, strict, validation)
+}
+
+/// Merges `patch` into `target`: objects field by field, `null` removes, everything else replaces.
+pub fn merge(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Some(fields) = target.as_object_mut() else { return };
+    for (key, value) in patch {
+        match (value, fields.get_mut(&key)) {
+            (Value::Null, _) => {
+                fields.remove(&key);
+            }
+            (value, Some(current)) => merge(current, value),
+            (value, None) => {
+                let mut added = Value::Null;
+                merge(&mut added, value);
+                fields.insert(key, added);
+            }
+        }
+    }
+}
+
+/// The merge patch that makes `to` of `from`. Lists are replaced; `null` in `to` cannot be expressed.
+pub fn diff(from: &Value, to: &Value) -> Value {
+    let (Value::Object(from), Value::Object(to)) = (from, to) else {
+        return to.clone();
+    };
+    let mut patch = Map::new();
+    for key in from.keys().filter(|key| !to.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    for (key, value) in to {
+        match from.get(key) {
+            Some(old) if old == value => {}
+            Some(old) if old.is_object() && value.is_object() => {
+                patch.insert(key.clone(), diff(old, value));
+            }
+            _ => {
+                patch.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    Value::Object(patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::by_gvk;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn merges_as_the_standard_says() {
+        // The cases of RFC 7386, appendix A.
+        for (target, patch, expected) in [
+            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+            (json!({"a": "b"}), json!({"a": null}), json!({})),
+            (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
+            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]})),
+            (
+                json!({"a": {"b": "c"}}),
+                json!({"a": {"b": "d", "c": null}}),
+                json!({"a": {"b": "d"}}),
+            ),
+            (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
+            (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
+            (json!({"a": "b"}), json!(["c"]), json!(["c"])),
+            (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
+            (
+                json!({"a": "foo"}),
+                json!({"b": {"c": {"d": null}}}),
+                json!({"a": "foo", "b": {"c": {}}}),
+            ),
+        ] {
+            let mut merged = target.clone();
+            merge(&mut merged, patch.clone());
+            assert_eq!(merged, expected, "{target} {patch}");
+        }
+    }
+
+    #[test]
+    fn results_of_the_wrong_type_show_the_whole_object() {
+        let config_map = by_gvk("", "v1", "ConfigMap");
+        let live = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n",
+            "uid": "u", "labels": {"x": "y"}}, "data": {"a": "1", "b": "2"}});
+        let text = r#"{"apiVersion":"v1","data":{"a":5,"b":"2"},"kind":"ConfigMap","metadata":{"name":"a","namespace":"n","uid":"u","labels":{"x":"y"}}}"#;
+        for (patch, validation, expected) in [
+            (
+                r#"{"data":{"a":5}}"#,
+                FieldValidation::Ignore,
+                Error::Invalid {
+                    shown: text.to_owned(),
+                    detail: "json: cannot unmarshal number into Go struct field ConfigMap.data of type string"
+                        .to_owned(),
+                },
+            ),
+            (
+                r#"{"foo":1,"foo":1}"#,
+                FieldValidation::Strict,
+                Error::Invalid {
+                    shown: text
+                        .replace(":5", ":\"1\"")
+                        .replace("},\"kind\"", "},\"foo\":1,\"kind\""),
+                    detail: r#"strict decoding error: duplicate field "foo", unknown field "foo""#.to_owned(),
+                },
+            ),
+            (
+                "{",
+                FieldValidation::Warn,
+                Error::Malformed("error decoding patch: unexpected end of JSON input".to_owned()),
+            ),
+            (
+                "{",
+                FieldValidation::Ignore,
+                Error::Malformed("Invalid JSON Patch".to_owned()),
+            ),
+            (
+                r#""x""#,
+                FieldValidation::Strict,
+                Error::Malformed(
+                    "error decoding patch: json: cannot unmarshal string into Go value of type map[string]interface {}"
+                        .to_owned(),
+                ),
+            ),
+        ] {
+            assert_eq!(
+                apply(&live, patch.as_bytes(), config_map, validation),
+                Err(expected),
+                "{patch}"
+            );
+        }
+    }
+
+    fn tree() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![any::<bool>().prop_map(Value::from), (0..9).prop_map(Value::from)];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::btree_map("[a-d]", inner.clone(), 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+                proptest::collection::vec(inner, 0..3).prop_map(Value::Array),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_diff_leads_from_one_to_the_other(from in tree(), to in tree()) {
+            let mut merged = from.clone();
+            merge(&mut merged, diff(&from, &to));
+            prop_assert_eq!(merged, to);
+        }
+
+        #[test]
+        fn merging_twice_changes_nothing(from in tree(), patch in tree()) {
+            let mut once = from;
+            merge(&mut once, patch.clone());
+            let mut twice = once.clone();
+            merge(&mut twice, patch);
+            prop_assert_eq!(once, twice);
+        }
+    }
+}

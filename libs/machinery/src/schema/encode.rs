@@ -1,0 +1,165 @@
+//! JSON text in the order in which Go encodes: struct fields by their place in the struct, map keys sorted.
+//! Error messages that quote a whole object show it so.
+
+use serde_json::Value;
+
+use super::model::{Type, TypeRef};
+
+/// The object as Go's encoder writes it.
+pub fn go_text(value: &Value, ty: &Type) -> String {
+    let mut out = String::new();
+    object(value, ty, &mut out);
+    out
+}
+
+/// A patched object as upstream's JSON patch library writes it: what the patch went into has sorted keys, what it left
+/// alone is still in Go's order.
+pub fn patched_text(live: &Value, patched: &Value, ty: Option<&Type>) -> String {
+    let Some(ty) = ty else { return plain(patched) };
+    let mut out = String::new();
+    touched(live, patched, &TypeView::Object(ty), &mut out);
+    out
+}
+
+/// A type to look into, whichever way it is held.
+enum TypeView<'a> {
+    Object(&'a Type),
+    Ref(&'a TypeRef),
+    Unknown,
+}
+
+impl<'a> TypeView<'a> {
+    fn of(ty: &'a TypeRef) -> Self {
+        match ty {
+            TypeRef::Object(ty) => TypeView::Object(ty),
+            other => TypeView::Ref(other),
+        }
+    }
+
+    fn child(&self, key: &str) -> TypeView<'a> {
+        match self {
+            TypeView::Object(ty) => ty.property(key).map_or(TypeView::Unknown, |p| TypeView::of(&p.ty)),
+            TypeView::Ref(TypeRef::Map(values)) => TypeView::of(values),
+            _ => TypeView::Unknown,
+        }
+    }
+}
+
+fn touched(live: &Value, patched: &Value, ty: &TypeView<'_>, out: &mut String) {
+    let Value::Object(fields) = patched else {
+        return untouched(patched, ty, out);
+    };
+    out.push('{');
+    for (i, (key, value)) in fields.iter().enumerate() {
+        separator(i, key, out);
+        let child = ty.child(key);
+        match live.get(key) {
+            Some(before) if before == value => untouched(value, &child, out),
+            Some(before) => touched(before, value, &child, out),
+            None => out.push_str(&plain(value)),
+        }
+    }
+    out.push('}');
+}
+
+fn untouched(value: &Value, ty: &TypeView<'_>, out: &mut String) {
+    match ty {
+        TypeView::Object(ty) => object(value, ty, out),
+        TypeView::Ref(ty) => any(value, ty, out),
+        TypeView::Unknown => out.push_str(&plain(value)),
+    }
+}
+
+fn any(value: &Value, ty: &TypeRef, out: &mut String) {
+    match (ty, value) {
+        (TypeRef::Object(ty), value) => object(value, ty, out),
+        (TypeRef::Array(array), Value::Array(items)) => {
+            out.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                any(item, &array.items, out);
+            }
+            out.push(']');
+        }
+        (TypeRef::Map(values), Value::Object(fields)) => {
+            out.push('{');
+            for (i, (key, value)) in fields.iter().enumerate() {
+                separator(i, key, out);
+                any(value, values, out);
+            }
+            out.push('}');
+        }
+        (_, value) => out.push_str(&plain(value)),
+    }
+}
+
+fn object(value: &Value, ty: &Type, out: &mut String) {
+    let Value::Object(fields) = value else {
+        out.push_str(&plain(value));
+        return;
+    };
+    let mut ordered: Vec<_> = fields
+        .iter()
+        .map(|(key, value)| (ty.property(key), key, value))
+        .collect();
+    ordered.sort_by_key(|(property, key, _)| (property.map_or(u8::MAX, |p| p.position), *key));
+    out.push('{');
+    for (i, (property, key, value)) in ordered.into_iter().enumerate() {
+        separator(i, key, out);
+        match property {
+            Some(property) => any(value, &property.ty, out),
+            None => out.push_str(&plain(value)),
+        }
+    }
+    out.push('}');
+}
+
+/// JSON text with the characters escaped that Go escapes for the sake of HTML.
+fn plain(value: &Value) -> String {
+    let text = value.to_string();
+    if !text.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn separator(index: usize, key: &str, out: &mut String) {
+    if index > 0 {
+        out.push(',');
+    }
+    out.push_str(&plain(&Value::from(key)));
+    out.push(':');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::by_gvk;
+    use serde_json::json;
+
+    #[test]
+    fn struct_fields_keep_their_place() {
+        let pod = by_gvk("", "v1", "Pod").unwrap();
+        let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"labels": {"b": "1", "a": "<"}, "name": "p"},
+            "spec": {"containers": [{"image": "i", "name": "c"}], "volumes": []}});
+        assert_eq!(
+            go_text(&object, pod),
+            r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","labels":{"a":"\u003c","b":"1"}},"spec":{"volumes":[],"containers":[{"name":"c","image":"i"}]}}"#
+        );
+        let mut patched = object.clone();
+        patched["spec"]["containers"] = json!([]);
+        assert_eq!(
+            patched_text(&object, &patched, Some(pod)),
+            r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","labels":{"a":"\u003c","b":"1"}},"spec":{"containers":[],"volumes":[]}}"#
+        );
+    }
+}
