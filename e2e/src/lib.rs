@@ -1,1 +1,4 @@
-//! The embedded host and the end-to-end suite.
+//! The embedded host: the project's own binaries plus simulated nodes as a host cluster on loopback, and any number of
+//! virtual clusters on it. The end-to-end suite and `vcluster playground` run on it.
+
+pub mod node;

@@ -12,7 +12,11 @@ pub(super) struct Addresses {
 
 impl Addresses {
     pub(super) fn new(index: u8) -> Self {
-        Self { index, by_uid: HashMap::new(), last: 0 }
+        Self {
+            index,
+            by_uid: HashMap::new(),
+            last: 0,
+        }
     }
 
     /// The network the node announces.
@@ -22,7 +26,9 @@ impl Addresses {
 
     /// Remembers what a pod already has, e.g. from before a restart of this process.
     pub(super) fn adopt(&mut self, uid: &str, address: &str) {
-        let mine = address.strip_prefix(&format!("10.244.{}.", self.index)).and_then(|last| last.parse().ok());
+        let mine = address
+            .strip_prefix(&format!("10.244.{}.", self.index))
+            .and_then(|last| last.parse().ok());
         if let Some(last) = mine {
             self.by_uid.insert(uid.to_string(), last);
         }
@@ -36,7 +42,11 @@ impl Addresses {
             None => {
                 let free = (1..=254u8)
                     .map(|step| (u16::from(self.last) + u16::from(step) - 1) % 254 + 1)
-                    .find_map(|last| u8::try_from(last).ok().filter(|last| !self.by_uid.values().any(|used| used == last)))?;
+                    .find_map(|last| {
+                        u8::try_from(last)
+                            .ok()
+                            .filter(|last| !self.by_uid.values().any(|used| used == last))
+                    })?;
                 self.last = free;
                 self.by_uid.insert(uid.to_string(), free);
                 free

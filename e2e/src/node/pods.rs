@@ -55,7 +55,10 @@ impl Pods {
     /// The pods of `nodes` on the host behind `client`; nothing happens before [`Pods::run`].
     pub fn new(client: Client, nodes: &[NodeIdentity], recorder: Recorder) -> Self {
         let memory = Memory {
-            addresses: nodes.iter().map(|node| (node.name.clone(), Addresses::new(node.index))).collect(),
+            addresses: nodes
+                .iter()
+                .map(|node| (node.name.clone(), Addresses::new(node.index)))
+                .collect(),
             ..Memory::default()
         };
         Self(Arc::new(Shared {
@@ -87,12 +90,19 @@ impl Pods {
         let retry = move |namespace: Option<&String>| {
             if let (Some(shared), Some(namespace)) = (handler.upgrade(), namespace) {
                 let waiting = shared.memory().waiting.clone();
-                waiting.into_iter().filter(|key| key.namespace == *namespace).for_each(|key| shared.queue.add(key));
+                waiting
+                    .into_iter()
+                    .filter(|key| key.namespace == *namespace)
+                    .for_each(|key| shared.queue.add(key));
             }
         };
         let retry_secrets = retry.clone();
-        shared.config_maps.on_change(move |change| retry(change.object().metadata.namespace.as_ref()));
-        shared.secrets.on_change(move |change| retry_secrets(change.object().metadata.namespace.as_ref()));
+        shared
+            .config_maps
+            .on_change(move |change| retry(change.object().metadata.namespace.as_ref()));
+        shared
+            .secrets
+            .on_change(move |change| retry_secrets(change.object().metadata.namespace.as_ref()));
         let config = watcher::Config::default;
         let pods = watcher(Api::<Pod>::all(shared.client.clone()), config());
         let config_maps = watcher(Api::<ConfigMap>::all(shared.client.clone()), config());
@@ -100,20 +110,33 @@ impl Pods {
         let workers = futures::future::join_all((0..WORKERS).map(|_| self.work()));
         tokio::join!(
             shared.pods.run("pods", pods, |pod| pod.metadata.managed_fields = None),
-            shared.config_maps.run("configmaps", config_maps, |object| object.metadata.managed_fields = None),
-            shared.secrets.run("secrets", secrets, |object| object.metadata.managed_fields = None),
+            shared
+                .config_maps
+                .run("configmaps", config_maps, |object| object.metadata.managed_fields =
+                    None),
+            shared
+                .secrets
+                .run("secrets", secrets, |object| object.metadata.managed_fields = None),
             workers,
         );
     }
 
     /// The pod of that name if it is on `node`.
     pub fn find(&self, node: &str, namespace: &str, name: &str) -> Option<Arc<Pod>> {
-        self.0.pods.get(&ObjectKey::new(namespace, name)).filter(|pod| node_name(pod) == Some(node))
+        self.0
+            .pods
+            .get(&ObjectKey::new(namespace, name))
+            .filter(|pod| node_name(pod) == Some(node))
     }
 
     /// All pods on `node`.
     pub fn on(&self, node: &str) -> Vec<Arc<Pod>> {
-        self.0.pods.list().into_iter().filter(|pod| node_name(pod) == Some(node)).collect()
+        self.0
+            .pods
+            .list()
+            .into_iter()
+            .filter(|pod| node_name(pod) == Some(node))
+            .collect()
     }
 
     /// What a container of the pod sees now, and its main program.
@@ -123,7 +146,12 @@ impl Pods {
     pub async fn container(&self, pod: &Pod, container: &str) -> Result<(View, Plan), String> {
         let spec = sandbox::containers(pod)
             .find(|one| one.name == container)
-            .ok_or_else(|| format!("container {container} is not valid for pod {}", pod.metadata.name.as_deref().unwrap_or_default()))?;
+            .ok_or_else(|| {
+                format!(
+                    "container {container} is not valid for pod {}",
+                    pod.metadata.name.as_deref().unwrap_or_default()
+                )
+            })?;
         let mut objects = self.0.objects(pod).await.map_err(|error| error.to_string())?;
         if sandbox::wants_token(pod)
             && let Some(token) = self.0.token(pod).await
@@ -198,7 +226,9 @@ impl Shared {
     /// Takes the next step of one pod; returns when to look at it again.
     async fn step(&self, key: &ObjectKey) -> Result<Option<Duration>, Error> {
         let Some(pod) = self.current(key) else { return Ok(None) };
-        let Some(node) = node_name(&pod).and_then(|name| self.nodes.get(name)) else { return Ok(None) };
+        let Some(node) = node_name(&pod).and_then(|name| self.nodes.get(name)) else {
+            return Ok(None);
+        };
         let host_ip = node.address.ip().to_string();
         let Some(pod_ip) = self.address(&pod, node, &host_ip) else {
             warn!(pod = %key, node = node.name, "all addresses of the node are taken");
@@ -236,7 +266,11 @@ impl Shared {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         let mut next = pod.clone();
         next.status = Some(status);
-        match self.api::<Pod>(pod).replace_status(name, &PostParams::default(), &next).await {
+        match self
+            .api::<Pod>(pod)
+            .replace_status(name, &PostParams::default(), &next)
+            .await
+        {
             Ok(written) => {
                 if let Some(uid) = written.metadata.uid.clone() {
                     self.memory().written.insert(uid, written);
@@ -250,8 +284,15 @@ impl Shared {
 
     async fn remove(&self, pod: &Pod) -> Result<(), Error> {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
-        let preconditions = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };
-        let now = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }.grace_period(0);
+        let preconditions = Preconditions {
+            uid: pod.metadata.uid.clone(),
+            resource_version: None,
+        };
+        let now = DeleteParams {
+            preconditions: Some(preconditions),
+            ..DeleteParams::default()
+        }
+        .grace_period(0);
         match self.api::<Pod>(pod).delete(name, &now).await {
             // Gone already, or replaced by another pod of that name.
             Err(Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
@@ -273,11 +314,21 @@ impl Shared {
             if notice.warning && !memory.warned.insert((uid.clone(), notice.message.clone())) {
                 continue;
             }
-            let severity = if notice.warning { Severity::Warning } else { Severity::Normal };
+            let severity = if notice.warning {
+                Severity::Warning
+            } else {
+                Severity::Normal
+            };
             let mut about = pod.object_ref(&());
             about.field_path = notice.field;
-            debug!(node = node.name, reason = notice.reason, message = notice.message, "event");
-            self.recorder.event_about(about, severity, notice.reason, notice.message);
+            debug!(
+                node = node.name,
+                reason = notice.reason,
+                message = notice.message,
+                "event"
+            );
+            self.recorder
+                .event_about(about, severity, notice.reason, notice.message);
         }
     }
 
@@ -310,9 +361,13 @@ impl Shared {
 
     /// A token bound to the pod, as its kubelet would request it; `None` when the API server refuses.
     async fn token(&self, pod: &Pod) -> Option<String> {
-        let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref()).unwrap_or("default");
+        let account = pod
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.service_account_name.as_deref())
+            .unwrap_or("default");
         let request = TokenRequest {
-            spec: TokenRequestSpec {
+            spec: Some(TokenRequestSpec {
                 bound_object_ref: Some(BoundObjectReference {
                     api_version: Some("v1".to_string()),
                     kind: Some("Pod".to_string()),
@@ -321,12 +376,15 @@ impl Shared {
                 }),
                 expiration_seconds: Some(3607),
                 ..TokenRequestSpec::default()
-            },
+            }),
             ..TokenRequest::default()
         };
         let accounts = self.api::<ServiceAccount>(pod);
-        match accounts.create_token_request(account, &PostParams::default(), &request).await {
-            Ok(answer) => answer.status.map(|status| status.token),
+        match accounts
+            .create_token_request(account, &PostParams::default(), &request)
+            .await
+        {
+            Ok(answer) => answer.status.and_then(|status| status.token),
             Err(error) => {
                 warn!(account, %error, "no token for a pod");
                 None
@@ -338,7 +396,10 @@ impl Shared {
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
     {
-        Api::namespaced(self.client.clone(), pod.metadata.namespace.as_deref().unwrap_or_default())
+        Api::namespaced(
+            self.client.clone(),
+            pod.metadata.namespace.as_deref().unwrap_or_default(),
+        )
     }
 }
 
@@ -348,14 +409,24 @@ fn node_name(pod: &Pod) -> Option<&str> {
 
 /// Resource versions of one API server are comparable numbers (KEP-5504).
 fn version(pod: &Pod) -> u64 {
-    pod.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+    pod.metadata
+        .resource_version
+        .as_deref()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
 }
 
 fn programs(pod: &Pod, objects: &Objects) -> BTreeMap<String, Program> {
     let program = |container: &k8s_openapi::api::core::v1::Container| {
         let view = sandbox::view(pod, container, objects).ok()?;
         let plan = main_program(pod, &container.name, &sandbox::command_line(container, &view), &view);
-        Some((container.name.clone(), Program { duration: plan.duration(), end: plan.end }))
+        Some((
+            container.name.clone(),
+            Program {
+                duration: plan.duration(),
+                end: plan.end,
+            },
+        ))
     };
     sandbox::containers(pod).filter_map(program).collect()
 }
@@ -363,10 +434,22 @@ fn programs(pod: &Pod, objects: &Objects) -> BTreeMap<String, Program> {
 /// What a container runs when it starts; without a command the image decides, and images are servers.
 fn main_program(pod: &Pod, name: &str, command: &[String], view: &View) -> Plan {
     let inits = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
-    let init = inits.filter(|init| init.restart_policy.as_deref() != Some("Always")).any(|init| init.name == name);
+    let init = inits
+        .filter(|init| init.restart_policy.as_deref() != Some("Always"))
+        .any(|init| init.name == name);
     match command {
-        [] if init => Plan { steps: Vec::new(), end: End::Exit(0) },
-        [] => Plan { steps: Vec::new(), end: End::Never },
-        command => plan(command, view, if init { Unknown::Succeeds } else { Unknown::RunsForEver }),
+        [] if init => Plan {
+            steps: Vec::new(),
+            end: End::Exit(0),
+        },
+        [] => Plan {
+            steps: Vec::new(),
+            end: End::Never,
+        },
+        command => plan(
+            command,
+            view,
+            if init { Unknown::Succeeds } else { Unknown::RunsForEver },
+        ),
     }
 }

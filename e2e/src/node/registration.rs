@@ -23,8 +23,13 @@ const LEASE_SECONDS: u64 = 40;
 const REPORT_EVERY: Duration = Duration::from_secs(300);
 const NAMESPACE: &str = "kube-node-lease";
 /// What a simulated node says it has; enough for a few hundred small pods on a handful of nodes.
-pub(super) const CAPACITY: &[(&str, &str)] =
-    &[("cpu", "16"), ("memory", "32Gi"), ("ephemeral-storage", "100Gi"), ("hugepages-2Mi", "0"), ("pods", "110")];
+pub(super) const CAPACITY: &[(&str, &str)] = &[
+    ("cpu", "16"),
+    ("memory", "32Gi"),
+    ("ephemeral-storage", "100Gi"),
+    ("hugepages-2Mi", "0"),
+    ("pods", "110"),
+];
 
 /// One simulated node.
 #[derive(Debug, Clone)]
@@ -39,7 +44,11 @@ pub struct NodeIdentity {
 
 impl NodeIdentity {
     fn object(&self) -> Node {
-        let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let arch = if cfg!(target_arch = "aarch64") {
+            "arm64"
+        } else {
+            "amd64"
+        };
         let labels = [
             ("beta.kubernetes.io/arch", arch),
             ("beta.kubernetes.io/os", "linux"),
@@ -65,10 +74,19 @@ impl NodeIdentity {
     }
 
     fn status(&self, conditions: Vec<NodeCondition>) -> NodeStatus {
-        let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-        let capacity: BTreeMap<String, Quantity> =
-            CAPACITY.iter().map(|(name, amount)| (name.to_string(), Quantity(amount.to_string()))).collect();
-        let address = |kind: &str, address: String| NodeAddress { type_: kind.to_string(), address };
+        let arch = if cfg!(target_arch = "aarch64") {
+            "arm64"
+        } else {
+            "amd64"
+        };
+        let capacity: BTreeMap<String, Quantity> = CAPACITY
+            .iter()
+            .map(|(name, amount)| (name.to_string(), Quantity(amount.to_string())))
+            .collect();
+        let address = |kind: &str, address: String| NodeAddress {
+            type_: kind.to_string(),
+            address,
+        };
         NodeStatus {
             addresses: Some(vec![
                 address("InternalIP", self.address.ip().to_string()),
@@ -78,7 +96,9 @@ impl NodeIdentity {
             capacity: Some(capacity),
             conditions: Some(conditions),
             daemon_endpoints: Some(NodeDaemonEndpoints {
-                kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(self.address.port()) }),
+                kubelet_endpoint: Some(DaemonEndpoint {
+                    port: i32::from(self.address.port()),
+                }),
             }),
             node_info: Some(NodeSystemInfo {
                 architecture: arch.to_string(),
@@ -101,22 +121,41 @@ impl NodeIdentity {
 /// The conditions of a healthy node; a transition time is kept when there is an earlier report.
 fn conditions(old: &[NodeCondition], now: Timestamp) -> Vec<NodeCondition> {
     let healthy = [
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        (
+            "MemoryPressure",
+            "False",
+            "KubeletHasSufficientMemory",
+            "kubelet has sufficient memory available",
+        ),
+        (
+            "DiskPressure",
+            "False",
+            "KubeletHasNoDiskPressure",
+            "kubelet has no disk pressure",
+        ),
+        (
+            "PIDPressure",
+            "False",
+            "KubeletHasSufficientPID",
+            "kubelet has sufficient PID available",
+        ),
         ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
     ];
     let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
     healthy
         .map(|(kind, status, reason, message)| {
-            let same = old.iter().find(|condition| condition.type_ == kind && condition.status == status);
+            let same = old
+                .iter()
+                .find(|condition| condition.type_ == kind && condition.status == status);
             NodeCondition {
                 type_: kind.to_string(),
                 status: status.to_string(),
                 reason: Some(reason.to_string()),
                 message: Some(message.to_string()),
                 last_heartbeat_time: Some(Time(second)),
-                last_transition_time: same.and_then(|old| old.last_transition_time.clone()).or(Some(Time(second))),
+                last_transition_time: same
+                    .and_then(|old| old.last_transition_time.clone())
+                    .or(Some(Time(second))),
             }
         })
         .into()
@@ -168,7 +207,11 @@ async fn report(client: &Client, node: &NodeIdentity) -> Result<String, Error> {
         Err(Error::Api(status)) if status.code == 409 => nodes.get(&node.name).await?,
         other => other?,
     };
-    let old = existing.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let old = existing
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_deref())
+        .unwrap_or_default();
     let status = node.status(conditions(old, Timestamp::now()));
     let patch = Patch::Merge(json!({ "status": status }));
     nodes.patch_status(&node.name, &PatchParams::default(), &patch).await?;
@@ -211,11 +254,22 @@ mod tests {
 
     #[test]
     fn a_second_report_keeps_the_transition_times() {
-        let (early, late) = (Timestamp::from_second(100).unwrap(), Timestamp::from_second(400).unwrap());
+        let (early, late) = (
+            Timestamp::from_second(100).unwrap(),
+            Timestamp::from_second(400).unwrap(),
+        );
         let first = conditions(&[], early);
         let second = conditions(&first, late);
-        assert!(second.iter().all(|condition| condition.last_transition_time == Some(Time(early))));
-        assert!(second.iter().all(|condition| condition.last_heartbeat_time == Some(Time(late))));
+        assert!(
+            second
+                .iter()
+                .all(|condition| condition.last_transition_time == Some(Time(early)))
+        );
+        assert!(
+            second
+                .iter()
+                .all(|condition| condition.last_heartbeat_time == Some(Time(late)))
+        );
         let ready = second.iter().find(|condition| condition.type_ == "Ready").unwrap();
         assert_eq!(ready.status, "True");
     }

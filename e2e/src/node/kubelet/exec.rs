@@ -45,8 +45,12 @@ impl Wanted {
     pub(super) fn parse(query: &Query) -> Result<Self, String> {
         let tty = query.flag("tty");
         // A terminal has one output.
-        let wanted =
-            Self { stdin: query.flag("input"), stdout: query.flag("output"), stderr: query.flag("error") && !tty, tty };
+        let wanted = Self {
+            stdin: query.flag("input"),
+            stdout: query.flag("output"),
+            stderr: query.flag("error") && !tty,
+            tty,
+        };
         if wanted.stdin || wanted.stdout || wanted.stderr {
             return Ok(wanted);
         }
@@ -55,8 +59,16 @@ impl Wanted {
 
     /// The `streamType`s a SPDY client opens.
     fn streams(self) -> Vec<&'static str> {
-        let all = [("error", true), ("stdin", self.stdin), ("stdout", self.stdout), ("stderr", self.stderr), ("resize", self.tty)];
-        all.into_iter().filter_map(|(name, wanted)| wanted.then_some(name)).collect()
+        let all = [
+            ("error", true),
+            ("stdin", self.stdin),
+            ("stdout", self.stdout),
+            ("stderr", self.stderr),
+            ("resize", self.tty),
+        ];
+        all.into_iter()
+            .filter_map(|(name, wanted)| wanted.then_some(name))
+            .collect()
     }
 }
 
@@ -91,7 +103,9 @@ where
 {
     let (mut session, driver) = spdy::server(io)?;
     let command = async move {
-        let Some(mut streams) = open_streams(&mut session, &wanted.streams()).await else { return };
+        let Some(mut streams) = open_streams(&mut session, &wanted.streams()).await else {
+            return;
+        };
         let closed = session.closed();
         let (stdin_sender, stdin) = mpsc::channel(QUEUE);
         let (output, mut produced) = mpsc::channel(QUEUE);
@@ -171,20 +185,34 @@ where
         let (output, mut produced) = mpsc::channel(QUEUE);
         let outgoing = channels.outgoing;
         // An empty message on the first channel we write tells the client that the command is running.
-        let first = if wanted.stdout { STDOUT } else if wanted.stderr { STDERR } else { ERROR };
-        if outgoing.send(Packet { channel: first, data: Bytes::new() }).await.is_err() {
+        let first = if wanted.stdout {
+            STDOUT
+        } else if wanted.stderr {
+            STDERR
+        } else {
+            ERROR
+        };
+        if outgoing
+            .send(Packet {
+                channel: first,
+                data: Bytes::new(),
+            })
+            .await
+            .is_err()
+        {
             return;
         }
         let feed = async move {
             let mut stdin = wanted.stdin.then_some(stdin_sender);
             while let Some(Packet { channel, data }) = channels.incoming.recv().await {
-                let closes = channel == CLOSE && data.first() == Some(&STDIN);
-                if channel == STDIN
-                    && let Some(sender) = &stdin
-                    && sender.send(data).await.is_err()
-                    || closes
-                {
-                    stdin = None;
+                match (channel, &stdin) {
+                    (STDIN, Some(sender)) => {
+                        if sender.send(data).await.is_err() {
+                            stdin = None;
+                        }
+                    }
+                    (CLOSE, Some(_)) if data.first() == Some(&STDIN) => stdin = None,
+                    _ => {}
                 }
             }
         };

@@ -43,8 +43,16 @@ impl Options {
     pub(super) fn parse(query: &Query, now: Timestamp) -> Result<Self, String> {
         let seconds: Option<i64> = query.number("sinceSeconds")?;
         let time = query.first("sinceTime").filter(|time| !time.is_empty());
-        let time = time.map(|time| time.parse().map_err(|_| format!("sinceTime={time:?} is not an RFC 3339 time"))).transpose()?;
-        let ago = seconds.map(|seconds| now.checked_sub(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MIN));
+        let time = time
+            .map(|time| {
+                time.parse()
+                    .map_err(|_| format!("sinceTime={time:?} is not an RFC 3339 time"))
+            })
+            .transpose()?;
+        let ago = seconds.map(|seconds| {
+            now.checked_sub(SignedDuration::from_secs(seconds))
+                .unwrap_or(Timestamp::MIN)
+        });
         Ok(Self {
             follow: query.flag("follow"),
             previous: query.flag("previous"),
@@ -57,7 +65,10 @@ impl Options {
 
     /// The text of `lines` that the caller wants, and how many bytes may still follow.
     pub(super) fn first(&self, lines: &[Line]) -> (String, Option<usize>) {
-        let wanted: Vec<&Line> = lines.iter().filter(|line| self.since.is_none_or(|since| line.time >= since)).collect();
+        let wanted: Vec<&Line> = lines
+            .iter()
+            .filter(|line| self.since.is_none_or(|since| line.time >= since))
+            .collect();
         let skipped = self.tail.map_or(0, |tail| wanted.len().saturating_sub(tail));
         self.cut(wanted[skipped..].iter().copied(), self.limit)
     }
@@ -79,7 +90,10 @@ impl Options {
         match left {
             None => (text, None),
             Some(left) => {
-                let end = (0..=left.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+                let end = (0..=left.min(text.len()))
+                    .rev()
+                    .find(|end| text.is_char_boundary(*end))
+                    .unwrap_or(0);
                 text.truncate(end);
                 let rest = left - text.len();
                 (text, Some(rest))
@@ -98,28 +112,41 @@ pub(super) fn run(pod: &Pod, container: &str, previous: bool) -> Result<Run, Str
         .ok_or_else(|| format!("container \"{container}\" in pod \"{name}\" is not available"))?;
     if previous {
         let last = status.last_state.as_ref().and_then(terminated);
-        return last.ok_or_else(|| format!("previous terminated container \"{container}\" in pod \"{name}\" not found"));
+        return last
+            .ok_or_else(|| format!("previous terminated container \"{container}\" in pod \"{name}\" not found"));
     }
     let state = status.state.clone().unwrap_or_default();
     if let Some(started) = state.running.as_ref().and_then(|running| running.started_at.as_ref()) {
-        return Ok(Run { started: started.0, finished: None });
+        return Ok(Run {
+            started: started.0,
+            finished: None,
+        });
     }
     if let Some(run) = terminated(&state).or_else(|| status.last_state.as_ref().and_then(terminated)) {
         return Ok(run);
     }
     let reason = state.waiting.and_then(|waiting| waiting.reason).unwrap_or_default();
-    Err(format!("container \"{container}\" in pod \"{name}\" is waiting to start: {reason}"))
+    Err(format!(
+        "container \"{container}\" in pod \"{name}\" is waiting to start: {reason}"
+    ))
 }
 
 fn terminated(state: &ContainerState) -> Option<Run> {
     let terminated = state.terminated.as_ref()?;
     let started = terminated.started_at.as_ref()?.0;
-    Some(Run { started, finished: terminated.finished_at.as_ref().map(|time| time.0) })
+    Some(Run {
+        started,
+        finished: terminated.finished_at.as_ref().map(|time| time.0),
+    })
 }
 
 pub(super) fn status<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStatus> {
     let status = pod.status.as_ref()?;
-    let mut all = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
+    let mut all = status
+        .container_statuses
+        .iter()
+        .chain(&status.init_container_statuses)
+        .flatten();
     all.find(|status| status.name == container)
 }
 
@@ -127,7 +154,9 @@ pub(super) fn status<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerS
 pub(super) fn lines(pod: &Pod, container: &str, plan: &Plan, run: &Run, now: Timestamp) -> Vec<Line> {
     let until = run.finished.unwrap_or(now);
     let place = |value: &Option<String>| value.clone().unwrap_or_default();
-    let image = status(pod, container).map(|status| status.image.clone()).unwrap_or_default();
+    let image = status(pod, container)
+        .map(|status| status.image.clone())
+        .unwrap_or_default();
     let mut lines = vec![Line {
         time: run.started,
         text: format!(
@@ -144,7 +173,10 @@ pub(super) fn lines(pod: &Pod, container: &str, plan: &Plan, run: &Run, now: Tim
             Step::Stdout(bytes) | Step::Stderr(bytes) => {
                 open.push_str(&String::from_utf8_lossy(bytes));
                 while let Some((line, rest)) = open.split_once('\n') {
-                    lines.push(Line { time, text: line.to_string() });
+                    lines.push(Line {
+                        time,
+                        text: line.to_string(),
+                    });
                     open = rest.to_string();
                 }
             }
@@ -157,8 +189,13 @@ pub(super) fn lines(pod: &Pod, container: &str, plan: &Plan, run: &Run, now: Tim
     if plan.end == End::Never {
         let beats = until.duration_since(time).as_secs() / HEARTBEAT.as_secs();
         for beat in (beats - KEPT).max(0) + 1..=beats {
-            let at = time.checked_add(SignedDuration::from_secs(beat * HEARTBEAT.as_secs())).unwrap_or(until);
-            lines.push(Line { time: at, text: format!("heartbeat {beat}") });
+            let at = time
+                .checked_add(SignedDuration::from_secs(beat * HEARTBEAT.as_secs()))
+                .unwrap_or(until);
+            lines.push(Line {
+                time: at,
+                text: format!("heartbeat {beat}"),
+            });
         }
     }
     lines.retain(|line| line.time <= until);
@@ -191,25 +228,52 @@ mod tests {
     fn a_server_beats_and_a_job_prints() {
         let pod = pod(json!({}));
         let start = "container c of pod n/p started from image i";
-        let server = Plan { steps: Vec::new(), end: End::Never };
-        let run = Run { started: at(100), finished: None };
-        assert_eq!(texts(&lines(&pod, "c", &server, &run, at(111))), [start, "heartbeat 1", "heartbeat 2"]);
-        let steps = vec![Step::Stdout(b"a\nb".to_vec()), Step::Sleep(Duration::from_secs(3)), Step::Stdout(b"c\n".to_vec())];
-        let job = Plan { steps, end: End::Exit(0) };
+        let server = Plan {
+            steps: Vec::new(),
+            end: End::Never,
+        };
+        let run = Run {
+            started: at(100),
+            finished: None,
+        };
+        assert_eq!(
+            texts(&lines(&pod, "c", &server, &run, at(111))),
+            [start, "heartbeat 1", "heartbeat 2"]
+        );
+        let steps = vec![
+            Step::Stdout(b"a\nb".to_vec()),
+            Step::Sleep(Duration::from_secs(3)),
+            Step::Stdout(b"c\n".to_vec()),
+        ];
+        let job = Plan {
+            steps,
+            end: End::Exit(0),
+        };
         assert_eq!(texts(&lines(&pod, "c", &job, &run, at(101))), [start, "a"]);
-        let done = Run { started: at(100), finished: Some(at(103)) };
+        let done = Run {
+            started: at(100),
+            finished: Some(at(103)),
+        };
         assert_eq!(texts(&lines(&pod, "c", &job, &done, at(999))), [start, "a", "bc"]);
     }
 
     #[test]
     fn options_cut_what_is_shown() {
-        let all: Vec<Line> = (1..=4).map(|i| Line { time: at(i), text: format!("l{i}") }).collect();
+        let all: Vec<Line> = (1..=4)
+            .map(|i| Line {
+                time: at(i),
+                text: format!("l{i}"),
+            })
+            .collect();
         let show = |query: &str| Options::parse(&Query::parse(query), at(5)).unwrap().first(&all).0;
         assert_eq!(show(""), "l1\nl2\nl3\nl4\n");
         assert_eq!(show("tailLines=1"), "l4\n");
         assert_eq!(show("tailLines=0"), "");
         assert_eq!(show("sinceSeconds=2"), "l3\nl4\n");
-        assert_eq!(show("sinceTime=1970-01-01T00:00:04Z&timestamps=true"), "1970-01-01T00:00:04.000000000Z l4\n");
+        assert_eq!(
+            show("sinceTime=1970-01-01T00:00:04Z&timestamps=true"),
+            "1970-01-01T00:00:04.000000000Z l4\n"
+        );
         assert_eq!(show("limitBytes=4"), "l1\nl");
         assert!(Options::parse(&Query::parse("sinceTime=x"), at(5)).is_err());
     }
@@ -222,8 +286,18 @@ mod tests {
             "container \"c\" in pod \"p\" is waiting to start: ContainerCreating"
         );
         let running = pod(json!({"running": {"startedAt": "1970-01-01T00:00:09Z"}}));
-        assert_eq!(run(&running, "c", false), Ok(Run { started: at(9), finished: None }));
-        assert!(run(&running, "c", true).unwrap_err().starts_with("previous terminated container"));
+        assert_eq!(
+            run(&running, "c", false),
+            Ok(Run {
+                started: at(9),
+                finished: None
+            })
+        );
+        assert!(
+            run(&running, "c", true)
+                .unwrap_err()
+                .starts_with("previous terminated container")
+        );
         assert!(run(&running, "x", false).is_err());
     }
 }

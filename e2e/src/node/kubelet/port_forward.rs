@@ -42,7 +42,11 @@ where
             tokio::join!(over_spdy(stream, pod), driver).0
         }
         Upgrade::WebSocket { .. } => {
-            let ports = query.all("port").iter().flat_map(|ports| ports.split(',')).filter_map(|port| port.parse().ok());
+            let ports = query
+                .all("port")
+                .iter()
+                .flat_map(|ports| ports.split(','))
+                .filter_map(|port| port.parse().ok());
             over_websocket(io, ports.collect(), pod).await;
             Ok(())
         }
@@ -89,10 +93,16 @@ async fn pairs<D: Dial>(mut session: Session, pod: &D) {
 async fn forward<D: Dial>(data: Stream, error: Stream, pod: &D) {
     let port = data.headers.get("port").and_then(|port| port.parse::<u16>().ok());
     let (near, far) = tokio::io::duplex(BUFFER);
-    let dialled = port.ok_or_else(|| "the port header is not a port number".to_string()).and_then(|port| pod.dial(port, far));
+    let dialled = port
+        .ok_or_else(|| "the port header is not a port number".to_string())
+        .and_then(|port| pod.dial(port, far));
     match dialled {
         Ok(serving) => {
-            let Stream { data: mut incoming, writer, .. } = data;
+            let Stream {
+                data: mut incoming,
+                writer,
+                ..
+            } = data;
             let (mut read, mut write) = tokio::io::split(near);
             let upwards = async move {
                 while let Some(bytes) = incoming.recv().await {
@@ -141,7 +151,13 @@ where
             }
             let (sender, incoming) = mpsc::channel(64);
             senders.push(sender);
-            forwards.push(forward_channel(data_channel, *port, incoming, channels.outgoing.clone(), pod));
+            forwards.push(forward_channel(
+                data_channel,
+                *port,
+                incoming,
+                channels.outgoing.clone(),
+                pod,
+            ));
         }
         drop(channels.outgoing);
         let route = async move {
@@ -173,7 +189,12 @@ async fn forward_channel<D: Dial>(
         Err(why) => {
             let mut data = BytesMut::new();
             data.put_slice(why.as_bytes());
-            let _ = outgoing.send(Packet { channel: channel + 1, data: data.freeze() }).await;
+            let _ = outgoing
+                .send(Packet {
+                    channel: channel + 1,
+                    data: data.freeze(),
+                })
+                .await;
             return;
         }
     };
@@ -188,7 +209,14 @@ async fn forward_channel<D: Dial>(
     let downwards = async move {
         let mut buffer = BytesMut::with_capacity(BUFFER);
         while let Ok(1..) = read.read_buf(&mut buffer).await {
-            if outgoing.send(Packet { channel, data: buffer.split().freeze() }).await.is_err() {
+            if outgoing
+                .send(Packet {
+                    channel,
+                    data: buffer.split().freeze(),
+                })
+                .await
+                .is_err()
+            {
                 return;
             }
         }

@@ -41,9 +41,10 @@ pub(super) fn route(path: &str) -> Option<Route> {
         ["attach", namespace, pod, container] | ["attach", namespace, pod, _, container] => {
             Route::Attach(target(namespace, pod, container))
         }
-        ["portForward", namespace, pod] | ["portForward", namespace, pod, _] => {
-            Route::PortForward { namespace: namespace.to_string(), pod: pod.to_string() }
-        }
+        ["portForward", namespace, pod] | ["portForward", namespace, pod, _] => Route::PortForward {
+            namespace: namespace.to_string(),
+            pod: pod.to_string(),
+        },
         _ => return None,
     })
 }
@@ -76,7 +77,11 @@ impl Query {
 
     /// A number, an error that names the parameter, or nothing.
     pub(super) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, String> {
-        let parse = |value: &str| value.parse().map_err(|_| format!("{name}={value:?} is not a valid number"));
+        let parse = |value: &str| {
+            value
+                .parse()
+                .map_err(|_| format!("{name}={value:?} is not a valid number"))
+        };
         self.first(name).map(parse).transpose()
     }
 }
@@ -87,7 +92,10 @@ fn decode(text: &str) -> String {
         rest = tail;
         match (first, tail.first_chunk::<2>()) {
             (b'+', _) => bytes.push(b' '),
-            (b'%', Some(hex)) => match std::str::from_utf8(hex).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            (b'%', Some(hex)) => match std::str::from_utf8(hex)
+                .ok()
+                .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+            {
                 Some(byte) => {
                     bytes.push(byte);
                     rest = &tail[2..];
@@ -106,11 +114,21 @@ mod tests {
 
     #[test]
     fn paths() {
-        let target = Target { namespace: "n".into(), pod: "p".into(), container: "c".into() };
+        let target = Target {
+            namespace: "n".into(),
+            pod: "p".into(),
+            container: "c".into(),
+        };
         assert_eq!(route("/containerLogs/n/p/c"), Some(Route::Logs(target.clone())));
         assert_eq!(route("/exec/n/p/uid/c"), Some(Route::Exec(target.clone())));
         assert_eq!(route("/attach/n/p/c/"), Some(Route::Attach(target)));
-        assert_eq!(route("/portForward/n/p"), Some(Route::PortForward { namespace: "n".into(), pod: "p".into() }));
+        assert_eq!(
+            route("/portForward/n/p"),
+            Some(Route::PortForward {
+                namespace: "n".into(),
+                pod: "p".into()
+            })
+        );
         assert_eq!(route("/run/n/p/c"), None);
     }
 

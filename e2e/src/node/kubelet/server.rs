@@ -1,23 +1,22 @@
 //! The kubelet's HTTPS listener and its handlers.
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bytes::Bytes;
+use chassis::tls::{load_authorities, load_identity, server_config};
 use futures::StreamExt;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::combinators::BoxBody;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::CertificateDer;
 use serde_json::json;
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
@@ -32,44 +31,39 @@ use super::logs;
 use super::port_forward::{self, Dial};
 use super::route::{Query, Route, Target, route};
 use super::stats;
-use super::upgrade::{Upgrade, negotiate};
+use super::upgrade::negotiate;
 use crate::node::pods::Pods;
 use crate::node::sandbox;
 use crate::node::shell::{self, Output, Unknown};
 
-type Body = BoxBody<Bytes, Infallible>;
+type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// An error for the client: status and one sentence.
 type Refusal = (StatusCode, String);
 
 /// Groups whose members may use the kubelet API.
 const ALLOWED_GROUPS: &[&str] = &["system:masters", "kubeadm:cluster-admins"];
 
-/// PEM texts of the kubelet's serving certificate and key, and of the CA of its clients.
+/// Files of a kubelet's serving identity, and of the CA of its clients.
+#[derive(Debug, Clone)]
 pub struct KubeletTls {
-    /// Serving certificate chain.
-    pub certificate: String,
-    /// Its private key.
-    pub key: String,
-    /// Who may connect.
-    pub client_ca: String,
+    /// Serving certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// Who may connect, PEM.
+    pub client_ca: PathBuf,
 }
 
 impl KubeletTls {
     fn acceptor(&self) -> Result<TlsAcceptor> {
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(self.certificate.as_bytes())
-            .collect::<Result<_, _>>()
-            .context("the kubelet's serving certificate is not PEM")?;
-        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).context("the kubelet's serving key is not PEM")?;
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(self.client_ca.as_bytes()) {
-            roots.add(certificate.context("the kubelet's client CA is not PEM")?)?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build()?;
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(chain, key)?;
+        let identity = load_identity(
+            ("the kubelet's serving certificate", &self.certificate),
+            ("the kubelet's serving key", &self.key),
+        )?;
+        let authorities = load_authorities("the kubelet's client CA", &self.client_ca)?;
+        let mut config = server_config(identity, Some(authorities))?;
+        // SPDY and WebSocket upgrades exist in HTTP/1.1 only.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }
@@ -88,7 +82,12 @@ impl Kubelet {
     /// # Errors
     /// A certificate or key cannot be used.
     pub fn new(node: &str, pods: Pods, tls: &KubeletTls) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { node: node.to_string(), pods, started: Timestamp::now(), acceptor: tls.acceptor()? }))
+        Ok(Arc::new(Self {
+            node: node.to_string(),
+            pods,
+            started: Timestamp::now(),
+            acceptor: tls.acceptor()?,
+        }))
     }
 
     /// Serves until it is dropped; connections end with it.
@@ -119,7 +118,7 @@ impl Kubelet {
         stream.set_nodelay(true)?;
         let stream = self.acceptor.accept(stream).await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let caller = certificate.map(Caller::read).unwrap_or_default();
+        let caller = certificate.map(Caller::read);
         let upgraded = JoinSet::new();
         let upgraded = Arc::new(tokio::sync::Mutex::new(upgraded));
         let tasks = upgraded.clone();
@@ -127,8 +126,10 @@ impl Kubelet {
             let (kubelet, caller, tasks) = (self.clone(), caller.clone(), tasks.clone());
             async move { Ok::<_, Infallible>(kubelet.answer(request, &caller, &tasks).await) }
         });
-        let served =
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+        let served = hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+            .await;
         // An upgraded connection lives on in its task; this one owns it.
         let mut tasks = upgraded.lock().await;
         while tasks.join_next().await.is_some() {}
@@ -138,10 +139,20 @@ impl Kubelet {
     async fn answer(
         self: &Arc<Self>,
         request: Request<Incoming>,
-        caller: &Caller,
+        caller: &Option<Caller>,
         tasks: &tokio::sync::Mutex<JoinSet<()>>,
     ) -> Response<Body> {
-        if !caller.groups.iter().any(|group| ALLOWED_GROUPS.contains(&group.as_str())) {
+        let Some(caller) = caller else {
+            return text(
+                StatusCode::UNAUTHORIZED,
+                "Unauthorized: the kubelet asks for a client certificate".to_string(),
+            );
+        };
+        if !caller
+            .groups
+            .iter()
+            .any(|group| ALLOWED_GROUPS.contains(&group.as_str()))
+        {
             let message = format!("Forbidden (user={}, resource=nodes, subresource=proxy)", caller.name);
             return text(StatusCode::FORBIDDEN, message);
         }
@@ -150,18 +161,28 @@ impl Kubelet {
         };
         let query = Query::parse(request.uri().query().unwrap_or_default());
         if !matches!(*request.method(), Method::GET | Method::POST) {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and POST are allowed".to_string());
+            return text(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "only GET and POST are allowed".to_string(),
+            );
         }
         let answered = match route {
             Route::Healthz => Ok(text(StatusCode::OK, "ok".to_string())),
             Route::Pods => {
                 let pods = self.pods.on(&self.node);
                 let items: Vec<&Pod> = pods.iter().map(AsRef::as_ref).collect();
-                Ok(json_body(&json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})))
+                Ok(json_body(
+                    &json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}),
+                ))
             }
             Route::StatsSummary => {
                 let (started, now) = (self.started.to_string(), Timestamp::now().to_string());
-                Ok(json_body(&stats::summary(&self.node, &started, &now, &self.pods.on(&self.node))))
+                Ok(json_body(&stats::summary(
+                    &self.node,
+                    &started,
+                    &now,
+                    &self.pods.on(&self.node),
+                )))
             }
             Route::Logs(target) => self.logs(target, &query).await,
             Route::Exec(target) => self.exec(target, query, request, tasks).await,
@@ -173,7 +194,12 @@ impl Kubelet {
 
     fn pod(&self, namespace: &str, name: &str) -> Result<Arc<Pod>, Refusal> {
         let found = self.pods.find(&self.node, namespace, name);
-        found.ok_or_else(|| (StatusCode::NOT_FOUND, format!("pod \"{namespace}/{name}\" does not exist on this node")))
+        found.ok_or_else(|| {
+            (
+                StatusCode::NOT_FOUND,
+                format!("pod \"{namespace}/{name}\" does not exist on this node"),
+            )
+        })
     }
 
     async fn logs(self: &Arc<Self>, target: Target, query: &Query) -> Result<Response<Body>, Refusal> {
@@ -197,7 +223,9 @@ impl Kubelet {
                 let seen = kubelet.pods.find(&kubelet.node, &target.namespace, &target.pod);
                 let seen = seen.filter(|seen| seen.metadata.uid == pod.metadata.uid);
                 // A run that is over, or was replaced by another one, ends here.
-                let now_run = seen.as_ref().and_then(|seen| logs::run(seen, &target.container, false).ok());
+                let now_run = seen
+                    .as_ref()
+                    .and_then(|seen| logs::run(seen, &target.container, false).ok());
                 let same = now_run.filter(|now_run| now_run.started == run.started);
                 let run = same.clone().unwrap_or_else(|| run.clone());
                 let all = logs::lines(&pod, &target.container, &plan, &run, Timestamp::now());
@@ -219,7 +247,7 @@ impl Kubelet {
         let producer = futures::stream::once(follow).filter_map(|()| async { None::<Bytes> });
         let body = futures::stream::select(ReceiverStream::new(receiver), producer);
         let body = StreamBody::new(body.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes))));
-        Ok(Response::new(BodyExt::boxed(SyncBody::new(body))))
+        Ok(Response::new(body.boxed_unsync()))
     }
 
     async fn exec(
@@ -239,7 +267,10 @@ impl Kubelet {
         let response = upgrade.response();
         tasks.lock().await.spawn(async move {
             let Some(io) = upgraded(request).await else { return };
-            exec::serve(io, &upgrade, wanted, |Terminal { stdin, output }| shell::run(plan, stdin, output)).await;
+            exec::serve(io, &upgrade, wanted, |Terminal { stdin, output }| {
+                shell::run(plan, stdin, output)
+            })
+            .await;
         });
         Ok(response)
     }
@@ -267,10 +298,17 @@ impl Kubelet {
                 let mut shown = logs::lines(&pod, &target.container, &plan, &run, Timestamp::now()).len();
                 loop {
                     let seen = kubelet.pods.find(&kubelet.node, &target.namespace, &target.pod);
-                    let now_run = seen.as_ref().and_then(|seen| logs::run(seen, &target.container, false).ok());
+                    let now_run = seen
+                        .as_ref()
+                        .and_then(|seen| logs::run(seen, &target.container, false).ok());
                     let lines = logs::lines(&pod, &target.container, &plan, &run, Timestamp::now());
                     for line in lines.get(shown..).unwrap_or_default() {
-                        if terminal.output.send(Output::Stdout(format!("{}\n", line.text).into())).await.is_err() {
+                        if terminal
+                            .output
+                            .send(Output::Stdout(format!("{}\n", line.text).into()))
+                            .await
+                            .is_err()
+                        {
                             return;
                         }
                     }
@@ -299,7 +337,11 @@ impl Kubelet {
         tasks: &tokio::sync::Mutex<JoinSet<()>>,
     ) -> Result<Response<Body>, Refusal> {
         let pod = self.pod(namespace, name)?;
-        let upgrade = negotiate(request.headers(), port_forward::SPDY_PROTOCOLS, port_forward::WEBSOCKET_PROTOCOLS)?;
+        let upgrade = negotiate(
+            request.headers(),
+            port_forward::SPDY_PROTOCOLS,
+            port_forward::WEBSOCKET_PROTOCOLS,
+        )?;
         let response = upgrade.response();
         tasks.lock().await.spawn(async move {
             let Some(io) = upgraded(request).await else { return };
@@ -315,13 +357,22 @@ struct PodPorts(Arc<Pod>);
 impl Dial for PodPorts {
     fn dial(&self, port: u16, io: DuplexStream) -> Result<impl Future<Output = ()> + Send, String> {
         let meta = &self.0.metadata;
-        let (namespace, name) = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
+        let (namespace, name) = (
+            meta.namespace.clone().unwrap_or_default(),
+            meta.name.clone().unwrap_or_default(),
+        );
         let container = sandbox::containers(&self.0).find(|container| {
-            container.ports.iter().flatten().any(|declared| declared.container_port == i32::from(port))
+            container
+                .ports
+                .iter()
+                .flatten()
+                .any(|declared| declared.container_port == i32::from(port))
         });
         let Some(container) = container.map(|container| container.name.clone()) else {
             let uid = meta.uid.as_deref().unwrap_or_default();
-            return Err(format!("error forwarding port {port} to pod {name}, uid {uid}: nothing listens on this port of the pod"));
+            return Err(format!(
+                "error forwarding port {port} to pod {name}, uid {uid}: nothing listens on this port of the pod"
+            ));
         };
         let answer = move |request: Request<Incoming>| {
             let body = format!(
@@ -332,7 +383,8 @@ impl Dial for PodPorts {
             async move { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(body)))) }
         };
         Ok(async move {
-            let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(io), service_fn(answer));
+            let served =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(io), service_fn(answer));
             if let Err(error) = served.await {
                 debug!(%error, "a forwarded connection broke");
             }
@@ -349,7 +401,9 @@ struct Caller {
 
 impl Caller {
     fn read(certificate: &CertificateDer<'_>) -> Self {
-        let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else { return Self::default() };
+        let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
+            return Self::default();
+        };
         let subject = certificate.subject();
         let text = |value: &x509_parser::x509::AttributeTypeAndValue<'_>| value.as_str().ok().map(str::to_string);
         Self {
@@ -361,7 +415,9 @@ impl Caller {
 
 fn running(pod: &Pod, container: &str) -> Result<(), Refusal> {
     let status = logs::status(pod, container);
-    let running = status.and_then(|status| status.state.as_ref()).is_some_and(|state| state.running.is_some());
+    let running = status
+        .and_then(|status| status.state.as_ref())
+        .is_some_and(|state| state.running.is_some());
     if running {
         return Ok(());
     }
@@ -379,14 +435,19 @@ async fn upgraded(request: Request<Incoming>) -> Option<TokioIo<hyper::upgrade::
 }
 
 fn text(status: StatusCode, message: String) -> Response<Body> {
-    let mut response = Response::new(Full::new(Bytes::from(message)).boxed());
+    let mut response = Response::new(Full::new(Bytes::from(message)).boxed_unsync());
     *response.status_mut() = status;
-    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
     response
 }
 
 fn json_body(value: &serde_json::Value) -> Response<Body> {
     let mut response = text(StatusCode::OK, value.to_string());
-    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("application/json"),
+    );
     response
 }

@@ -43,7 +43,11 @@ pub(super) fn is_sidecar(container: &Container) -> bool {
 /// First statuses: everything waits for the sandbox, or for the init containers.
 pub(super) fn initialise(spec: &PodSpec, status: &mut PodStatus) {
     let inits = spec.init_containers.as_deref().unwrap_or_default();
-    let reason = if inits.is_empty() { "ContainerCreating" } else { "PodInitializing" };
+    let reason = if inits.is_empty() {
+        "ContainerCreating"
+    } else {
+        "PodInitializing"
+    };
     let fresh = |containers: &[Container]| containers.iter().map(|container| waiting(container, reason)).collect();
     status.container_statuses = Some(fresh(&spec.containers));
     status.init_container_statuses = (!inits.is_empty()).then(|| fresh(inits));
@@ -60,13 +64,24 @@ fn waiting(container: &Container, reason: &str) -> ContainerStatus {
 }
 
 fn state_waiting(reason: &str, message: Option<String>) -> ContainerState {
-    let waiting = ContainerStateWaiting { reason: Some(reason.to_string()), message };
-    ContainerState { waiting: Some(waiting), ..ContainerState::default() }
+    let waiting = ContainerStateWaiting {
+        reason: Some(reason.to_string()),
+        message,
+    };
+    ContainerState {
+        waiting: Some(waiting),
+        ..ContainerState::default()
+    }
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(pod: &'a Pod, around: &'a Surroundings<'a>) -> Self {
-        Self { pod, around, notices: Vec::new(), wake: None }
+        Self {
+            pod,
+            around,
+            notices: Vec::new(),
+            wake: None,
+        }
     }
 
     pub(super) fn wake(&mut self, after: Duration) {
@@ -74,11 +89,21 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn warn(&mut self, reason: &'static str, message: String, field: Option<String>) {
-        self.notices.push(Notice { warning: true, reason, message, field });
+        self.notices.push(Notice {
+            warning: true,
+            reason,
+            message,
+            field,
+        });
     }
 
     fn tell(&mut self, reason: &'static str, message: String, field: &str) {
-        self.notices.push(Notice { warning: false, reason, message, field: Some(field.to_string()) });
+        self.notices.push(Notice {
+            warning: false,
+            reason,
+            message,
+            field: Some(field.to_string()),
+        });
     }
 
     /// Init containers one after the other, then all the others together.
@@ -92,7 +117,11 @@ impl<'a> Walk<'a> {
                 break;
             }
             let at = slot(&mut statuses, container, "PodInitializing");
-            let restarts = if is_sidecar(container) { "Always" } else { restart_init(policy) };
+            let restarts = if is_sidecar(container) {
+                "Always"
+            } else {
+                restart_init(policy)
+            };
             self.one(container, &mut statuses[at], restarts, "spec.initContainers");
             // The kubelet calls an init container ready once it has succeeded.
             statuses[at].ready |= exit_code(&statuses[at]) == Some(0);
@@ -118,7 +147,10 @@ impl<'a> Walk<'a> {
         let field = format!("{list}{{{}}}", container.name);
         let program = self.program(&container.name);
         let state = status.state.clone().unwrap_or_default();
-        if let Some(ContainerStateRunning { started_at: Some(Time(started)) }) = state.running {
+        if let Some(ContainerStateRunning {
+            started_at: Some(Time(started)),
+        }) = state.running
+        {
             self.running(container, status, program, started);
         } else if let Some(terminated) = state.terminated {
             if !stays_down(policy, terminated.exit_code) {
@@ -135,7 +167,10 @@ impl<'a> Walk<'a> {
     }
 
     fn program(&self, name: &str) -> Program {
-        let server = Program { duration: Duration::ZERO, end: End::Never };
+        let server = Program {
+            duration: Duration::ZERO,
+            end: End::Never,
+        };
         self.around.programs.get(name).copied().unwrap_or(server)
     }
 
@@ -146,7 +181,11 @@ impl<'a> Walk<'a> {
             return self.wake(RETRY);
         }
         let image = container.image.as_deref().unwrap_or_default();
-        self.tell("Pulled", format!("Container image \"{image}\" already present on machine"), field);
+        self.tell(
+            "Pulled",
+            format!("Container image \"{image}\" already present on machine"),
+            field,
+        );
         self.tell("Created", format!("Created container: {}", container.name), field);
         self.tell("Started", format!("Started container {}", container.name), field);
         if status.last_state.as_ref().is_some_and(|last| last.terminated.is_some()) {
@@ -156,7 +195,9 @@ impl<'a> Walk<'a> {
         status.image_id = format!("{image}@sha256:{}", hex_digest(&[image]));
         status.container_id = Some(self.container_id(container, status.restart_count));
         status.state = Some(ContainerState {
-            running: Some(ContainerStateRunning { started_at: Some(Time(now)) }),
+            running: Some(ContainerStateRunning {
+                started_at: Some(Time(now)),
+            }),
             ..ContainerState::default()
         });
         self.running(container, status, program, now);
@@ -176,7 +217,11 @@ impl<'a> Walk<'a> {
             End::Never => {}
         }
         // Probes of a simulated container succeed as soon as they are first asked.
-        let delay = container.readiness_probe.as_ref().and_then(|probe| probe.initial_delay_seconds).unwrap_or(0);
+        let delay = container
+            .readiness_probe
+            .as_ref()
+            .and_then(|probe| probe.initial_delay_seconds)
+            .unwrap_or(0);
         let delay = Duration::from_secs(delay.max(0) as u64);
         status.ready = age >= delay;
         if !status.ready {
@@ -192,7 +237,10 @@ impl<'a> Walk<'a> {
         terminated: ContainerStateTerminated,
         field: &str,
     ) {
-        status.last_state = Some(ContainerState { terminated: Some(terminated), ..ContainerState::default() });
+        status.last_state = Some(ContainerState {
+            terminated: Some(terminated),
+            ..ContainerState::default()
+        });
         let pause = back_off(status.restart_count);
         if pause.is_zero() {
             return self.start(container, status, self.program(&container.name), field);
@@ -206,7 +254,11 @@ impl<'a> Walk<'a> {
             meta.namespace.as_deref().unwrap_or_default(),
             meta.uid.as_deref().unwrap_or_default(),
         );
-        self.warn("BackOff", format!("Back-off restarting failed container {}", container.name), Some(field.to_string()));
+        self.warn(
+            "BackOff",
+            format!("Back-off restarting failed container {}", container.name),
+            Some(field.to_string()),
+        );
         status.state = Some(state_waiting("CrashLoopBackOff", Some(message)));
         match self.backing_off(status) {
             Some(remaining) => self.wake(remaining),
@@ -223,15 +275,25 @@ impl<'a> Walk<'a> {
 
     /// Ends everything that runs, as SIGTERM does: a server shuts down, an interpreted script is killed by the signal.
     pub(super) fn stop(&mut self, spec: &PodSpec, status: &mut PodStatus) {
-        let PodStatus { init_container_statuses, container_statuses, .. } = status;
+        let PodStatus {
+            init_container_statuses,
+            container_statuses,
+            ..
+        } = status;
         let lists = [
-            (spec.init_containers.as_deref().unwrap_or_default(), init_container_statuses),
+            (
+                spec.init_containers.as_deref().unwrap_or_default(),
+                init_container_statuses,
+            ),
             (spec.containers.as_slice(), container_statuses),
         ];
         for (containers, statuses) in lists {
             for status in statuses.iter_mut().flatten() {
                 let running = status.state.as_ref().and_then(|state| state.running.as_ref());
-                let Some(started) = running.and_then(|running| running.started_at.as_ref()).map(|time| time.0) else {
+                let Some(started) = running
+                    .and_then(|running| running.started_at.as_ref())
+                    .map(|time| time.0)
+                else {
                     continue;
                 };
                 let is_script = self.program(&status.name).end != End::Never;
@@ -261,7 +323,10 @@ fn end(status: &mut ContainerStatus, code: i32, started: Timestamp, finished: Ti
         container_id: status.container_id.clone(),
         ..ContainerStateTerminated::default()
     };
-    status.state = Some(ContainerState { terminated: Some(terminated), ..ContainerState::default() });
+    status.state = Some(ContainerState {
+        terminated: Some(terminated),
+        ..ContainerState::default()
+    });
 }
 
 /// Whether the restart policy accepts that a container has ended.
@@ -287,10 +352,13 @@ fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
 }
 
 fn slot(statuses: &mut Vec<ContainerStatus>, container: &Container, reason: &str) -> usize {
-    statuses.iter().position(|status| status.name == container.name).unwrap_or_else(|| {
-        statuses.push(waiting(container, reason));
-        statuses.len() - 1
-    })
+    statuses
+        .iter()
+        .position(|status| status.name == container.name)
+        .unwrap_or_else(|| {
+            statuses.push(waiting(container, reason));
+            statuses.len() - 1
+        })
 }
 
 fn hex_digest(parts: &[&str]) -> String {

@@ -80,13 +80,21 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Computes the next step of `pod`.
 pub fn advance(pod: &Pod, around: &Surroundings<'_>) -> Advance {
     let (Some(spec), status) = (&pod.spec, pod.status.clone().unwrap_or_default()) else {
-        return Advance { step: Step::Keep, notices: Vec::new(), wake: None };
+        return Advance {
+            step: Step::Keep,
+            notices: Vec::new(),
+            wake: None,
+        };
     };
     if pod.metadata.deletion_timestamp.is_some() {
         return terminate(pod, spec, status, around);
     }
     if phase::is_final(&status) {
-        return Advance { step: Step::Keep, notices: Vec::new(), wake: None };
+        return Advance {
+            step: Step::Keep,
+            notices: Vec::new(),
+            wake: None,
+        };
     }
     let mut next = admitted(pod, spec, status.clone(), around);
     let mut walk = container::Walk::new(pod, around);
@@ -96,10 +104,16 @@ pub fn advance(pod: &Pod, around: &Surroundings<'_>) -> Advance {
         walk.wake(Duration::ZERO);
     } else if around.missing.volumes.is_empty() {
         next.pod_ip = Some(around.pod_ip.to_string());
-        next.pod_ips = Some(vec![PodIP { ip: around.pod_ip.to_string() }]);
+        next.pod_ips = Some(vec![PodIP {
+            ip: around.pod_ip.to_string(),
+        }]);
         walk.all(spec, &mut next);
     } else {
-        around.missing.volumes.iter().for_each(|why| walk.warn("FailedMount", why.clone(), None));
+        around
+            .missing
+            .volumes
+            .iter()
+            .for_each(|why| walk.warn("FailedMount", why.clone(), None));
         walk.wake(RETRY);
     }
     finish(pod, spec, status, next, walk, around)
@@ -111,7 +125,11 @@ fn terminate(pod: &Pod, spec: &PodSpec, status: PodStatus, around: &Surroundings
     let mut walk = container::Walk::new(pod, around);
     walk.stop(spec, &mut next);
     if walk.notices.is_empty() {
-        return Advance { step: Step::Remove, notices: Vec::new(), wake: None };
+        return Advance {
+            step: Step::Remove,
+            notices: Vec::new(),
+            wake: None,
+        };
     }
     walk.wake(Duration::ZERO);
     finish(pod, spec, status, next, walk, around)
@@ -133,17 +151,31 @@ fn finish(
     }
     next.observed_generation = pod.metadata.generation;
     conditions::update(pod, spec, &mut next, around.now);
-    let step = if next == old { Step::Keep } else { Step::Write(Box::new(next)) };
-    Advance { step, notices: walk.notices, wake: walk.wake }
+    let step = if next == old {
+        Step::Keep
+    } else {
+        Step::Write(Box::new(next))
+    };
+    Advance {
+        step,
+        notices: walk.notices,
+        wake: walk.wake,
+    }
 }
 
 /// What the kubelet fills in when it accepts a pod.
 fn admitted(pod: &Pod, spec: &PodSpec, mut status: PodStatus, around: &Surroundings<'_>) -> PodStatus {
     status.host_ip = Some(around.host_ip.to_string());
-    status.host_ips = Some(vec![HostIP { ip: around.host_ip.to_string() }]);
+    status.host_ips = Some(vec![HostIP {
+        ip: around.host_ip.to_string(),
+    }]);
     status.start_time.get_or_insert(Time(whole_seconds(around.now)));
     // Containers added later (ephemeral ones) get a status too; those removed from the spec do not exist.
-    let names: BTreeSet<&str> = spec.containers.iter().map(|container| container.name.as_str()).collect();
+    let names: BTreeSet<&str> = spec
+        .containers
+        .iter()
+        .map(|container| container.name.as_str())
+        .collect();
     if let Some(statuses) = &mut status.container_statuses {
         statuses.retain(|status| names.contains(status.name.as_str()));
     }

@@ -11,9 +11,18 @@ pub(super) fn is_final(status: &PodStatus) -> bool {
 
 pub(super) fn of(spec: &PodSpec, status: &PodStatus, deleting: bool) -> &'static str {
     let policy = spec.restart_policy.as_deref().unwrap_or("Always");
-    let sidecars: Vec<&str> =
-        spec.init_containers.iter().flatten().filter(|container| is_sidecar(container)).map(|c| c.name.as_str()).collect();
-    let init = status.init_container_statuses.iter().flatten().filter(|status| !sidecars.contains(&status.name.as_str()));
+    let sidecars: Vec<&str> = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .filter(|container| is_sidecar(container))
+        .map(|c| c.name.as_str())
+        .collect();
+    let init = status
+        .init_container_statuses
+        .iter()
+        .flatten()
+        .filter(|status| !sidecars.contains(&status.name.as_str()));
     for status in init {
         match exit_code(status) {
             Some(0) => {}
@@ -47,7 +56,12 @@ pub(super) fn is_running(status: &ContainerStatus) -> bool {
 
 /// The exit code of a container that has stopped for now.
 pub(super) fn exit_code(status: &ContainerStatus) -> Option<i32> {
-    status.state.as_ref()?.terminated.as_ref().map(|terminated| terminated.exit_code)
+    status
+        .state
+        .as_ref()?
+        .terminated
+        .as_ref()
+        .map(|terminated| terminated.exit_code)
 }
 
 /// Waiting for its first run.

@@ -21,10 +21,24 @@ impl World {
             "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "True"}]}});
         let programs = programs
             .iter()
-            .map(|(name, seconds, end)| (name.to_string(), Program { duration: Duration::from_secs(*seconds), end: *end }))
+            .map(|(name, seconds, end)| {
+                (
+                    name.to_string(),
+                    Program {
+                        duration: Duration::from_secs(*seconds),
+                        end: *end,
+                    },
+                )
+            })
             .collect();
         let pod = serde_json::from_value(pod).unwrap();
-        Self { pod, missing: Missing::default(), programs, now: START, reasons: Vec::new() }
+        Self {
+            pod,
+            missing: Missing::default(),
+            programs,
+            now: START,
+            reasons: Vec::new(),
+        }
     }
 
     fn look(&mut self) -> Advance {
@@ -69,18 +83,35 @@ impl World {
 
     fn container(&self, name: &str) -> &ContainerStatus {
         let status = self.status();
-        let mut all = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
+        let mut all = status
+            .container_statuses
+            .iter()
+            .chain(&status.init_container_statuses)
+            .flatten();
         all.find(|status| status.name == name).unwrap()
     }
 
     fn condition(&self, kind: &str) -> (&str, &str) {
-        let condition = self.status().conditions.iter().flatten().find(|condition| condition.type_ == kind).unwrap();
-        (condition.status.as_str(), condition.reason.as_deref().unwrap_or_default())
+        let condition = self
+            .status()
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| condition.type_ == kind)
+            .unwrap();
+        (
+            condition.status.as_str(),
+            condition.reason.as_deref().unwrap_or_default(),
+        )
     }
 
     fn waiting(&self, name: &str) -> &str {
         let state = self.container(name).state.as_ref().unwrap();
-        state.waiting.as_ref().and_then(|waiting| waiting.reason.as_deref()).unwrap_or_default()
+        state
+            .waiting
+            .as_ref()
+            .and_then(|waiting| waiting.reason.as_deref())
+            .unwrap_or_default()
     }
 }
 
@@ -88,10 +119,16 @@ impl World {
 fn a_server_becomes_ready_in_two_writes() {
     let mut world = World::new(json!({"containers": [{"name": "web", "image": "nginx"}]}), &[]);
     let first = world.look();
-    assert_eq!((world.phase(), world.waiting("web"), first.wake), ("Pending", "ContainerCreating", Some(Duration::ZERO)));
+    assert_eq!(
+        (world.phase(), world.waiting("web"), first.wake),
+        ("Pending", "ContainerCreating", Some(Duration::ZERO))
+    );
     assert_eq!(world.condition("Ready"), ("False", "ContainersNotReady"));
     world.look();
-    assert_eq!((world.phase(), world.status().pod_ip.as_deref()), ("Running", Some("10.244.1.2")));
+    assert_eq!(
+        (world.phase(), world.status().pod_ip.as_deref()),
+        ("Running", Some("10.244.1.2"))
+    );
     assert_eq!(world.condition("Ready"), ("True", ""));
     assert_eq!(world.condition("PodReadyToStartContainers"), ("True", ""));
     assert_eq!(world.reasons, ["Pulled", "Created", "Started"]);
@@ -108,7 +145,10 @@ fn jobs_end_as_their_programs_do() {
         assert_eq!(world.settle(), Some(Duration::from_secs(5)));
         assert_eq!(world.phase(), "Running");
         world.after(5).settle();
-        assert_eq!((world.phase(), phase::exit_code(world.container("c"))), (phase, Some(code)));
+        assert_eq!(
+            (world.phase(), phase::exit_code(world.container("c"))),
+            (phase, Some(code))
+        );
         assert_eq!(world.condition("Ready"), ("False", reason));
         assert_eq!(world.after(100).settle(), None);
     }
@@ -120,7 +160,10 @@ fn init_containers_run_in_order_and_sidecars_stay() {
         {"name": "b", "image": "i"}], "containers": [{"name": "web", "image": "i"}]});
     let mut world = World::new(spec, &[("a", 3, End::Exit(0)), ("b", 2, End::Exit(0))]);
     assert_eq!(world.settle(), Some(Duration::from_secs(3)));
-    assert_eq!((world.phase(), world.waiting("web"), world.waiting("b")), ("Pending", "PodInitializing", "PodInitializing"));
+    assert_eq!(
+        (world.phase(), world.waiting("web"), world.waiting("b")),
+        ("Pending", "PodInitializing", "PodInitializing")
+    );
     assert_eq!(world.condition("Initialized"), ("False", "ContainersNotInitialized"));
     world.after(3).settle();
     assert!(phase::is_running(world.container("side")) && phase::is_running(world.container("b")));
@@ -161,9 +204,12 @@ fn crashes_are_repeated_with_growing_pauses() {
 
 #[test]
 fn programs_that_end_at_once_settle_too() {
-    for (policy, code, phase) in
-        [("Always", 0, "Running"), ("OnFailure", 0, "Succeeded"), ("Never", 0, "Succeeded"), ("Never", 1, "Failed")]
-    {
+    for (policy, code, phase) in [
+        ("Always", 0, "Running"),
+        ("OnFailure", 0, "Succeeded"),
+        ("Never", 0, "Succeeded"),
+        ("Never", 1, "Failed"),
+    ] {
         let spec = json!({"restartPolicy": policy, "containers": [{"name": "c", "image": "i"}]});
         let mut world = World::new(spec, &[("c", 0, End::Exit(code))]);
         world.settle();
@@ -173,14 +219,23 @@ fn programs_that_end_at_once_settle_too() {
 
 #[test]
 fn what_is_missing_holds_a_pod_back_until_it_comes() {
-    let mut world = World::new(json!({"containers": [{"name": "web", "image": "i"}, {"name": "two", "image": "i"}]}), &[]);
+    let mut world = World::new(
+        json!({"containers": [{"name": "web", "image": "i"}, {"name": "two", "image": "i"}]}),
+        &[],
+    );
     world.missing.volumes = vec!["MountVolume.SetUp failed for volume \"v\" : configmap \"c\" not found".to_string()];
     assert_eq!(world.settle(), Some(RETRY));
     assert_eq!((world.phase(), world.waiting("web")), ("Pending", "ContainerCreating"));
     assert!(world.status().pod_ip.is_none() && world.reasons.contains(&"FailedMount"));
-    world.missing = Missing { environment: [("web".to_string(), "secret \"s\" not found".to_string())].into(), ..Missing::default() };
+    world.missing = Missing {
+        environment: [("web".to_string(), "secret \"s\" not found".to_string())].into(),
+        ..Missing::default()
+    };
     world.settle();
-    assert_eq!((world.phase(), world.waiting("web")), ("Pending", "CreateContainerConfigError"));
+    assert_eq!(
+        (world.phase(), world.waiting("web")),
+        ("Pending", "CreateContainerConfigError")
+    );
     assert!(phase::is_running(world.container("two")));
     world.missing = Missing::default();
     world.settle();
@@ -198,7 +253,15 @@ fn probes_and_gates_delay_readiness() {
     assert_eq!(world.condition("ContainersReady").0, "True");
     assert_eq!(world.condition("Ready"), ("False", "ReadinessGatesNotReady"));
     let gate = serde_json::from_value(json!({"type": "example.com/open", "status": "True"})).unwrap();
-    world.pod.status.as_mut().unwrap().conditions.as_mut().unwrap().push(gate);
+    world
+        .pod
+        .status
+        .as_mut()
+        .unwrap()
+        .conditions
+        .as_mut()
+        .unwrap()
+        .push(gate);
     world.settle();
     assert_eq!(world.condition("Ready").0, "True");
 }
@@ -210,7 +273,10 @@ fn deletion_stops_containers_first() {
     world.pod.metadata.deletion_timestamp = Some(Time(Timestamp::from_second(START + 30).unwrap()));
     let first = world.look();
     assert!(matches!(first.step, Step::Write(_)));
-    assert_eq!((world.phase(), phase::exit_code(world.container("web"))), ("Succeeded", Some(0)));
+    assert_eq!(
+        (world.phase(), phase::exit_code(world.container("web"))),
+        ("Succeeded", Some(0))
+    );
     assert_eq!(world.condition("Ready").0, "False");
     assert_eq!(world.look().step, Step::Remove);
     assert_eq!(world.reasons.last(), Some(&"Killing"));

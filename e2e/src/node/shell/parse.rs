@@ -44,8 +44,13 @@ pub(super) struct Command {
 pub(super) struct SyntaxError(pub(super) String);
 
 pub(super) fn parse(script: &str) -> Result<Vec<Command>, SyntaxError> {
-    let mut parser =
-        Parser { rest: script.chars().peekable(), commands: Vec::new(), command: None, word: None, joint: Joint::Always };
+    let mut parser = Parser {
+        rest: script.chars().peekable(),
+        commands: Vec::new(),
+        command: None,
+        word: None,
+        joint: Joint::Always,
+    };
     parser.run()?;
     Ok(parser.commands)
 }
@@ -191,7 +196,11 @@ impl Parser<'_> {
 
     fn current(&mut self) -> &mut Command {
         let joint = self.joint;
-        self.command.get_or_insert_with(|| Command { joint, words: Vec::new(), target: Target::Stdout })
+        self.command.get_or_insert_with(|| Command {
+            joint,
+            words: Vec::new(),
+            target: Target::Stdout,
+        })
     }
 
     fn end_word(&mut self) {
@@ -234,14 +243,25 @@ mod tests {
                 })
                 .collect::<String>()
         };
-        parse(script).unwrap().iter().map(|command| command.words.iter().map(text).collect()).collect()
+        parse(script)
+            .unwrap()
+            .iter()
+            .map(|command| command.words.iter().map(text).collect())
+            .collect()
     }
 
     #[test]
     fn quotes_escapes_and_joints() {
-        assert_eq!(words(r#"echo 'a b' "c $D ${E}" f\ g # no"#), [["echo", "a b", "c $D $E", "f g"]]);
+        assert_eq!(
+            words(r#"echo 'a b' "c $D ${E}" f\ g # no"#),
+            [["echo", "a b", "c $D $E", "f g"]]
+        );
         assert_eq!(words("true;\n false"), [["true"], ["false"]]);
-        let joints: Vec<_> = parse("a && b || c\nd").unwrap().iter().map(|command| command.joint).collect();
+        let joints: Vec<_> = parse("a && b || c\nd")
+            .unwrap()
+            .iter()
+            .map(|command| command.joint)
+            .collect();
         assert_eq!(joints, [Joint::Always, Joint::And, Joint::Or, Joint::Always]);
         assert_eq!(words("echo ''"), [["echo", ""]]);
         assert_eq!(words("echo $ 5"), [["echo", "$", "5"]]);
@@ -260,7 +280,17 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_an_error() {
-        for script in ["a | b", "a &", "$(date)", "echo 'x", "cat < f", "echo x > f", "${a:-b}", "&& a", "`x`"] {
+        for script in [
+            "a | b",
+            "a &",
+            "$(date)",
+            "echo 'x",
+            "cat < f",
+            "echo x > f",
+            "${a:-b}",
+            "&& a",
+            "`x`",
+        ] {
             assert!(parse(script).is_err(), "{script}");
         }
     }

@@ -39,7 +39,16 @@ pub struct Plan {
 impl Plan {
     /// How long the steps take together; standard input of a main program is always at its end.
     pub fn duration(&self) -> Duration {
-        self.steps.iter().map(|step| if let Step::Sleep(time) = step { *time } else { Duration::ZERO }).sum()
+        self.steps
+            .iter()
+            .map(|step| {
+                if let Step::Sleep(time) = step {
+                    *time
+                } else {
+                    Duration::ZERO
+                }
+            })
+            .sum()
     }
 }
 
@@ -58,9 +67,19 @@ const SHELLS: &[&str] = &["sh", "bash", "ash", "dash"];
 
 /// Plans `argv` (a program and its arguments) in a container that looks like `view`.
 pub fn plan(argv: &[String], view: &View, unknown: Unknown) -> Plan {
-    let mut planner = Planner { view, unknown, steps: Vec::new(), status: 0 };
-    let end = planner.program(argv, Target::Stdout).unwrap_or(End::Exit(planner.status));
-    Plan { steps: planner.steps, end }
+    let mut planner = Planner {
+        view,
+        unknown,
+        steps: Vec::new(),
+        status: 0,
+    };
+    let end = planner
+        .program(argv, Target::Stdout)
+        .unwrap_or(End::Exit(planner.status));
+    Plan {
+        steps: planner.steps,
+        end,
+    }
 }
 
 struct Planner<'a> {
@@ -92,10 +111,18 @@ impl Planner<'_> {
         let commands = match parse(script) {
             Ok(commands) => commands,
             Err(error) => {
-                return self.not_understood(format!("{name}: syntax error: {:?} is not supported here\n", error.0), 2);
+                return self.not_understood(
+                    format!("{name}: syntax error: {:?} is not supported here\n", error.0),
+                    2,
+                );
             }
         };
-        let mut inner = Planner { view: self.view, unknown: self.unknown, steps: Vec::new(), status: 0 };
+        let mut inner = Planner {
+            view: self.view,
+            unknown: self.unknown,
+            steps: Vec::new(),
+            status: 0,
+        };
         let end = commands.iter().find_map(|command| inner.command(command));
         self.steps.append(&mut inner.steps);
         self.status = inner.status;
@@ -147,7 +174,12 @@ impl Planner<'_> {
     }
 
     fn variable(&self, name: &str) -> Option<&str> {
-        self.view.env.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.view
+            .env
+            .iter()
+            .rev()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     fn builtin(&mut self, name: &str, arguments: &[String], target: Target) -> Option<End> {
@@ -221,14 +253,22 @@ impl Planner<'_> {
             Some(Some(value)) => self.print(format!("{value}\n"), target),
             Some(None) => self.status = 1,
             None => {
-                let lines: String = self.view.env.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+                let lines: String = self
+                    .view
+                    .env
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}\n"))
+                    .collect();
                 self.print(lines, target);
             }
         }
     }
 
     fn list(&mut self, arguments: &[String], target: Target) {
-        let path = arguments.iter().find(|argument| !argument.starts_with('-')).map_or(".", String::as_str);
+        let path = arguments
+            .iter()
+            .find(|argument| !argument.starts_with('-'))
+            .map_or(".", String::as_str);
         let folder = self.absolute(path);
         if self.view.files.contains_key(&folder) {
             return self.print(format!("{path}\n"), target);
@@ -248,7 +288,11 @@ impl Planner<'_> {
         if arguments.iter().any(|argument| argument == "infinity") {
             return Some(End::Never);
         }
-        match arguments.iter().map(|argument| duration(argument)).sum::<Option<Duration>>() {
+        match arguments
+            .iter()
+            .map(|argument| duration(argument))
+            .sum::<Option<Duration>>()
+        {
             Some(time) if !arguments.is_empty() => self.steps.push(Step::Sleep(time)),
             _ => self.complain(format!("sleep: invalid number '{}'\n", arguments.join(" "))),
         }
@@ -256,7 +300,11 @@ impl Planner<'_> {
     }
 
     fn absolute(&self, path: &str) -> String {
-        let joined = if path.starts_with('/') { path.to_string() } else { format!("{}/{path}", self.view.working_dir) };
+        let joined = if path.starts_with('/') {
+            path.to_string()
+        } else {
+            format!("{}/{path}", self.view.working_dir)
+        };
         let mut parts = Vec::new();
         for part in joined.split('/') {
             match part {
@@ -296,7 +344,11 @@ mod tests {
         View {
             hostname: "web-0".to_string(),
             env: vec![("GREETING".to_string(), "hi there".to_string())],
-            files: [("/etc/config/a".to_string(), b"A\n".to_vec()), ("/etc/hostname".to_string(), b"web-0\n".to_vec())].into(),
+            files: [
+                ("/etc/config/a".to_string(), b"A\n".to_vec()),
+                ("/etc/hostname".to_string(), b"web-0\n".to_vec()),
+            ]
+            .into(),
             user: (0, 0),
             working_dir: "/".to_string(),
         }
@@ -313,7 +365,11 @@ mod tests {
                 Step::Sleep(_) | Step::CopyStdin => {}
             }
         }
-        (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap(), plan.end)
+        (
+            String::from_utf8(out).unwrap(),
+            String::from_utf8(err).unwrap(),
+            plan.end,
+        )
     }
 
     #[test]
@@ -334,7 +390,11 @@ mod tests {
             ("exec false", "", 1),
         ];
         for (script, stdout, status) in table {
-            assert_eq!(execute(script), (stdout.to_string(), String::new(), End::Exit(*status)), "{script}");
+            assert_eq!(
+                execute(script),
+                (stdout.to_string(), String::new(), End::Exit(*status)),
+                "{script}"
+            );
         }
     }
 
@@ -348,7 +408,11 @@ mod tests {
             ("sleep x", "sleep: invalid number 'x'\n", 1),
         ];
         for (script, stderr, status) in table {
-            assert_eq!(execute(script), (String::new(), stderr.to_string(), End::Exit(*status)), "{script}");
+            assert_eq!(
+                execute(script),
+                (String::new(), stderr.to_string(), End::Exit(*status)),
+                "{script}"
+            );
         }
     }
 
@@ -366,7 +430,13 @@ mod tests {
     #[test]
     fn sleeping_adds_up() {
         let argv = ["sh", "-c", "sleep 1.5 && sleep 1m"].map(str::to_string);
-        assert_eq!(plan(&argv, &view(), Unknown::RunsForEver).duration(), Duration::from_millis(61_500));
-        assert_eq!(plan(&["sleep".into(), "infinity".into()], &view(), Unknown::NotFound).end, End::Never);
+        assert_eq!(
+            plan(&argv, &view(), Unknown::RunsForEver).duration(),
+            Duration::from_millis(61_500)
+        );
+        assert_eq!(
+            plan(&["sleep".into(), "infinity".into()], &view(), Unknown::NotFound).end,
+            End::Never
+        );
     }
 }

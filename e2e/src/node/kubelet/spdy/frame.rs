@@ -24,17 +24,46 @@ const WINDOW_UPDATE: u16 = 9;
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Frame {
-    SynStream { stream: u32, fin: bool, headers: Headers },
-    SynReply { stream: u32, fin: bool, headers: Headers },
-    RstStream { stream: u32, status: u32 },
+    SynStream {
+        stream: u32,
+        fin: bool,
+        headers: Headers,
+    },
+    SynReply {
+        stream: u32,
+        fin: bool,
+        headers: Headers,
+    },
+    RstStream {
+        stream: u32,
+        status: u32,
+    },
     Settings,
-    Ping { id: u32 },
-    GoAway { last_good_stream: u32, status: u32 },
-    Headers { stream: u32, fin: bool, headers: Headers },
-    WindowUpdate { stream: u32, delta: u32 },
-    Data { stream: u32, fin: bool, data: Bytes },
+    Ping {
+        id: u32,
+    },
+    GoAway {
+        last_good_stream: u32,
+        status: u32,
+    },
+    Headers {
+        stream: u32,
+        fin: bool,
+        headers: Headers,
+    },
+    WindowUpdate {
+        stream: u32,
+        delta: u32,
+    },
+    Data {
+        stream: u32,
+        fin: bool,
+        data: Bytes,
+    },
     /// A control frame of a type this version does not define; the draft says to ignore it.
-    Unknown { kind: u16 },
+    Unknown {
+        kind: u16,
+    },
 }
 
 /// Reads frames.
@@ -52,15 +81,38 @@ impl FrameDecoder {
                 let stream = take_id(&mut body)?;
                 // The associated stream, the priority and the credential slot mean nothing to us.
                 let block = body.get(6..).ok_or_else(cut_short)?;
-                Frame::SynStream { stream, fin, headers: self.0.read(block)? }
+                Frame::SynStream {
+                    stream,
+                    fin,
+                    headers: self.0.read(block)?,
+                }
             }
-            SYN_REPLY => Frame::SynReply { stream: take_id(&mut body)?, fin, headers: self.0.read(body)? },
-            RST_STREAM => Frame::RstStream { stream: take_id(&mut body)?, status: take_u32(&mut body)? },
+            SYN_REPLY => Frame::SynReply {
+                stream: take_id(&mut body)?,
+                fin,
+                headers: self.0.read(body)?,
+            },
+            RST_STREAM => Frame::RstStream {
+                stream: take_id(&mut body)?,
+                status: take_u32(&mut body)?,
+            },
             SETTINGS => Frame::Settings,
-            PING => Frame::Ping { id: take_u32(&mut body)? },
-            GOAWAY => Frame::GoAway { last_good_stream: take_id(&mut body)?, status: take_u32(&mut body)? },
-            HEADERS => Frame::Headers { stream: take_id(&mut body)?, fin, headers: self.0.read(body)? },
-            WINDOW_UPDATE => Frame::WindowUpdate { stream: take_id(&mut body)?, delta: take_id(&mut body)? },
+            PING => Frame::Ping {
+                id: take_u32(&mut body)?,
+            },
+            GOAWAY => Frame::GoAway {
+                last_good_stream: take_id(&mut body)?,
+                status: take_u32(&mut body)?,
+            },
+            HEADERS => Frame::Headers {
+                stream: take_id(&mut body)?,
+                fin,
+                headers: self.0.read(body)?,
+            },
+            WINDOW_UPDATE => Frame::WindowUpdate {
+                stream: take_id(&mut body)?,
+                delta: take_id(&mut body)?,
+            },
             kind => Frame::Unknown { kind },
         })
     }
@@ -71,7 +123,9 @@ impl Decoder for FrameDecoder {
     type Error = io::Error;
 
     fn decode(&mut self, source: &mut BytesMut) -> io::Result<Option<Frame>> {
-        let Some(head) = source.first_chunk::<8>() else { return Ok(None) };
+        let Some(head) = source.first_chunk::<8>() else {
+            return Ok(None);
+        };
         let word = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
         let flags = head[4];
         let length = u32::from_be_bytes([0, head[5], head[6], head[7]]) as usize;
@@ -85,7 +139,11 @@ impl Decoder for FrameDecoder {
         source.advance(8);
         let body = source.split_to(length).freeze();
         if word & 0x8000_0000 == 0 {
-            return Ok(Some(Frame::Data { stream: word, fin: flags & FLAG_FIN != 0, data: body }));
+            return Ok(Some(Frame::Data {
+                stream: word,
+                fin: flags & FLAG_FIN != 0,
+                data: body,
+            }));
         }
         let (version, kind) = ((word >> 16) as u16 & 0x7fff, word as u16);
         if version != VERSION {
@@ -145,7 +203,10 @@ impl Encoder<Frame> for FrameEncoder {
                 body.put_u32(id);
                 (PING, false)
             }
-            Frame::GoAway { last_good_stream, status } => {
+            Frame::GoAway {
+                last_good_stream,
+                status,
+            } => {
                 body.put_u32(last_good_stream);
                 body.put_u32(status);
                 (GOAWAY, false)
@@ -186,20 +247,44 @@ mod tests {
     fn every_frame_survives_the_wire() {
         let headers: Headers = [("streamtype", "error")].into_iter().collect();
         let frames = [
-            Frame::SynStream { stream: 1, fin: false, headers: headers.clone() },
-            Frame::SynReply { stream: 1, fin: true, headers: headers.clone() },
-            Frame::Headers { stream: 3, fin: false, headers },
+            Frame::SynStream {
+                stream: 1,
+                fin: false,
+                headers: headers.clone(),
+            },
+            Frame::SynReply {
+                stream: 1,
+                fin: true,
+                headers: headers.clone(),
+            },
+            Frame::Headers {
+                stream: 3,
+                fin: false,
+                headers,
+            },
             Frame::RstStream { stream: 5, status: 5 },
             Frame::Settings,
             Frame::Ping { id: 7 },
-            Frame::GoAway { last_good_stream: 9, status: 0 },
-            Frame::WindowUpdate { stream: 9, delta: 65536 },
-            Frame::Data { stream: 9, fin: true, data: Bytes::from_static(b"bye") },
+            Frame::GoAway {
+                last_good_stream: 9,
+                status: 0,
+            },
+            Frame::WindowUpdate {
+                stream: 9,
+                delta: 65536,
+            },
+            Frame::Data {
+                stream: 9,
+                fin: true,
+                data: Bytes::from_static(b"bye"),
+            },
             Frame::Unknown { kind: 10 },
         ];
         let (mut encoder, mut decoder) = (FrameEncoder::new().unwrap(), FrameDecoder::new());
         let mut wire = BytesMut::new();
-        frames.iter().for_each(|frame| encoder.encode(frame.clone(), &mut wire).unwrap());
+        frames
+            .iter()
+            .for_each(|frame| encoder.encode(frame.clone(), &mut wire).unwrap());
         // One byte at a time: a frame is complete exactly when its last byte has come.
         let mut seen = Vec::new();
         let mut buffer = BytesMut::new();

@@ -12,18 +12,26 @@ const MAX_BLOCK: usize = 64 * 1024;
 
 /// Header names (lower case) and values in the order they were sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(String, String)>);
+pub(crate) struct Headers(Vec<(String, String)>);
 
 impl Headers {
     /// The first value under `name`, compared without regard to case.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Headers {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().map(|(name, value)| (name.into().to_ascii_lowercase(), value.into())).collect())
+        Self(
+            pairs
+                .into_iter()
+                .map(|(name, value)| (name.into().to_ascii_lowercase(), value.into()))
+                .collect(),
+        )
     }
 }
 
@@ -52,7 +60,9 @@ impl HeaderReader {
             }
             match outcome {
                 Err(error) if error.needs_dictionary().is_some() => {
-                    self.0.set_dictionary(&DICTIONARY).map_err(|_| invalid("the SPDY header dictionary does not match"))?;
+                    self.0
+                        .set_dictionary(&DICTIONARY)
+                        .map_err(|_| invalid("the SPDY header dictionary does not match"))?;
                 }
                 Err(_) => return Err(invalid("a SPDY header block is not a zlib stream")),
                 Ok(Status::StreamEnd) => return Err(invalid("the SPDY header stream ended early")),
@@ -73,7 +83,9 @@ pub(super) struct HeaderWriter(Compress);
 impl HeaderWriter {
     pub(super) fn new() -> io::Result<Self> {
         let mut compress = Compress::new(Compression::default(), true);
-        compress.set_dictionary(&DICTIONARY).map_err(|_| invalid("zlib refuses the SPDY header dictionary"))?;
+        compress
+            .set_dictionary(&DICTIONARY)
+            .map_err(|_| invalid("zlib refuses the SPDY header dictionary"))?;
         Ok(Self(compress))
     }
 
@@ -89,7 +101,9 @@ impl HeaderWriter {
         let (mut block, mut chunk, mut rest) = (Vec::new(), [0u8; 4096], plain.as_slice());
         loop {
             let (read, written) = (self.0.total_in(), self.0.total_out());
-            self.0.compress(rest, &mut chunk, FlushCompress::Sync).map_err(|_| invalid("zlib failed on a SPDY header"))?;
+            self.0
+                .compress(rest, &mut chunk, FlushCompress::Sync)
+                .map_err(|_| invalid("zlib failed on a SPDY header"))?;
             rest = &rest[((self.0.total_in() - read) as usize).min(rest.len())..];
             let produced = (self.0.total_out() - written) as usize;
             block.extend_from_slice(&chunk[..produced]);
@@ -110,12 +124,16 @@ fn parse(mut plain: &[u8]) -> io::Result<Headers> {
 }
 
 fn take_u32(plain: &mut &[u8]) -> io::Result<u32> {
-    plain.try_get_u32().map_err(|_| invalid("a SPDY header block is cut short"))
+    plain
+        .try_get_u32()
+        .map_err(|_| invalid("a SPDY header block is cut short"))
 }
 
 fn take_text(plain: &mut &[u8]) -> io::Result<String> {
     let length = take_u32(plain)? as usize;
-    let (text, rest) = plain.split_at_checked(length).ok_or_else(|| invalid("a SPDY header block is cut short"))?;
+    let (text, rest) = plain
+        .split_at_checked(length)
+        .ok_or_else(|| invalid("a SPDY header block is cut short"))?;
     *plain = rest;
     Ok(String::from_utf8_lossy(text).into_owned())
 }
@@ -132,8 +150,12 @@ mod tests {
     fn blocks_share_one_zlib_stream_per_direction() {
         let (mut writer, mut reader) = (HeaderWriter::new().unwrap(), HeaderReader::new());
         for round in 0..3 {
-            let sent: Headers =
-                [("streamType".to_string(), "stdout".to_string()), ("port".to_string(), round.to_string())].into_iter().collect();
+            let sent: Headers = [
+                ("streamType".to_string(), "stdout".to_string()),
+                ("port".to_string(), round.to_string()),
+            ]
+            .into_iter()
+            .collect();
             let block = writer.write(&sent).unwrap();
             assert_eq!(reader.read(&block).unwrap(), sent);
         }
@@ -142,7 +164,9 @@ mod tests {
     #[test]
     fn long_values_survive_and_endless_ones_are_refused() {
         let (mut writer, mut reader) = (HeaderWriter::new().unwrap(), HeaderReader::new());
-        let noise: String = (0..20_000u32).map(|i| char::from(b'a' + (i.wrapping_mul(2_654_435_761) >> 27) as u8 % 26)).collect();
+        let noise: String = (0..20_000u32)
+            .map(|i| char::from(b'a' + (i.wrapping_mul(2_654_435_761) >> 27) as u8 % 26))
+            .collect();
         let sent: Headers = [("x", noise)].into_iter().collect();
         let block = writer.write(&sent).unwrap();
         assert_eq!(reader.read(&block).unwrap(), sent);

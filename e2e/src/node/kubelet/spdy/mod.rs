@@ -8,5 +8,4 @@ mod frame;
 mod headers;
 mod session;
 
-pub use headers::Headers;
-pub use session::{Session, Stream, StreamWriter, server};
+pub(crate) use session::{Session, Stream, server};

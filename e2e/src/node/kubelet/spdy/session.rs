@@ -22,32 +22,32 @@ const STATUS_INVALID_STREAM: u32 = 2;
 const STATUS_CANCEL: u32 = 5;
 
 /// The streams of one connection, in the order the peer opens them.
-pub struct Session {
+pub(crate) struct Session {
     incoming: mpsc::Receiver<Stream>,
     frames: mpsc::Sender<Frame>,
     closed: CancellationToken,
 }
 
 /// One stream the peer opened.
-pub struct Stream {
+pub(crate) struct Stream {
     /// The headers of its SYN_STREAM.
-    pub headers: Headers,
+    pub(crate) headers: Headers,
     /// What the peer sends; ends when the peer closes its half.
-    pub data: mpsc::Receiver<Bytes>,
+    pub(crate) data: mpsc::Receiver<Bytes>,
     /// Our half.
-    pub writer: StreamWriter,
+    pub(crate) writer: StreamWriter,
 }
 
 /// The half of a stream that we write.
 #[derive(Clone)]
-pub struct StreamWriter {
+pub(crate) struct StreamWriter {
     stream: u32,
     frames: mpsc::Sender<Frame>,
 }
 
 /// Takes over an upgraded connection. The future moves the frames; it ends when the peer goes away or when the session
 /// and all its streams were dropped, after what they wrote has been flushed.
-pub fn server<T>(io: T) -> io::Result<(Session, impl Future<Output = io::Result<()>> + Send)>
+pub(crate) fn server<T>(io: T) -> io::Result<(Session, impl Future<Output = io::Result<()>> + Send)>
 where
     T: AsyncRead + AsyncWrite + Send + 'static,
 {
@@ -56,7 +56,12 @@ where
     let (frames, outgoing) = mpsc::channel(QUEUE);
     let (announce, incoming) = mpsc::channel(QUEUE);
     let closed = CancellationToken::new();
-    let reader = read_frames(FramedRead::new(read, FrameDecoder::new()), frames.downgrade(), announce, closed.clone());
+    let reader = read_frames(
+        FramedRead::new(read, FrameDecoder::new()),
+        frames.downgrade(),
+        announce,
+        closed.clone(),
+    );
     let writer = write_frames(FramedWrite::new(write, encoder), outgoing);
     let driver = async move {
         tokio::pin!(reader, writer);
@@ -66,32 +71,54 @@ where
             read = &mut reader => read,
         }
     };
-    Ok((Session { incoming, frames, closed }, driver))
+    Ok((
+        Session {
+            incoming,
+            frames,
+            closed,
+        },
+        driver,
+    ))
 }
 
 impl Session {
     /// The next stream, or `None` when the connection has ended.
-    pub async fn accept(&mut self) -> Option<Stream> {
+    pub(crate) async fn accept(&mut self) -> Option<Stream> {
         self.incoming.recv().await
     }
 
     /// Cancelled when the peer has gone away.
-    pub fn closed(&self) -> CancellationToken {
+    pub(crate) fn closed(&self) -> CancellationToken {
         self.closed.clone()
     }
 
     /// Says that no further streams are wanted.
-    pub async fn go_away(&self) {
-        let _ = self.frames.send(Frame::GoAway { last_good_stream: 0, status: 0 }).await;
+    pub(crate) async fn go_away(&self) {
+        let _ = self
+            .frames
+            .send(Frame::GoAway {
+                last_good_stream: 0,
+                status: 0,
+            })
+            .await;
     }
 }
 
 impl StreamWriter {
     /// Sends bytes; false when the connection is gone.
-    pub async fn send(&self, mut data: Bytes) -> bool {
+    pub(crate) async fn send(&self, mut data: Bytes) -> bool {
         while !data.is_empty() {
             let part = data.split_to(data.len().min(MAX_DATA));
-            if self.frames.send(Frame::Data { stream: self.stream, fin: false, data: part }).await.is_err() {
+            if self
+                .frames
+                .send(Frame::Data {
+                    stream: self.stream,
+                    fin: false,
+                    data: part,
+                })
+                .await
+                .is_err()
+            {
                 return false;
             }
         }
@@ -99,13 +126,26 @@ impl StreamWriter {
     }
 
     /// Closes our half.
-    pub async fn finish(&self) {
-        let _ = self.frames.send(Frame::Data { stream: self.stream, fin: true, data: Bytes::new() }).await;
+    pub(crate) async fn finish(&self) {
+        let _ = self
+            .frames
+            .send(Frame::Data {
+                stream: self.stream,
+                fin: true,
+                data: Bytes::new(),
+            })
+            .await;
     }
 
     /// Ends both halves at once.
-    pub async fn reset(&self) {
-        let _ = self.frames.send(Frame::RstStream { stream: self.stream, status: STATUS_CANCEL }).await;
+    pub(crate) async fn reset(&self) {
+        let _ = self
+            .frames
+            .send(Frame::RstStream {
+                stream: self.stream,
+                status: STATUS_CANCEL,
+            })
+            .await;
     }
 }
 
@@ -137,11 +177,22 @@ async fn read_frames<R: AsyncRead + Unpin>(
         match frame? {
             Frame::SynStream { stream, fin, headers } => {
                 if stream == 0 || open.contains_key(&stream) {
-                    let _ = reply.send(Frame::RstStream { stream, status: STATUS_INVALID_STREAM }).await;
+                    let _ = reply
+                        .send(Frame::RstStream {
+                            stream,
+                            status: STATUS_INVALID_STREAM,
+                        })
+                        .await;
                     continue;
                 }
                 let (sender, data) = mpsc::channel(QUEUE);
-                let _ = reply.send(Frame::SynReply { stream, fin: false, headers: Headers::default() }).await;
+                let _ = reply
+                    .send(Frame::SynReply {
+                        stream,
+                        fin: false,
+                        headers: Headers::default(),
+                    })
+                    .await;
                 if !fin {
                     open.insert(stream, sender);
                 }
@@ -216,14 +267,37 @@ mod tests {
         let client = async move {
             let mut client = Client::new(near);
             let headers: Headers = [("streamtype", "data")].into_iter().collect();
-            client.send(Frame::SynStream { stream: 1, fin: false, headers }).await;
+            client
+                .send(Frame::SynStream {
+                    stream: 1,
+                    fin: false,
+                    headers,
+                })
+                .await;
             assert!(matches!(client.next().await, Some(Frame::SynReply { stream: 1, .. })));
             client.send(Frame::Ping { id: 5 }).await;
             assert_eq!(client.next().await, Some(Frame::Ping { id: 5 }));
-            client.send(Frame::Data { stream: 1, fin: true, data: Bytes::from_static(b"hello") }).await;
-            let echo = Frame::Data { stream: 1, fin: false, data: Bytes::from_static(b"hello") };
+            client
+                .send(Frame::Data {
+                    stream: 1,
+                    fin: true,
+                    data: Bytes::from_static(b"hello"),
+                })
+                .await;
+            let echo = Frame::Data {
+                stream: 1,
+                fin: false,
+                data: Bytes::from_static(b"hello"),
+            };
             assert_eq!(client.next().await, Some(echo));
-            assert_eq!(client.next().await, Some(Frame::Data { stream: 1, fin: true, data: Bytes::new() }));
+            assert_eq!(
+                client.next().await,
+                Some(Frame::Data {
+                    stream: 1,
+                    fin: true,
+                    data: Bytes::new()
+                })
+            );
             assert_eq!(client.next().await, None);
         };
         let (driven, (), ()) = tokio::join!(driver, serve, client);
@@ -243,10 +317,22 @@ mod tests {
         let client = async move {
             let mut client = Client::new(near);
             for _ in 0..2 {
-                client.send(Frame::SynStream { stream: 1, fin: false, headers: Headers::default() }).await;
+                client
+                    .send(Frame::SynStream {
+                        stream: 1,
+                        fin: false,
+                        headers: Headers::default(),
+                    })
+                    .await;
             }
             assert!(matches!(client.next().await, Some(Frame::SynReply { .. })));
-            assert_eq!(client.next().await, Some(Frame::RstStream { stream: 1, status: STATUS_INVALID_STREAM }));
+            assert_eq!(
+                client.next().await,
+                Some(Frame::RstStream {
+                    stream: 1,
+                    status: STATUS_INVALID_STREAM
+                })
+            );
         };
         let (driven, (), ()) = tokio::join!(driver, serve, client);
         driven.unwrap();
