@@ -34,6 +34,7 @@ impl Severity {
 }
 
 struct Entry {
+    component: &'static str,
     regarding: ObjectReference,
     severity: Severity,
     reason: String,
@@ -43,13 +44,13 @@ struct Entry {
 /// Accepts events of one component; clones share the same queue.
 #[derive(Clone, Debug)]
 pub struct Recorder {
+    component: &'static str,
     queue: mpsc::Sender<Entry>,
 }
 
 /// Writes the events a [`Recorder`] accepts.
 pub struct Writer {
     client: Client,
-    component: String,
     queue: mpsc::Receiver<Entry>,
     recent: HashMap<Repeated, (String, i32)>,
 }
@@ -67,15 +68,29 @@ struct Repeated {
 impl Recorder {
     /// A recorder for `component` and the task that writes what it accepts.
     #[must_use]
-    pub fn new(client: Client, component: &str) -> (Self, Writer) {
+    pub fn new(client: Client, component: &'static str) -> (Self, Writer) {
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
         let writer = Writer {
             client,
-            component: component.to_owned(),
             queue: receiver,
             recent: HashMap::new(),
         };
-        (Self { queue: sender }, writer)
+        (
+            Self {
+                component,
+                queue: sender,
+            },
+            writer,
+        )
+    }
+
+    /// The same recorder for another component of this process.
+    #[must_use]
+    pub fn for_component(&self, component: &'static str) -> Self {
+        Self {
+            component,
+            queue: self.queue.clone(),
+        }
     }
 
     /// Records an event about an object of a built-in kind.
@@ -95,6 +110,7 @@ impl Recorder {
         message: impl Into<String>,
     ) {
         let entry = Entry {
+            component: self.component,
             regarding,
             severity,
             reason: reason.to_owned(),
@@ -142,7 +158,7 @@ impl Writer {
                 Err(error) => return Err(error),
             }
         }
-        let event = entry.into_event(&self.component, &namespace, now);
+        let event = entry.into_event(&namespace, now);
         let name = event.metadata.name.clone().unwrap_or_default();
         events.create(&PostParams::default(), &event).await?;
         if self.recent.len() >= REMEMBERED {
@@ -176,7 +192,7 @@ impl Entry {
         }
     }
 
-    fn into_event(self, component: &str, namespace: &str, now: Timestamp) -> Event {
+    fn into_event(self, namespace: &str, now: Timestamp) -> Event {
         let name = format!("{}.{:016x}", self.regarding.name(), now.as_nanosecond());
         Event {
             metadata: ObjectMeta {
@@ -189,10 +205,10 @@ impl Entry {
             reason: Some(self.reason),
             message: Some(self.message),
             source: Some(EventSource {
-                component: Some(component.to_owned()),
+                component: Some(self.component.to_owned()),
                 host: None,
             }),
-            reporting_component: Some(component.to_owned()),
+            reporting_component: Some(self.component.to_owned()),
             count: Some(1),
             first_timestamp: Some(Time(now)),
             last_timestamp: Some(Time(now)),
@@ -215,12 +231,13 @@ mod tests {
             ..ObjectReference::default()
         };
         let entry = Entry {
+            component: "replicaset-controller",
             regarding,
             severity: Severity::Warning,
             reason: "FailedCreate".into(),
             message: "no".into(),
         };
-        let event = entry.into_event("replicaset-controller", "shop", Timestamp::from_second(1).unwrap());
+        let event = entry.into_event("shop", Timestamp::from_second(1).unwrap());
         assert_eq!(event.metadata.name.as_deref(), Some("web.000000003b9aca00"));
         assert_eq!(event.type_.as_deref(), Some("Warning"));
         assert_eq!(

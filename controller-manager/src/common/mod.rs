@@ -1,0 +1,11 @@
+//! What several controllers need: ownership, expectations, pod helpers, hashes, revision history.
+
+pub(crate) mod conditions;
+pub(crate) mod expectations;
+pub(crate) mod go_dump;
+pub(crate) mod hash;
+pub(crate) mod intstr;
+pub(crate) mod ownership;
+pub(crate) mod pod_control;
+pub(crate) mod pods;
+pub(crate) mod selector;

@@ -1,0 +1,145 @@
+//! The controllers, one line each.
+
+mod deployment;
+mod replicaset;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use crate::context::{Context, Task};
+
+/// One controller.
+pub(crate) struct Controller {
+    /// Upstream's name (`cmd/kube-controller-manager/names`).
+    pub(crate) name: &'static str,
+    /// Older names that `--controllers` accepts too.
+    aliases: &'static [&'static str],
+    /// Whether `*` includes it.
+    default_on: bool,
+    /// Registers handlers at the informers it needs and returns its work.
+    pub(crate) start: fn(&Arc<Context>) -> Task,
+}
+
+const fn controller(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    default_on: bool,
+    start: fn(&Arc<Context>) -> Task,
+) -> Controller {
+    Controller {
+        name,
+        aliases,
+        default_on,
+        start,
+    }
+}
+
+/// All controllers. The garbage collector is last: it follows the kinds the others watch, instead of watching them again.
+const CONTROLLERS: &[Controller] = &[
+    controller("deployment-controller", &["deployment"], true, deployment::start),
+    controller("replicaset-controller", &["replicaset"], true, replicaset::start),
+];
+
+/// The controllers that were chosen.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    names: BTreeSet<&'static str>,
+}
+
+impl Selection {
+    /// Reads `--controllers`: a name wins over `*`, and the first mention of a name decides.
+    pub(crate) fn parse(words: &[String]) -> Result<Self> {
+        let everything = words.iter().any(|word| word.trim() == "*");
+        let mut on = BTreeSet::new();
+        let mut named = BTreeSet::new();
+        for word in words
+            .iter()
+            .map(|word| word.trim())
+            .filter(|word| !word.is_empty() && *word != "*")
+        {
+            let (name, wanted) = word.strip_prefix('-').map_or((word, true), |name| (name, false));
+            let Some(controller) = CONTROLLERS
+                .iter()
+                .find(|one| one.name == name || one.aliases.contains(&name))
+            else {
+                let text = format!("--controllers: there is no controller called {name:?}; --help lists them");
+                return Err(chassis::usage(text));
+            };
+            if named.insert(controller.name) && wanted {
+                on.insert(controller.name);
+            }
+        }
+        if everything {
+            let defaults = CONTROLLERS
+                .iter()
+                .filter(|one| one.default_on && !named.contains(one.name));
+            on.extend(defaults.map(|one| one.name));
+        }
+        Ok(Self { names: on })
+    }
+
+    /// The chosen controllers in start order.
+    pub(crate) fn controllers(&self) -> impl Iterator<Item = &'static Controller> {
+        CONTROLLERS.iter().filter(|one| self.names.contains(one.name))
+    }
+}
+
+/// The list of controllers for `--help`.
+pub(crate) fn help() -> String {
+    let mut text = String::from("Controllers:\n");
+    for one in CONTROLLERS {
+        let aliases = if one.aliases.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", one.aliases.join(", "))
+        };
+        let off = if one.default_on { "" } else { " [off by default]" };
+        text.push_str(&format!("  {}{aliases}{off}\n", one.name));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn select(list: &str) -> Vec<&'static str> {
+        let words: Vec<String> = list.split(',').map(str::to_owned).collect();
+        Selection::parse(&words)
+            .unwrap()
+            .controllers()
+            .map(|one| one.name)
+            .collect()
+    }
+
+    #[test]
+    fn the_syntax_is_upstreams() {
+        let all: Vec<_> = CONTROLLERS
+            .iter()
+            .filter(|one| one.default_on)
+            .map(|one| one.name)
+            .collect();
+        assert_eq!(select("*"), all);
+        assert_eq!(select("deployment"), ["deployment-controller"]);
+        assert_eq!(
+            select("deployment-controller,replicaset"),
+            ["deployment-controller", "replicaset-controller"]
+        );
+        assert!(!select("*,-deployment").contains(&"deployment-controller"));
+        assert!(select("-deployment").is_empty());
+        assert!(Selection::parse(&["nonsense".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn names_and_aliases_are_unique() {
+        let mut seen = BTreeSet::new();
+        for name in CONTROLLERS
+            .iter()
+            .flat_map(|one| std::iter::once(&one.name).chain(one.aliases))
+        {
+            assert!(seen.insert(name), "{name} is there twice");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! One informer per kind for the whole process. Asking for one marks it as used; only used ones are run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use client::informer::IndexId;
+use client::{Change, Informer};
+use futures::future::{BoxFuture, FutureExt, join_all};
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{
+    Container, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, Service, ServiceAccount,
+};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::ApiResource;
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource};
+
+use crate::common::ownership::controller_of;
+
+/// One kind: its informer and whether any controller wants it.
+struct Slot<K> {
+    informer: Informer<K>,
+    used: AtomicBool,
+}
+
+impl<K: Resource + Send + Sync + 'static> Slot<K> {
+    fn new() -> Self {
+        Self {
+            informer: Informer::new(),
+            used: AtomicBool::new(false),
+        }
+    }
+
+    fn take(&self) -> Informer<K> {
+        self.used.store(true, Ordering::Relaxed);
+        self.informer.clone()
+    }
+
+    fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// The informers by kind.
+pub(crate) struct Informers {
+    slots: Slots,
+    /// Pods by the UID of their controller.
+    pub(crate) pods_by_controller: IndexId,
+    /// Pods by the name of their node; under the empty name those that have none yet.
+    pub(crate) pods_by_node: IndexId,
+}
+
+impl Informers {
+    pub(crate) fn new() -> Self {
+        let slots = Slots::new();
+        let pods = &slots.pods.informer;
+        let pods_by_controller = pods.add_index(|pod| {
+            controller_of(&pod.metadata)
+                .map(|owner| owner.uid.clone())
+                .into_iter()
+                .collect()
+        });
+        let pods_by_node = pods.add_index(|pod| {
+            vec![
+                pod.spec
+                    .as_ref()
+                    .and_then(|spec| spec.node_name.clone())
+                    .unwrap_or_default(),
+            ]
+        });
+        Self {
+            slots,
+            pods_by_controller,
+            pods_by_node,
+        }
+    }
+}
+
+/// The metadata of an object that changed, or `false` when it is gone.
+pub(crate) type OnMetadata = Arc<dyn Fn(&ObjectMeta, bool) + Send + Sync>;
+
+/// Keeps an informer going for ever.
+pub(crate) struct Watch {
+    /// `plural.group`, as in `deployments.apps`.
+    pub(crate) name: String,
+    pub(crate) run: BoxFuture<'static, ()>,
+    pub(crate) synced: BoxFuture<'static, ()>,
+}
+
+macro_rules! informers {
+    ($($field:ident: $kind:ty, $trim:expr;)*) => {
+        struct Slots {
+            $($field: Slot<$kind>,)*
+        }
+
+        impl Slots {
+            fn new() -> Self {
+                Self { $($field: Slot::new(),)* }
+            }
+        }
+
+        impl Informers {
+            $(pub(crate) fn $field(&self) -> Informer<$kind> {
+                self.slots.$field.take()
+            })*
+
+            /// One watch per kind that is used.
+            pub(crate) fn watches(&self, client: &Client) -> Vec<Watch> {
+                let mut watches = Vec::new();
+                $(if self.slots.$field.is_used() {
+                    watches.push(watch(self.slots.$field.informer.clone(), client, $trim));
+                })*
+                watches
+            }
+
+            /// Ends when every used informer has its first list.
+            pub(crate) async fn synced(&self) {
+                let mut waits: Vec<BoxFuture<'_, ()>> = Vec::new();
+                $(if self.slots.$field.is_used() {
+                    waits.push(self.slots.$field.informer.synced().boxed());
+                })*
+                join_all(waits).await;
+            }
+
+            /// Lets `handler(kind)` follow the metadata of every kind that is already watched in full.
+            pub(crate) fn follow_metadata(&self, handler: impl Fn(&ApiResource) -> OnMetadata) -> Vec<ApiResource> {
+                let mut followed = Vec::new();
+                $(if self.slots.$field.is_used() {
+                    let resource = ApiResource::erase::<$kind>(&());
+                    let tell = handler(&resource);
+                    self.slots.$field.informer.on_change(move |change| match change {
+                        Change::Updated { old, new } => {
+                            if old.metadata.uid != new.metadata.uid {
+                                tell(&old.metadata, false);
+                            }
+                            tell(&new.metadata, true);
+                        }
+                        Change::Added(object) => tell(&object.metadata, true),
+                        Change::Deleted(object) => tell(&object.metadata, false),
+                    });
+                    followed.push(resource);
+                })*
+                followed
+            }
+        }
+    };
+}
+
+informers! {
+    namespaces: Namespace, keep;
+    nodes: Node, trim_node;
+    pods: Pod, trim_pod;
+    services: Service, keep;
+    service_accounts: ServiceAccount, keep;
+    endpoints: Endpoints, keep;
+    endpoint_slices: EndpointSlice, keep;
+    claims: PersistentVolumeClaim, keep;
+    deployments: Deployment, keep;
+    replica_sets: ReplicaSet, keep;
+    stateful_sets: StatefulSet, keep;
+    daemon_sets: DaemonSet, keep;
+    revisions: ControllerRevision, keep;
+    jobs: Job, keep;
+}
+
+fn watch<K>(informer: Informer<K>, client: &Client, trim: fn(&mut K)) -> Watch
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + Sync + 'static,
+{
+    let resource = ApiResource::erase::<K>(&());
+    let name = if resource.group.is_empty() {
+        resource.plural.clone()
+    } else {
+        format!("{}.{}", resource.plural, resource.group)
+    };
+    let events = watcher(Api::<K>::all(client.clone()), watcher::Config::default());
+    let waiting = informer.clone();
+    Watch {
+        name,
+        run: async move { informer.run(&resource.kind, events, trim).await }.boxed(),
+        synced: async move { waiting.synced().await }.boxed(),
+    }
+}
+
+fn keep<K>(_: &mut K) {}
+
+/// A node reports every image it has; no controller asks.
+fn trim_node(node: &mut Node) {
+    if let Some(status) = &mut node.status {
+        status.images = None;
+        status.volumes_attached = None;
+        status.volumes_in_use = None;
+        status.node_info = None;
+    }
+}
+
+/// Pods are by far the most numerous objects. Only what decides about them is kept, so a pod from here must never be
+/// written back as a whole.
+fn trim_pod(pod: &mut Pod) {
+    let Some(spec) = &mut pod.spec else { return };
+    for container in spec
+        .containers
+        .iter_mut()
+        .chain(spec.init_containers.iter_mut().flatten())
+    {
+        *container = Container {
+            name: std::mem::take(&mut container.name),
+            ports: container.ports.take(),
+            restart_policy: container.restart_policy.take(),
+            ..Container::default()
+        };
+    }
+    spec.affinity = None;
+    spec.ephemeral_containers = None;
+    spec.security_context = None;
+    spec.topology_spread_constraints = None;
+}
