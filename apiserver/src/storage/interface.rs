@@ -35,6 +35,15 @@ pub enum Error {
     /// The requested revision is compacted away: HTTP 410.
     #[error("{0}")]
     Expired(String),
+    /// The revision of a continue token is compacted away: HTTP 410 whose list metadata carries `token`, with which the
+    /// client can go on at the latest state.
+    #[error("{message}")]
+    ContinueExpired {
+        /// For the client.
+        message: String,
+        /// For `metadata.continue`.
+        token: String,
+    },
     /// The requested revision lies in the future.
     #[error("Too large resource version: {requested}, current: {current}")]
     TooLargeRevision {
@@ -83,12 +92,22 @@ pub struct Scope {
     pub selector: Selector,
 }
 
+impl Scope {
+    /// Whether an object belongs to the scope.
+    pub fn contains(&self, object: &Stored) -> bool {
+        let index = &*object.index;
+        (self.namespace.is_empty() || *self.namespace == *index.namespace)
+            && (self.name.is_empty() || *self.name == *index.name)
+            && self.selector.matches(index)
+    }
+}
+
 /// A list request.
 #[derive(Clone, Debug)]
 pub struct ListOptions {
     /// What to list.
     pub scope: Scope,
-    /// As of when.
+    /// As of when. A list with a limit and a resourceVersion but without resourceVersionMatch asks for exactly that one.
     pub revision: Revision,
     /// How many at most; 0 for all.
     pub limit: usize,

@@ -87,6 +87,21 @@ impl Stored {
     pub fn decode(&self) -> Result<Value, serde_json::Error> {
         serde_json::from_slice(&self.bytes)
     }
+
+    /// The same object under another revision, as the event of a deletion carries it.
+    #[must_use]
+    pub fn at_revision(&self, revision: u64) -> Self {
+        let old = format!("\"resourceVersion\":\"{}\"", self.revision);
+        let at = metadata_start(&self.bytes).filter(|at| self.bytes[*at..].starts_with(old.as_bytes()));
+        let bytes = match at {
+            Some(at) => {
+                let new = format!("\"resourceVersion\":\"{revision}\"");
+                [&self.bytes[..at], new.as_bytes(), &self.bytes[at + old.len()..]].concat().into()
+            }
+            None => self.bytes.clone(),
+        };
+        Stored { bytes, revision, index: self.index.clone() }
+    }
 }
 
 /// Puts `metadata.resourceVersion` into the JSON of a stored object, which does not contain one, without parsing all of
@@ -174,6 +189,15 @@ mod tests {
         ] {
             assert_eq!(with_resource_version(damaged.as_bytes(), 7), None, "{damaged}");
         }
+    }
+
+    #[test]
+    fn a_deletion_shows_the_last_state_under_its_own_revision() {
+        let bytes = with_resource_version(br#"{"data":{"resourceVersion":"7"},"metadata":{"name":"p"}}"#, 7).unwrap();
+        let deleted = Stored { bytes, revision: 7, index: Arc::default() }.at_revision(12);
+        assert_eq!(deleted.revision, 12);
+        let expected = br#"{"data":{"resourceVersion":"7"},"metadata":{"resourceVersion":"12","name":"p"}}"#;
+        assert_eq!(&deleted.bytes[..], expected);
     }
 
     #[test]

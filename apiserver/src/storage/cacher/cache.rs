@@ -1,0 +1,331 @@
+//! The objects of one resource in memory, and their recent changes.
+
+use super::history::{History, TooOld};
+use super::hub::Hub;
+use crate::storage::change::Change;
+use crate::storage::etcd3::Store;
+use crate::storage::interface::{Error, Scope};
+use machinery::object::Stored;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// A change as the store's watch reports it.
+#[derive(Debug)]
+pub(super) struct Raw {
+    pub(super) key: String,
+    /// The new value; `None` for a removal.
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) revision: u64,
+}
+
+/// The cached objects of one resource.
+pub(super) struct Cache {
+    store: Store,
+    state: Mutex<State>,
+    /// Counts changes and resets; watchers wait for it to move.
+    news: watch::Sender<u64>,
+    /// Held by the one caller that loads the cache.
+    loading: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    phase: Phase,
+    objects: BTreeMap<Box<str>, Stored>,
+    history: History,
+    /// The revision of the list that the cache was loaded with; older changes are in it.
+    loaded_at: u64,
+    /// The revision of the last change, or of that list.
+    revision: u64,
+    /// Goes up whenever the content is thrown away.
+    generation: u64,
+}
+
+#[derive(Default)]
+enum Phase {
+    /// Nothing is known.
+    #[default]
+    Empty,
+    /// A list is being read; what happens meanwhile waits here.
+    Loading(Vec<Raw>),
+    /// Objects and history are complete.
+    Ready,
+}
+
+/// The objects below a prefix at one revision.
+pub(super) struct Snapshot {
+    pub(super) objects: Vec<(Box<str>, Stored)>,
+    pub(super) revision: u64,
+}
+
+/// Where a watcher stands in the history.
+pub(super) struct Cursor {
+    pub(super) generation: u64,
+    pub(super) next: u64,
+}
+
+impl Cache {
+    pub(super) fn new(store: Store) -> Self {
+        Cache {
+            store,
+            state: Mutex::default(),
+            news: watch::Sender::new(0),
+            loading: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// What all keys of the resource start with.
+    pub(super) fn prefix(&self) -> &str {
+        self.store.codec().prefix()
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Moves with every change.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(chassis::lock(&self.state).phase, Phase::Ready)
+    }
+
+    /// Makes sure that the cache is filled.
+    pub(super) async fn loaded(&self, hub: &Hub) -> Result<(), Error> {
+        if self.is_ready() {
+            return Ok(());
+        }
+        hub.started().await?;
+        let _turn = self.loading.lock().await;
+        while !self.is_ready() {
+            let generation = {
+                let mut state = chassis::lock(&self.state);
+                state.phase = Phase::Loading(Vec::new());
+                state.generation
+            };
+            // When the caller goes away meanwhile, changes must not pile up.
+            let abandoned = Abandoned(self);
+            let (objects, revision) = self.store.everything().await?;
+            std::mem::forget(abandoned);
+            self.fill(generation, objects, revision)?;
+        }
+        Ok(())
+    }
+
+    /// Takes over a list unless the hub has lost track of changes since `generation`.
+    fn fill(&self, generation: u64, objects: Vec<(String, Stored)>, revision: u64) -> Result<(), Error> {
+        let mut state = chassis::lock(&self.state);
+        let missed = match std::mem::take(&mut state.phase) {
+            Phase::Loading(missed) if state.generation == generation => missed,
+            _ => return Ok(()),
+        };
+        state.objects = objects
+            .into_iter()
+            .map(|(key, object)| (key.into_boxed_str(), object))
+            .collect();
+        state.history.reset(revision);
+        state.loaded_at = revision;
+        state.revision = revision;
+        state.phase = Phase::Ready;
+        for raw in missed {
+            self.change(&mut state, raw)?;
+        }
+        drop(state);
+        self.tell();
+        Ok(())
+    }
+
+    /// Takes over changes from the hub, in order.
+    pub(super) fn apply(&self, changes: Vec<Raw>) {
+        let mut state = chassis::lock(&self.state);
+        match &mut state.phase {
+            Phase::Empty => return,
+            Phase::Loading(waiting) => return waiting.extend(changes),
+            Phase::Ready => {}
+        }
+        for raw in changes {
+            if let Err(error) = self.change(&mut state, raw) {
+                // The next reader loads again and gets the error itself.
+                tracing::error!(prefix = self.prefix(), %error, "dropping the cache");
+                break;
+            }
+        }
+        drop(state);
+        self.tell();
+    }
+
+    fn change(&self, state: &mut State, raw: Raw) -> Result<(), Error> {
+        if raw.revision <= state.loaded_at {
+            return Ok(());
+        }
+        let current = match raw.value {
+            Some(value) => match self.store.codec().decode(&raw.key, &value, raw.revision) {
+                Ok(object) => Some(object),
+                Err(error) => {
+                    state.clear();
+                    return Err(error);
+                }
+            },
+            None => None,
+        };
+        let previous = match &current {
+            Some(object) => state.objects.insert(raw.key.into_boxed_str(), object.clone()),
+            None => state.objects.remove(raw.key.as_str()),
+        };
+        state.revision = raw.revision;
+        if previous.is_some() || current.is_some() {
+            state
+                .history
+                .push(Arc::new(Change::new(raw.revision, previous, current)), Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Throws everything away because changes were missed. Watchers end.
+    pub(super) fn invalidate(&self) {
+        chassis::lock(&self.state).clear();
+        self.tell();
+    }
+
+    fn tell(&self) {
+        self.news.send_modify(|count| *count += 1);
+    }
+
+    /// Waits, as upstream at most three seconds, until the cache has reached a revision.
+    pub(super) async fn wait_for(&self, hub: &Hub, revision: u64) -> Result<(), Error> {
+        if chassis::lock(&self.state).revision >= revision {
+            return Ok(());
+        }
+        match hub.wait_for(revision).await {
+            Ok(()) => Ok(()),
+            Err(current) => Err(Error::TooLargeRevision {
+                requested: revision,
+                current,
+            }),
+        }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<Stored> {
+        chassis::lock(&self.state).objects.get(key).cloned()
+    }
+
+    /// How many objects there are; `None` when that is not known.
+    pub(super) fn len(&self) -> Option<usize> {
+        let state = chassis::lock(&self.state);
+        matches!(state.phase, Phase::Ready).then(|| state.objects.len())
+    }
+
+    /// What the objects take, in bytes of their JSON.
+    pub(super) fn bytes(&self) -> usize {
+        chassis::lock(&self.state)
+            .objects
+            .values()
+            .map(|object| object.bytes.len())
+            .sum()
+    }
+
+    /// The revision up to which the cache is complete.
+    pub(super) fn revision(&self, hub: &Hub) -> u64 {
+        // The hub's first: what it has passed on is in the cache.
+        let passed_on = hub.revision();
+        chassis::lock(&self.state).revision.max(passed_on)
+    }
+
+    /// All objects below a prefix.
+    pub(super) fn snapshot(&self, hub: &Hub, prefix: &str) -> Result<Snapshot, Error> {
+        let passed_on = hub.revision();
+        let state = chassis::lock(&self.state);
+        state.ready()?;
+        Ok(Snapshot {
+            objects: state.below(prefix),
+            revision: state.revision.max(passed_on),
+        })
+    }
+
+    /// The objects of a scope, and the place in the history right behind that state.
+    pub(super) fn snapshot_for_watch(&self, hub: &Hub, scope: &Scope) -> Result<(Vec<Stored>, u64, Cursor), Error> {
+        let prefix = self.store.codec().list_prefix(&scope.namespace)?;
+        let passed_on = hub.revision();
+        let state = chassis::lock(&self.state);
+        state.ready()?;
+        let objects = state
+            .below(&prefix)
+            .into_iter()
+            .map(|(_, object)| object)
+            .filter(|o| scope.contains(o))
+            .collect();
+        let cursor = Cursor {
+            generation: state.generation,
+            next: state.history.end(),
+        };
+        Ok((objects, state.revision.max(passed_on), cursor))
+    }
+
+    /// The place in the history right behind a revision.
+    pub(super) fn cursor_after(&self, revision: u64) -> Result<Cursor, Error> {
+        let state = chassis::lock(&self.state);
+        state.ready()?;
+        match state.history.after(revision) {
+            Ok(next) => Ok(Cursor {
+                generation: state.generation,
+                next,
+            }),
+            Err(TooOld { oldest }) => Err(Error::Expired(format!(
+                "too old resource version: {revision} ({oldest})"
+            ))),
+        }
+    }
+
+    /// The next changes for a watcher and the revision that has been reached when there are fewer than `limit`. `None`
+    /// when its place in the history is gone.
+    pub(super) fn read(&self, hub: &Hub, cursor: &mut Cursor, limit: usize) -> Option<(Vec<Arc<Change>>, u64)> {
+        let passed_on = hub.revision();
+        let state = chassis::lock(&self.state);
+        if state.generation != cursor.generation {
+            return None;
+        }
+        let changes: Vec<_> = state.history.from(cursor.next, limit)?.cloned().collect();
+        cursor.next += changes.len() as u64;
+        Some((changes, state.revision.max(passed_on)))
+    }
+}
+
+impl State {
+    fn clear(&mut self) {
+        self.phase = Phase::Empty;
+        self.objects = BTreeMap::new();
+        self.history.reset(0);
+        self.generation += 1;
+    }
+
+    fn ready(&self) -> Result<(), Error> {
+        match self.phase {
+            Phase::Ready => Ok(()),
+            _ => Err(Error::Unavailable(
+                "the cache was just thrown away; try again".to_owned(),
+            )),
+        }
+    }
+
+    fn below(&self, prefix: &str) -> Vec<(Box<str>, Stored)> {
+        self.objects
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(key, object)| (key.clone(), object.clone()))
+            .collect()
+    }
+}
+
+/// Empties a cache whose loading was given up.
+struct Abandoned<'a>(&'a Cache);
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        chassis::lock(&self.0.state).phase = Phase::Empty;
+    }
+}

@@ -1,0 +1,162 @@
+//! One client's watch: a place in the shared history, and the scope through which it is seen.
+
+use super::cache::{Cache, Cursor};
+use super::hub::Hub;
+use crate::storage::interface::{Error, Event, Revision, Scope, Watch, WatchOptions};
+use futures::{StreamExt, stream};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Changes that are taken from the history at once.
+const BATCH: usize = 64;
+/// How often clients hear how far the store has come (k8s.io/apiserver `cacher.defaultBookmarkFrequency`).
+const BOOKMARK_PERIOD: Duration = Duration::from_secs(60);
+/// The last bookmark comes this long before the deadline.
+const BEFORE_DEADLINE: Duration = Duration::from_secs(2);
+
+struct Watcher {
+    cache: Arc<Cache>,
+    hub: Hub,
+    scope: Scope,
+    cursor: Cursor,
+    /// Changes up to here are not wanted; it may lie in the future.
+    after: u64,
+    pending: VecDeque<Event>,
+    news: watch::Receiver<u64>,
+    bookmark_at: Option<Instant>,
+    deadline: Option<Instant>,
+}
+
+/// Starts a watch. What goes wrong once the request is understood is an event, as upstream has it.
+pub(super) async fn start(cache: &Arc<Cache>, hub: &Hub, options: WatchOptions) -> Result<Watch, Error> {
+    cache.store().codec().list_prefix(&options.scope.namespace)?;
+    match begin(cache, hub, options).await {
+        Ok(watcher) => Ok(stream::unfold(watcher, Watcher::next).boxed()),
+        Err(error) => Ok(stream::iter([Event::Error(error)]).boxed()),
+    }
+}
+
+async fn begin(cache: &Arc<Cache>, hub: &Hub, options: WatchOptions) -> Result<Watcher, Error> {
+    cache.loaded(hub).await?;
+    let news = cache.news();
+    let mut pending = VecDeque::new();
+    let start = match (options.initial_events, options.revision) {
+        (None | Some(false), Revision::NotOlderThan(n) | Revision::Exact(n)) if n > 0 => Some(n),
+        (Some(false), Revision::Latest) => Some(cache.store().current_revision().await?),
+        (Some(false), _) => Some(cache.revision(hub)),
+        (Some(true), revision) => {
+            match revision {
+                Revision::NotOlderThan(n) | Revision::Exact(n) => cache.wait_for(hub, n).await?,
+                Revision::Latest => cache.wait_for(hub, cache.store().current_revision().await?).await?,
+                Revision::Any => {}
+            }
+            None
+        }
+        (None, _) => None,
+    };
+    let (cursor, after) = match start {
+        Some(after) => (cache.cursor_after(after)?, after),
+        None => {
+            let (objects, revision, cursor) = cache.snapshot_for_watch(hub, &options.scope)?;
+            pending.extend(objects.into_iter().map(Event::Added));
+            if options.initial_events == Some(true) && options.bookmarks {
+                pending.push_back(Event::Bookmark {
+                    revision,
+                    initial_events_end: true,
+                });
+            }
+            (cursor, 0)
+        }
+    };
+    let bookmark_at = if options.bookmarks {
+        next_bookmark(Instant::now(), options.deadline)
+    } else {
+        None
+    };
+    Ok(Watcher {
+        cache: cache.clone(),
+        hub: hub.clone(),
+        scope: options.scope,
+        cursor,
+        after,
+        pending,
+        news,
+        bookmark_at,
+        deadline: options.deadline,
+    })
+}
+
+impl Watcher {
+    async fn next(mut self) -> Option<(Event, Self)> {
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Some((event, self));
+            }
+            self.news.mark_unchanged();
+            let Some((changes, reached)) = self.cache.read(&self.hub, &mut self.cursor, BATCH) else {
+                tracing::debug!(
+                    prefix = self.cache.prefix(),
+                    "a watch ends: the history has moved on without it"
+                );
+                return None;
+            };
+            let more = changes.len() == BATCH;
+            let wanted = changes.iter().filter(|change| change.revision > self.after);
+            self.pending
+                .extend(wanted.filter_map(|change| change.event(&self.scope)));
+            if more || !self.pending.is_empty() {
+                continue;
+            }
+            if self.bookmark_at.is_some_and(|at| at <= Instant::now()) {
+                self.bookmark_at = next_bookmark(Instant::now(), self.deadline);
+                let bookmark = Event::Bookmark {
+                    revision: reached.max(self.after),
+                    initial_events_end: false,
+                };
+                return Some((bookmark, self));
+            }
+            tokio::select! {
+                news = self.news.changed() => news.ok()?,
+                () = sleep_until(self.bookmark_at) => {}
+            }
+        }
+    }
+}
+
+/// When the next bookmark is due; `None` when the watch ends before.
+fn next_bookmark(now: Instant, deadline: Option<Instant>) -> Option<Instant> {
+    let regular = now + BOOKMARK_PERIOD;
+    match deadline.map(|deadline| deadline.checked_sub(BEFORE_DEADLINE).unwrap_or(now)) {
+        Some(last) if last <= now => None,
+        Some(last) => Some(regular.min(last)),
+        None => Some(regular),
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bookmarks_come_every_minute_and_before_the_deadline() {
+        let now = Instant::now();
+        let seconds = |deadline: Option<u64>| {
+            next_bookmark(now, deadline.map(|s| now + Duration::from_secs(s))).map(|at| (at - now).as_secs())
+        };
+        assert_eq!(seconds(None), Some(60));
+        assert_eq!(seconds(Some(300)), Some(60));
+        assert_eq!(seconds(Some(30)), Some(28));
+        assert_eq!(seconds(Some(2)), None);
+        assert_eq!(seconds(Some(1)), None);
+    }
+}
