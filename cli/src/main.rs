@@ -1,1 +1,10 @@
-fn main() {}
+//! The `vcluster` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if cli::supervisor::is_called() {
+        return cli::supervisor::run();
+    }
+    cli::run()
+}

@@ -1,4 +1,8 @@
 //! The embedded host: the project's own binaries plus simulated nodes as a host cluster on loopback, and any number of
 //! virtual clusters on it. The end-to-end suite and `vcluster playground` run on it.
 
+pub mod controlplane;
 pub mod node;
+pub mod pki;
+pub mod playground;
+pub mod process;

@@ -1,0 +1,425 @@
+//! The processes of a control plane and their command lines: one table for the host and for virtual clusters.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use chassis::tls::{Profile, Usages};
+
+use crate::pki::{Pki, write_secret};
+use crate::process::{Ports, Spec};
+
+/// Network of Service addresses, in the host and, because they are the host's, in every virtual cluster.
+const SERVICE_NETWORK: &str = "10.96.0.0/16";
+/// First address of it: Service `default/kubernetes`.
+const FIRST_SERVICE: &str = "10.96.0.1";
+const DOMAIN: &str = "cluster.local";
+/// A unix socket's path has 108 bytes on Linux, the last one is zero.
+const LONGEST_SOCKET: usize = 107;
+
+/// What a control plane is for.
+#[derive(Debug, Clone)]
+pub enum Role {
+    /// A cluster with nodes.
+    Host,
+    /// A cluster whose pods run in a namespace of a host.
+    Virtual {
+        /// Kubeconfig of the host, with rights in the namespace.
+        host_kubeconfig: PathBuf,
+        /// The namespace.
+        host_namespace: String,
+    },
+}
+
+/// A process of a control plane.
+struct Service {
+    binary: &'static str,
+    role: fn(&Role) -> bool,
+    /// Ports besides those every service has.
+    ports: &'static [&'static str],
+    flags: fn(&ControlPlane, &Role) -> Vec<String>,
+}
+
+const ANY: fn(&Role) -> bool = |_| true;
+const HOST: fn(&Role) -> bool = |role| matches!(role, Role::Host);
+const VIRTUAL: fn(&Role) -> bool = |role| matches!(role, Role::Virtual { .. });
+
+/// In start order: each of the first two is waited for, the others start together.
+const SERVICES: &[Service] = &[
+    Service {
+        binary: "kine-shim",
+        role: ANY,
+        ports: &[],
+        flags: kine_shim,
+    },
+    Service {
+        binary: "apiserver",
+        role: ANY,
+        ports: &["secure"],
+        flags: apiserver,
+    },
+    Service {
+        binary: "controller-manager",
+        role: ANY,
+        ports: &[],
+        flags: controller_manager,
+    },
+    Service {
+        binary: "scheduler",
+        role: HOST,
+        ports: &[],
+        flags: scheduler,
+    },
+    Service {
+        binary: "syncer",
+        role: VIRTUAL,
+        ports: &["kubelet"],
+        flags: syncer,
+    },
+    Service {
+        binary: "dns",
+        role: VIRTUAL,
+        ports: &["dns"],
+        flags: dns,
+    },
+];
+
+/// How many of the first services everything else needs.
+pub const FOUNDATION: usize = 2;
+
+/// One control plane: its directory holds `state.db`, `kine.sock`, `pki/`, `logs/` and `kubeconfig.yaml`.
+#[derive(Debug)]
+pub struct ControlPlane {
+    /// Name; `host` for the host.
+    pub name: String,
+    dir: PathBuf,
+    role: Role,
+    ports: BTreeMap<String, u16>,
+    pki: Pki,
+}
+
+impl ControlPlane {
+    /// Prepares everything its processes need: ports, certificates, kubeconfigs, the Corefile.
+    ///
+    /// # Errors
+    /// A file cannot be written, or no port is free.
+    pub fn prepare(name: &str, dir: &Path, role: Role, ports: &mut Ports) -> Result<Self> {
+        let socket = dir.join("kine.sock");
+        if socket.as_os_str().len() > LONGEST_SOCKET {
+            bail!(
+                "{} is too long for a unix socket: choose a shorter --dir",
+                socket.display()
+            );
+        }
+        let logs = dir.join("logs");
+        fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
+        let mut own = BTreeMap::new();
+        for service in SERVICES.iter().filter(|service| (service.role)(&role)) {
+            for port in ["admin", "grpc"].iter().chain(service.ports) {
+                let key = format!("{}/{port}", service.binary);
+                let number = ports.get(&format!("{name}/{key}"))?;
+                own.insert(key, number);
+            }
+        }
+        let pki = Pki::open(&dir.join("pki"), &format!("{name}-ca"))?;
+        let plane = Self {
+            name: name.to_string(),
+            dir: dir.to_path_buf(),
+            role,
+            ports: own,
+            pki,
+        };
+        plane.certificates()?;
+        if let Role::Virtual { .. } = plane.role {
+            write_secret(&plane.dir.join("Corefile"), &corefile())?;
+        }
+        Ok(plane)
+    }
+
+    /// The API server's URL.
+    pub fn server(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port("apiserver/secure"))
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir.join("kubeconfig.yaml")
+    }
+
+    /// The directory of certificates, keys and the components' kubeconfigs.
+    pub fn pki(&self) -> &Pki {
+        &self.pki
+    }
+
+    /// Where a process of it listens, e.g. `dns/dns`.
+    pub fn address(&self, port: &str) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port(port)).into()
+    }
+
+    /// The processes in start order, from the binaries in `binaries`.
+    pub fn processes(&self, binaries: &Path, playground: &Path) -> Vec<Spec> {
+        let own = SERVICES.iter().filter(|service| (service.role)(&self.role));
+        own.map(|service| {
+            let admin = self.address(&format!("{}/admin", service.binary));
+            let grpc = self.address(&format!("{}/grpc", service.binary));
+            let mut arguments = (service.flags)(self, &self.role);
+            arguments.extend([
+                format!("--admin-bind-address={admin}"),
+                format!("--grpc-bind-address={grpc}"),
+            ]);
+            Spec {
+                name: format!("{}/{}", self.name, service.binary),
+                program: binaries.join(service.binary),
+                arguments,
+                log: self.dir.join("logs").join(format!("{}.log", service.binary)),
+                admin,
+                playground: playground.to_path_buf(),
+            }
+        })
+        .collect()
+    }
+
+    fn port(&self, key: &str) -> u16 {
+        self.ports.get(key).copied().unwrap_or_default()
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.dir.join(name).display().to_string()
+    }
+
+    fn secret(&self, name: &str) -> String {
+        self.pki.path(name).display().to_string()
+    }
+
+    fn certificates(&self) -> Result<()> {
+        let mut names = vec![
+            "localhost".to_string(),
+            "127.0.0.1".to_string(),
+            FIRST_SERVICE.to_string(),
+        ];
+        let mut service = |name: &str, namespace: &str| {
+            let qualified = [
+                format!("{name}.{namespace}"),
+                format!("{name}.{namespace}.svc"),
+                format!("{name}.{namespace}.svc.{DOMAIN}"),
+            ];
+            names.push(name.to_string());
+            names.extend(qualified);
+        };
+        service("kubernetes", "default");
+        if let Role::Virtual { host_namespace, .. } = &self.role {
+            service(&self.name, host_namespace);
+        }
+        self.pki.issue("apiserver", &Profile::server("kube-apiserver", names))?;
+        let to_kubelets = Profile::client("kube-apiserver-kubelet-client", ["system:masters"]);
+        self.pki.issue("apiserver-kubelet-client", &to_kubelets)?;
+        if let Role::Virtual { .. } = self.role {
+            self.pki.issue(
+                "kubelet",
+                &Profile::server("system:node:syncer", ["127.0.0.1", "localhost"]),
+            )?;
+        }
+        let server = self.server();
+        let identities: &[(&str, &str, &[&str])] = &[
+            ("controller-manager.conf", "system:kube-controller-manager", &[]),
+            ("scheduler.conf", "system:kube-scheduler", &[]),
+            ("syncer.conf", "system:vcluster-syncer", &["system:masters"]),
+            ("nodes.conf", "simulated-nodes", &["system:masters"]),
+        ];
+        for (file, user, groups) in identities {
+            self.pki
+                .kubeconfig(&self.pki.path(file), &server, &self.name, user, groups)?;
+        }
+        self.pki.kubeconfig(
+            &self.kubeconfig(),
+            &server,
+            &self.name,
+            &format!("{}-admin", self.name),
+            &["system:masters"],
+        )
+    }
+
+    /// Issues the serving certificate of a simulated node's kubelet.
+    ///
+    /// # Errors
+    /// It cannot be issued or written.
+    pub fn node_certificate(&self, node: &str) -> Result<String> {
+        let name = format!("kubelet-{node}");
+        let profile = Profile {
+            organizations: vec!["system:nodes".to_string()],
+            usages: Usages::ServerAndClient,
+            ..Profile::server(format!("system:node:{node}"), [node, "127.0.0.1"])
+        };
+        self.pki.issue(&name, &profile)?;
+        Ok(name)
+    }
+}
+
+fn flags(pairs: &[(&str, String)]) -> Vec<String> {
+    pairs.iter().map(|(name, value)| format!("--{name}={value}")).collect()
+}
+
+fn kine_shim(plane: &ControlPlane, _: &Role) -> Vec<String> {
+    flags(&[
+        ("endpoint", format!("sqlite://{}", plane.file("state.db"))),
+        ("listen-address", format!("unix://{}", plane.file("kine.sock"))),
+    ])
+}
+
+fn apiserver(plane: &ControlPlane, _: &Role) -> Vec<String> {
+    flags(&[
+        ("etcd-servers", format!("unix://{}", plane.file("kine.sock"))),
+        ("bind-address", "127.0.0.1".to_string()),
+        ("advertise-address", "127.0.0.1".to_string()),
+        ("secure-port", plane.port("apiserver/secure").to_string()),
+        ("cert-dir", plane.file("pki")),
+        ("tls-cert-file", plane.secret("apiserver.crt")),
+        ("tls-private-key-file", plane.secret("apiserver.key")),
+        ("client-ca-file", plane.secret("ca.crt")),
+        ("service-account-key-file", plane.secret("sa.pub")),
+        ("service-account-signing-key-file", plane.secret("sa.key")),
+        (
+            "service-account-issuer",
+            format!("https://kubernetes.default.svc.{DOMAIN}"),
+        ),
+        ("service-cluster-ip-range", SERVICE_NETWORK.to_string()),
+        (
+            "kubelet-client-certificate",
+            plane.secret("apiserver-kubelet-client.crt"),
+        ),
+        ("kubelet-client-key", plane.secret("apiserver-kubelet-client.key")),
+        ("kubelet-certificate-authority", plane.secret("ca.crt")),
+        ("kubelet-preferred-address-types", "InternalIP,Hostname".to_string()),
+    ])
+}
+
+fn controller_manager(plane: &ControlPlane, role: &Role) -> Vec<String> {
+    // Nodes of a virtual cluster live and die with the syncer; nobody renews leases for them.
+    let controllers = if HOST(role) {
+        "*"
+    } else {
+        "*,-node-lifecycle-controller"
+    };
+    flags(&[
+        ("kubeconfig", plane.secret("controller-manager.conf")),
+        ("service-account-private-key-file", plane.secret("sa.key")),
+        ("root-ca-file", plane.secret("ca.crt")),
+        ("controllers", controllers.to_string()),
+        // There is one; after a crash the next one need not wait for its predecessor's lease.
+        ("leader-elect", "false".to_string()),
+    ])
+}
+
+fn scheduler(plane: &ControlPlane, _: &Role) -> Vec<String> {
+    flags(&[
+        ("kubeconfig", plane.secret("scheduler.conf")),
+        ("leader-elect", "false".to_string()),
+    ])
+}
+
+fn syncer(plane: &ControlPlane, role: &Role) -> Vec<String> {
+    let Role::Virtual {
+        host_kubeconfig,
+        host_namespace,
+    } = role
+    else {
+        return Vec::new();
+    };
+    flags(&[
+        ("kubeconfig", plane.secret("syncer.conf")),
+        ("host-kubeconfig", host_kubeconfig.display().to_string()),
+        ("name", plane.name.clone()),
+        ("target-namespace", host_namespace.clone()),
+        ("service-name", plane.name.clone()),
+        ("kubelet-address", "127.0.0.1".to_string()),
+        ("kubelet-port", plane.port("syncer/kubelet").to_string()),
+        ("tls-cert-file", plane.secret("kubelet.crt")),
+        ("tls-private-key-file", plane.secret("kubelet.key")),
+        ("client-ca-file", plane.secret("ca.crt")),
+        ("etcd-servers", format!("unix://{}", plane.file("kine.sock"))),
+        ("leader-elect", "false".to_string()),
+    ])
+}
+
+fn dns(plane: &ControlPlane, _: &Role) -> Vec<String> {
+    flags(&[
+        ("conf", plane.file("Corefile")),
+        ("dns-port", plane.port("dns/dns").to_string()),
+        ("records-endpoint", format!("http://{}", plane.address("syncer/grpc"))),
+    ])
+}
+
+fn corefile() -> String {
+    format!(
+        ". {{\n    errors\n    kubernetes {DOMAIN} in-addr.arpa ip6.arpa {{\n        pods insecure\n        \
+         fallthrough in-addr.arpa ip6.arpa\n    }}\n    forward . /etc/resolv.conf\n    cache 30\n    loadbalance\n}}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepare(dir: &Path, role: Role) -> ControlPlane {
+        let mut ports = Ports::open(&dir.join("ports.json")).unwrap();
+        ControlPlane::prepare("vc-1", &dir.join("vc-1"), role, &mut ports).unwrap()
+    }
+
+    #[test]
+    fn a_second_preparation_gives_the_same_command_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let role = Role::Virtual {
+            host_kubeconfig: "/h".into(),
+            host_namespace: "vcluster-vc-1".to_string(),
+        };
+        let lines = || {
+            let specs = prepare(dir.path(), role.clone()).processes(Path::new("/bin"), dir.path());
+            specs
+                .into_iter()
+                .map(|spec| (spec.name, spec.arguments))
+                .collect::<Vec<_>>()
+        };
+        let first = lines();
+        assert_eq!(lines(), first);
+        let names: Vec<_> = first.iter().map(|(name, _)| name.as_str()).collect();
+        let expected =
+            ["kine-shim", "apiserver", "controller-manager", "syncer", "dns"].map(|name| format!("vc-1/{name}"));
+        assert_eq!(names, expected);
+        let all: Vec<&String> = first.iter().flat_map(|(_, arguments)| arguments).collect();
+        assert!(
+            all.iter()
+                .all(|argument| argument.starts_with("--") && !argument.ends_with('=')),
+            "{all:?}"
+        );
+        assert!(dir.path().join("vc-1/Corefile").exists());
+    }
+
+    #[test]
+    fn the_host_has_a_scheduler_and_no_syncer() {
+        let dir = tempfile::tempdir().unwrap();
+        let specs = prepare(dir.path(), Role::Host).processes(Path::new("/bin"), dir.path());
+        let programs: Vec<_> = specs.iter().map(|spec| spec.program.display().to_string()).collect();
+        assert_eq!(
+            programs,
+            [
+                "/bin/kine-shim",
+                "/bin/apiserver",
+                "/bin/controller-manager",
+                "/bin/scheduler"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_directory_too_deep_for_a_socket_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("d".repeat(120));
+        let mut ports = Ports::open(&dir.path().join("ports.json")).unwrap();
+        let error = ControlPlane::prepare("host", &deep, Role::Host, &mut ports)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("shorter --dir"), "{error}");
+    }
+}

@@ -1,0 +1,13 @@
+//! Processes: free ports that stay theirs, start, readiness, restart, stop.
+
+mod leftovers;
+mod ports;
+mod supervisor;
+
+pub use leftovers::{Leftover, end, find, resident_memory, terminate};
+pub use ports::Ports;
+pub use supervisor::{Health, Process, Report, Spec, is_ready};
+
+/// Environment variable every process of a playground carries, with the playground's directory as its value: what is left
+/// of one after a crash is found by it.
+pub const MARKER: &str = "VCLUSTER_PLAYGROUND";
