@@ -5,5 +5,6 @@ pub mod admission;
 pub mod authentication;
 pub mod filters;
 pub mod registry;
+pub mod resources;
 pub mod server;
 pub mod storage;

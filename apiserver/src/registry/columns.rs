@@ -29,12 +29,29 @@ pub struct Column {
 impl Column {
     /// A column that is always shown and described by `text`.
     pub const fn new(name: &'static str, kind: &'static str, text: &'static str) -> Self {
-        Column { name, kind, format: "", description: Description::Text(text), priority: 0 }
+        Column {
+            name,
+            kind,
+            format: "",
+            description: Description::Text(text),
+            priority: 0,
+        }
     }
 
     /// A column that is always shown and described by the documentation of a field.
-    pub const fn of_field(name: &'static str, kind: &'static str, type_name: &'static str, field: &'static str) -> Self {
-        Column { name, kind, format: "", description: Description::Field(type_name, field), priority: 0 }
+    pub const fn of_field(
+        name: &'static str,
+        kind: &'static str,
+        type_name: &'static str,
+        field: &'static str,
+    ) -> Self {
+        Column {
+            name,
+            kind,
+            format: "",
+            description: Description::Field(type_name, field),
+            priority: 0,
+        }
     }
 
     /// The same column, shown only with `-o wide`.

@@ -115,6 +115,78 @@ pub struct ScalePaths {
 }
 
 impl Resource {
+    /// A namespaced resource with every verb, stored under its plural name, without any of the optional parts.
+    pub fn namespaced_kind(
+        (group, version, kind): (&'static str, &'static str, &'static str),
+        (plural, singular): (&'static str, &'static str),
+        type_name: &'static str,
+        strategy: impl Strategy,
+        columns: &'static Columns,
+    ) -> Self {
+        Resource {
+            gvk: GroupVersionKind::new(group, version, kind),
+            plural,
+            singular,
+            short_names: &[],
+            categories: &[],
+            scope: Scope::Namespaced,
+            verbs: ALL_VERBS,
+            type_name,
+            storage_key: plural,
+            storage: None,
+            strategy: Arc::new(strategy),
+            selectable_fields: &[],
+            columns,
+            subresources: Vec::new(),
+        }
+    }
+
+    /// Adds a subresource that reads and writes the object itself, such as `status`.
+    #[must_use]
+    pub fn with_object_subresource(mut self, name: &'static str, strategy: impl Strategy) -> Self {
+        let gvk = self.gvk.clone();
+        let action = Action::Object(Arc::new(strategy));
+        self.subresources.push(Subresource {
+            name,
+            gvk,
+            verbs: &["get", "patch", "update"],
+            action,
+        });
+        self
+    }
+
+    /// Adds the `scale` subresource.
+    #[must_use]
+    pub fn with_scale(mut self, paths: &'static ScalePaths) -> Self {
+        let gvk = GroupVersionKind::new("autoscaling", "v1", "Scale");
+        let action = Action::Scale(paths);
+        self.subresources.push(Subresource {
+            name: "scale",
+            gvk,
+            verbs: &["get", "patch", "update"],
+            action,
+        });
+        self
+    }
+
+    /// Adds any other subresource.
+    #[must_use]
+    pub fn with_subresource(
+        mut self,
+        name: &'static str,
+        (group, version, kind): (&'static str, &'static str, &'static str),
+        verbs: Verbs,
+        action: Action,
+    ) -> Self {
+        self.subresources.push(Subresource {
+            name,
+            gvk: GroupVersionKind::new(group, version, kind),
+            verbs,
+            action,
+        });
+        self
+    }
+
     /// Group and plural name, for messages.
     pub fn group_resource(&self) -> GroupResource {
         GroupResource::new(self.gvk.group.clone(), self.plural)

@@ -120,6 +120,13 @@ impl Quantity {
         clamp(ceil_div(self.nanos, NANO))
     }
 
+    /// The amount with nothing finer than a thousandth, rounded up.
+    #[must_use]
+    pub fn rounded_up_to_millis(&self) -> Self {
+        const MILLI: i128 = NANO / 1000;
+        Quantity { nanos: ceil_div(self.nanos, MILLI) * MILLI, format: self.format }
+    }
+
     /// -1, 0 or 1.
     pub fn sign(&self) -> i32 {
         match self.nanos.cmp(&0) {

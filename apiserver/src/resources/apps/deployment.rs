@@ -1,0 +1,193 @@
+//! Deployments.
+
+use super::super::shared::cells;
+use super::super::shared::generation;
+use super::super::shared::pod_defaults::set_text;
+use super::super::shared::status::Status;
+use super::template;
+use crate::registry::columns::{Column, Columns};
+use crate::registry::resource::Resource;
+use crate::registry::strategy::{Context, Strategy};
+use machinery::field::{Error, ErrorList, Path};
+use machinery::{intstr, meta};
+use serde_json::{Value, json};
+
+const STATUS: &str = "io.k8s.api.apps.v1.DeploymentStatus";
+
+static COLUMNS: Columns = Columns {
+    columns: &[
+        cells::NAME,
+        Column::new("Ready", "string", "Number of the pod with ready state"),
+        Column::of_field("Up-to-date", "integer", STATUS, "updatedReplicas"),
+        Column::of_field("Available", "integer", STATUS, "availableReplicas"),
+        cells::AGE,
+        cells::CONTAINERS,
+        cells::IMAGES,
+        Column::of_field("Selector", "string", "io.k8s.api.apps.v1.DeploymentSpec", "selector").wide(),
+    ],
+    cells: |obj, now| {
+        let number = |path: &[&str]| cells::number(obj, path);
+        let [names, images] = cells::template_containers(obj);
+        vec![
+            cells::name(obj),
+            format!(
+                "{}/{}",
+                number(&["status", "readyReplicas"]),
+                number(&["spec", "replicas"])
+            )
+            .into(),
+            number(&["status", "updatedReplicas"]).into(),
+            number(&["status", "availableReplicas"]).into(),
+            cells::age(obj, now),
+            names,
+            images,
+            cells::selector(obj, &["spec", "selector"]),
+        ]
+    },
+};
+
+/// `SetDefaults_Deployment`.
+fn default(obj: &mut Value) {
+    if meta::at(obj, &["spec"]).is_none() {
+        return;
+    }
+    meta::set_default(obj, &["spec", "replicas"], 1);
+    set_text(obj, &["spec", "strategy", "type"], "RollingUpdate");
+    if meta::str_at(obj, &["spec", "strategy", "type"]) == Some("RollingUpdate") {
+        for field in ["maxUnavailable", "maxSurge"] {
+            meta::set_default(obj, &["spec", "strategy", "rollingUpdate", field], "25%");
+        }
+    }
+    meta::set_default(obj, &["spec", "revisionHistoryLimit"], 10);
+    meta::set_default(obj, &["spec", "progressDeadlineSeconds"], 600);
+    template::default(obj);
+}
+
+struct Deployment;
+
+impl Strategy for Deployment {
+    fn default(&self, obj: &mut Value) {
+        default(obj);
+    }
+
+    fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
+        meta::set(obj, &["status"], json!({}));
+        generation::first(obj);
+    }
+
+    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
+        meta::copy(new, old, &["status"]);
+        generation::follow(new, old, &[&["spec"], &["metadata", "annotations"]]);
+    }
+
+    fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
+        let mut errors = template::validate(obj, "deployment");
+        errors.extend(validate_strategy(obj));
+        if let Some(deadline) = meta::i64_at(obj, &["spec", "progressDeadlineSeconds"]) {
+            let path = Path::new("spec").child("progressDeadlineSeconds");
+            errors.extend(template::non_negative(obj, &["progressDeadlineSeconds"]));
+            if deadline <= meta::i64_at(obj, &["spec", "minReadySeconds"]).unwrap_or_default() {
+                errors.push(Error::invalid(&path, deadline, "must be greater than minReadySeconds"));
+            }
+        }
+        errors
+    }
+
+    fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let mut errors = self.validate(cx, new);
+        errors.extend(template::immutable_selector(new, old));
+        errors
+    }
+
+    fn reset_fields(&self) -> &'static [&'static str] {
+        &["status"]
+    }
+}
+
+/// `ValidateDeploymentStrategy`.
+fn validate_strategy(obj: &Value) -> ErrorList {
+    let path = Path::new("spec").child("strategy");
+    let rolling = meta::at(obj, &["spec", "strategy", "rollingUpdate"]);
+    let mut errors = ErrorList::new();
+    match meta::str_at(obj, &["spec", "strategy", "type"]).unwrap_or_default() {
+        "Recreate" => {
+            if rolling.is_some() {
+                let text = "may not be specified when strategy `type` is 'Recreate'";
+                errors.push(Error::forbidden(&path.child("rollingUpdate"), text));
+            }
+        }
+        "RollingUpdate" => {
+            let path = path.child("rollingUpdate");
+            let field = |name: &str| rolling.and_then(|r| r.get(name)).cloned().unwrap_or_default();
+            for name in ["maxUnavailable", "maxSurge"] {
+                errors.extend(validate_int_or_percent(&field(name), &path.child(name)));
+            }
+            let zero = |name: &str| intstr::scaled(&field(name), 100, true) == Some(0);
+            if zero("maxUnavailable") && zero("maxSurge") {
+                let value = field("maxUnavailable");
+                errors.push(Error::invalid(
+                    &path.child("maxUnavailable"),
+                    value,
+                    "may not be 0 when `maxSurge` is 0",
+                ));
+            }
+            if intstr::scaled(&field("maxUnavailable"), 100, true).is_some_and(|n| n > 100)
+                && field("maxUnavailable").is_string()
+            {
+                let value = field("maxUnavailable");
+                errors.push(Error::invalid(
+                    &path.child("maxUnavailable"),
+                    value,
+                    "must not be greater than 100%",
+                ));
+            }
+        }
+        // The value is printed as the struct that it is upstream, by its Go field names.
+        other => errors.push(Error::not_supported(
+            &path,
+            json!({"Type": other, "RollingUpdate": rolling}),
+            &["Recreate", "RollingUpdate"],
+        )),
+    }
+    errors
+}
+
+/// `ValidatePositiveIntOrPercent`.
+pub(super) fn validate_int_or_percent(value: &Value, path: &Path) -> ErrorList {
+    match value {
+        Value::String(text) if intstr::percent(text).is_none() => vec![Error::invalid(
+            path,
+            text.clone(),
+            "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
+        )],
+        Value::Number(n) if n.as_i64().is_some_and(|n| n < 0) => {
+            vec![Error::invalid(
+                path,
+                value.clone(),
+                "must be greater than or equal to 0",
+            )]
+        }
+        _ => ErrorList::new(),
+    }
+}
+
+pub(super) fn resource() -> Resource {
+    let deployment = Resource {
+        short_names: &["deploy"],
+        categories: &["all"],
+        ..Resource::namespaced_kind(
+            ("apps", "v1", "Deployment"),
+            ("deployments", "deployment"),
+            "io.k8s.api.apps.v1.Deployment",
+            Deployment,
+            &COLUMNS,
+        )
+    };
+    deployment.with_scale(&template::SCALE).with_object_subresource(
+        "status",
+        Status {
+            keeps: &["spec", "metadata.labels"],
+            ..Status::plain(default)
+        },
+    )
+}

@@ -1,0 +1,20 @@
+//! The apps group.
+
+mod controllerrevision;
+mod daemonset;
+mod deployment;
+mod replicaset;
+mod statefulset;
+mod template;
+
+use crate::registry::resource::Resource;
+
+pub(super) fn all() -> Vec<Resource> {
+    vec![
+        controllerrevision::resource(),
+        daemonset::resource(),
+        deployment::resource(),
+        replicaset::resource(),
+        statefulset::resource(),
+    ]
+}

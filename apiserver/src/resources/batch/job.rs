@@ -1,0 +1,335 @@
+//! Jobs.
+
+use super::super::core::pod_template;
+use super::super::shared::cells;
+use super::super::shared::generation;
+use super::super::shared::pod_defaults;
+use super::super::shared::status::Status;
+use crate::registry::columns::{Column, Columns};
+use crate::registry::resource::Resource;
+use crate::registry::strategy::{Context, Strategy};
+use machinery::field::{Error, ErrorList, Path};
+use machinery::selector::label::Selector;
+use machinery::{meta, time};
+use serde_json::{Value, json};
+
+const STATUS: &str = "io.k8s.api.batch.v1.JobStatus";
+const CONTROLLER_UID: &str = "batch.kubernetes.io/controller-uid";
+const JOB_NAME: &str = "batch.kubernetes.io/job-name";
+/// Upstream's order in its message.
+const COMPLETION_MODES: [&str; 2] = ["NonIndexed", "Indexed"];
+
+static COLUMNS: Columns = Columns {
+    columns: &[
+        cells::NAME,
+        Column::new("Status", "string", "Status of the job."),
+        Column::of_field("Completions", "string", STATUS, "succeeded"),
+        Column::new("Duration", "string", "Time required to complete the job."),
+        cells::AGE,
+        cells::CONTAINERS,
+        cells::IMAGES,
+        Column::of_field("Selector", "string", "io.k8s.api.batch.v1.JobSpec", "selector").wide(),
+    ],
+    cells: |obj, now| {
+        let [names, images] = cells::template_containers(obj);
+        vec![
+            cells::name(obj),
+            state(obj).into(),
+            completions(obj).into(),
+            duration(obj, now).into(),
+            cells::age(obj, now),
+            names,
+            images,
+            cells::selector(obj, &["spec", "selector"]),
+        ]
+    },
+};
+
+/// The conditions that name a state, in the order in which they win.
+fn state(job: &Value) -> &'static str {
+    let holds = |kind: &str| {
+        meta::list_at(job, &["status", "conditions"])
+            .iter()
+            .any(|c| c["type"] == kind && c["status"] == "True")
+    };
+    match () {
+        () if holds("Complete") => "Complete",
+        () if holds("Failed") => "Failed",
+        () if holds("Suspended") => "Suspended",
+        () if meta::is_deleting(job) => "Terminating",
+        () if holds("FailureTarget") => "FailureTarget",
+        () if holds("SuccessCriteriaMet") => "SuccessCriteriaMet",
+        () => "Running",
+    }
+}
+
+fn completions(job: &Value) -> String {
+    let done = cells::number(job, &["status", "succeeded"]);
+    match (
+        meta::i64_at(job, &["spec", "completions"]),
+        meta::i64_at(job, &["spec", "parallelism"]),
+    ) {
+        (Some(wanted), _) => format!("{done}/{wanted}"),
+        (None, Some(parallel)) if parallel > 1 => format!("{done}/1 of {parallel}"),
+        (None, _) => format!("{done}/1"),
+    }
+}
+
+fn duration(job: &Value, now: i64) -> String {
+    let at = |field: &str| {
+        meta::str_at(job, &["status", field])
+            .and_then(time::parse)
+            .map(|t| t.as_second())
+    };
+    match (at("startTime"), at("completionTime")) {
+        (None, _) => String::new(),
+        (Some(start), end) => time::human_duration(end.unwrap_or(now) - start),
+    }
+}
+
+/// `SetDefaults_Job`.
+fn default(obj: &mut Value) {
+    if meta::at(obj, &["spec"]).is_none() {
+        return;
+    }
+    if meta::at(obj, &["spec", "parallelism"]).is_none() {
+        meta::set_default(obj, &["spec", "completions"], 1);
+        meta::set(obj, &["spec", "parallelism"], 1);
+    }
+    let per_index = meta::at(obj, &["spec", "backoffLimitPerIndex"]).is_some();
+    meta::set_default(
+        obj,
+        &["spec", "backoffLimit"],
+        if per_index { i64::from(i32::MAX) } else { 6 },
+    );
+    meta::set_default(obj, &["spec", "completionMode"], "NonIndexed");
+    meta::set_default(obj, &["spec", "suspend"], false);
+    let replacement = replacement_policy(obj);
+    meta::set_default(obj, &["spec", "podReplacementPolicy"], replacement);
+    let labels = meta::map_at(obj, &["spec", "template", "metadata", "labels"]).cloned();
+    if let Some(labels) = labels
+        && meta::map_at(obj, &["metadata", "labels"]).is_none_or(serde_json::Map::is_empty)
+    {
+        meta::set(obj, &["metadata", "labels"], labels);
+    }
+    if let Some(spec) = obj.pointer_mut("/spec/template/spec") {
+        pod_defaults::pod_spec(spec);
+    }
+}
+
+fn replacement_policy(obj: &Value) -> &'static str {
+    if meta::at(obj, &["spec", "podFailurePolicy"]).is_some() {
+        "Failed"
+    } else {
+        "TerminatingOrFailed"
+    }
+}
+
+struct Job;
+
+impl Strategy for Job {
+    fn default(&self, obj: &mut Value) {
+        default(obj);
+    }
+
+    fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
+        if meta::bool_at(obj, &["spec", "manualSelector"]) != Some(true) {
+            generate_selector(obj);
+        }
+        meta::set(obj, &["status"], json!({}));
+        generation::first(obj);
+    }
+
+    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
+        meta::copy(new, old, &["status"]);
+        generation::follow(new, old, &[&["spec"]]);
+    }
+
+    fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
+        let mut errors = validate_spec(obj);
+        errors.extend(validate_generated_selector(obj));
+        errors
+    }
+
+    fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let mut errors = self.validate(cx, new);
+        let suspended = meta::bool_at(old, &["spec", "suspend"]) == Some(true);
+        for field in [
+            "completions",
+            "selector",
+            "template",
+            "completionMode",
+            "podFailurePolicy",
+            "backoffLimitPerIndex",
+            "managedBy",
+            "successPolicy",
+        ] {
+            let elastic = field == "completions" && meta::str_at(new, &["spec", "completionMode"]) == Some("Indexed");
+            if meta::at(new, &["spec", field]) != meta::at(old, &["spec", field])
+                && !elastic
+                && !(field == "template" && suspended)
+            {
+                let value = meta::at(new, &["spec", field]).cloned().unwrap_or_default();
+                errors.push(Error::invalid(
+                    &Path::new("spec").child(field),
+                    value,
+                    "field is immutable",
+                ));
+            }
+        }
+        errors
+    }
+
+    fn reset_fields(&self) -> &'static [&'static str] {
+        &["status"]
+    }
+}
+
+/// Labels that only this job's pods have, and the selector for them.
+fn generate_selector(obj: &mut Value) {
+    let (name, uid) = (meta::name(obj).to_owned(), meta::uid(obj).to_owned());
+    let labels = meta::map_mut(obj, &["spec", "template", "metadata", "labels"]);
+    for (key, value) in [
+        ("job-name", &name),
+        ("controller-uid", &uid),
+        (JOB_NAME, &name),
+        (CONTROLLER_UID, &uid),
+    ] {
+        labels.entry(key).or_insert_with(|| value.clone().into());
+    }
+    let selector = meta::map_mut(obj, &["spec", "selector", "matchLabels"]);
+    selector.entry(CONTROLLER_UID).or_insert_with(|| uid.into());
+}
+
+/// `ValidateGeneratedSelector`.
+fn validate_generated_selector(obj: &Value) -> ErrorList {
+    let manual = meta::bool_at(obj, &["spec", "manualSelector"]) == Some(true);
+    let Some(selector) = meta::at(obj, &["spec", "selector"]).filter(|_| !manual) else {
+        return ErrorList::new();
+    };
+    let uid = meta::uid(obj);
+    let labels = meta::at(obj, &["spec", "template", "metadata", "labels"]);
+    let expected = Selector::of_labels(Some(&json!({CONTROLLER_UID: uid})));
+    let generated = meta::map_at(selector, &["matchLabels"])
+        .is_some_and(|l| l.len() == 1 && l.get(CONTROLLER_UID).is_some_and(|v| v == uid));
+    if generated && expected.matches_labels(labels) && meta::list_at(selector, &["matchExpressions"]).is_empty() {
+        return ErrorList::new();
+    }
+    vec![Error::invalid(
+        &Path::new("spec").child("selector"),
+        selector.clone(),
+        "`selector` not auto-generated",
+    )]
+}
+
+/// `ValidateJobSpec`.
+fn validate_spec(obj: &Value) -> ErrorList {
+    let path = Path::new("spec");
+    let mut errors = ErrorList::new();
+    for field in [
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+    ] {
+        if let Some(number) = meta::i64_at(obj, &["spec", field])
+            && number < 0
+        {
+            errors.push(Error::invalid(
+                &path.child(field),
+                number,
+                "must be greater than or equal to 0",
+            ));
+        }
+    }
+    match meta::at(obj, &["spec", "selector"]) {
+        None => errors.push(Error::required(&path.child("selector"), "")),
+        Some(selector) => {
+            errors.extend(pod_template::validate_label_selector(selector, &path.child("selector")));
+            let labels = meta::at(obj, &["spec", "template", "metadata", "labels"]);
+            if !Selector::of(Some(selector)).matches_labels(labels) {
+                errors.push(Error::invalid(
+                    &path.child("template").child("metadata").child("labels"),
+                    labels.cloned().unwrap_or_default(),
+                    "`selector` does not match template `labels`",
+                ));
+            }
+        }
+    }
+    let mode = meta::str_at(obj, &["spec", "completionMode"]).unwrap_or_default();
+    if !COMPLETION_MODES.contains(&mode) {
+        errors.push(Error::not_supported(
+            &path.child("completionMode"),
+            mode,
+            &COMPLETION_MODES,
+        ));
+    }
+    if mode == "Indexed" && meta::at(obj, &["spec", "completions"]).is_none() {
+        let detail = "when completion mode is Indexed";
+        errors.push(Error::required(&path.child("completions"), detail));
+    }
+    if mode == "NonIndexed"
+        && let Some(limit) = meta::i64_at(obj, &["spec", "backoffLimitPerIndex"])
+    {
+        errors.push(Error::invalid(
+            &path.child("backoffLimitPerIndex"),
+            limit,
+            "requires indexed completion mode",
+        ));
+    }
+    let template = meta::at(obj, &["spec", "template"]).cloned().unwrap_or_default();
+    errors.extend(pod_template::validate(&template, &path.child("template")));
+    let policy_path = path.child("template").child("spec").child("restartPolicy");
+    match meta::str_at(&template, &["spec", "restartPolicy"]).unwrap_or_default() {
+        // Always is what an absent policy was defaulted to, hence upstream's wording.
+        "" | "Always" => errors.push(Error::required(&policy_path, "valid values: \"OnFailure\", \"Never\"")),
+        "OnFailure" if meta::at(obj, &["spec", "podFailurePolicy"]).is_some() => {
+            let detail = "only \"Never\" is supported when podFailurePolicy is specified";
+            errors.push(Error::invalid(&policy_path, "OnFailure", detail));
+        }
+        _ => {}
+    }
+    errors
+}
+
+pub(super) fn resource() -> Resource {
+    let job = Resource {
+        categories: &["all"],
+        selectable_fields: &[("status.successful", |obj| {
+            cells::number(obj, &["status", "succeeded"]).to_string()
+        })],
+        ..Resource::namespaced_kind(
+            ("batch", "v1", "Job"),
+            ("jobs", "job"),
+            "io.k8s.api.batch.v1.Job",
+            Job,
+            &COLUMNS,
+        )
+    };
+    job.with_object_subresource("status", Status::plain(default))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minimal_job_is_selected_by_its_uid() {
+        let cx = Context {
+            namespace: "n",
+            now: "2026-01-01T00:00:00Z",
+            user: "u",
+        };
+        let mut job = json!({"metadata": {"name": "j", "uid": "u1"},
+            "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "a:1"}]}}}});
+        default(&mut job);
+        Job.prepare_for_create(&cx, &mut job);
+        assert_eq!(Job.validate(&cx, &job), ErrorList::new());
+        assert_eq!(job["spec"]["selector"]["matchLabels"][CONTROLLER_UID], "u1");
+        assert_eq!(job["spec"]["template"]["metadata"]["labels"]["job-name"], "j");
+        assert_eq!((COLUMNS.cells)(&job, 0)[2], "0/1");
+    }
+}

@@ -1,0 +1,30 @@
+//! The core group.
+
+mod configmap;
+mod endpoints;
+pub(super) mod event;
+mod namespace;
+mod node;
+mod persistentvolumeclaim;
+mod pod;
+pub(super) mod pod_template;
+mod secret;
+pub(crate) mod service;
+mod serviceaccount;
+
+use crate::registry::resource::Resource;
+
+pub(super) fn all() -> Vec<Resource> {
+    vec![
+        configmap::resource(),
+        endpoints::resource(),
+        event::resource(),
+        namespace::resource(),
+        node::resource(),
+        persistentvolumeclaim::resource(),
+        pod::resource(),
+        secret::resource(),
+        serviceaccount::resource(),
+        service::resource(),
+    ]
+}

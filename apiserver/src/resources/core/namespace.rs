@@ -1,0 +1,109 @@
+//! Namespaces. Deleting one only marks it: the namespace controller empties it and then finalizes it.
+
+use super::super::shared::cells;
+use super::super::shared::status::Status;
+use crate::registry::columns::{Column, Columns};
+use crate::registry::resource::{Action, Resource, Scope};
+use crate::registry::strategy::{Context, Strategy};
+use machinery::field::{Error, ErrorList, Path};
+use machinery::{meta, names};
+use serde_json::{Value, json};
+
+const TYPE: &str = "io.k8s.api.core.v1.Namespace";
+/// The finalizer in `spec.finalizers` that the namespace controller removes last.
+const KUBERNETES: &str = "kubernetes";
+
+static COLUMNS: Columns = Columns {
+    columns: &[
+        cells::NAME,
+        Column::new("Status", "string", "The status of the namespace"),
+        cells::AGE,
+    ],
+    cells: |obj, now| {
+        let phase = meta::str_at(obj, &["status", "phase"]).unwrap_or_default();
+        vec![cells::name(obj), phase.into(), cells::age(obj, now)]
+    },
+};
+
+struct Namespace;
+
+fn default(obj: &mut Value) {
+    let name = meta::name(obj).to_owned();
+    if !name.is_empty() {
+        meta::set(obj, &["metadata", "labels", "kubernetes.io/metadata.name"], name);
+    }
+    meta::set_default(obj, &["status", "phase"], "Active");
+}
+
+impl Strategy for Namespace {
+    fn default(&self, obj: &mut Value) {
+        default(obj);
+    }
+
+    fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
+        meta::set(obj, &["status"], json!({"phase": "Active"}));
+        let mut finalizers = meta::list_at(obj, &["spec", "finalizers"]).to_vec();
+        if !finalizers.iter().any(|f| f == KUBERNETES) {
+            finalizers.push(KUBERNETES.into());
+        }
+        meta::set(obj, &["spec", "finalizers"], finalizers);
+        default(obj); // again, for a name that was generated after decoding
+    }
+
+    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
+        meta::copy(new, old, &["spec", "finalizers"]);
+        meta::copy(new, old, &["status"]);
+    }
+
+    fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
+        names::dns1123_label_for(name, prefix)
+    }
+
+    fn reset_fields(&self) -> &'static [&'static str] {
+        &["status"]
+    }
+}
+
+/// `ValidateNamespaceStatusUpdate`.
+fn validate_status(new: &Value, _old: &Value) -> ErrorList {
+    let phase = meta::str_at(new, &["status", "phase"]).unwrap_or_default();
+    let (allowed, text) = if meta::is_deleting(new) {
+        (
+            "Terminating",
+            "may only be 'Terminating' if `deletionTimestamp` is not empty",
+        )
+    } else {
+        ("Active", "may only be 'Active' if `deletionTimestamp` is empty")
+    };
+    if phase == allowed {
+        return ErrorList::new();
+    }
+    vec![Error::invalid(&Path::new("status").child("Phase"), phase, text)]
+}
+
+pub(super) fn resource() -> Resource {
+    let namespace = Resource {
+        short_names: &["ns"],
+        scope: Scope::Cluster,
+        verbs: &["create", "delete", "get", "list", "patch", "update", "watch"],
+        selectable_fields: &[("status.phase", |obj| {
+            meta::str_at(obj, &["status", "phase"]).unwrap_or_default().to_owned()
+        })],
+        ..Resource::namespaced_kind(
+            ("", "v1", "Namespace"),
+            ("namespaces", "namespace"),
+            TYPE,
+            Namespace,
+            &COLUMNS,
+        )
+    };
+    namespace
+        .with_subresource("finalize", ("", "v1", "Namespace"), &["update"], Action::Finalize)
+        .with_object_subresource(
+            "status",
+            Status {
+                validate: validate_status,
+                ..Status::plain(default)
+            },
+        )
+}

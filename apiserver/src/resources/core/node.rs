@@ -1,0 +1,199 @@
+//! Nodes.
+
+use super::super::shared::cells::{self, NONE, UNKNOWN};
+use super::super::shared::pod_defaults::round_up;
+use super::super::shared::status::Status;
+use crate::registry::columns::{Column, Columns};
+use crate::registry::resource::{Resource, Scope};
+use crate::registry::strategy::{Context, Strategy};
+use machinery::field::{Error, ErrorList, Path};
+use machinery::{meta, names};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const TYPE: &str = "io.k8s.api.core.v1.Node";
+const STATUS: &str = "io.k8s.api.core.v1.NodeStatus";
+const INFO: &str = "io.k8s.api.core.v1.NodeSystemInfo";
+
+static COLUMNS: Columns = Columns {
+    columns: &[
+        cells::NAME,
+        Column::new("Status", "string", "The status of the node"),
+        Column::new("Roles", "string", "The roles of the node"),
+        cells::AGE,
+        Column::of_field("Version", "string", INFO, "kubeletVersion"),
+        Column::of_field("Internal-IP", "string", STATUS, "addresses").wide(),
+        Column::of_field("External-IP", "string", STATUS, "addresses").wide(),
+        Column::of_field("OS-Image", "string", INFO, "osImage").wide(),
+        Column::of_field("Kernel-Version", "string", INFO, "kernelVersion").wide(),
+        Column::of_field("Container-Runtime", "string", INFO, "containerRuntimeVersion").wide(),
+    ],
+    cells: |obj, now| {
+        let info = |field: &str| meta::str_at(obj, &["status", "nodeInfo", field]).unwrap_or_default();
+        let or_unknown = |text: &str| Value::from(if text.is_empty() { UNKNOWN } else { text });
+        let kernel = match (info("kernelVersion"), info("architecture")) {
+            ("", _) => UNKNOWN.to_owned(),
+            (kernel, "") => kernel.to_owned(),
+            (kernel, architecture) => format!("{kernel} ({architecture})"),
+        };
+        vec![
+            cells::name(obj),
+            readiness(obj).into(),
+            roles(obj).into(),
+            cells::age(obj, now),
+            info("kubeletVersion").into(),
+            address(obj, "InternalIP").into(),
+            address(obj, "ExternalIP").into(),
+            or_unknown(info("osImage")),
+            kernel.into(),
+            or_unknown(info("containerRuntimeVersion")),
+        ]
+    },
+};
+
+fn readiness(node: &Value) -> String {
+    let ready = meta::list_at(node, &["status", "conditions"])
+        .iter()
+        .find(|c| c["type"] == "Ready");
+    let mut text = match ready {
+        Some(condition) if condition["status"] == "True" => "Ready".to_owned(),
+        Some(_) => "NotReady".to_owned(),
+        None => "Unknown".to_owned(),
+    };
+    if meta::bool_at(node, &["spec", "unschedulable"]) == Some(true) {
+        text.push_str(",SchedulingDisabled");
+    }
+    text
+}
+
+fn roles(node: &Value) -> String {
+    let labels = meta::map_at(node, &["metadata", "labels"]);
+    let roles: BTreeSet<&str> = labels
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
+            Some(role) => Some(role),
+            None if key == "kubernetes.io/role" => value.as_str(),
+            None => None,
+        })
+        .filter(|role| !role.is_empty())
+        .collect();
+    if roles.is_empty() {
+        NONE.to_owned()
+    } else {
+        roles.into_iter().collect::<Vec<_>>().join(",")
+    }
+}
+
+fn address<'a>(node: &'a Value, kind: &str) -> &'a str {
+    let addresses = meta::list_at(node, &["status", "addresses"]);
+    addresses
+        .iter()
+        .find(|a| a["type"] == kind)
+        .and_then(|a| meta::str_at(a, &["address"]))
+        .unwrap_or(NONE)
+}
+
+fn default(obj: &mut Value) {
+    if meta::at(obj, &["status", "allocatable"]).is_none()
+        && let Some(capacity) = meta::at(obj, &["status", "capacity"]).cloned()
+    {
+        meta::set(obj, &["status", "allocatable"], capacity);
+    }
+    for list in ["capacity", "allocatable"] {
+        round_up(obj, &["status", list]);
+    }
+}
+
+struct Node;
+
+impl Strategy for Node {
+    fn default(&self, obj: &mut Value) {
+        default(obj);
+    }
+
+    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
+        meta::copy(new, old, &["status"]);
+    }
+
+    fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
+        validate_taints(obj)
+    }
+
+    fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let mut errors = validate_taints(new);
+        // podCIDRs may be set once; providerID too (`ValidateNodeUpdate`).
+        for (field, text) in [
+            (
+                "podCIDRs",
+                "node updates may not change podCIDR except from \"\" to valid",
+            ),
+            (
+                "providerID",
+                "node updates may not change providerID except from \"\" to valid",
+            ),
+        ] {
+            let before = meta::at(old, &["spec", field]);
+            if before.is_some_and(|v| *v != "" && *v != Value::Array(vec![]))
+                && before != meta::at(new, &["spec", field])
+            {
+                errors.push(Error::forbidden(&Path::new("spec").child(field), text));
+            }
+        }
+        errors
+    }
+
+    fn reset_fields(&self) -> &'static [&'static str] {
+        &["status"]
+    }
+}
+
+/// `ValidateTaintsInNodeAddOrUpdate`; upstream's path really starts with `metadata`.
+fn validate_taints(node: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let path = Path::new("metadata").child("taints");
+    let mut seen = BTreeSet::new();
+    for (i, taint) in meta::list_at(node, &["spec", "taints"]).iter().enumerate() {
+        let path = path.index(i);
+        let text = |field: &str| meta::str_at(taint, &[field]).unwrap_or_default();
+        let complain = |field: &str, complaints: Vec<String>| {
+            (!complaints.is_empty()).then(|| Error::invalid(&path.child(field), text(field), complaints.join(";")))
+        };
+        errors.extend(
+            names::qualified_name(text("key"))
+                .into_iter()
+                .map(|e| Error::invalid(&path.child("key"), text("key"), e)),
+        );
+        errors.extend(complain("value", names::label_value(text("value"))));
+        match text("effect") {
+            "" => errors.push(Error::required(&path.child("effect"), "")),
+            "NoSchedule" | "PreferNoSchedule" | "NoExecute" => {}
+            other => errors.push(Error::not_supported(
+                &path.child("effect"),
+                other,
+                &["NoSchedule", "PreferNoSchedule", "NoExecute"],
+            )),
+        }
+        if !seen.insert((text("key"), text("effect"))) {
+            let mut duplicate = Error::duplicate(&path, taint.clone());
+            duplicate.detail = "taints must be unique by key and effect pair".to_owned();
+            errors.push(duplicate);
+        }
+    }
+    errors
+}
+
+pub(super) fn resource() -> Resource {
+    let node = Resource {
+        short_names: &["no"],
+        scope: Scope::Cluster,
+        storage_key: "minions",
+        selectable_fields: &[("spec.unschedulable", |obj| {
+            meta::bool_at(obj, &["spec", "unschedulable"])
+                .unwrap_or_default()
+                .to_string()
+        })],
+        ..Resource::namespaced_kind(("", "v1", "Node"), ("nodes", "node"), TYPE, Node, &COLUMNS)
+    };
+    node.with_object_subresource("status", Status::plain(default))
+}

@@ -1,0 +1,179 @@
+//! PersistentVolumeClaims.
+
+use super::super::shared::cells::{self, UNSET};
+use super::super::shared::pod_defaults::{round_up, set_text};
+use super::super::shared::status::Status;
+use crate::registry::columns::{Column, Columns};
+use crate::registry::resource::Resource;
+use crate::registry::strategy::{Context, Strategy};
+use machinery::field::{Error, ErrorList, Path};
+use machinery::meta;
+use serde_json::{Value, json};
+
+const TYPE: &str = "io.k8s.api.core.v1.PersistentVolumeClaim";
+const SPEC: &str = "io.k8s.api.core.v1.PersistentVolumeClaimSpec";
+const STATUS: &str = "io.k8s.api.core.v1.PersistentVolumeClaimStatus";
+
+/// The access modes and how tables abbreviate them.
+const ACCESS_MODES: [(&str, &str); 4] = [
+    ("ReadWriteOnce", "RWO"),
+    ("ReadOnlyMany", "ROX"),
+    ("ReadWriteMany", "RWX"),
+    ("ReadWriteOncePod", "RWOP"),
+];
+
+static COLUMNS: Columns = Columns {
+    columns: &[
+        cells::NAME,
+        Column::of_field("Status", "string", STATUS, "phase"),
+        Column::of_field("Volume", "string", SPEC, "volumeName"),
+        Column::of_field("Capacity", "string", STATUS, "capacity"),
+        Column::of_field("Access Modes", "string", STATUS, "accessModes"),
+        Column::new("StorageClass", "string", "StorageClass of the pvc"),
+        Column::new("VolumeAttributesClass", "string", "VolumeAttributesClass of the pvc"),
+        cells::AGE,
+        Column::of_field("VolumeMode", "string", SPEC, "volumeMode").wide(),
+    ],
+    cells: |obj, now| {
+        let text = |path: &[&str]| meta::str_at(obj, path).unwrap_or_default();
+        let phase = if meta::is_deleting(obj) {
+            "Terminating"
+        } else {
+            text(&["status", "phase"])
+        };
+        let bound = !text(&["spec", "volumeName"]).is_empty();
+        let modes = meta::list_at(obj, &["status", "accessModes"]);
+        let modes: Vec<&str> = ACCESS_MODES
+            .iter()
+            .filter(|(mode, _)| modes.iter().any(|m| m == mode))
+            .map(|(_, short)| *short)
+            .collect();
+        let unset = |path: &[&str]| meta::str_at(obj, path).unwrap_or(UNSET);
+        vec![
+            cells::name(obj),
+            phase.into(),
+            text(&["spec", "volumeName"]).into(),
+            if bound {
+                text(&["status", "capacity", "storage"]).into()
+            } else {
+                "".into()
+            },
+            if bound { modes.join(",").into() } else { "".into() },
+            text(&["spec", "storageClassName"]).into(),
+            unset(&["spec", "volumeAttributesClassName"]).into(),
+            cells::age(obj, now),
+            unset(&["spec", "volumeMode"]).into(),
+        ]
+    },
+};
+
+fn default(obj: &mut Value) {
+    set_text(obj, &["status", "phase"], "Pending");
+    if meta::at(obj, &["spec"]).is_some() {
+        meta::set_default(obj, &["spec", "volumeMode"], "Filesystem");
+        meta::set_default(obj, &["spec", "resources"], json!({}));
+    }
+    for list in ["requests", "limits"] {
+        round_up(obj, &["spec", "resources", list]);
+    }
+}
+
+struct Claim;
+
+impl Strategy for Claim {
+    fn default(&self, obj: &mut Value) {
+        default(obj);
+    }
+
+    fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
+        meta::set(obj, &["status"], json!({"phase": "Pending"}));
+    }
+
+    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
+        meta::copy(new, old, &["status"]);
+    }
+
+    /// `ValidatePersistentVolumeClaimSpec`.
+    fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
+        let path = Path::new("spec");
+        let mut errors = ErrorList::new();
+        let modes = meta::list_at(obj, &["spec", "accessModes"]);
+        if modes.is_empty() {
+            errors.push(Error::required(
+                &path.child("accessModes"),
+                "at least 1 access mode is required",
+            ));
+        }
+        for mode in modes {
+            if !ACCESS_MODES.iter().any(|(known, _)| mode == known) {
+                let supported: Vec<&str> = {
+                    let mut names: Vec<&str> = ACCESS_MODES.iter().map(|(m, _)| *m).collect();
+                    names.sort_unstable();
+                    names
+                };
+                errors.push(Error::not_supported(
+                    &path.child("accessModes"),
+                    mode.clone(),
+                    &supported,
+                ));
+            }
+        }
+        let once = modes.iter().any(|m| m == "ReadWriteOncePod");
+        if once && modes.len() > 1 {
+            errors.push(Error::forbidden(
+                &path.child("accessModes"),
+                "may not use ReadWriteOncePod with other access modes",
+            ));
+        }
+        let storage = path.child("resources").key("storage");
+        match meta::str_at(obj, &["spec", "resources", "requests", "storage"]) {
+            None => errors.push(Error::required(&storage, "")),
+            Some(text) => {
+                let positive = machinery::quantity::Quantity::parse(text).is_ok_and(|q| q.sign() > 0);
+                if !positive {
+                    errors.push(Error::invalid(&storage, text, "must be greater than zero"));
+                }
+            }
+        }
+        errors
+    }
+
+    fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let mut errors = self.validate(cx, new);
+        // Everything but the requested size (and, once, the volume) is fixed: `ValidatePersistentVolumeClaimUpdate`.
+        let mut fixed = new.clone();
+        meta::copy(&mut fixed, old, &["spec", "resources", "requests"]);
+        meta::copy(&mut fixed, old, &["spec", "volumeAttributesClassName"]);
+        if meta::str_at(old, &["spec", "volumeName"])
+            .unwrap_or_default()
+            .is_empty()
+        {
+            meta::copy(&mut fixed, old, &["spec", "volumeName"]);
+        }
+        if meta::at(&fixed, &["spec"]) != meta::at(old, &["spec"]) {
+            errors.push(Error::forbidden(
+                &Path::new("spec"),
+                "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
+            ));
+        }
+        errors
+    }
+
+    fn reset_fields(&self) -> &'static [&'static str] {
+        &["status"]
+    }
+}
+
+pub(super) fn resource() -> Resource {
+    let claim = Resource {
+        short_names: &["pvc"],
+        ..Resource::namespaced_kind(
+            ("", "v1", "PersistentVolumeClaim"),
+            ("persistentvolumeclaims", "persistentvolumeclaim"),
+            TYPE,
+            Claim,
+            &COLUMNS,
+        )
+    };
+    claim.with_object_subresource("status", Status::plain(default))
+}

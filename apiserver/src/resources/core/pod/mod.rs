@@ -1,0 +1,218 @@
+//! Pods.
+
+mod columns;
+mod qos;
+mod update;
+
+use super::super::shared::generation;
+use super::super::shared::pod_defaults;
+use super::super::shared::status::Status;
+use super::pod_template;
+use crate::registry::resource::{Action, Resource};
+use crate::registry::strategy::{Context, Grace, Strategy};
+use machinery::field::{ErrorList, Path};
+use machinery::{meta, names};
+use serde_json::{Value, json};
+
+const TYPE: &str = "io.k8s.api.core.v1.Pod";
+
+fn default(obj: &mut Value) {
+    if let Some(spec) = obj.get_mut("spec") {
+        pod_defaults::pod_spec(spec);
+        pod_defaults::pod(spec);
+    }
+}
+
+struct Pod;
+
+impl Strategy for Pod {
+    fn default(&self, obj: &mut Value) {
+        default(obj);
+    }
+
+    fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
+        generation::first(obj);
+        let mut status = json!({"phase": "Pending", "qosClass": qos::class(obj)});
+        if !meta::list_at(obj, &["spec", "schedulingGates"]).is_empty() {
+            // upstream `applySchedulingGatedCondition`
+            status["conditions"] = json!([{
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "SchedulingGated",
+                "message": "Scheduling is blocked due to non-empty scheduling gates",
+            }]);
+        }
+        meta::set(obj, &["status"], status);
+    }
+
+    fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
+        let spec = meta::at(obj, &["spec"]).cloned().unwrap_or_default();
+        pod_template::validate_spec(&spec, &Path::new("spec"))
+    }
+
+    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
+        meta::copy(new, old, &["status"]);
+        generation::follow(new, old, &[&["spec"]]);
+    }
+
+    fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let mut errors = self.validate(cx, new);
+        errors.extend(update::validate(new, old));
+        errors
+    }
+
+    fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
+        let complaints = names::dns1123_label(meta::name(new));
+        if old.is_some() || complaints.is_empty() {
+            return Vec::new();
+        }
+        vec![format!(
+            "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [{}]",
+            complaints.join(" ")
+        )]
+    }
+
+    /// `CheckGracefulDelete`: pods that never ran or are done go at once.
+    fn grace(&self, obj: &Value, requested: Option<i64>) -> Grace {
+        let phase = meta::str_at(obj, &["status", "phase"]).unwrap_or_default();
+        let unscheduled = meta::str_at(obj, &["spec", "nodeName"]).unwrap_or_default().is_empty();
+        if unscheduled || matches!(phase, "Failed" | "Succeeded") {
+            return Grace::Immediate;
+        }
+        let seconds = requested.or_else(|| meta::i64_at(obj, &["spec", "terminationGracePeriodSeconds"]));
+        match seconds.unwrap_or_default() {
+            0 => Grace::Immediate,
+            negative if negative < 0 => Grace::Seconds(1),
+            seconds => Grace::Seconds(seconds),
+        }
+    }
+
+    fn reset_fields(&self) -> &'static [&'static str] {
+        &["status"]
+    }
+}
+
+/// A status write: the QoS class stays, and what was observed of generations is not forgotten.
+fn prepare_status(new: &mut Value, old: &Value) {
+    meta::remove(new, &["metadata", "deletionTimestamp"]);
+    meta::copy(new, old, &["metadata", "deletionTimestamp"]);
+    meta::copy(new, old, &["metadata", "ownerReferences"]);
+    if meta::str_at(new, &["status", "qosClass"])
+        .unwrap_or_default()
+        .is_empty()
+    {
+        meta::copy(new, old, &["status", "qosClass"]);
+    }
+    if meta::i64_at(new, &["status", "observedGeneration"]).unwrap_or_default() == 0 {
+        meta::copy(new, old, &["status", "observedGeneration"]);
+    }
+}
+
+/// `pods/ephemeralcontainers`: only that list changes.
+struct EphemeralContainers;
+
+impl Strategy for EphemeralContainers {
+    fn default(&self, obj: &mut Value) {
+        default(obj);
+    }
+
+    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
+        keep_all_but(new, old, &[&["spec", "ephemeralContainers"]]);
+    }
+
+    fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        update::validate_ephemeral(new, old)
+    }
+}
+
+/// `pods/resize`: only the containers' resources and resize policies change.
+struct Resize;
+
+impl Strategy for Resize {
+    fn default(&self, obj: &mut Value) {
+        default(obj);
+    }
+
+    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
+        let mut wanted = old.clone();
+        for list in ["containers", "initContainers"] {
+            let changed = meta::list_at(new, &["spec", list]).to_vec();
+            for (container, change) in pod_defaults::items(&mut wanted, &["spec", list]).zip(&changed) {
+                for field in ["resources", "resizePolicy"] {
+                    if meta::str_at(container, &["name"]) == meta::str_at(change, &["name"]) {
+                        meta::copy(container, change, &[field]);
+                    }
+                }
+            }
+        }
+        meta::copy(new, &wanted, &["spec"]);
+        keep_all_but(new, old, &[&["spec"]]);
+    }
+
+    fn validate_update(&self, cx: &Context<'_>, new: &Value, _old: &Value) -> ErrorList {
+        Pod.validate(cx, new)
+    }
+}
+
+/// Keeps everything of `old` except the named parts and `metadata.managedFields`, and counts the generation.
+fn keep_all_but(new: &mut Value, old: &Value, parts: &[&[&str]]) {
+    let mut kept = old.clone();
+    for path in parts {
+        meta::copy(&mut kept, new, path);
+    }
+    for field in ["managedFields", "resourceVersion"] {
+        meta::copy(&mut kept, new, &["metadata", field]);
+    }
+    generation::follow(&mut kept, old, &[&["spec"]]);
+    *new = kept;
+}
+
+fn selectable(obj: &Value, path: &[&str]) -> String {
+    meta::str_at(obj, path).unwrap_or_default().to_owned()
+}
+
+pub(super) fn resource() -> Resource {
+    let pod = Resource {
+        short_names: &["po"],
+        categories: &["all"],
+        selectable_fields: &[
+            ("spec.nodeName", |o| selectable(o, &["spec", "nodeName"])),
+            ("spec.restartPolicy", |o| selectable(o, &["spec", "restartPolicy"])),
+            ("spec.schedulerName", |o| selectable(o, &["spec", "schedulerName"])),
+            ("spec.serviceAccountName", |o| {
+                selectable(o, &["spec", "serviceAccountName"])
+            }),
+            ("spec.hostNetwork", |o| {
+                meta::bool_at(o, &["spec", "hostNetwork"])
+                    .unwrap_or_default()
+                    .to_string()
+            }),
+            ("status.phase", |o| selectable(o, &["status", "phase"])),
+            ("status.podIP", |o| selectable(o, &["status", "podIP"])),
+            ("status.nominatedNodeName", |o| {
+                selectable(o, &["status", "nominatedNodeName"])
+            }),
+        ],
+        ..Resource::namespaced_kind(("", "v1", "Pod"), ("pods", "pod"), TYPE, Pod, &columns::COLUMNS)
+    };
+    let status = Status {
+        keeps: &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"],
+        prepare: prepare_status,
+        ..Status::plain(default)
+    };
+    const CONNECT: &[&str] = &["create", "get"];
+    pod.with_subresource("attach", ("", "v1", "PodAttachOptions"), CONNECT, Action::Connect)
+        .with_subresource("binding", ("", "v1", "Binding"), &["create"], Action::Binding)
+        .with_object_subresource("ephemeralcontainers", EphemeralContainers)
+        .with_subresource("eviction", ("policy", "v1", "Eviction"), &["create"], Action::Eviction)
+        .with_subresource("exec", ("", "v1", "PodExecOptions"), CONNECT, Action::Connect)
+        .with_subresource("log", ("", "v1", "Pod"), &["get"], Action::Log)
+        .with_subresource(
+            "portforward",
+            ("", "v1", "PodPortForwardOptions"),
+            CONNECT,
+            Action::Connect,
+        )
+        .with_object_subresource("resize", Resize)
+        .with_object_subresource("status", status)
+}

@@ -1,0 +1,212 @@
+//! Defaults of Services (`SetDefaults_Service`), and what an update carries over from the state before
+//! (`patchAllocatedValues`, `dropTypeDependentFields` in `pkg/registry/core/service`).
+
+use super::super::super::shared::pod_defaults::{items, set_text};
+use machinery::meta;
+use serde_json::Value;
+
+/// How long client affinity lasts, in seconds.
+const AFFINITY_SECONDS: i64 = 10_800;
+
+/// Sets the defaults.
+pub(super) fn apply(obj: &mut Value) {
+    if meta::at(obj, &["spec"]).is_none() {
+        return;
+    }
+    set_text(obj, &["spec", "sessionAffinity"], "None");
+    let affinity = ["spec", "sessionAffinityConfig"];
+    match meta::str_at(obj, &["spec", "sessionAffinity"]) {
+        Some("None") => {
+            meta::remove(obj, &affinity);
+        }
+        Some("ClientIP") => {
+            meta::set_default(
+                obj,
+                &["spec", "sessionAffinityConfig", "clientIP", "timeoutSeconds"],
+                AFFINITY_SECONDS,
+            );
+        }
+        _ => {}
+    }
+    set_text(obj, &["spec", "type"], "ClusterIP");
+    for port in items(obj, &["spec", "ports"]) {
+        set_text(port, &["protocol"], "TCP");
+        let unset = match port.get("targetPort") {
+            None | Some(Value::Null) => true,
+            Some(target) => *target == 0 || *target == "",
+        };
+        if unset {
+            let number = port.get("port").cloned().unwrap_or_default();
+            meta::set(port, &["targetPort"], number);
+        }
+    }
+    let kind = meta::str_at(obj, &["spec", "type"]).unwrap_or_default().to_owned();
+    let external_ips = !meta::list_at(obj, &["spec", "externalIPs"]).is_empty();
+    if matches!(kind.as_str(), "NodePort" | "LoadBalancer") || (kind == "ClusterIP" && external_ips) {
+        set_text(obj, &["spec", "externalTrafficPolicy"], "Cluster");
+    }
+    if matches!(kind.as_str(), "ClusterIP" | "NodePort" | "LoadBalancer") {
+        meta::set_default(obj, &["spec", "internalTrafficPolicy"], "Cluster");
+    }
+    if kind == "LoadBalancer" {
+        meta::set_default(obj, &["spec", "allocateLoadBalancerNodePorts"], true);
+        for ingress in items(obj, &["status", "loadBalancer", "ingress"]) {
+            if !meta::str_at(ingress, &["ip"]).unwrap_or_default().is_empty() {
+                meta::set_default(ingress, &["ipMode"], "VIP");
+            }
+        }
+    }
+}
+
+fn kind(obj: &Value) -> &str {
+    meta::str_at(obj, &["spec", "type"]).unwrap_or_default()
+}
+
+fn has_cluster_ip(obj: &Value) -> bool {
+    kind(obj) != "ExternalName"
+}
+
+fn has_node_ports(obj: &Value) -> bool {
+    matches!(kind(obj), "NodePort" | "LoadBalancer")
+}
+
+/// An update that leaves allocated values out keeps them; what the new type does not have goes.
+pub(super) fn carry_over(new: &mut Value, old: &Value) {
+    if has_cluster_ip(new) && has_cluster_ip(old) {
+        let absent = |v: &Value, field: &str| match v.pointer(&format!("/spec/{field}")) {
+            Some(Value::String(text)) => text.is_empty(),
+            Some(Value::Array(list)) => list.is_empty(),
+            other => other.is_none_or(Value::is_null),
+        };
+        if absent(new, "clusterIP") && absent(new, "clusterIPs") {
+            meta::copy(new, old, &["spec", "clusterIP"]);
+            meta::copy(new, old, &["spec", "clusterIPs"]);
+        } else if absent(new, "clusterIPs")
+            && meta::at(new, &["spec", "clusterIP"]) == meta::at(old, &["spec", "clusterIP"])
+        {
+            meta::copy(new, old, &["spec", "clusterIPs"]);
+        }
+        for field in ["ipFamilies", "ipFamilyPolicy"] {
+            if absent(new, field) {
+                meta::copy(new, old, &["spec", field]);
+            }
+        }
+    }
+    if has_node_ports(new) && has_node_ports(old) {
+        carry_node_ports(new, old);
+    }
+    if matches!(kind(new), "LoadBalancer")
+        && meta::i64_at(new, &["spec", "healthCheckNodePort"]).unwrap_or_default() == 0
+        && meta::str_at(new, &["spec", "externalTrafficPolicy"]) == Some("Local")
+    {
+        meta::copy(new, old, &["spec", "healthCheckNodePort"]);
+    }
+    drop_foreign_fields(new, old);
+}
+
+/// Ports are the same when number and protocol are; their node ports stay unless another port claims them.
+fn carry_node_ports(new: &mut Value, old: &Value) {
+    let key = |port: &Value| {
+        (
+            meta::i64_at(port, &["port"]),
+            meta::str_at(port, &["protocol"]).map(str::to_owned),
+        )
+    };
+    let before: Vec<Value> = meta::list_at(old, &["spec", "ports"]).to_vec();
+    let claimed: Vec<i64> = meta::list_at(new, &["spec", "ports"])
+        .iter()
+        .filter_map(|p| meta::i64_at(p, &["nodePort"]))
+        .filter(|n| *n != 0)
+        .collect();
+    for port in items(new, &["spec", "ports"]) {
+        if meta::i64_at(port, &["nodePort"]).unwrap_or_default() != 0 {
+            continue;
+        }
+        let same = before.iter().find(|b| key(b) == key(port));
+        if let Some(number) = same.and_then(|b| meta::i64_at(b, &["nodePort"]))
+            && number != 0
+            && !claimed.contains(&number)
+        {
+            meta::set(port, &["nodePort"], number);
+        }
+    }
+}
+
+/// Fields that the old type had and the new one has not are dropped when the client left them as they were.
+fn drop_foreign_fields(new: &mut Value, old: &Value) {
+    let unchanged = |new: &Value, field: &str| meta::at(new, &["spec", field]) == meta::at(old, &["spec", field]);
+    if has_cluster_ip(old) && !has_cluster_ip(new) {
+        for field in [
+            "clusterIP",
+            "clusterIPs",
+            "ipFamilies",
+            "ipFamilyPolicy",
+            "internalTrafficPolicy",
+        ] {
+            if unchanged(new, field) {
+                meta::remove(new, &["spec", field]);
+            }
+        }
+    }
+    if has_node_ports(old) && !has_node_ports(new) {
+        let same = meta::list_at(new, &["spec", "ports"])
+            .iter()
+            .zip(meta::list_at(old, &["spec", "ports"]));
+        let kept: Vec<bool> = same.map(|(n, o)| n.get("nodePort") == o.get("nodePort")).collect();
+        for (port, kept) in items(new, &["spec", "ports"]).zip(kept) {
+            if kept {
+                meta::remove(port, &["nodePort"]);
+            }
+        }
+    }
+    let balanced = |obj: &Value| kind(obj) == "LoadBalancer";
+    if balanced(old) && !balanced(new) {
+        for field in [
+            "allocateLoadBalancerNodePorts",
+            "loadBalancerClass",
+            "healthCheckNodePort",
+        ] {
+            if unchanged(new, field) {
+                meta::remove(new, &["spec", field]);
+            }
+        }
+        meta::set(new, &["status", "loadBalancer"], serde_json::json!({}));
+    }
+    let external = |obj: &Value| has_node_ports(obj) || !meta::list_at(obj, &["spec", "externalIPs"]).is_empty();
+    if external(old) && !external(new) && unchanged(new, "externalTrafficPolicy") {
+        meta::remove(new, &["spec", "externalTrafficPolicy"]);
+    }
+    if kind(old) == "ExternalName" && kind(new) != "ExternalName" && unchanged(new, "externalName") {
+        meta::remove(new, &["spec", "externalName"]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_minimal_service_gets_its_defaults() {
+        let mut service = json!({"spec": {"ports": [{"port": 80}]}});
+        apply(&mut service);
+        assert_eq!(
+            service,
+            json!({"spec": {"internalTrafficPolicy": "Cluster", "ports": [{"port": 80, "protocol": "TCP", "targetPort": 80}],
+                "sessionAffinity": "None", "type": "ClusterIP"}})
+        );
+    }
+
+    #[test]
+    fn updates_keep_what_was_allocated() {
+        let old = json!({"spec": {"type": "NodePort", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"],
+            "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30001}]}});
+        let mut new = json!({"spec": {"type": "NodePort", "ports": [{"port": 80, "protocol": "TCP"}]}});
+        carry_over(&mut new, &old);
+        assert_eq!(new["spec"], old["spec"]);
+        let mut new = json!({"spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"],
+            "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30001}]}});
+        carry_over(&mut new, &old);
+        assert_eq!(new["spec"]["ports"], json!([{"port": 80, "protocol": "TCP"}]));
+    }
+}

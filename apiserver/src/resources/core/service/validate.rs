@@ -1,0 +1,298 @@
+//! What a Service must look like (`ValidateService`, `ValidateServiceUpdate`).
+
+use super::super::pod_template::validate_labels;
+use machinery::field::{Error, ErrorList, Path};
+use machinery::{meta, names};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
+const AFFINITIES: [&str; 2] = ["ClientIP", "None"];
+const MAX_AFFINITY_SECONDS: i64 = 86_400;
+
+/// Checks a Service.
+pub(super) fn service(obj: &Value) -> ErrorList {
+    let path = Path::new("spec");
+    let text = |field: &str| meta::str_at(obj, &["spec", field]).unwrap_or_default();
+    let kind = text("type");
+    let headless = text("clusterIP") == "None";
+    let ports = meta::list_at(obj, &["spec", "ports"]);
+    let mut errors = ErrorList::new();
+    if ports.is_empty() && !headless && kind != "ExternalName" {
+        errors.push(Error::required(&path.child("ports"), ""));
+    }
+    match kind {
+        "LoadBalancer" | "NodePort" if headless => {
+            let detail = "may not be set to 'None' for ";
+            let which = if kind == "NodePort" {
+                "NodePort services"
+            } else {
+                "LoadBalancer services"
+            };
+            errors.push(Error::invalid(
+                &path.child("clusterIPs").index(0),
+                "None",
+                format!("{detail}{which}"),
+            ));
+        }
+        "ExternalName" => {
+            if !text("clusterIP").is_empty() {
+                let detail = "may not be set when `type` is 'ExternalName'";
+                errors.push(Error::forbidden(&path.child("clusterIPs"), detail));
+            }
+            let name = text("externalName").trim_end_matches('.');
+            if name.is_empty() {
+                errors.push(Error::required(&path.child("externalName"), ""));
+            } else {
+                let complaints = names::dns1123_subdomain(name);
+                errors.extend(
+                    complaints
+                        .into_iter()
+                        .map(|e| Error::invalid(&path.child("externalName"), name, e)),
+                );
+            }
+        }
+        _ => {}
+    }
+    if kind.is_empty() {
+        errors.push(Error::required(&path.child("type"), ""));
+    } else if !TYPES.contains(&kind) {
+        errors.push(Error::not_supported(&path.child("type"), kind, &TYPES));
+    }
+    errors.extend(validate_ports(ports, kind, headless, &path.child("ports")));
+    errors.extend(validate_labels(
+        meta::at(obj, &["spec", "selector"]),
+        &path.child("selector"),
+    ));
+    errors.extend(validate_affinity(obj, &path));
+    errors.extend(validate_addresses(obj, &path));
+    errors.extend(validate_policies(obj, kind, &path));
+    errors
+}
+
+fn validate_ports(ports: &[Value], kind: &str, headless: bool, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let (mut seen_names, mut seen_ports) = (BTreeSet::new(), BTreeSet::new());
+    for (i, port) in ports.iter().enumerate() {
+        let item = path.index(i);
+        let name = meta::str_at(port, &["name"]).unwrap_or_default();
+        if name.is_empty() {
+            if ports.len() > 1 {
+                errors.push(Error::required(&item.child("name"), ""));
+            }
+        } else {
+            errors.extend(
+                names::dns1123_label(name)
+                    .into_iter()
+                    .map(|e| Error::invalid(&item.child("name"), name, e)),
+            );
+            if !seen_names.insert(name) {
+                errors.push(Error::duplicate(&item.child("name"), name));
+            }
+        }
+        let number = meta::i64_at(port, &["port"]).unwrap_or_default();
+        errors.extend(
+            names::port_number(number)
+                .into_iter()
+                .map(|e| Error::invalid(&item.child("port"), number, e)),
+        );
+        let protocol = meta::str_at(port, &["protocol"]).unwrap_or_default();
+        if protocol.is_empty() {
+            errors.push(Error::required(&item.child("protocol"), ""));
+        } else if !PROTOCOLS.contains(&protocol) {
+            errors.push(Error::not_supported(&item.child("protocol"), protocol, &PROTOCOLS));
+        }
+        let target = port.get("targetPort").cloned().unwrap_or_default();
+        let complaints = match &target {
+            Value::String(name) => names::port_name(name),
+            other => names::port_number(other.as_i64().unwrap_or_default()),
+        };
+        errors.extend(
+            complaints
+                .into_iter()
+                .map(|e| Error::invalid(&item.child("targetPort"), target.clone(), e)),
+        );
+        if let Some(protocol) = meta::str_at(port, &["appProtocol"]) {
+            let complaints = names::qualified_name(protocol);
+            errors.extend(
+                complaints
+                    .into_iter()
+                    .map(|e| Error::invalid(&item.child("appProtocol"), protocol, e)),
+            );
+        }
+        let node_port = meta::i64_at(port, &["nodePort"]).unwrap_or_default();
+        if node_port != 0 && (kind == "ClusterIP" || headless) {
+            errors.push(Error::forbidden(
+                &item.child("nodePort"),
+                "may not be used when `type` is 'ClusterIP'",
+            ));
+        }
+        if !seen_ports.insert((number, protocol)) {
+            let shown = serde_json::json!({"port": number, "protocol": protocol});
+            errors.push(Error::duplicate(&item, shown));
+        }
+    }
+    errors
+}
+
+fn validate_affinity(obj: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let affinity = meta::str_at(obj, &["spec", "sessionAffinity"]).unwrap_or_default();
+    if affinity.is_empty() {
+        errors.push(Error::required(&path.child("sessionAffinity"), ""));
+    } else if !AFFINITIES.contains(&affinity) {
+        errors.push(Error::not_supported(
+            &path.child("sessionAffinity"),
+            affinity,
+            &AFFINITIES,
+        ));
+    }
+    if let Some(seconds) = meta::i64_at(obj, &["spec", "sessionAffinityConfig", "clientIP", "timeoutSeconds"])
+        && affinity == "ClientIP"
+        && !(1..=MAX_AFFINITY_SECONDS).contains(&seconds)
+    {
+        let path = path
+            .child("sessionAffinityConfig")
+            .child("clientIP")
+            .child("timeoutSeconds");
+        let detail = format!("must be greater than 0 and less than {MAX_AFFINITY_SECONDS}");
+        errors.push(Error::invalid(&path, seconds, detail));
+    }
+    errors
+}
+
+fn validate_addresses(obj: &Value, path: &Path) -> ErrorList {
+    const NO_IP: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+    let is_ip = |text: &str| text.parse::<std::net::IpAddr>().is_ok();
+    let mut errors = ErrorList::new();
+    let ips = meta::list_at(obj, &["spec", "clusterIPs"]);
+    let first = meta::str_at(obj, &["spec", "clusterIP"]).unwrap_or_default();
+    if first.is_empty() && !ips.is_empty() {
+        errors.push(Error::required(
+            &path.child("clusterIP"),
+            "must be set when `clusterIPs` is specified",
+        ));
+    } else if !first.is_empty() && ips.first().is_some_and(|ip| ip != first) {
+        let detail = "first value must match `clusterIP`";
+        errors.push(Error::invalid(
+            &path.child("clusterIPs"),
+            Value::from(ips.to_vec()),
+            detail,
+        ));
+    }
+    for (i, ip) in ips.iter().enumerate() {
+        let ip = ip.as_str().unwrap_or_default();
+        if ip != "None" && !is_ip(ip) {
+            errors.push(Error::invalid(&path.child("clusterIPs").index(i), ip, NO_IP));
+        }
+    }
+    for (i, ip) in meta::list_at(obj, &["spec", "externalIPs"]).iter().enumerate() {
+        let ip = ip.as_str().unwrap_or_default();
+        if !is_ip(ip) {
+            errors.push(Error::invalid(&path.child("externalIPs").index(i), ip, NO_IP));
+        }
+    }
+    errors
+}
+
+fn validate_policies(obj: &Value, kind: &str, path: &Path) -> ErrorList {
+    const POLICIES: [&str; 2] = ["Cluster", "Local"];
+    let text = |field: &str| meta::str_at(obj, &["spec", field]).unwrap_or_default();
+    let mut errors = ErrorList::new();
+    let external =
+        matches!(kind, "NodePort" | "LoadBalancer") || !meta::list_at(obj, &["spec", "externalIPs"]).is_empty();
+    let policy = text("externalTrafficPolicy");
+    if external {
+        if !policy.is_empty() && !POLICIES.contains(&policy) {
+            errors.push(Error::not_supported(
+                &path.child("externalTrafficPolicy"),
+                policy,
+                &POLICIES,
+            ));
+        }
+    } else if !policy.is_empty() {
+        let detail = "may only be set for externally-accessible services";
+        errors.push(Error::invalid(&path.child("externalTrafficPolicy"), policy, detail));
+    }
+    let policy = text("internalTrafficPolicy");
+    if !policy.is_empty() && !POLICIES.contains(&policy) {
+        errors.push(Error::not_supported(
+            &path.child("internalTrafficPolicy"),
+            policy,
+            &POLICIES,
+        ));
+    }
+    if kind != "LoadBalancer" {
+        for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
+            if meta::at(obj, &["spec", field]).is_some() {
+                let detail = "may only be used when `type` is 'LoadBalancer'";
+                errors.push(Error::forbidden(&path.child(field), detail));
+            }
+        }
+    }
+    errors
+}
+
+/// Checks what changes: allocated addresses stay as long as the type keeps them.
+pub(super) fn update(new: &Value, old: &Value) -> ErrorList {
+    let kind = |obj: &Value| meta::str_at(obj, &["spec", "type"]).unwrap_or_default().to_owned();
+    if kind(new) == "ExternalName" || kind(old) == "ExternalName" {
+        return ErrorList::new();
+    }
+    let before = meta::list_at(old, &["spec", "clusterIPs"]);
+    let now = meta::list_at(new, &["spec", "clusterIPs"]);
+    let mut errors = ErrorList::new();
+    if let (Some(was), Some(is)) = (before.first(), now.first())
+        && was != is
+    {
+        let detail = "may not change once set";
+        errors.push(Error::invalid(
+            &Path::new("spec").child("clusterIPs").index(0),
+            Value::from(now.to_vec()),
+            detail,
+        ));
+    }
+    errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn faults_are_named() {
+        for (spec, expected) in [
+            (json!({}), "spec.ports: Required value"),
+            (
+                json!({"ports": [{"port": 0, "targetPort": 80}]}),
+                "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive",
+            ),
+            (
+                json!({"ports": [{"port": 80, "targetPort": 80, "nodePort": 30000}]}),
+                "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
+            ),
+            (json!({"type": "ExternalName"}), "spec.externalName: Required value"),
+            (
+                json!({"ports": [{"port": 80, "targetPort": 80}], "externalTrafficPolicy": "Local"}),
+                "spec.externalTrafficPolicy: Invalid value: \"Local\": may only be set for externally-accessible services",
+            ),
+        ] {
+            let mut obj = json!({"spec": spec});
+            super::super::defaults::apply(&mut obj);
+            let found: Vec<String> = service(&obj).iter().map(ToString::to_string).collect();
+            assert_eq!(found, [expected]);
+        }
+    }
+
+    #[test]
+    fn cluster_ips_stay() {
+        let of = |ip: &str| json!({"spec": {"type": "ClusterIP", "clusterIP": ip, "clusterIPs": [ip]}});
+        assert!(update(&of("10.0.0.1"), &of("10.0.0.1")).is_empty());
+        assert_eq!(
+            update(&of("10.0.0.2"), &of("10.0.0.1"))[0].to_string(),
+            r#"spec.clusterIPs[0]: Invalid value: ["10.0.0.2"]: may not change once set"#
+        );
+    }
+}

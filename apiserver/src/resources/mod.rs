@@ -1,0 +1,26 @@
+//! Every built-in resource: one file each, one line each.
+
+mod apps;
+mod batch;
+mod coordination;
+mod core;
+mod discovery;
+mod events;
+mod shared;
+
+use crate::registry::resource::Resource;
+
+/// All built-in resources, in the order of discovery.
+pub fn all() -> Vec<Resource> {
+    [
+        core::all(),
+        apps::all(),
+        batch::all(),
+        coordination::all(),
+        discovery::all(),
+        events::all(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

@@ -1,0 +1,53 @@
+//! The `status` subresource: writes the status and leaves everything else alone.
+
+use crate::registry::strategy::{Context, Strategy};
+use machinery::field::ErrorList;
+use machinery::meta;
+use serde_json::Value;
+
+/// The hooks of a `status` subresource.
+pub(crate) struct Status {
+    /// The kind's defaulting.
+    pub(crate) default: fn(&mut Value),
+    /// What a status write cannot change, as dotted paths.
+    pub(crate) keeps: &'static [&'static str],
+    /// More that the server decides.
+    pub(crate) prepare: fn(new: &mut Value, old: &Value),
+    /// The checks of a status write.
+    pub(crate) validate: fn(new: &Value, old: &Value) -> ErrorList,
+}
+
+impl Status {
+    /// A status that keeps `spec` and has no rules of its own.
+    pub(crate) const fn plain(default: fn(&mut Value)) -> Self {
+        Status {
+            default,
+            keeps: &["spec"],
+            prepare: |_, _| {},
+            validate: |_, _| ErrorList::new(),
+        }
+    }
+}
+
+impl Strategy for Status {
+    fn default(&self, obj: &mut Value) {
+        (self.default)(obj);
+    }
+
+    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
+        for path in self.keeps {
+            let path: Vec<&str> = path.split('.').collect();
+            meta::copy(new, old, &path);
+        }
+        meta::copy(new, old, &["metadata", "generation"]);
+        (self.prepare)(new, old);
+    }
+
+    fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        (self.validate)(new, old)
+    }
+
+    fn reset_fields(&self) -> &'static [&'static str] {
+        self.keeps
+    }
+}
