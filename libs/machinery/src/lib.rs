@@ -3,6 +3,7 @@
 //! Objects are JSON trees ([`serde_json::Value`]) while they are being changed and raw bytes with parsed metadata
 //! ([`object::Stored`]) while they are kept or served.
 
+pub mod apply;
 pub mod field;
 pub mod gvk;
 pub mod intstr;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// The form of `%v`.
-pub(super) fn value(value: &Value) -> String {
+pub(crate) fn value(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
         Value::Bool(b) => b.to_string(),
@@ -27,7 +27,7 @@ pub(super) fn list(items: &[Value]) -> String {
 }
 
 /// The Go type of a decoded JSON value.
-pub(super) fn type_of(value: &Value) -> &'static str {
+pub(crate) fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "%!s(<nil>)",
         Value::Bool(_) => "bool",

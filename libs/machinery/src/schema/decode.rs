@@ -168,7 +168,8 @@ pub fn zero(ty: &TypeRef) -> Value {
     }
 }
 
-fn zero_object(ty: &Type) -> Value {
+/// The object in which nothing is set, as Go encodes it.
+pub fn zero_object(ty: &Type) -> Value {
     let fields = ty
         .properties
         .iter()
@@ -179,6 +180,10 @@ fn zero_object(ty: &Type) -> Value {
 /// Whether Go's encoder leaves out this value of the property.
 fn is_omitted(property: &Property, value: &Value) -> bool {
     if property.pointer || !property.omit_empty {
+        return false;
+    }
+    if &*property.name == "managedFields" && value.is_array() {
+        // An empty list asks to forget all owners; the field manager has to see it.
         return false;
     }
     is_nilable_or_plain(&property.ty) && is_empty(value)
@@ -290,7 +295,13 @@ impl<'t> Decoder<'t> {
                     out.remove(name);
                 }
                 // The stored form (protobuf) does not tell an empty list from none.
-                Some(value) if ty.message && !property.pointer && is_list_or_map(&property.ty) && is_empty(value) => {
+                Some(value)
+                    if ty.message
+                        && !property.pointer
+                        && !property.omit_empty
+                        && is_list_or_map(&property.ty)
+                        && is_empty(value) =>
+                {
                     *value = Value::Null;
                 }
                 Some(_) => {}

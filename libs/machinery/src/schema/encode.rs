@@ -15,7 +15,7 @@ pub fn go_text(value: &Value, ty: &Type) -> String {
 /// A patched object as upstream's JSON patch library writes it: what the patch went into has sorted keys, what it left
 /// alone is still in Go's order.
 pub fn patched_text(live: &Value, patched: &Value, ty: Option<&Type>) -> String {
-    let Some(ty) = ty else { return plain(patched) };
+    let Some(ty) = ty else { return escaped(patched) };
     let mut out = String::new();
     touched(live, patched, &TypeView::Object(ty), &mut out);
     out
@@ -56,7 +56,7 @@ fn touched(live: &Value, patched: &Value, ty: &TypeView<'_>, out: &mut String) {
         match live.get(key) {
             Some(before) if before == value => untouched(value, &child, out),
             Some(before) => touched(before, value, &child, out),
-            None => out.push_str(&plain(value)),
+            None => out.push_str(&escaped(value)),
         }
     }
     out.push('}');
@@ -66,7 +66,7 @@ fn untouched(value: &Value, ty: &TypeView<'_>, out: &mut String) {
     match ty {
         TypeView::Object(ty) => object(value, ty, out),
         TypeView::Ref(ty) => any(value, ty, out),
-        TypeView::Unknown => out.push_str(&plain(value)),
+        TypeView::Unknown => out.push_str(&escaped(value)),
     }
 }
 
@@ -91,13 +91,13 @@ fn any(value: &Value, ty: &TypeRef, out: &mut String) {
             }
             out.push('}');
         }
-        (_, value) => out.push_str(&plain(value)),
+        (_, value) => out.push_str(&escaped(value)),
     }
 }
 
 fn object(value: &Value, ty: &Type, out: &mut String) {
     let Value::Object(fields) = value else {
-        out.push_str(&plain(value));
+        out.push_str(&escaped(value));
         return;
     };
     let mut ordered: Vec<_> = fields
@@ -110,14 +110,14 @@ fn object(value: &Value, ty: &Type, out: &mut String) {
         separator(i, key, out);
         match property {
             Some(property) => any(value, &property.ty, out),
-            None => out.push_str(&plain(value)),
+            None => out.push_str(&escaped(value)),
         }
     }
     out.push('}');
 }
 
-/// JSON text with the characters escaped that Go escapes for the sake of HTML.
-fn plain(value: &Value) -> String {
+/// Compact JSON text with sorted keys and with the characters escaped that Go escapes for the sake of HTML.
+pub fn escaped(value: &Value) -> String {
     let text = value.to_string();
     if !text.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
         return text;
@@ -136,7 +136,7 @@ fn separator(index: usize, key: &str, out: &mut String) {
     if index > 0 {
         out.push(',');
     }
-    out.push_str(&plain(&Value::from(key)));
+    out.push_str(&escaped(&Value::from(key)));
     out.push(':');
 }
 
