@@ -1,0 +1,53 @@
+//! Service KV.
+
+use prost::Message;
+use proto::etcdserverpb::{
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
+    RangeRequest, RangeResponse, TxnRequest, TxnResponse, kv_server::Kv,
+};
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{MAX_REQUEST_BYTES, Services};
+use crate::error::Error;
+
+/// Refuses a request that is larger than etcd lets through.
+fn check_size(request: &impl Message) -> Result<(), Error> {
+    if request.encoded_len() > MAX_REQUEST_BYTES {
+        Err(Error::RequestTooLarge)
+    } else {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Kv for Services {
+    async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
+        Ok(Response::new(self.store.range(request.into_inner()).await?))
+    }
+
+    async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        check_size(request.get_ref())?;
+        Ok(Response::new(self.store.put(request.into_inner()).await?))
+    }
+
+    async fn delete_range(
+        &self,
+        request: Request<DeleteRangeRequest>,
+    ) -> Result<Response<DeleteRangeResponse>, Status> {
+        check_size(request.get_ref())?;
+        Ok(Response::new(self.store.delete_range(request.into_inner()).await?))
+    }
+
+    async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        check_size(request.get_ref())?;
+        Ok(Response::new(self.store.txn(request.into_inner()).await?))
+    }
+
+    async fn compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {
+        let CompactionRequest { revision, physical } = request.into_inner();
+        let now = self.store.compact(revision, physical).await?;
+        Ok(Response::new(CompactionResponse {
+            header: Some(self.store.header(now)),
+        }))
+    }
+}

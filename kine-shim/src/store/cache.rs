@@ -1,0 +1,71 @@
+//! A bounded cache of values by row. Rows never change, so nothing in it can be stale.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+
+/// Most bytes of values kept.
+const CAPACITY: usize = 2 << 20;
+/// Larger values are not worth displacing many small ones for.
+const LARGEST: usize = CAPACITY / 16;
+
+/// The values most recently written or read; the oldest go first.
+#[derive(Debug, Default)]
+pub struct Cache {
+    values: HashMap<i64, Bytes>,
+    order: VecDeque<i64>,
+    bytes: usize,
+}
+
+impl Cache {
+    /// The value in row `id`, if it is kept.
+    pub fn get(&self, id: i64) -> Option<Bytes> {
+        self.values.get(&id).cloned()
+    }
+
+    /// Keeps a value.
+    pub fn insert(&mut self, id: i64, value: Bytes) {
+        if value.len() > LARGEST || self.values.contains_key(&id) {
+            return;
+        }
+        self.bytes += cost(&value);
+        self.values.insert(id, value);
+        self.order.push_back(id);
+        while self.bytes > CAPACITY {
+            let Some(oldest) = self.order.pop_front() else { break };
+            if let Some(value) = self.values.remove(&oldest) {
+                self.bytes -= cost(&value);
+            }
+        }
+    }
+}
+
+/// What keeping a value takes, with the entries of both collections.
+fn cost(value: &Bytes) -> usize {
+    value.len() + 96
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_values_go_first() {
+        let mut cache = Cache::default();
+        let value = Bytes::from(vec![0; LARGEST]);
+        for id in 0..64 {
+            cache.insert(id, value.clone());
+        }
+        assert!(cache.bytes <= CAPACITY);
+        assert_eq!(cache.get(0), None);
+        assert_eq!(cache.get(63), Some(value));
+        assert_eq!(cache.values.len(), cache.order.len());
+    }
+
+    #[test]
+    fn huge_values_are_not_kept() {
+        let mut cache = Cache::default();
+        cache.insert(1, Bytes::from(vec![0; LARGEST + 1]));
+        assert_eq!(cache.get(1), None);
+    }
+}

@@ -1,0 +1,143 @@
+//! The most recent events, shared by every watcher. What is older is read from the database.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use proto::mvccpb::{Event, KeyValue};
+
+use super::range::KeyRange;
+
+/// Most bytes of events kept.
+const MAX_BYTES: usize = 2 << 20;
+/// Most events kept.
+const MAX_EVENTS: usize = 4096;
+
+/// An event with the revision it belongs to.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The revision.
+    pub revision: i64,
+    /// The event, as watchers with `prev_kv` get it.
+    pub event: Arc<Event>,
+}
+
+/// A bounded run of events without a gap, up to the newest one.
+#[derive(Debug)]
+pub struct History {
+    entries: VecDeque<Entry>,
+    /// Every event of this revision and later ones is here.
+    complete_from: i64,
+    bytes: usize,
+}
+
+impl History {
+    /// A history that starts after `revision`.
+    pub fn after(revision: i64) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            complete_from: revision + 1,
+            bytes: 0,
+        }
+    }
+
+    /// Adds the newest event.
+    pub fn push(&mut self, revision: i64, event: Arc<Event>) {
+        self.bytes += cost(&event);
+        self.entries.push_back(Entry { revision, event });
+        while self.bytes > MAX_BYTES || self.entries.len() > MAX_EVENTS {
+            let Some(oldest) = self.entries.pop_front() else { break };
+            self.bytes -= cost(&oldest.event);
+            self.complete_from = oldest.revision + 1;
+        }
+    }
+
+    /// The events of `range` from revision `from` on: at most about `limit`, never a part of a revision. `None` when the
+    /// history does not reach back that far. With the events comes the revision they are complete up to, `newest` when
+    /// nothing was left out.
+    pub fn read(&self, range: &KeyRange, from: i64, newest: i64, limit: usize) -> Option<(Vec<Entry>, i64)> {
+        if from < self.complete_from {
+            return None;
+        }
+        let start = self.entries.partition_point(|entry| entry.revision < from);
+        let mut found: Vec<Entry> = Vec::new();
+        for entry in self.entries.range(start..) {
+            if found.len() >= limit && found.last().is_some_and(|last| last.revision != entry.revision) {
+                return Some((found, entry.revision - 1));
+            }
+            if entry.event.kv.as_ref().is_some_and(|kv| range.contains(&kv.key)) {
+                found.push(entry.clone());
+            }
+        }
+        Some((found, newest))
+    }
+}
+
+/// What keeping an event takes.
+fn cost(event: &Event) -> usize {
+    let kv = |kv: &Option<KeyValue>| kv.as_ref().map_or(0, |kv| kv.key.len() + kv.value.len());
+    kv(&event.kv) + kv(&event.prev_kv) + 400
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn event(key: &str, size: usize) -> Arc<Event> {
+        let kv = KeyValue {
+            key: key.to_owned().into(),
+            value: vec![0; size].into(),
+            ..Default::default()
+        };
+        Arc::new(Event {
+            kv: Some(kv),
+            ..Default::default()
+        })
+    }
+
+    fn all() -> KeyRange {
+        KeyRange::new(&Bytes::from_static(b"\0"), &Bytes::from_static(b"\0"))
+    }
+
+    #[test]
+    fn never_splits_a_revision() {
+        let mut history = History::after(1);
+        for (revision, key) in [(2, "a"), (3, "a"), (3, "b"), (3, "c"), (4, "a")] {
+            history.push(revision, event(key, 1));
+        }
+        let read = |from, limit| {
+            history
+                .read(&all(), from, 4, limit)
+                .map(|(events, upto)| (events.len(), upto))
+        };
+        assert_eq!(read(2, 2), Some((4, 3)));
+        assert_eq!(read(2, 1), Some((1, 2)));
+        assert_eq!(read(4, 10), Some((1, 4)));
+        assert_eq!(read(1, 10), None);
+        let only_b = KeyRange::new(&Bytes::from_static(b"b"), &Bytes::new());
+        assert_eq!(
+            history
+                .read(&only_b, 2, 4, 10)
+                .map(|(events, upto)| (events.len(), upto)),
+            Some((1, 4))
+        );
+    }
+
+    #[test]
+    fn is_bounded_and_says_how_far_it_reaches() {
+        let mut history = History::after(1);
+        for revision in 2..50 {
+            history.push(revision, event("a", MAX_BYTES / 8));
+        }
+        assert!(history.bytes <= MAX_BYTES);
+        assert!(history.read(&all(), 2, 49, 10).is_none());
+        assert!(history.read(&all(), 49, 49, 10).is_some());
+        // An event too large to keep moves the start past itself.
+        history.push(50, event("a", 2 * MAX_BYTES));
+        assert!(history.read(&all(), 50, 50, 10).is_none());
+        assert_eq!(
+            history.read(&all(), 51, 50, 10).map(|(events, _)| events.len()),
+            Some(0)
+        );
+    }
+}

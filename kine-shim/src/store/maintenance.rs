@@ -1,0 +1,165 @@
+//! What maintenance asks of the store: sizes, alarms, hashes, copies.
+
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+};
+
+use super::{
+    Store, alarm,
+    command::Command,
+    hash::{Crc, Hasher},
+    range::check_revision,
+    read::failed,
+};
+use crate::{
+    backend::{Fault, Size},
+    error::Error,
+};
+
+/// A hash of the keys and their history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyHash {
+    /// The hash.
+    pub hash: u32,
+    /// The newest revision.
+    pub revision: i64,
+    /// The revision the hash reaches up to.
+    pub hash_revision: i64,
+    /// The revision the store was compacted to.
+    pub compact_revision: i64,
+}
+
+impl Store {
+    /// How large the database is.
+    pub async fn size(&self) -> Result<Size, Error> {
+        self.blocking(|shared| {
+            shared
+                .readers
+                .with(|reader| reader.size())
+                .map_err(|fault| failed(&fault))
+        })
+        .await?
+    }
+
+    /// How large the database is; blocks the calling thread for a moment.
+    pub fn size_now(&self) -> Result<Size, Error> {
+        self.shared
+            .readers
+            .with(|reader| reader.size())
+            .map_err(|fault| failed(&fault))
+    }
+
+    /// The alarms that are on, as a sum of bits: those raised by hand, and NOSPACE while the disk is full.
+    pub fn alarms(&self) -> i64 {
+        let full = self.shared.disk_full.load(Ordering::Acquire);
+        self.shared.alarms.load(Ordering::Acquire) | if full { alarm::NO_SPACE } else { 0 }
+    }
+
+    /// Turns alarms on or off by hand. Turning NOSPACE off also forgets that the disk was full.
+    pub async fn set_alarms(&self, bits: i64, on: bool) -> Result<i64, Error> {
+        let now = self.shared.alarms.load(Ordering::Acquire);
+        if !on && bits & alarm::NO_SPACE != 0 {
+            self.shared.disk_full.store(false, Ordering::Release);
+        }
+        let wanted = if on { now | bits } else { now & !bits };
+        self.ask(|reply| Command::SetAlarms(wanted, reply)).await
+    }
+
+    /// Rewrites the database without free space. Writes wait meanwhile.
+    pub async fn defragment(&self) -> Result<(), Error> {
+        self.ask(Command::Defragment).await.map(drop)
+    }
+
+    /// Hashes the keys and their history up to `revision`, 0 for the newest, as etcd does.
+    pub async fn hash_kv(&self, revision: i64) -> Result<KeyHash, Error> {
+        self.blocking(move |shared| {
+            let (current, compacted, end_row, mut hasher) = {
+                let state = shared.state();
+                check_revision(revision, state.revision, state.compacted)?;
+                let upto = if revision > 0 { revision } else { state.revision };
+                let hasher = Hasher::new(&state.index, upto, state.compacted);
+                (state.revision, state.compacted, state.last_row + 1, hasher)
+            };
+            let read = shared.readers.with(|reader| {
+                reader.payloads(1, end_row, |payload| {
+                    hasher.push(&shared.state().index, payload);
+                    ControlFlow::Continue(())
+                })
+            });
+            read.map_err(|fault| failed(&fault))?;
+            Ok(KeyHash {
+                hash: hasher.sum(),
+                revision: current,
+                hash_revision: if revision > 0 { revision } else { current },
+                compact_revision: compacted,
+            })
+        })
+        .await?
+    }
+
+    /// Hashes everything in the database: rows and leases. Returns the hash and the newest revision.
+    pub async fn hash(&self) -> Result<(u32, i64), Error> {
+        self.blocking(|shared| {
+            let mut crc = Crc::default();
+            let (revision, end_row, leases) = {
+                let state = shared.state();
+                let mut leases: Vec<_> = state.leases.by_expiry();
+                leases.sort_unstable();
+                (state.revision, state.last_row + 1, leases)
+            };
+            let read = shared.readers.with(|reader| {
+                reader.payloads(1, end_row, |payload| {
+                    crc.write(&payload.id.to_be_bytes());
+                    for part in [&payload.key, &payload.value, &payload.old_value] {
+                        crc.write(&part.len().to_be_bytes());
+                        crc.write(part);
+                    }
+                    ControlFlow::Continue(())
+                })
+            });
+            read.map_err(|fault| failed(&fault))?;
+            for lease in leases {
+                crc.write(&lease.to_be_bytes());
+            }
+            Ok((crc.sum(), revision))
+        })
+        .await?
+    }
+
+    /// Writes a consistent copy of the database next to it and returns the copy, which goes when dropped.
+    pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.blocking(|shared| {
+            let path = shared.readers.beside(&format!("-snapshot-{:016x}", super::random_id()));
+            let snapshot = Snapshot { path };
+            let copied: Result<(), Fault> = shared.readers.copy_to(snapshot.path());
+            copied.map_err(|fault| failed(&fault))?;
+            Ok(snapshot)
+        })
+        .await?
+    }
+}
+
+/// A copy of the database; its file goes when this is dropped.
+#[derive(Debug)]
+pub struct Snapshot {
+    path: PathBuf,
+}
+
+impl Snapshot {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(file = %self.path.display(), %error, "a snapshot's file is left behind");
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The store: etcd's semantics over a table.
+//!
+//! Requests that write go to the [`writer`], which evaluates them in memory ([`txn`] within a [`batch`]), commits them in
+//! groups and publishes them to the [`state`] and the [`hub`]. Reads are answered from the state's [`index`], with values
+//! from a cache or the table. What decides anything is a pure function of index and request; databases, threads and
+//! clocks are at the edges.
+
+pub mod alarm;
+pub mod anchors;
+pub mod batch;
+pub mod cache;
+pub mod check;
+pub mod command;
+pub mod compaction;
+pub mod hash;
+pub mod history;
+pub mod hub;
+pub mod index;
+pub mod lease;
+pub mod load;
+mod maintenance;
+pub mod range;
+mod read;
+pub mod shared;
+pub mod state;
+pub mod txn;
+pub mod writer;
+
+use std::{
+    hash::{BuildHasher, Hasher as _, RandomState},
+    path::Path,
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use proto::etcdserverpb::{
+    DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, ResponseHeader, TxnRequest, TxnResponse,
+};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use self::{
+    command::{Command, Reply},
+    hub::Hub,
+    load::{Loader, Numbers},
+    shared::Shared,
+    writer::Worker,
+};
+pub use self::{
+    maintenance::{KeyHash, Snapshot},
+    read::Replay,
+};
+use crate::{
+    backend::{Meta, sqlite},
+    error::Error,
+    metrics::CommitMetrics,
+};
+
+/// Requests that may wait for the writer; further ones wait for a place.
+const QUEUE: usize = 4096;
+/// Reads of the database at the same time; further ones wait.
+const CONCURRENT_READS: usize = 4;
+
+/// The store. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    reads: Arc<Semaphore>,
+}
+
+/// Ends when the writer's thread has ended, with the database closed.
+pub type WriterEnd = oneshot::Receiver<()>;
+
+impl Store {
+    /// Opens the SQLite database at `path` and starts the writer. Blocks until everything is loaded.
+    pub fn open(path: &Path) -> Result<(Self, WriterEnd), sqlite::OpenError> {
+        let fault = |fault| sqlite::OpenError::from_fault(path, fault);
+        let (mut backend, readers) = sqlite::open(path)?;
+        let numbers = Numbers {
+            compact_revision: backend.meta(Meta::CompactRevision).map_err(fault)?,
+            compact_row: backend.meta(Meta::CompactRow).map_err(fault)?,
+            kine_compact_row: backend.compacted_row().map_err(fault)?,
+            last_row: backend.last_id().map_err(fault)?,
+        };
+        let mut loader = Loader::new(numbers);
+        backend.load(|row| loader.push(&row)).map_err(fault)?;
+        let leases = backend.leases().map_err(fault)?;
+        let (state, made_up) = loader.finish(&leases, Instant::now());
+
+        backend.begin().map_err(fault)?;
+        for (id, ttl) in made_up {
+            backend.put_lease(id, ttl).map_err(fault)?;
+        }
+        let mut identity = [0; 2];
+        for (meta, id) in [Meta::ClusterId, Meta::MemberId].into_iter().zip(&mut identity) {
+            *id = match backend.meta(meta).map_err(fault)? {
+                Some(id) => id,
+                None => {
+                    let id = random_id();
+                    backend.set_meta(meta, id).map_err(fault)?;
+                    id
+                }
+            };
+        }
+        let alarms = backend.meta(Meta::Alarms).map_err(fault)?.unwrap_or(0);
+        backend.commit().map_err(fault)?;
+
+        tracing::info!(
+            file = %path.display(),
+            revision = state.revision,
+            compacted = state.compacted,
+            keys = state.index.len(),
+            leases = state.leases.len(),
+            "the store is open"
+        );
+        let [cluster_id, member_id] = identity.map(i64::cast_unsigned);
+        let shared = Arc::new(Shared {
+            hub: Arc::new(Hub::new(state.revision)),
+            state: RwLock::new(state),
+            cache: Mutex::default(),
+            readers,
+            cluster_id,
+            member_id,
+            alarms: AtomicI64::new(alarms),
+            disk_full: AtomicBool::new(false),
+            compaction_holds: AtomicUsize::new(0),
+            lease_granted: tokio::sync::Notify::new(),
+            commits: CommitMetrics::default(),
+        });
+        let (commands, queue) = mpsc::channel(QUEUE);
+        let (ended, writer_end) = oneshot::channel();
+        let worker = Worker::new(backend, Arc::clone(&shared), queue);
+        std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || {
+                worker.run();
+                // Nobody may be waiting for it.
+                let _ = ended.send(());
+            })
+            .map_err(|source| sqlite::OpenError::Io {
+                path: path.to_owned(),
+                source,
+            })?;
+        let reads = Arc::new(Semaphore::new(CONCURRENT_READS));
+        Ok((
+            Self {
+                shared,
+                commands,
+                reads,
+            },
+            writer_end,
+        ))
+    }
+
+    /// Ends the writer after everything asked of it before.
+    pub async fn stop(&self) {
+        // A closed queue means it has ended already.
+        let _ = self.commands.send(Command::Stop).await;
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| Error::Stopped)?;
+        answer.await.map_err(|_| Error::Stopped)?
+    }
+
+    /// A header for an answer at `revision`.
+    pub fn header(&self, revision: i64) -> ResponseHeader {
+        ResponseHeader {
+            cluster_id: self.shared.cluster_id,
+            member_id: self.shared.member_id,
+            revision,
+            raft_term: RAFT_TERM,
+        }
+    }
+
+    /// Says who answers in a header that has a revision already.
+    pub fn sign(&self, header: &mut Option<ResponseHeader>) {
+        let revision = header.as_ref().map_or(0, |header| header.revision);
+        *header = Some(self.header(revision));
+    }
+
+    /// The newest revision.
+    pub fn revision(&self) -> i64 {
+        self.shared.state().revision
+    }
+
+    /// The revision below which history is gone, -1 before the first compaction.
+    pub fn compacted(&self) -> i64 {
+        self.shared.state().compacted
+    }
+
+    /// The watchers.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.shared.hub
+    }
+
+    /// What commits took.
+    pub fn commits(&self) -> &CommitMetrics {
+        &self.shared.commits
+    }
+
+    /// Number of keys in the index, deleted ones included until they are compacted, and number of leases.
+    pub fn counts(&self) -> (usize, usize) {
+        let state = self.shared.state();
+        (state.index.len(), state.leases.len())
+    }
+
+    /// Writes a key.
+    pub async fn put(&self, request: PutRequest) -> Result<PutResponse, Error> {
+        check::check_put(&request)?;
+        let mut response = self.ask(|reply| Command::Put(request, reply)).await?;
+        self.sign(&mut response.header);
+        Ok(response)
+    }
+
+    /// Deletes keys.
+    pub async fn delete_range(&self, request: DeleteRangeRequest) -> Result<DeleteRangeResponse, Error> {
+        check::check_delete(&request)?;
+        let mut response = self.ask(|reply| Command::Delete(request, reply)).await?;
+        self.sign(&mut response.header);
+        Ok(response)
+    }
+
+    /// Runs a transaction.
+    pub async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Error> {
+        check::check_txn(&request)?;
+        let mut response = self.ask(|reply| Command::Txn(request, reply)).await?;
+        self.sign(&mut response.header);
+        Ok(response)
+    }
+
+    /// Forgets history before `revision`; with `physical`, returns once its rows are gone. Returns the newest revision.
+    pub async fn compact(&self, revision: i64, physical: bool) -> Result<i64, Error> {
+        self.ask(|reply| Command::Compact {
+            revision,
+            physical,
+            reply,
+        })
+        .await
+    }
+
+    /// Grants a lease, with an identifier of its own if none is given. Returns identifier, seconds to live and the newest
+    /// revision.
+    pub async fn grant(&self, id: i64, ttl: i64) -> Result<(i64, i64, i64), Error> {
+        if ttl > lease::MAX_TTL {
+            return Err(Error::LeaseTtlTooLarge);
+        }
+        let id = if id == 0 { random_id() } else { id };
+        let ttl = ttl.max(lease::MIN_TTL);
+        let revision = self.ask(|reply| Command::Grant { id, ttl, reply }).await?;
+        Ok((id, ttl, revision))
+    }
+
+    /// Revokes a lease. Returns the newest revision.
+    pub async fn revoke(&self, id: i64) -> Result<i64, Error> {
+        self.ask(|reply| Command::Revoke {
+            id,
+            only_expired: false,
+            reply,
+        })
+        .await
+    }
+
+    /// Starts the life of a lease anew and returns its seconds to live, `None` when it is not there.
+    pub fn keep_alive(&self, id: i64) -> Option<i64> {
+        self.shared.state_mut().leases.keep_alive(id, Instant::now())
+    }
+
+    /// Looks at a lease.
+    pub fn lease<T>(&self, id: i64, look: impl FnOnce(&lease::Lease) -> T) -> Option<T> {
+        self.shared.state().leases.get(id).map(look)
+    }
+
+    /// Identifiers of all leases, the one that ends next first.
+    pub fn leases(&self) -> Vec<i64> {
+        self.shared.state().leases.by_expiry()
+    }
+
+    /// Revokes leases as they end. Runs for ever.
+    pub async fn expire_leases(&self) {
+        loop {
+            let next = self.shared.state().leases.next_expiry();
+            let granted = self.shared.lease_granted.notified();
+            match next {
+                None => granted.await,
+                Some(next) if next > Instant::now() => {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(next.into()) => {}
+                        () = granted => {}
+                    }
+                }
+                Some(_) => {
+                    let expired = self.shared.state().leases.expired(Instant::now());
+                    for id in expired {
+                        let revoked = self
+                            .ask(|reply| Command::Revoke {
+                                id,
+                                only_expired: true,
+                                reply,
+                            })
+                            .await;
+                        if let Err(error @ (Error::NoSpace | Error::Unhealthy | Error::Corrupt)) = revoked {
+                            tracing::warn!(lease = id, %error, "an ended lease could not be revoked, trying again");
+                            tokio::time::sleep(RETRY).await;
+                        } else if revoked == Err(Error::Stopped) {
+                            return std::future::pending().await;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn corrupt(&self) -> Result<(), Error> {
+        if self.shared.alarms.load(Ordering::Acquire) & alarm::CORRUPT != 0 {
+            Err(Error::Corrupt)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The term every answer names: there are no elections here.
+const RAFT_TERM: u64 = 2;
+/// How long to wait before a failed revocation is tried again.
+const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// A positive number nobody can guess, from the keys the standard library draws for its hash maps.
+fn random_id() -> i64 {
+    loop {
+        let id = RandomState::new().build_hasher().finish() & u64::MAX >> 1;
+        if id != 0 {
+            return id.cast_signed();
+        }
+    }
+}

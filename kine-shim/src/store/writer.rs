@@ -1,0 +1,478 @@
+//! The one writer: a thread that owns the writing connection.
+//!
+//! Whatever waits while a commit is under way forms the next group. A group is evaluated in memory, written and made
+//! durable in one commit, and only then shown to readers and watchers and answered. Revisions are counted here, in memory,
+//! at that moment; the database never hands one out.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use chassis::lock;
+use tokio::sync::mpsc;
+
+use super::{
+    batch::{Batch, Change, Failure, LeaseChange, Values},
+    command::{Command, Reply, answer},
+    compaction::Compaction,
+    index::Index,
+    shared::Shared,
+    txn,
+};
+use crate::{
+    backend::{Fault, Meta, sqlite::Writer},
+    error::Error,
+};
+
+/// Most requests in one commit.
+const GROUP_SIZE: usize = 1024;
+/// Bytes written after which the write-ahead log is moved into the database.
+const CHECKPOINT_BYTES: usize = 8 << 20;
+/// Bytes of pages a commit writes whatever is in it, and bytes of pages each change adds to that, roughly.
+const COMMIT_BYTES: usize = 8 << 10;
+const CHANGE_BYTES: usize = 4 << 10;
+/// Pages given back to the file system between two looks at the queue.
+const VACUUM_PAGES: i64 = 64;
+/// Free pages worth keeping for the next writes.
+const SPARE_PAGES: i64 = 256;
+
+/// How long a held compaction waits before it looks again.
+const HOLD_PAUSE: Duration = Duration::from_millis(1);
+
+/// An answer that waits for the commit.
+type Answer = Box<dyn FnOnce(Result<(), Error>)>;
+
+/// The writer's thread.
+pub struct Worker {
+    backend: Writer,
+    shared: Arc<Shared>,
+    commands: mpsc::Receiver<Command>,
+    compaction: Option<Compaction>,
+    vacuuming: bool,
+    /// Bytes written since the last checkpoint, roughly.
+    unmoved: usize,
+}
+
+/// What a group changes, once it is evaluated.
+#[derive(Default)]
+struct Outcome {
+    top: Index,
+    changes: Vec<Change>,
+    leases: Vec<LeaseChange>,
+    revision: i64,
+    compact_to: Option<i64>,
+    alarms: Option<i64>,
+}
+
+impl Outcome {
+    fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.leases.is_empty() && self.compact_to.is_none() && self.alarms.is_none()
+    }
+}
+
+/// What is collected while a group is evaluated.
+#[derive(Default)]
+struct Round {
+    answers: Vec<Answer>,
+    compact_to: Option<i64>,
+    physical: Vec<Reply<i64>>,
+    alarms: Option<i64>,
+}
+
+impl Round {
+    /// Keeps the answer to a request until the commit is through.
+    fn settle<T: 'static>(&mut self, reply: Reply<T>, result: Result<T, Failure>) -> Result<(), Fault> {
+        let (result, fault) = match result {
+            Ok(value) => (Ok(value), Ok(())),
+            Err(Failure::Refused(error)) => (Err(error), Ok(())),
+            Err(Failure::Fault(fault)) => (Err(Error::from(&fault)), Err(fault)),
+        };
+        self.answers
+            .push(Box::new(move |committed| answer(reply, committed.and(result))));
+        fault
+    }
+}
+
+struct Source<'a> {
+    backend: &'a Writer,
+    shared: &'a Shared,
+}
+
+impl Values for Source<'_> {
+    fn value(&self, id: i64) -> Result<Bytes, Fault> {
+        if let Some(value) = lock(&self.shared.cache).get(id) {
+            return Ok(value);
+        }
+        // The index names only rows that are there, and nobody but this thread removes any.
+        let missing = || Fault::Damaged(format!("row {id} of table kine is missing"));
+        self.backend.value(id)?.ok_or_else(missing)
+    }
+}
+
+impl Worker {
+    /// A writer that takes requests from `commands`. It first finishes the compaction that the last run may have left.
+    pub fn new(backend: Writer, shared: Arc<Shared>, commands: mpsc::Receiver<Command>) -> Self {
+        let compacted = shared.state().compacted;
+        let compaction = (compacted > 0).then(|| Compaction::new(compacted));
+        Self {
+            backend,
+            shared,
+            commands,
+            compaction,
+            vacuuming: false,
+            unmoved: 0,
+        }
+    }
+
+    /// Works until told to stop or until nobody can ask any more.
+    pub fn run(mut self) {
+        while let Some((group, more)) = self.next_group() {
+            self.work(group);
+            if !more {
+                break;
+            }
+        }
+        self.commands.close();
+        while let Ok(command) = self.commands.try_recv() {
+            command.refuse(Error::Stopped);
+        }
+        if let Err(fault) = self.backend.checkpoint() {
+            tracing::warn!(%fault, "the write-ahead log stays until the next start");
+        }
+    }
+
+    /// The requests that wait, at least one unless there is housekeeping to do; false when the last one has been taken.
+    fn next_group(&mut self) -> Option<(Vec<Command>, bool)> {
+        let mut group = Vec::new();
+        if self.compaction.is_none() && !self.vacuuming {
+            group.push(self.commands.blocking_recv()?);
+        }
+        let mut more = true;
+        while group.len() < GROUP_SIZE && more {
+            match self.commands.try_recv() {
+                Ok(command) => group.push(command),
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => more = false,
+            }
+        }
+        if let Some(stop) = group.iter().position(|command| matches!(command, Command::Stop)) {
+            group.drain(stop..).for_each(|command| command.refuse(Error::Stopped));
+            more = false;
+        }
+        Some((group, more))
+    }
+
+    fn work(&mut self, group: Vec<Command>) {
+        // Defragmenting cannot be part of a transaction.
+        let (defragment, rest): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .partition(|command| matches!(command, Command::Defragment(_)));
+        if rest.is_empty() && self.compaction.is_none() && self.vacuuming {
+            self.vacuum();
+        } else if rest.is_empty() && self.compaction.is_some() && self.held() {
+            std::thread::sleep(HOLD_PAUSE);
+        } else {
+            self.commit(rest);
+        }
+        for command in defragment {
+            self.defragment(command);
+        }
+        self.move_log();
+    }
+
+    fn commit(&mut self, group: Vec<Command>) {
+        let size = group.len();
+        let mut round = Round::default();
+        let evaluated = self.evaluate(group, &mut round);
+        let began = Instant::now();
+        let stored = evaluated.and_then(|outcome| self.store(&outcome).map(|removed| (outcome, removed)));
+        match stored {
+            Ok((outcome, removed)) => {
+                let wrote = !outcome.is_empty();
+                self.publish(outcome);
+                if let Some(removed) = removed {
+                    self.removed(&removed);
+                }
+                if wrote {
+                    self.shared.disk_full.store(false, Ordering::Release);
+                    self.shared.commits.observe(size, began.elapsed());
+                }
+                if let Some(revision) = round.compact_to {
+                    let mut compaction = Compaction::new(revision);
+                    compaction.take_over(self.compaction.take(), round.physical);
+                    self.compaction = Some(compaction);
+                }
+                round.answers.into_iter().for_each(|settle| settle(Ok(())));
+            }
+            Err(fault) => {
+                self.backend.rollback();
+                tracing::error!(%fault, "nothing of a group of {size} requests was written");
+                if matches!(fault, Fault::NoSpace(_)) {
+                    self.shared.disk_full.store(true, Ordering::Release);
+                }
+                let error = Error::from(&fault);
+                // What stays to be removed is removed after the next start or the next compaction.
+                if let Some(compaction) = self.compaction.take() {
+                    compaction.finish(Err(error));
+                }
+                round.physical.into_iter().for_each(|reply| answer(reply, Err(error)));
+                round.answers.into_iter().for_each(|settle| settle(Err(error)));
+            }
+        }
+    }
+
+    fn evaluate(&self, group: Vec<Command>, round: &mut Round) -> Result<Outcome, Fault> {
+        let state = self.shared.state();
+        let source = Source {
+            backend: &self.backend,
+            shared: &self.shared,
+        };
+        let mut batch = Batch::new(&state, &source);
+        let mut fault = Ok(());
+        for command in group {
+            match &fault {
+                Ok(()) => fault = self.carry_out(command, &mut batch, round),
+                Err(fault) => command.refuse(Error::from(fault)),
+            }
+        }
+        fault?;
+        Ok(Outcome {
+            top: batch.top,
+            changes: batch.changes,
+            leases: batch.leases,
+            revision: batch.revision,
+            compact_to: round.compact_to,
+            alarms: round.alarms,
+        })
+    }
+
+    fn carry_out(&self, command: Command, batch: &mut Batch<'_>, round: &mut Round) -> Result<(), Fault> {
+        if let Some(error) = self.alarmed(&command, round) {
+            command.refuse(error);
+            return Ok(());
+        }
+        match command {
+            Command::Put(request, reply) => round.settle(reply, txn::put(batch, request)),
+            Command::Delete(request, reply) => round.settle(reply, txn::delete_range(batch, &request)),
+            Command::Txn(request, reply) => round.settle(reply, txn::txn(batch, request)),
+            Command::Grant { id, ttl, reply } => {
+                let granted = if batch.has_lease(id) {
+                    Err(Error::LeaseExists.into())
+                } else {
+                    batch.leases.push(LeaseChange::Grant { id, ttl });
+                    Ok(batch.revision)
+                };
+                round.settle(reply, granted)
+            }
+            Command::Revoke {
+                id,
+                only_expired,
+                reply,
+            } => {
+                let lease = batch.state().leases.get(id);
+                let alive = only_expired && lease.is_none_or(|lease| lease.expires > Instant::now());
+                let revoked = if alive || !batch.has_lease(id) {
+                    Err(Error::LeaseNotFound.into())
+                } else {
+                    txn::revoke(batch, id).map(|()| {
+                        batch.leases.push(LeaseChange::Revoke { id });
+                        batch.revision
+                    })
+                };
+                round.settle(reply, revoked)
+            }
+            Command::Compact {
+                revision,
+                physical,
+                reply,
+            } => {
+                let compacted = round.compact_to.unwrap_or(batch.state().compacted);
+                if revision <= compacted {
+                    round.settle(reply, Err(Error::Compacted.into()))
+                } else if revision > batch.revision {
+                    round.settle(reply, Err(Error::FutureRevision.into()))
+                } else {
+                    round.compact_to = Some(revision);
+                    if physical {
+                        round.physical.push(reply);
+                        return Ok(());
+                    }
+                    round.settle(reply, Ok(batch.revision))
+                }
+            }
+            Command::SetAlarms(alarms, reply) => {
+                round.alarms = Some(alarms);
+                round.settle(reply, Ok(batch.revision))
+            }
+            // Taken out of the group before.
+            Command::Defragment(reply) => round.settle(reply, Ok(batch.revision)),
+            Command::Stop => Ok(()),
+        }
+    }
+
+    fn alarmed(&self, command: &Command, round: &Round) -> Option<Error> {
+        let alarms = round
+            .alarms
+            .unwrap_or_else(|| self.shared.alarms.load(Ordering::Acquire));
+        if alarms & super::alarm::CORRUPT != 0 && command.touches_data() {
+            Some(Error::Corrupt)
+        } else if alarms & super::alarm::NO_SPACE != 0 && command.grows() {
+            Some(Error::NoSpace)
+        } else {
+            None
+        }
+    }
+
+    /// Writes an outcome, and a slice of the running compaction with it, in one durable commit.
+    fn store(&mut self, outcome: &Outcome) -> Result<Option<super::index::Superfluous>, Fault> {
+        let slice = match &self.compaction {
+            Some(compaction) if !self.held() => Some(compaction.slice(&self.shared.state().index)),
+            _ => None,
+        };
+        let removes = slice.as_ref().is_some_and(|slice| !slice.rows.is_empty());
+        if outcome.is_empty() && !removes {
+            return Ok(slice);
+        }
+        self.backend.begin()?;
+        for change in &outcome.changes {
+            self.backend.insert(&change.row())?;
+            let old = change.before.as_ref().map_or(0, |(_, value)| value.len());
+            self.unmoved += change.value.len() + old + CHANGE_BYTES;
+        }
+        for change in &outcome.leases {
+            match change {
+                LeaseChange::Grant { id, ttl } => self.backend.put_lease(*id, *ttl)?,
+                LeaseChange::Revoke { id } => self.backend.delete_lease(*id)?,
+            }
+        }
+        if let Some(revision) = outcome.compact_to {
+            let row = self.last_row_of(revision, outcome);
+            self.backend.set_meta(Meta::CompactRevision, revision)?;
+            self.backend.set_meta(Meta::CompactRow, row)?;
+            self.backend.set_compact_row(row)?;
+        }
+        if let Some(alarms) = outcome.alarms {
+            self.backend.set_meta(Meta::Alarms, alarms)?;
+        }
+        if let Some(slice) = &slice {
+            self.backend.delete(&slice.rows)?;
+            self.unmoved += slice.rows.len() * CHANGE_BYTES;
+        }
+        self.unmoved += COMMIT_BYTES;
+        self.backend.commit()?;
+        Ok(slice)
+    }
+
+    /// Whether a read asks compaction to wait.
+    fn held(&self) -> bool {
+        self.shared.compaction_holds.load(Ordering::Acquire) > 0
+    }
+
+    /// The last row written at or before a revision.
+    fn last_row_of(&self, revision: i64, outcome: &Outcome) -> i64 {
+        let written = outcome
+            .changes
+            .iter()
+            .rev()
+            .find(|change| change.version.revision <= revision);
+        match written {
+            Some(change) => change.version.id,
+            None => self.shared.state().anchors.first_row(revision + 1) - 1,
+        }
+    }
+
+    fn publish(&self, outcome: Outcome) {
+        if outcome.is_empty() {
+            return;
+        }
+        let events = outcome
+            .changes
+            .iter()
+            .map(|change| (change.version.revision, change.event()))
+            .collect();
+        {
+            let mut cache = lock(&self.shared.cache);
+            for change in outcome.changes.iter().filter(|change| change.version.is_live()) {
+                cache.insert(change.version.id, change.value.clone());
+            }
+        }
+        let granted = outcome
+            .leases
+            .iter()
+            .any(|change| matches!(change, LeaseChange::Grant { .. }));
+        {
+            let mut state = self.shared.state_mut();
+            state.apply(
+                outcome.top,
+                &outcome.changes,
+                &outcome.leases,
+                outcome.revision,
+                Instant::now(),
+            );
+            if let Some(revision) = outcome.compact_to {
+                state.compacted = revision;
+                state.anchors.prune(revision);
+            }
+        }
+        self.shared.hub.publish(events, outcome.revision);
+        if let Some(alarms) = outcome.alarms {
+            self.shared.alarms.store(alarms, Ordering::Release);
+        }
+        if granted {
+            self.shared.lease_granted.notify_one();
+        }
+    }
+
+    fn removed(&mut self, removed: &super::index::Superfluous) {
+        if !removed.keys.is_empty() {
+            self.shared.state_mut().index.forget(&removed.keys);
+        }
+        let Some(compaction) = &mut self.compaction else { return };
+        if compaction.advance(removed) {
+            return;
+        }
+        if let Some(compaction) = self.compaction.take() {
+            let revision = self.shared.state().revision;
+            compaction.finish(Ok(revision));
+        }
+        self.vacuuming = true;
+    }
+
+    fn vacuum(&mut self) {
+        let done = self.backend.reclaimable_pages().and_then(|free| {
+            if free > SPARE_PAGES {
+                self.backend.vacuum_some(VACUUM_PAGES).map(|()| true)
+            } else {
+                Ok(false)
+            }
+        });
+        self.vacuuming = done.unwrap_or_else(|fault| {
+            tracing::warn!(%fault, "free space of the database is not given back for now");
+            false
+        });
+    }
+
+    fn defragment(&mut self, command: Command) {
+        let Command::Defragment(reply) = command else {
+            return command.refuse(Error::Unhealthy);
+        };
+        let done = self.backend.vacuum().map_err(|fault| {
+            tracing::error!(%fault, "the database was not defragmented");
+            Error::from(&fault)
+        });
+        let revision = self.shared.state().revision;
+        answer(reply, done.map(|()| revision));
+    }
+
+    fn move_log(&mut self) {
+        if self.unmoved < CHECKPOINT_BYTES {
+            return;
+        }
+        self.unmoved = 0;
+        if let Err(fault) = self.backend.checkpoint() {
+            tracing::warn!(%fault, "the write-ahead log grows for now");
+        }
+    }
+}
