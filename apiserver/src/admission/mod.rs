@@ -1,6 +1,10 @@
 //! Admission: what may still change or refuse a write after authentication and authorization
 //! (k8s.io/apiserver `pkg/admission`). Plugins see objects and a [`Lookup`], never the registry.
 
+pub mod plugins;
+#[cfg(test)]
+pub(crate) mod testing;
+
 use futures::future::BoxFuture;
 use machinery::gvk::{GroupResource, GroupVersionKind};
 use machinery::status::Status;
@@ -44,6 +48,19 @@ pub struct Attributes<'a> {
     pub old: Option<&'a Value>,
     /// Warnings for the client.
     pub warnings: &'a mut Vec<String>,
+}
+
+impl Attributes<'_> {
+    /// A refusal that names the object, also when its name is still to be generated (upstream
+    /// `admission.NewForbidden`).
+    pub fn forbidden(&self, object: &Value, why: impl std::fmt::Display) -> Status {
+        let given = |field: &str| machinery::meta::str_at(object, &["metadata", field]).filter(|name| !name.is_empty());
+        let name = match self.name {
+            "" => given("name").or_else(|| given("generateName")).unwrap_or("Unknown"),
+            name => name,
+        };
+        Status::forbidden(&self.resource, name, why)
+    }
 }
 
 /// Reads of other objects that plugins depend on.

@@ -285,6 +285,18 @@ pub fn port_number(port: i64) -> Vec<String> {
     }
 }
 
+/// The characters of generated name parts: no vowels and nothing that looks like another character, so that no word
+/// appears by chance (apimachinery `pkg/util/rand`).
+pub const GENERATED_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// A name part made of random bytes, one character each.
+pub fn generated(random: &[u8]) -> String {
+    random
+        .iter()
+        .map(|b| char::from(GENERATED_ALPHABET[usize::from(*b) % GENERATED_ALPHABET.len()]))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

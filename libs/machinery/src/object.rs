@@ -96,11 +96,17 @@ impl Stored {
         let bytes = match at {
             Some(at) => {
                 let new = format!("\"resourceVersion\":\"{revision}\"");
-                [&self.bytes[..at], new.as_bytes(), &self.bytes[at + old.len()..]].concat().into()
+                [&self.bytes[..at], new.as_bytes(), &self.bytes[at + old.len()..]]
+                    .concat()
+                    .into()
             }
             None => self.bytes.clone(),
         };
-        Stored { bytes, revision, index: self.index.clone() }
+        Stored {
+            bytes,
+            revision,
+            index: self.index.clone(),
+        }
     }
 }
 
@@ -194,7 +200,12 @@ mod tests {
     #[test]
     fn a_deletion_shows_the_last_state_under_its_own_revision() {
         let bytes = with_resource_version(br#"{"data":{"resourceVersion":"7"},"metadata":{"name":"p"}}"#, 7).unwrap();
-        let deleted = Stored { bytes, revision: 7, index: Arc::default() }.at_revision(12);
+        let deleted = Stored {
+            bytes,
+            revision: 7,
+            index: Arc::default(),
+        }
+        .at_revision(12);
         assert_eq!(deleted.revision, 12);
         let expected = br#"{"data":{"resourceVersion":"7"},"metadata":{"resourceVersion":"12","name":"p"}}"#;
         assert_eq!(&deleted.bytes[..], expected);

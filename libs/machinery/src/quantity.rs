@@ -124,7 +124,10 @@ impl Quantity {
     #[must_use]
     pub fn rounded_up_to_millis(&self) -> Self {
         const MILLI: i128 = NANO / 1000;
-        Quantity { nanos: ceil_div(self.nanos, MILLI) * MILLI, format: self.format }
+        Quantity {
+            nanos: ceil_div(self.nanos, MILLI) * MILLI,
+            format: self.format,
+        }
     }
 
     /// -1, 0 or 1.

@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 /// The lists of containers in a pod spec.
 const CONTAINER_LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
+/// The service account's name and its older name; both are served (upstream's conversion).
+const ACCOUNT_FIELDS: [&str; 2] = ["serviceAccountName", "serviceAccount"];
+
 /// Volume sources whose files get mode 0644 unless told otherwise.
 const SOURCES_WITH_MODE: [&str; 4] = ["secret", "configMap", "downwardAPI", "projected"];
 
@@ -15,6 +18,17 @@ const SOURCES_WITH_MODE: [&str; 4] = ["secret", "configMap", "downwardAPI", "pro
 pub(crate) fn pod_spec(spec: &mut Value) {
     if !spec.is_object() {
         return;
+    }
+    let given = |field: &&str| {
+        meta::str_at(spec, &[field])
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+    };
+    let account = ACCOUNT_FIELDS.iter().find_map(given);
+    if let Some(name) = account {
+        for field in ACCOUNT_FIELDS {
+            meta::set(spec, &[field], name.clone());
+        }
     }
     meta::set_default(spec, &["dnsPolicy"], "ClusterFirst");
     meta::set_default(spec, &["restartPolicy"], "Always");
