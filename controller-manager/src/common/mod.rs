@@ -1,6 +1,7 @@
 //! What several controllers need: ownership, expectations, pod helpers, hashes, revision history.
 
 pub(crate) mod conditions;
+pub(crate) mod discovery;
 pub(crate) mod expectations;
 pub(crate) mod go_dump;
 pub(crate) mod hash;
@@ -9,3 +10,4 @@ pub(crate) mod ownership;
 pub(crate) mod pod_control;
 pub(crate) mod pods;
 pub(crate) mod selector;
+pub(crate) mod services;

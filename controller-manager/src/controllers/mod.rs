@@ -1,7 +1,13 @@
 //! The controllers, one line each.
 
 mod deployment;
+mod endpoints;
+mod endpointslice;
+mod namespace;
+mod pod_gc;
 mod replicaset;
+mod root_ca;
+mod serviceaccount;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,8 +44,29 @@ const fn controller(
 
 /// All controllers. The garbage collector is last: it follows the kinds the others watch, instead of watching them again.
 const CONTROLLERS: &[Controller] = &[
+    controller("namespace-controller", &["namespace"], true, namespace::start),
+    controller(
+        "serviceaccount-controller",
+        &["serviceaccount"],
+        true,
+        serviceaccount::start,
+    ),
+    controller(
+        "root-ca-certificate-publisher-controller",
+        &["root-ca-cert-publisher"],
+        true,
+        root_ca::start,
+    ),
     controller("deployment-controller", &["deployment"], true, deployment::start),
     controller("replicaset-controller", &["replicaset"], true, replicaset::start),
+    controller("endpoints-controller", &["endpoint"], true, endpoints::start),
+    controller(
+        "endpointslice-controller",
+        &["endpointslice"],
+        true,
+        endpointslice::start,
+    ),
+    controller("pod-garbage-collector-controller", &["podgc"], true, pod_gc::start),
 ];
 
 /// The controllers that were chosen.

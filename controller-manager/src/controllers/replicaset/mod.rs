@@ -7,7 +7,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use client::{Change, Informer, ObjectKey, Recorder, WorkQueue};
+use client::{Change, Informer, ObjectKey, WorkQueue};
 use futures::FutureExt;
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -32,7 +32,6 @@ const NAME: &str = "replicaset-controller";
 struct Controller {
     client: Client,
     informers: Arc<Informers>,
-    recorder: Recorder,
     pod_control: PodControl,
     replica_sets: Informer<ReplicaSet>,
     pods: Informer<Pod>,
@@ -45,7 +44,6 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
     let controller = Arc::new(Controller {
         client: context.client.clone(),
         informers: context.informers.clone(),
-        recorder: recorder.clone(),
         pod_control: PodControl {
             client: context.client.clone(),
             recorder,
