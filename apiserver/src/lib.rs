@@ -3,7 +3,9 @@
 
 pub mod admission;
 pub mod authentication;
+pub mod authorization;
 pub mod filters;
+pub mod metrics;
 pub mod registry;
 pub mod resources;
 pub mod server;

@@ -1,5 +1,123 @@
 //! Who is asking: client certificates, service account tokens, or nobody (k8s.io/apiserver `pkg/authentication`).
 
+pub mod certificate;
+pub mod issue;
+pub mod jwt;
+pub mod token;
 pub mod user;
 
 pub use user::User;
+
+use certificate::Presented;
+use futures::future::BoxFuture;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use machinery::gvk::GroupResource;
+use machinery::status::Status;
+use serde_json::Value;
+use std::sync::Arc;
+use token::TokenAuthenticator;
+
+/// Where authenticators put the credential that was used (k8s.io/apiserver `user.CredentialIDKey`).
+pub const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
+
+/// Reads an object by resource, namespace and name; `None` when there is none.
+pub type Getter =
+    Arc<dyn Fn(GroupResource, String, String) -> BoxFuture<'static, Result<Option<Value>, Status>> + Send + Sync>;
+
+/// Tries all ways to authenticate in upstream's order: certificate, token, anonymous.
+pub struct Authenticator {
+    /// Service account tokens; `None` when there is no key to check them with.
+    pub tokens: Option<TokenAuthenticator>,
+    /// Whether requests without credentials are let through as `system:anonymous` (`--anonymous-auth`).
+    pub anonymous: bool,
+}
+
+impl Authenticator {
+    /// The user of a request. `None` is answered with 401: there are credentials and none of them is good.
+    pub async fn authenticate(&self, certificate: &Presented, headers: &HeaderMap) -> Option<User> {
+        let mut rejected = match certificate {
+            Presented::Accepted(user) if user.is_current() => return Some(user.user.clone()),
+            Presented::Accepted(_) => vec!["the client certificate has expired".to_owned()],
+            Presented::Rejected(why) => vec![why.clone()],
+            Presented::None => Vec::new(),
+        };
+        if let Some(token) = bearer_token(headers) {
+            match &self.tokens {
+                Some(tokens) => match tokens.authenticate(token, &[]).await {
+                    Ok(accepted) => return Some(accepted.user),
+                    Err(why) => rejected.push(why),
+                },
+                None => rejected.push("bearer tokens are not accepted: there is no key to check them with".to_owned()),
+            }
+        }
+        if rejected.is_empty() {
+            return self.anonymous.then(User::anonymous);
+        }
+        tracing::warn!(why = rejected.join("; "), "unable to authenticate a request");
+        None
+    }
+}
+
+/// The token of an `Authorization: Bearer` header (k8s.io/apiserver `authentication/request/bearertoken`).
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    let token = token.trim_start().split(' ').next().unwrap_or_default();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(authorization: Option<&str>) -> HeaderMap {
+        authorization
+            .map(|value| (AUTHORIZATION, value.parse().unwrap()))
+            .into_iter()
+            .collect()
+    }
+
+    #[test]
+    fn bearer_tokens_are_found() {
+        for (header, expected) in [
+            (None, None),
+            (Some("Bearer abc"), Some("abc")),
+            (Some("bearer abc"), Some("abc")),
+            (Some("Bearer  abc"), Some("abc")),
+            (Some("Bearer "), None),
+            (Some("Bearer"), None),
+            (Some("Basic abc"), None),
+        ] {
+            assert_eq!(bearer_token(&headers(header)), expected, "{header:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn bad_credentials_are_not_anonymous() {
+        let authenticator = Authenticator {
+            tokens: None,
+            anonymous: true,
+        };
+        let anonymous = authenticator
+            .authenticate(&Presented::None, &headers(None))
+            .await
+            .unwrap();
+        assert_eq!(
+            (anonymous.name.as_str(), anonymous.groups),
+            ("system:anonymous", vec!["system:unauthenticated".into()])
+        );
+        assert_eq!(
+            authenticator
+                .authenticate(&Presented::None, &headers(Some("Bearer x")))
+                .await,
+            None
+        );
+        let bad = Presented::Rejected("unknown authority".to_owned());
+        assert_eq!(authenticator.authenticate(&bad, &headers(None)).await, None);
+        let closed = Authenticator {
+            anonymous: false,
+            ..authenticator
+        };
+        assert_eq!(closed.authenticate(&Presented::None, &headers(None)).await, None);
+    }
+}

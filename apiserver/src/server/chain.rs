@@ -1,0 +1,117 @@
+//! THE order in which a request passes the filters (k8s.io/apiserver `server/config.go`, `DefaultBuildHandlerChain`).
+
+use super::health::HealthChecks;
+use super::request::{Body, Dispatch, RequestContext, Warnings};
+use super::version;
+use crate::authentication::Authenticator;
+use crate::authentication::certificate::Presented;
+use crate::authorization::Authorizer;
+use crate::filters::max_in_flight::MaxInFlight;
+use crate::filters::request_info::RequestInfo;
+use crate::filters::{self, Refusal};
+use crate::metrics::RequestMetrics;
+use chassis::CancellationToken;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::Instrument;
+
+/// Everything that stands between a connection and the API.
+pub struct Chain {
+    /// Who asks.
+    pub authenticator: Authenticator,
+    /// Who may do what.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// How many at once.
+    pub max_in_flight: MaxInFlight,
+    /// `--request-timeout`.
+    pub request_timeout: Duration,
+    /// What is counted.
+    pub metrics: RequestMetrics,
+    /// `/healthz`, `/livez`, `/readyz`.
+    pub health: HealthChecks,
+    /// The API.
+    pub api: Arc<dyn Dispatch>,
+    /// Cancelled when the server drains.
+    pub draining: CancellationToken,
+}
+
+impl Chain {
+    /// Answers a request of a client that presented `certificate`.
+    pub async fn handle(&self, certificate: &Presented, request: Request<Incoming>) -> Response<Body> {
+        let received = Instant::now();
+        let audit_id = filters::audit_id::of(request.headers());
+        let parsed = RequestInfo::parse(request.method(), request.uri().path(), request.uri().query());
+        let info = parsed.clone().unwrap_or_default();
+        let span = tracing::info_span!("request", verb = info.verb, path = info.path, audit_id);
+        let warnings = Warnings::default();
+        let observed = self.metrics.begin(&request);
+        let answered = match parsed {
+            Ok(info) => {
+                let rest = self.guarded(certificate, request, info, received, audit_id.clone(), warnings.clone());
+                rest.instrument(span.clone()).await
+            }
+            Err(why) => Err(Refusal::Unreadable(format!(
+                "Internal Server Error: failed to create RequestInfo: {why}"
+            ))),
+        };
+        let refused = answered.is_err();
+        let mut response = answered.unwrap_or_else(Response::from);
+        filters::warnings::set(response.headers_mut(), &warnings);
+        filters::headers::set_cache_control(response.headers_mut());
+        filters::audit_id::set(response.headers_mut(), &audit_id);
+        self.metrics.end(observed, &info, refused, response.status());
+        span.in_scope(|| {
+            let (code, ms) = (response.status().as_u16(), received.elapsed().as_secs_f64() * 1000.0);
+            tracing::debug!(code, ms, "answered");
+        });
+        response
+    }
+
+    async fn guarded(
+        &self,
+        certificate: &Presented,
+        mut request: Request<Incoming>,
+        info: RequestInfo,
+        received: Instant,
+        audit_id: String,
+        warnings: Warnings,
+    ) -> Result<Response<Body>, Refusal> {
+        let deadline = filters::deadline::of(&info, request.uri().query(), self.request_timeout, received)?;
+        filters::deadline::enforce(deadline, async {
+            let user = filters::authentication::filter(&self.authenticator, certificate, request.headers()).await?;
+            filters::headers::remove_credentials(request.headers_mut());
+            let user = filters::impersonation::filter(&*self.authorizer, user, request.headers(), &info)?;
+            let _slot = self.max_in_flight.enter(&info, &user)?;
+            filters::authorization::filter(&*self.authorizer, &user, &info)?;
+            let draining = self.draining.clone();
+            let cx = RequestContext {
+                info,
+                user,
+                audit_id,
+                received,
+                deadline,
+                warnings,
+                draining,
+            };
+            Ok(self.serve(cx, request).await)
+        })
+        .await
+    }
+
+    /// The server's own paths, or the API.
+    async fn serve(&self, cx: RequestContext, request: Request<Incoming>) -> Response<Body> {
+        if request.method() == http::Method::GET {
+            let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+            let own = self.health.answer(path, query);
+            let own = own
+                .or_else(|| version::answer(path))
+                .or_else(|| self.metrics.answer(path));
+            if let Some(response) = own {
+                return response;
+            }
+        }
+        self.api.clone().dispatch(cx, request).await
+    }
+}
