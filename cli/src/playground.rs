@@ -6,6 +6,8 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use chassis::usage;
+use e2e::controlplane::missing_binaries;
 use e2e::playground::{Layout, Phase, State, remove};
 use e2e::process::{self, Health, Report};
 
@@ -19,6 +21,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Starts a playground and waits until it is ready.
 pub(crate) fn up(options: &Up) -> Result<()> {
+    let binaries = supervisor::binaries()?;
+    let missing = missing_binaries(&binaries);
+    if !missing.is_empty() {
+        let dir = binaries.display();
+        return Err(usage(format!(
+            "{} not found beside vcluster in {dir}: build all of them first",
+            missing.join(", ")
+        )));
+    }
     let layout = Layout::create(&options.directory.path()?)?;
     let dir = layout.dir().display();
     let processes = process::find(layout.dir());

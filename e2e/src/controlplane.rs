@@ -89,6 +89,15 @@ const SERVICES: &[Service] = &[
 /// How many of the first services everything else needs.
 pub const FOUNDATION: usize = 2;
 
+/// The binaries every playground needs that are not in `dir`.
+pub fn missing_binaries(dir: &Path) -> Vec<&'static str> {
+    SERVICES
+        .iter()
+        .map(|service| service.binary)
+        .filter(|binary| !dir.join(binary).is_file())
+        .collect()
+}
+
 /// One control plane: its directory holds `state.db`, `kine.sock`, `pki/`, `logs/` and `kubeconfig.yaml`.
 #[derive(Debug)]
 pub struct ControlPlane {

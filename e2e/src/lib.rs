@@ -6,3 +6,4 @@ pub mod node;
 pub mod pki;
 pub mod playground;
 pub mod process;
+pub mod suite;

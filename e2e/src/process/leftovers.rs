@@ -69,6 +69,11 @@ pub fn terminate(process: &Leftover) {
     send(process.pid, Signal::TERM);
 }
 
+/// Ends a process at once, as a crash would.
+pub fn kill(pid: i32) {
+    send(pid, Signal::KILL);
+}
+
 /// Memory a process holds, in bytes; `None` when it is gone.
 pub fn resident_memory(pid: i32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

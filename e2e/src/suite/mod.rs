@@ -1,0 +1,10 @@
+//! The frame of the end-to-end tests: one playground per test file, named cases one after the other, everything gone at
+//! the end, whatever happened.
+
+mod kubectl;
+mod runner;
+mod world;
+
+pub use kubectl::{Background, Kubectl};
+pub use runner::{Case, main};
+pub use world::{World, eventually};

@@ -1,0 +1,67 @@
+//! Runs the cases of a test file that has its own `main` (`harness = false`).
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::world::World;
+
+/// A named test.
+pub type Case = (&'static str, fn(&World) -> Result<()>);
+
+/// Starts a playground with `clusters` virtual clusters, runs the cases whose name contains one of the arguments (all
+/// without arguments), stops the playground. `--list` only prints the names, as cargo's own runner does.
+pub fn main(file: &str, clusters: u8, cases: &[Case]) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        cases.iter().for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let chosen = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+    let chosen: Vec<&Case> = cases.iter().filter(|(name, _)| chosen(name)).collect();
+    if chosen.is_empty() {
+        println!("{file}: no case matches");
+        return ExitCode::SUCCESS;
+    }
+    let began = Instant::now();
+    let world = match World::start(clusters) {
+        Ok(world) => world,
+        Err(error) => {
+            eprintln!("{file}: the playground does not start: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!(
+        "{file}: playground ready after {:.1} s, {} cases",
+        began.elapsed().as_secs_f64(),
+        chosen.len()
+    );
+    let mut failed = Vec::new();
+    for (name, case) in chosen {
+        let began = Instant::now();
+        let outcome = case(&world);
+        let verdict = if outcome.is_ok() { "ok" } else { "FAILED" };
+        println!(
+            "test {file}::{name} ... {verdict} ({:.1} s)",
+            began.elapsed().as_secs_f64()
+        );
+        if let Err(error) = outcome {
+            println!("    {}", format!("{error:#}").replace('\n', "\n    "));
+            failed.push(*name);
+        }
+    }
+    if !failed.is_empty() {
+        println!("{file}: failed: {}", failed.join(", "));
+        world.keep_logs(file);
+    }
+    match world.stop() {
+        Ok(()) if failed.is_empty() => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("{file}: the playground does not stop cleanly: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

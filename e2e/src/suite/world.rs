@@ -1,0 +1,200 @@
+//! The playground a test file works in.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::kubectl::Kubectl;
+use crate::playground::{ClusterAccess, Layout, State};
+use crate::process::{self, Health, Report};
+
+/// How long anything may take to come true; far more than it takes on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A playground of its own.
+#[derive(Debug)]
+pub struct World {
+    dir: PathBuf,
+    vcluster: PathBuf,
+}
+
+impl World {
+    /// Starts one with `clusters` virtual clusters in a new directory.
+    ///
+    /// # Errors
+    /// The binaries have not been built, or something does not start.
+    pub fn start(clusters: u8) -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("vc")
+            .tempdir()
+            .context("no temporary directory")?
+            .keep();
+        let dir = dir.canonicalize().context("no temporary directory")?;
+        let world = Self {
+            dir,
+            vcluster: binary("vcluster")?,
+        };
+        if let Err(error) = world.up(clusters) {
+            world.keep_logs("start");
+            world.stop()?;
+            return Err(error);
+        }
+        Ok(world)
+    }
+
+    /// Runs `vcluster playground up`.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn up(&self, clusters: u8) -> Result<String> {
+        succeeded(&self.vcluster(&["up", "--clusters", &clusters.to_string()])?)
+    }
+
+    /// Runs `vcluster playground` with these arguments on this playground's directory.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn vcluster(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = Command::new(&self.vcluster);
+        command.arg("playground").args(arguments).arg("--dir").arg(&self.dir);
+        command
+            .output()
+            .with_context(|| format!("cannot start {}", self.vcluster.display()))
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What the playground tells about itself.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn state(&self) -> Result<State> {
+        let layout = Layout::find(&self.dir).context("the playground's directory is gone")?;
+        State::read(&layout.state())?.context("there is no playground")
+    }
+
+    /// How to reach a cluster: `host`, `vc-1`, ...
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn access(&self, name: &str) -> Result<ClusterAccess> {
+        let found = self.state()?.clusters.into_iter().find(|cluster| cluster.name == name);
+        found.with_context(|| format!("there is no cluster {name}"))
+    }
+
+    /// kubectl for a cluster.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn kubectl(&self, cluster: &str) -> Result<Kubectl> {
+        Ok(Kubectl::new(&self.access(cluster)?.kubeconfig))
+    }
+
+    /// A process by name, e.g. `vc-1/syncer`.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn process(&self, name: &str) -> Result<Report> {
+        let found = self.state()?.processes.into_iter().find(|report| report.name == name);
+        found.with_context(|| format!("there is no process {name}"))
+    }
+
+    /// Kills a process without warning and waits until it is ready again; returns how long that took.
+    ///
+    /// # Errors
+    /// It does not come back.
+    pub fn crash(&self, name: &str) -> Result<Duration> {
+        let before = self.process(name)?;
+        let pid = before.pid.with_context(|| format!("{name} does not run"))?;
+        let began = Instant::now();
+        process::kill(pid);
+        eventually(&format!("{name} is back"), || {
+            let now = self.process(name)?;
+            Ok((now.restarts > before.restarts && now.health == Health::Ready).then_some(()))
+        })?;
+        Ok(began.elapsed())
+    }
+
+    /// Stops the playground and checks that nothing is left of it.
+    ///
+    /// # Errors
+    /// A process or file is left.
+    pub fn stop(&self) -> Result<()> {
+        succeeded(&self.vcluster(&["down"])?)?;
+        let left = process::find(&self.dir);
+        ensure!(left.is_empty(), "processes are left: {left:?}");
+        ensure!(!self.dir.exists(), "files are left in {}", self.dir.display());
+        Ok(())
+    }
+
+    /// Copies all logs to the target directory, for a look after a failure.
+    pub fn keep_logs(&self, file: &str) {
+        let Some(target) = self.vcluster.parent().map(|dir| dir.join("e2e-logs").join(file)) else {
+            return;
+        };
+        let copy = Command::new("sh")
+            .args([
+                "-c",
+                r#"mkdir -p "$2" && cd "$1" && find . -name '*.log' | tar cf - -T - | tar xf - -C "$2""#,
+                "sh",
+            ])
+            .args([&self.dir, &target])
+            .status();
+        match copy {
+            Ok(status) if status.success() => println!("the logs are in {}", target.display()),
+            _ => println!("the logs could not be copied"),
+        }
+    }
+}
+
+/// Waits until `look` finds something.
+///
+/// # Errors
+/// It does not within a minute; carries what the last look had to say.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let seen = look();
+        match seen {
+            Ok(Some(found)) => return Ok(found),
+            _ if Instant::now() < deadline => std::thread::sleep(LOOK_EVERY),
+            Ok(None) => bail!("not true after {} s: {what}", PATIENCE.as_secs()),
+            Err(error) => return Err(error.context(format!("not true after {} s: {what}", PATIENCE.as_secs()))),
+        }
+    }
+}
+
+/// A binary of the workspace, built next to this test.
+fn binary(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot find this test's own file")?;
+    let dir = own
+        .parent()
+        .and_then(Path::parent)
+        .context("this test is in no target directory")?;
+    let path = dir.join(name);
+    ensure!(
+        path.exists(),
+        "{} does not exist: cargo build --workspace --bins",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// The standard output of a command that must succeed.
+pub(super) fn succeeded(output: &Output) -> Result<String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    ensure!(
+        output.status.success(),
+        "{}: {}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    Ok(text(&output.stdout))
+}

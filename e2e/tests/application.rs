@@ -1,0 +1,296 @@
+//! The main job: an application in the virtual cluster, its pods in one namespace of the host.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+use e2e::suite::{Case, Kubectl, World, eventually, main as run};
+
+const HOST_NAMESPACE: &str = "vcluster-vc-1";
+
+const CASES: &[Case] = &[
+    ("the_examples_become_ready", the_examples_become_ready),
+    ("pods_are_translated", pods_are_translated),
+    ("status_flows_back", status_flows_back),
+    ("names_resolve", names_resolve),
+    ("only_used_objects_are_copied", only_used_objects_are_copied),
+    (
+        "a_changed_config_map_reaches_the_host",
+        a_changed_config_map_reaches_the_host,
+    ),
+    (
+        "a_host_object_that_is_not_ours_is_not_touched",
+        a_host_object_that_is_not_ours_is_not_touched,
+    ),
+    (
+        "a_pod_deleted_in_the_host_is_replaced",
+        a_pod_deleted_in_the_host_is_replaced,
+    ),
+    (
+        "deleting_everything_leaves_nothing_behind",
+        deleting_everything_leaves_nothing_behind,
+    ),
+];
+
+fn main() -> ExitCode {
+    run("application", 1, CASES)
+}
+
+fn examples() -> &'static str {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../examples")
+}
+
+fn the_examples_become_ready(world: &World) -> Result<()> {
+    let virtual_ = world.kubectl("vc-1")?;
+    virtual_.run(&["apply", "-f", examples()])?;
+    virtual_.run(&["-n", "shop", "rollout", "status", "deployment/web", "--timeout=60s"])?;
+    virtual_.run(&["-n", "shop", "rollout", "status", "statefulset/db", "--timeout=60s"])?;
+    virtual_.run(&["-n", "shop", "rollout", "status", "daemonset/agent", "--timeout=60s"])?;
+    virtual_.run(&[
+        "-n",
+        "shop",
+        "wait",
+        "--for=condition=complete",
+        "job/report",
+        "--timeout=60s",
+    ])?;
+    let again = virtual_.run(&["apply", "-f", examples()])?;
+    ensure!(
+        !again.contains("created") && !again.contains("configured"),
+        "a second apply changes something:\n{again}"
+    );
+    Ok(())
+}
+
+fn pods_are_translated(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    for name in virtual_.names(&["-n", "shop", "get", "pods"])? {
+        let twin = host.json(&["-n", HOST_NAMESPACE, "get", "pod", &format!("{name}-x-shop-x-vc-1")])?;
+        let label = |key: &str| twin["metadata"]["labels"][key].as_str().unwrap_or_default().to_string();
+        ensure!(
+            label("vcluster.loft.sh/managed-by") == "vc-1",
+            "{name}: {}",
+            twin["metadata"]
+        );
+        ensure!(
+            label("vcluster.loft.sh/namespace") == "shop",
+            "{name}: {}",
+            twin["metadata"]
+        );
+        let annotations = &twin["metadata"]["annotations"];
+        ensure!(
+            annotations["vcluster.loft.sh/object-name"] == name.as_str(),
+            "{name}: {annotations}"
+        );
+    }
+    let workloads = host.names(&[
+        "-n",
+        HOST_NAMESPACE,
+        "get",
+        "deployments,statefulsets,daemonsets,replicasets,jobs",
+    ])?;
+    ensure!(
+        workloads.is_empty(),
+        "workloads must stay in the virtual cluster, the host has {workloads:?}"
+    );
+    Ok(())
+}
+
+fn status_flows_back(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    let pods = virtual_.json(&["-n", "shop", "get", "pods", "-l", "app=web"])?;
+    for pod in pods["items"].as_array().context("no pods")? {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let twin = host.json(&["-n", HOST_NAMESPACE, "get", "pod", &format!("{name}-x-shop-x-vc-1")])?;
+        for field in ["podIP", "phase", "startTime"] {
+            ensure!(pod["status"][field] == twin["status"][field], "{name}: {field} differs");
+        }
+        ensure!(
+            pod["spec"]["nodeName"] == twin["spec"]["nodeName"],
+            "{name} is on another node"
+        );
+        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+        virtual_.run(&["get", "node", node])?;
+    }
+    eventually("the Job's pod shows its exit code", || {
+        let pods = virtual_.json(&["-n", "shop", "get", "pods", "-l", "job-name=report"])?;
+        let status = &pods["items"][0]["status"];
+        let code = &status["containerStatuses"][0]["state"]["terminated"]["exitCode"];
+        Ok((status["phase"] == "Succeeded" && *code == 0).then_some(()))
+    })?;
+    eventually("events of the host's pods are shown", || {
+        let events = virtual_.run(&["-n", "shop", "get", "events"])?;
+        Ok(events.contains("Started container web").then_some(()))
+    })
+}
+
+/// What the virtual cluster's DNS answers.
+fn dig(world: &World, arguments: &[&str]) -> Result<Vec<String>> {
+    let dns = world.access("vc-1")?.dns.context("vc-1 has no DNS")?;
+    let (server, port) = (format!("@{}", dns.ip()), dns.port().to_string());
+    let output = Command::new("dig")
+        .args(["+short", "+time=2", "+tries=1", &server, "-p", &port])
+        .args(arguments)
+        .output();
+    let output = output.context("cannot start dig")?;
+    let mut lines: Vec<String> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(str::to_string)
+        .collect();
+    lines.sort();
+    Ok(lines)
+}
+
+fn names_resolve(world: &World) -> Result<()> {
+    let virtual_ = world.kubectl("vc-1")?;
+    let service = virtual_.json(&["-n", "shop", "get", "service", "web"])?;
+    let address = service["spec"]["clusterIP"]
+        .as_str()
+        .context("web has no address")?
+        .to_string();
+    for transport in ["+notcp", "+tcp"] {
+        eventually("web resolves to its address", || {
+            Ok((dig(world, &[transport, "web.shop.svc.cluster.local", "A"])? == [address.as_str()]).then_some(()))
+        })?;
+    }
+    let pod = |name: &str| -> Result<String> {
+        let pod = virtual_.json(&["-n", "shop", "get", "pod", name])?;
+        Ok(pod["status"]["podIP"]
+            .as_str()
+            .context("a pod has no address")?
+            .to_string())
+    };
+    let (first, second) = (pod("db-0")?, pod("db-1")?);
+    eventually("a StatefulSet's pods have names", || {
+        Ok((dig(world, &["db-0.db.shop.svc.cluster.local"])? == [first.as_str()]).then_some(()))
+    })?;
+    let mut both = vec![first.clone(), second];
+    both.sort();
+    ensure!(
+        dig(world, &["db.shop.svc.cluster.local"])? == both,
+        "the headless Service is not all its pods"
+    );
+    let ports = dig(world, &["_http._tcp.web.shop.svc.cluster.local", "SRV"])?;
+    ensure!(ports == ["0 100 80 web.shop.svc.cluster.local."], "{ports:?}");
+    let reverse = dig(world, &["-x", &address])?;
+    ensure!(reverse == ["web.shop.svc.cluster.local."], "{reverse:?}");
+    let dashed = format!("{}.shop.pod.cluster.local", first.replace('.', "-"));
+    ensure!(
+        dig(world, &[&dashed])? == [first.as_str()],
+        "a pod's address has no name"
+    );
+    ensure!(
+        dig(world, &["nobody.shop.svc.cluster.local"])?.is_empty(),
+        "an unknown name resolves"
+    );
+    Ok(())
+}
+
+fn only_used_objects_are_copied(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    virtual_.run(&["-n", "shop", "create", "configmap", "unused", "--from-literal=a=b"])?;
+    host.run(&["-n", HOST_NAMESPACE, "get", "configmap", "settings-x-shop-x-vc-1"])?;
+    let secret = host.json(&["-n", HOST_NAMESPACE, "get", "secret", "credentials-x-shop-x-vc-1"])?;
+    ensure!(secret["data"]["username"] == "c2hvcA==", "{}", secret["data"]);
+    let names = host.names(&["-n", HOST_NAMESPACE, "get", "configmaps"])?;
+    ensure!(
+        !names.iter().any(|name| name.starts_with("unused")),
+        "an unused ConfigMap was copied: {names:?}"
+    );
+    Ok(())
+}
+
+fn a_changed_config_map_reaches_the_host(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    let patch = r#"{"data":{"greeting":"changed"}}"#;
+    virtual_.run(&[
+        "-n",
+        "shop",
+        "patch",
+        "configmap",
+        "settings",
+        "--type=merge",
+        "-p",
+        patch,
+    ])?;
+    eventually("the host's copy has changed", || {
+        let copy = host.json(&["-n", HOST_NAMESPACE, "get", "configmap", "settings-x-shop-x-vc-1"])?;
+        Ok((copy["data"]["greeting"] == "changed").then_some(()))
+    })
+}
+
+fn a_host_object_that_is_not_ours_is_not_touched(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    let foreign = "taken-x-shop-x-vc-1";
+    host.run(&[
+        "-n",
+        HOST_NAMESPACE,
+        "create",
+        "configmap",
+        foreign,
+        "--from-literal=owner=somebody",
+    ])?;
+    let before = host.json(&["-n", HOST_NAMESPACE, "get", "configmap", foreign])?;
+    virtual_.run(&["-n", "shop", "create", "configmap", "taken", "--from-literal=owner=us"])?;
+    virtual_.apply(
+        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"user","namespace":"shop"},"spec":{"containers":[
+            {"name":"c","image":"i","envFrom":[{"configMapRef":{"name":"taken"}}]}]}}"#,
+    )?;
+    eventually("an event says that the name is taken", || {
+        let events = virtual_.json(&["-n", "shop", "get", "events"])?;
+        let items = events["items"].as_array().context("no events")?;
+        let told = items.iter().any(|event| {
+            event["type"] == "Warning" && event["reason"] == "SyncError" && event["involvedObject"]["name"] == "taken"
+        });
+        Ok(told.then_some(()))
+    })?;
+    virtual_.run(&["-n", "shop", "delete", "pod/user", "configmap/taken", "--timeout=60s"])?;
+    let after = host.json(&["-n", HOST_NAMESPACE, "get", "configmap", foreign])?;
+    ensure!(before == after, "the foreign object was changed: {before} {after}");
+    host.run(&["-n", HOST_NAMESPACE, "delete", "configmap", foreign])
+        .map(|_| ())
+}
+
+fn a_pod_deleted_in_the_host_is_replaced(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    let web = ["-n", "shop", "get", "pods", "-l", "app=web"];
+    let victim = virtual_.names(&web)?.first().cloned().context("no pod of web")?;
+    host.run(&[
+        "-n",
+        HOST_NAMESPACE,
+        "delete",
+        "pod",
+        &format!("{victim}-x-shop-x-vc-1"),
+        "--timeout=60s",
+    ])?;
+    eventually("the Deployment has three pods again, without the deleted one", || {
+        let names = virtual_.names(&web)?;
+        Ok((names.len() == 3 && !names.contains(&victim)).then_some(()))
+    })?;
+    virtual_
+        .run(&["-n", "shop", "rollout", "status", "deployment/web", "--timeout=60s"])
+        .map(|_| ())
+}
+
+/// Objects in the host that belong to the virtual namespace `shop`.
+fn left_in_host(host: &Kubectl) -> Result<Vec<String>> {
+    let kinds = "pods,services,endpoints,configmaps,secrets";
+    host.names(&[
+        "-n",
+        HOST_NAMESPACE,
+        "get",
+        kinds,
+        "-l",
+        "vcluster.loft.sh/namespace=shop",
+    ])
+}
+
+fn deleting_everything_leaves_nothing_behind(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    ensure!(!left_in_host(&host)?.is_empty(), "the host has nothing of shop already");
+    virtual_.run(&["delete", "namespace", "shop", "--timeout=120s"])?;
+    eventually("the host has nothing of the namespace any more", || {
+        let left = left_in_host(&host)?;
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(Some(()))
+    })
+}

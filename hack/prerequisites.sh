@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Makes sure that the commands named as arguments exist: installs their Debian packages when it may, else says what is
+# missing and stops.
+set -euo pipefail
+
+# The Debian package of a command that is not called like its package.
+package_of() {
+  case "$1" in
+    kubectl) echo kubernetes-client ;;
+    dig) echo dnsutils ;;
+    cc) echo gcc libc6-dev ;;
+    *) echo "$1" ;;
+  esac
+}
+
+missing=()
+for command in "$@"; do
+  command -v "$command" >/dev/null || missing+=("$command")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+packages=()
+for command in "${missing[@]}"; do
+  if [ "$command" = cargo ]; then
+    echo "missing: cargo. Install Rust 1.95 or newer: https://rustup.rs" >&2
+    exit 1
+  fi
+  read -ra names <<<"$(package_of "$command")"
+  packages+=("${names[@]}")
+done
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+  echo "missing: ${missing[*]}. Install them first; on Debian: apt-get install ${packages[*]}" >&2
+  exit 1
+fi
+
+echo "installing ${packages[*]}"
+export DEBIAN_FRONTEND=noninteractive
+wait_for_lock=(-o DPkg::Lock::Timeout=120)
+apt-get "${wait_for_lock[@]}" -qq update
+apt-get "${wait_for_lock[@]}" -qq -y install --no-install-recommends "${packages[@]}" >/dev/null
