@@ -10,7 +10,7 @@ help: ## Show this list
 
 .PHONY: demo
 demo: ## Start a playground, run the examples in a virtual cluster and show both sides
-	@hack/prerequisites.sh cargo cc kubectl dig
+	@hack/prerequisites.sh cargo cc protoc kubectl dig
 	$(CARGO) build --workspace --bins
 	@VCLUSTER=$(TARGET)/debug/vcluster hack/demo.sh
 
@@ -23,19 +23,19 @@ test: fmt-check lint unit e2e ## Formatting, lints, unit, property and end-to-en
 
 .PHONY: unit
 unit: ## Unit and property tests
-	@hack/prerequisites.sh cargo cc
+	@hack/prerequisites.sh cargo cc protoc etcd
 	$(CARGO) test --workspace --exclude e2e
 	$(CARGO) test -p e2e --lib
 
 .PHONY: e2e
 e2e: ## End-to-end tests on the embedded host
-	@hack/prerequisites.sh cargo cc kubectl dig
+	@hack/prerequisites.sh cargo cc protoc kubectl dig
 	$(CARGO) build --workspace --bins
 	$(CARGO) test -p e2e --test '*'
 
 .PHONY: build
 build: ## All binaries, optimised, in target/release
-	@hack/prerequisites.sh cargo cc
+	@hack/prerequisites.sh cargo cc protoc
 	$(CARGO) build --workspace --bins --release
 
 .PHONY: bench
@@ -52,5 +52,5 @@ fmt-check:
 
 .PHONY: lint
 lint: ## Clippy with warnings as errors
-	@hack/prerequisites.sh cargo cc
+	@hack/prerequisites.sh cargo cc protoc
 	$(CARGO) clippy --workspace --all-targets -- -D warnings

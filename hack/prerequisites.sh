@@ -8,6 +8,8 @@ package_of() {
   case "$1" in
     kubectl) echo kubernetes-client ;;
     dig) echo dnsutils ;;
+    protoc) echo protobuf-compiler ;;
+    etcd) echo etcd-server ;;
     cc) echo gcc libc6-dev ;;
     *) echo "$1" ;;
   esac

@@ -99,5 +99,5 @@ fn a_half_dead_playground_is_cleaned_up(world: &World) -> Result<()> {
     let up = world.vcluster(&["up"])?;
     ensure!(!up.status.success(), "up must not start over the remains");
     world.stop()?;
-    world.up(1).map(|_| ())
+    world.up(&["--clusters", "1"]).map(|_| ())
 }

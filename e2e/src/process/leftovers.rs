@@ -85,6 +85,15 @@ pub fn resident_memory(pid: i32) -> Option<u64> {
         .map(|kibibytes| kibibytes * 1024)
 }
 
+/// Processor time a process has used, in ticks of 10 ms as Linux counts it; `None` when it is gone.
+pub fn cpu_time(pid: i32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The program's name in parentheses may hold blanks; user and system time are the 12th and 13th field after it.
+    let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(ticks * 10))
+}
+
 /// Sends a signal; a process that is gone already is no error.
 pub(crate) fn send(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {

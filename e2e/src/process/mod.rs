@@ -4,7 +4,7 @@ mod leftovers;
 mod ports;
 mod supervisor;
 
-pub use leftovers::{Leftover, end, find, kill, resident_memory, terminate};
+pub use leftovers::{Leftover, cpu_time, end, find, kill, resident_memory, terminate};
 pub use ports::Ports;
 pub use supervisor::{Health, Process, Report, Spec, is_ready};
 

@@ -27,6 +27,14 @@ impl World {
     /// # Errors
     /// The binaries have not been built, or something does not start.
     pub fn start(clusters: u8) -> Result<Self> {
+        Self::with(&["--clusters", &clusters.to_string()])
+    }
+
+    /// Starts one with these arguments of `vcluster playground up`, in a new directory.
+    ///
+    /// # Errors
+    /// The binaries have not been built, or something does not start.
+    pub fn with(arguments: &[&str]) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("vc")
             .tempdir()
@@ -37,7 +45,7 @@ impl World {
             dir,
             vcluster: binary("vcluster")?,
         };
-        if let Err(error) = world.up(clusters) {
+        if let Err(error) = world.up(arguments) {
             world.keep_logs("start");
             world.stop()?;
             return Err(error);
@@ -49,8 +57,8 @@ impl World {
     ///
     /// # Errors
     /// It fails.
-    pub fn up(&self, clusters: u8) -> Result<String> {
-        succeeded(&self.vcluster(&["up", "--clusters", &clusters.to_string()])?)
+    pub fn up(&self, arguments: &[&str]) -> Result<String> {
+        succeeded(&self.vcluster(&[&["up"], arguments].concat())?)
     }
 
     /// Runs `vcluster playground` with these arguments on this playground's directory.
@@ -63,6 +71,17 @@ impl World {
         command
             .output()
             .with_context(|| format!("cannot start {}", self.vcluster.display()))
+    }
+
+    /// Where the binaries are.
+    ///
+    /// # Errors
+    /// They are nowhere.
+    pub fn binaries(&self) -> Result<PathBuf> {
+        self.vcluster
+            .parent()
+            .map(Path::to_path_buf)
+            .context("the binaries are in no directory")
     }
 
     /// The directory.

@@ -205,14 +205,13 @@ where
         let feed = async move {
             let mut stdin = wanted.stdin.then_some(stdin_sender);
             while let Some(Packet { channel, data }) = channels.incoming.recv().await {
-                match (channel, &stdin) {
-                    (STDIN, Some(sender)) => {
-                        if sender.send(data).await.is_err() {
-                            stdin = None;
-                        }
-                    }
-                    (CLOSE, Some(_)) if data.first() == Some(&STDIN) => stdin = None,
-                    _ => {}
+                let over = match (channel, &stdin) {
+                    (STDIN, Some(sender)) => sender.send(data).await.is_err(),
+                    (CLOSE, Some(_)) => data.first() == Some(&STDIN),
+                    _ => false,
+                };
+                if over {
+                    stdin = None;
                 }
             }
         };
