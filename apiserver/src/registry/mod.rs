@@ -1,5 +1,10 @@
 //! The one pipeline that every resource goes through, and the definitions that make resources differ.
 
+pub mod before;
+pub mod codec;
 pub mod columns;
+pub mod object_meta;
+pub mod request;
 pub mod resource;
+pub mod store;
 pub mod strategy;

@@ -38,6 +38,20 @@ pub enum Grace {
     Seconds(i64),
 }
 
+/// Which metadata checks a kind's own update validation repeats, and in which order; see the kind's
+/// `Validate…Update` upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataChecks {
+    /// None.
+    None,
+    /// `ValidateObjectMetaUpdate`: most kinds.
+    Update,
+    /// `ValidateObjectMetaUpdate`, then `ValidateObjectMeta` through the validation of the whole object.
+    UpdateThenWhole,
+    /// `ValidateObjectMeta` through the validation of the whole object, then `ValidateObjectMetaUpdate`.
+    WholeThenUpdate,
+}
+
 /// The hooks of one kind, or of one of its subresources such as `status`.
 pub trait Strategy: Send + Sync + 'static {
     /// Sets the defaults that the schema cannot express (upstream's `SetDefaults_*`). Also applied to what is read from
@@ -59,6 +73,11 @@ pub trait Strategy: Send + Sync + 'static {
     /// Checks a changed object. Metadata has been checked by the pipeline.
     fn validate_update(&self, _cx: &Context<'_>, _new: &Value, _old: &Value) -> ErrorList {
         ErrorList::new()
+    }
+
+    /// Which metadata checks the kind's own update validation repeats.
+    fn metadata_checks_on_update(&self) -> MetadataChecks {
+        MetadataChecks::Update
     }
 
     /// Warnings for the client, sent as `Warning` headers.
@@ -90,6 +109,28 @@ pub trait Strategy: Send + Sync + 'static {
     /// How long a deletion waits; `requested` is the client's `gracePeriodSeconds`.
     fn grace(&self, _obj: &Value, _requested: Option<i64>) -> Grace {
         Grace::Immediate
+    }
+
+    /// Warnings about a deletion with or without a propagation policy.
+    fn warnings_on_delete(&self, _propagation_policy: Option<&str>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether the answer to a deletion that is complete is the object instead of a Status (upstream
+    /// `ReturnDeletedObject`).
+    fn returns_deleted_object(&self) -> bool {
+        false
+    }
+
+    /// Whether an update that leaves a deleting object without finalizers removes it. Namespaces have finalizers of
+    /// their own in `spec`.
+    fn may_be_removed_by_update(&self, _new: &Value) -> bool {
+        true
+    }
+
+    /// Whether a deletion only marks the object until its own finalizers are gone, as that of a namespace does.
+    fn is_finalized_by_controller(&self) -> bool {
+        false
     }
 
     /// What a deletion without a propagation policy does.

@@ -1,0 +1,223 @@
+//! What happens to every object on its way into the store, whatever its kind
+//! (k8s.io/apiserver `pkg/registry/rest/{create,update,meta}.go`).
+
+use super::object_meta;
+use super::request::Request;
+use super::resource::Resource;
+use super::strategy::{MetadataChecks, Strategy};
+use machinery::field::ErrorList;
+use machinery::gvk::GroupVersionKind;
+use machinery::meta;
+use machinery::status::Status;
+use serde_json::Value;
+
+/// How many random characters follow a `generateName`.
+const SUFFIX_LENGTH: usize = 5;
+/// The longest part of a `generateName` that is kept (upstream `names.MaxGeneratedNameLength`).
+const GENERATED_PREFIX_MAX: usize = 63 - SUFFIX_LENGTH;
+/// The characters of generated names: no vowels and nothing that looks like another (apimachinery `rand.SafeEncode`).
+const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// A name from a prefix, not yet known to be free.
+pub fn generate_name(prefix: &str) -> String {
+    let mut end = prefix.len().min(GENERATED_PREFIX_MAX);
+    while !prefix.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut name = prefix[..end].to_owned();
+    let random = uuid::Uuid::new_v4();
+    name.extend(random.as_bytes()[..SUFFIX_LENGTH].iter().map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()])));
+    name
+}
+
+/// Removes what only the server decides from an object sent for creation (upstream `WipeObjectMetaSystemFields`).
+pub fn wipe_system_fields(obj: &mut Value) {
+    let metadata = meta::map_mut(obj, &["metadata"]);
+    for field in ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        metadata.remove(field);
+    }
+}
+
+/// Gives an object its identity.
+pub fn fill_system_fields(rq: &Request<'_>, obj: &mut Value) {
+    meta::set(obj, &["metadata", "creationTimestamp"], rq.now_text());
+    meta::set(obj, &["metadata", "uid"], uuid::Uuid::new_v4().to_string());
+}
+
+/// Puts the namespace of the request into the object.
+///
+/// # Errors
+/// When the object names another one.
+pub fn match_namespace(resource: &Resource, namespace: &str, obj: &mut Value) -> Result<(), Status> {
+    let own = meta::namespace(obj);
+    if !resource.namespaced() {
+        // A cluster-scoped object with a namespace is left to validation, which forbids it.
+        return Ok(());
+    }
+    if own.is_empty() {
+        meta::set(obj, &["metadata", "namespace"], namespace);
+        return Ok(());
+    }
+    if own == namespace {
+        return Ok(());
+    }
+    Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"))
+}
+
+/// Drops repeated owner references with a warning (apiserver `dedupOwnerReferencesAndAddWarning`).
+pub fn dedup_owner_references(rq: &Request<'_>, obj: &mut Value, after_admission: bool) {
+    let Some(Value::Array(references)) = obj.pointer_mut("/metadata/ownerReferences") else { return };
+    let mut seen: Vec<Value> = Vec::with_capacity(references.len());
+    let mut repeated: Vec<String> = Vec::new();
+    for reference in references.drain(..) {
+        if seen.contains(&reference) {
+            let uid = meta::str_at(&reference, &["uid"]).unwrap_or_default().to_owned();
+            if !repeated.contains(&uid) {
+                repeated.push(uid);
+            }
+        } else {
+            seen.push(reference);
+        }
+    }
+    *references = seen;
+    if repeated.is_empty() {
+        return;
+    }
+    let when = if after_admission { " after mutating admission happens" } else { "" };
+    (rq.warn)(format!(
+        ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+        repeated.join(", ")
+    ));
+}
+
+/// Makes a new object ready for the store, or says why it is refused.
+///
+/// # Errors
+/// 422 with upstream's causes.
+pub fn before_create(
+    rq: &Request<'_>,
+    resource: &Resource,
+    kind: &GroupVersionKind,
+    strategy: &dyn Strategy,
+    obj: &mut Value,
+) -> Result<(), Status> {
+    match_namespace(resource, rq.namespace, obj)?;
+    let now = rq.now_text();
+    let cx = rq.context(&now);
+    strategy.prepare_for_create(&cx, obj);
+    let name_rule = |name: &str, prefix: bool| strategy.validate_name(name, prefix);
+    let mut errors = object_meta::validate(obj, resource.namespaced(), &name_rule);
+    errors.extend(strategy.validate(&cx, obj));
+    if errors.is_empty() {
+        errors = object_meta::validate(obj, resource.namespaced(), &machinery::names::path_segment);
+    }
+    refuse(kind, obj, &errors)?;
+    strategy.warnings(&cx, obj, None).into_iter().for_each(rq.warn);
+    Ok(())
+}
+
+/// Makes a changed object ready for the store, or says why it is refused.
+///
+/// # Errors
+/// 422 with upstream's causes.
+pub fn before_update(
+    rq: &Request<'_>,
+    resource: &Resource,
+    kind: &GroupVersionKind,
+    strategy: &dyn Strategy,
+    new: &mut Value,
+    old: &Value,
+) -> Result<(), Status> {
+    match_namespace(resource, rq.namespace, new)?;
+    meta::copy(new, old, &["metadata", "generation"]);
+    let now = rq.now_text();
+    let cx = rq.context(&now);
+    strategy.prepare_for_update(&cx, new, old);
+    if meta::uid(new).is_empty() {
+        meta::copy(new, old, &["metadata", "uid"]);
+    }
+    for field in ["creationTimestamp", "deletionTimestamp"] {
+        if meta::at(old, &["metadata", field]).is_some_and(|v| !v.is_null()) {
+            meta::copy(new, old, &["metadata", field]);
+        }
+    }
+    let grace = ["metadata", "deletionGracePeriodSeconds"];
+    if meta::at(new, &grace).is_none_or(Value::is_null) {
+        meta::copy(new, old, &grace);
+    }
+    let errors = update_errors(rq, resource, strategy, new, old);
+    refuse(kind, new, &errors)?;
+    strategy.warnings(&cx, new, Some(old)).into_iter().for_each(rq.warn);
+    Ok(())
+}
+
+/// Upstream checks the metadata of an update once in general and again in most kinds' own validation; the causes of a
+/// refusal show it, so the repetition is part of the contract.
+fn update_errors(
+    rq: &Request<'_>,
+    resource: &Resource,
+    strategy: &dyn Strategy,
+    new: &Value,
+    old: &Value,
+) -> ErrorList {
+    let whole = |rule: object_meta::NameRule<'_>| object_meta::validate(new, resource.namespaced(), rule);
+    let own_rule = |name: &str, prefix: bool| strategy.validate_name(name, prefix);
+    let mut errors = whole(&machinery::names::path_segment);
+    errors.extend(object_meta::validate_update(new, old));
+    match strategy.metadata_checks_on_update() {
+        MetadataChecks::None => {}
+        MetadataChecks::Update => errors.extend(object_meta::validate_update(new, old)),
+        MetadataChecks::UpdateThenWhole => {
+            errors.extend(object_meta::validate_update(new, old));
+            errors.extend(whole(&own_rule));
+        }
+        MetadataChecks::WholeThenUpdate => {
+            errors.extend(whole(&own_rule));
+            errors.extend(object_meta::validate_update(new, old));
+        }
+    }
+    let now = rq.now_text();
+    errors.extend(strategy.validate_update(&rq.context(&now), new, old));
+    errors
+}
+
+fn refuse(kind: &GroupVersionKind, obj: &Value, errors: &ErrorList) -> Result<(), Status> {
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&kind.group_kind(), meta::name(obj), errors)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::sync::Mutex;
+
+    #[test]
+    fn generated_names_keep_their_prefix_and_fit() {
+        let name = generate_name("web-");
+        assert!(name.starts_with("web-") && name.len() == 9, "{name}");
+        assert!(name[4..].bytes().all(|b| ALPHABET.contains(&b)), "{name}");
+        assert_eq!(generate_name(&"x".repeat(300)).len(), 63);
+        assert!(generate_name(&"é".repeat(60)).chars().count() > 20);
+    }
+
+    #[test]
+    fn repeated_owners_are_dropped_with_one_warning() {
+        let warnings = Mutex::new(Vec::new());
+        let warn = |text: String| warnings.lock().unwrap().push(text);
+        let rq = Request {
+            namespace: "",
+            user: "",
+            groups: &[],
+            now: jiff::Timestamp::UNIX_EPOCH,
+            dry_run: false,
+            warn: &warn,
+        };
+        let owner = |uid: &str| json!({"uid": uid});
+        let mut obj = json!({"metadata": {"ownerReferences": [owner("a"), owner("b"), owner("a"), owner("a")]}});
+        dedup_owner_references(&rq, &mut obj, false);
+        assert_eq!(obj["metadata"]["ownerReferences"], json!([owner("a"), owner("b")]));
+        let warnings = warnings.lock().unwrap();
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].ends_with("duplicate UID(s) observed: a"), "{warnings:?}");
+    }
+}

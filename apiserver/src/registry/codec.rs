@@ -1,0 +1,147 @@
+//! Between the bytes in the store and the tree that hooks work on.
+//!
+//! Stored values are written `{"kind":…,"apiVersion":…,"metadata":{…},…}` as upstream writes them, so that the items of a
+//! list, which have neither kind nor version, are a cut of the stored bytes.
+
+use super::resource::Resource;
+use bytes::{BufMut, Bytes, BytesMut};
+use machinery::gvk::GroupVersionKind;
+use machinery::meta;
+use machinery::object::{Index, Stored, with_resource_version};
+use machinery::status::Status;
+use serde_json::Value;
+
+/// The fields that come first, in order.
+const LEADING: [&str; 3] = ["kind", "apiVersion", "metadata"];
+
+/// An object as JSON, type first.
+pub fn to_bytes(obj: &Value) -> Bytes {
+    let mut out = BytesMut::with_capacity(512).writer();
+    // Writing a tree to memory cannot fail: its keys are strings and the buffer grows.
+    let Value::Object(fields) = obj else {
+        serde_json::to_writer(&mut out, obj).unwrap_or_default();
+        return out.into_inner().freeze();
+    };
+    let leading = LEADING.iter().filter_map(|name| Some((*name, fields.get(*name)?)));
+    let others = fields.iter().map(|(k, v)| (k.as_str(), v)).filter(|(k, _)| !LEADING.contains(k));
+    let mut separator = b'{';
+    for (name, value) in leading.chain(others) {
+        out.get_mut().put_u8(separator);
+        serde_json::to_writer(&mut out, name).unwrap_or_default();
+        out.get_mut().put_u8(b':');
+        serde_json::to_writer(&mut out, value).unwrap_or_default();
+        separator = b',';
+    }
+    let mut out = out.into_inner();
+    if separator == b'{' {
+        out.put_u8(b'{');
+    }
+    out.put_u8(b'}');
+    out.freeze()
+}
+
+/// Sets the type of an object.
+pub fn set_kind(obj: &mut Value, kind: &GroupVersionKind) {
+    meta::set(obj, &["kind"], kind.kind.clone());
+    meta::set(obj, &["apiVersion"], kind.api_version());
+}
+
+/// The tree to store for an object of the served version: of the stored version, without a resourceVersion.
+pub fn to_storage(resource: &Resource, mut obj: Value) -> Value {
+    if let Some(metadata) = obj.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("resourceVersion");
+        metadata.remove("selfLink");
+    }
+    if let Some((_, conversion)) = &resource.storage {
+        obj = (conversion.to_storage)(obj);
+    }
+    set_kind(&mut obj, resource.storage_gvk());
+    obj
+}
+
+/// A stored object in the served version, with its resourceVersion and the defaults of today.
+///
+/// # Errors
+/// 500 when the store holds something else than JSON.
+pub fn decode(resource: &Resource, stored: &Stored) -> Result<Value, Status> {
+    let mut obj = parse(stored)?;
+    if let Some((_, conversion)) = &resource.storage {
+        obj = (conversion.from_storage)(obj);
+    }
+    set_kind(&mut obj, &resource.gvk);
+    resource.strategy.default(&mut obj);
+    Ok(obj)
+}
+
+/// A stored object as it is served: its bytes as they are, unless the kind is stored in another version.
+///
+/// # Errors
+/// 500 when the store holds something else than JSON.
+pub fn served(resource: &Resource, stored: &Stored) -> Result<Bytes, Status> {
+    if resource.storage.is_none() { Ok(stored.bytes.clone()) } else { decode(resource, stored).map(|obj| to_bytes(&obj)) }
+}
+
+/// The bytes with which every stored value of a resource begins.
+pub fn type_prefix(kind: &GroupVersionKind) -> String {
+    format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", kind.kind, kind.api_version())
+}
+
+/// A stored object without kind and version, as an item of a list. `prefix` is [`type_prefix`] of the served kind.
+///
+/// # Errors
+/// 500 when the store holds something else than JSON.
+pub fn list_item(resource: &Resource, prefix: &str, stored: &Stored) -> Result<ListItem, Status> {
+    if resource.storage.is_none() && stored.bytes.starts_with(prefix.as_bytes()) {
+        return Ok(ListItem { opened: false, rest: stored.bytes.slice(prefix.len()..) });
+    }
+    let mut obj = decode(resource, stored)?;
+    if let Some(fields) = obj.as_object_mut() {
+        fields.remove("kind");
+        fields.remove("apiVersion");
+    }
+    Ok(ListItem { opened: true, rest: to_bytes(&obj) })
+}
+
+/// An item of a list, without a copy of its bytes.
+pub struct ListItem {
+    /// Whether `rest` begins with the opening brace.
+    pub opened: bool,
+    /// The item.
+    pub rest: Bytes,
+}
+
+/// An object that was computed but not stored, as if it had been read from the store. Without a revision it has no
+/// resourceVersion, as the result of a dry run.
+pub fn unstored(resource: &Resource, obj: Value, revision: u64) -> Stored {
+    let obj = to_storage(resource, obj);
+    let index = Index::of(&obj, resource.selectable_fields).into();
+    let plain = to_bytes(&obj);
+    let bytes = if revision == 0 { plain } else { with_resource_version(&plain, revision).unwrap_or(plain) };
+    Stored { bytes, revision, index }
+}
+
+/// The tree of a stored object, in the stored version.
+///
+/// # Errors
+/// 500 when the store holds something else than JSON.
+pub fn parse(stored: &Stored) -> Result<Value, Status> {
+    stored.decode().map_err(|error| {
+        Status::internal(format!("stored object {}/{}: {error}", stored.index.namespace, stored.index.name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn types_come_first() {
+        let obj = json!({"apiVersion": "v1", "data": {"a": "b"}, "kind": "ConfigMap", "metadata": {"name": "x"}});
+        let text = to_bytes(&obj);
+        assert_eq!(&text[..], br#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"x"},"data":{"a":"b"}}"#);
+        assert!(text.starts_with(type_prefix(&GroupVersionKind::new("", "v1", "ConfigMap")).as_bytes()));
+        assert_eq!(&to_bytes(&json!({}))[..], b"{}");
+        assert_eq!(&to_bytes(&json!([1]))[..], b"[1]");
+    }
+}

@@ -1,0 +1,59 @@
+//! Reads and writes of one resource in one served version (k8s.io/apiserver `pkg/registry/generic/registry/store.go`).
+
+mod admit;
+pub mod create;
+pub mod delete;
+pub mod delete_collection;
+pub mod errors;
+mod namespace;
+pub mod options;
+pub mod read;
+pub mod update;
+
+use super::resource::Resource;
+use crate::admission::{Chain, Lookup};
+use crate::storage::interface::Storage;
+use futures::future::BoxFuture;
+use machinery::status::Status;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The pipeline of one resource in one served version. Versions of one kind share `storage`.
+pub struct Store {
+    /// The definition.
+    pub resource: Arc<Resource>,
+    /// Where the objects are.
+    pub storage: Arc<dyn Storage>,
+    /// What a write has to pass.
+    pub admission: Chain,
+    /// What admission plugins may read.
+    pub lookup: Arc<dyn Lookup>,
+    /// What else a write of this resource involves, such as cluster IPs.
+    pub side_effects: Option<Arc<dyn SideEffects>>,
+}
+
+/// Something outside the object that a write reserves or frees, such as the addresses of a Service.
+pub trait SideEffects: Send + Sync {
+    /// Reserves what an object needs and writes it into the object; `old` is `None` for a new one. A dry run reserves
+    /// nothing but fills the object all the same.
+    fn begin<'a>(
+        &'a self,
+        new: &'a mut Value,
+        old: Option<&'a Value>,
+        dry_run: bool,
+    ) -> BoxFuture<'a, Result<Reservation, Status>>;
+
+    /// Frees what a removed object had.
+    fn removed<'a>(&'a self, obj: &'a Value) -> BoxFuture<'a, ()>;
+}
+
+/// What [`SideEffects::begin`] did; it must be finished once the outcome of the write is known.
+pub type Reservation = Box<dyn FnOnce(bool) -> BoxFuture<'static, ()> + Send>;
+
+impl Store {
+    /// The store's key of an object, as error messages show it.
+    pub fn key(&self, namespace: &str, name: &str) -> String {
+        let base = format!("/registry/{}", self.resource.storage_key);
+        if namespace.is_empty() { format!("{base}/{name}") } else { format!("{base}/{namespace}/{name}") }
+    }
+}
