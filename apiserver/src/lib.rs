@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod authentication;
 pub mod authorization;
+pub mod endpoints;
 pub mod filters;
 pub mod metrics;
 pub mod registry;

@@ -26,14 +26,24 @@ pub fn generate_name(prefix: &str) -> String {
     }
     let mut name = prefix[..end].to_owned();
     let random = uuid::Uuid::new_v4();
-    name.extend(random.as_bytes()[..SUFFIX_LENGTH].iter().map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()])));
+    name.extend(
+        random.as_bytes()[..SUFFIX_LENGTH]
+            .iter()
+            .map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()])),
+    );
     name
 }
 
 /// Removes what only the server decides from an object sent for creation (upstream `WipeObjectMetaSystemFields`).
 pub fn wipe_system_fields(obj: &mut Value) {
     let metadata = meta::map_mut(obj, &["metadata"]);
-    for field in ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+    for field in [
+        "creationTimestamp",
+        "uid",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+    ] {
         metadata.remove(field);
     }
 }
@@ -61,12 +71,16 @@ pub fn match_namespace(resource: &Resource, namespace: &str, obj: &mut Value) ->
     if own == namespace {
         return Ok(());
     }
-    Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"))
+    Err(Status::bad_request(
+        "the namespace of the provided object does not match the namespace sent on the request",
+    ))
 }
 
 /// Drops repeated owner references with a warning (apiserver `dedupOwnerReferencesAndAddWarning`).
 pub fn dedup_owner_references(rq: &Request<'_>, obj: &mut Value, after_admission: bool) {
-    let Some(Value::Array(references)) = obj.pointer_mut("/metadata/ownerReferences") else { return };
+    let Some(Value::Array(references)) = obj.pointer_mut("/metadata/ownerReferences") else {
+        return;
+    };
     let mut seen: Vec<Value> = Vec::with_capacity(references.len());
     let mut repeated: Vec<String> = Vec::new();
     for reference in references.drain(..) {
@@ -83,7 +97,11 @@ pub fn dedup_owner_references(rq: &Request<'_>, obj: &mut Value, after_admission
     if repeated.is_empty() {
         return;
     }
-    let when = if after_admission { " after mutating admission happens" } else { "" };
+    let when = if after_admission {
+        " after mutating admission happens"
+    } else {
+        ""
+    };
     (rq.warn)(format!(
         ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
         repeated.join(", ")
@@ -182,7 +200,11 @@ fn update_errors(
 }
 
 fn refuse(kind: &GroupVersionKind, obj: &Value, errors: &ErrorList) -> Result<(), Status> {
-    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&kind.group_kind(), meta::name(obj), errors)) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid(&kind.group_kind(), meta::name(obj), errors))
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use machinery::gvk::GroupVersionKind;
 use machinery::meta;
 use machinery::object::{Index, Stored, with_resource_version};
+use machinery::schema::{self, Type, decode::decode_value};
 use machinery::status::Status;
 use serde_json::Value;
 
@@ -23,7 +24,10 @@ pub fn to_bytes(obj: &Value) -> Bytes {
         return out.into_inner().freeze();
     };
     let leading = LEADING.iter().filter_map(|name| Some((*name, fields.get(*name)?)));
-    let others = fields.iter().map(|(k, v)| (k.as_str(), v)).filter(|(k, _)| !LEADING.contains(k));
+    let others = fields
+        .iter()
+        .map(|(k, v)| (k.as_str(), v))
+        .filter(|(k, _)| !LEADING.contains(k));
     let mut separator = b'{';
     for (name, value) in leading.chain(others) {
         out.get_mut().put_u8(separator);
@@ -46,8 +50,12 @@ pub fn set_kind(obj: &mut Value, kind: &GroupVersionKind) {
     meta::set(obj, &["apiVersion"], kind.api_version());
 }
 
-/// The tree to store for an object of the served version: of the stored version, without a resourceVersion.
-pub fn to_storage(resource: &Resource, mut obj: Value) -> Value {
+/// The tree to store for an object of the served version: of the stored version, in the form that encoding it gives,
+/// without a resourceVersion.
+///
+/// # Errors
+/// 500 when a hook has made something that is none of its kind.
+pub fn to_storage(resource: &Resource, mut obj: Value) -> Result<Value, Status> {
     if let Some(metadata) = obj.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("resourceVersion");
         metadata.remove("selfLink");
@@ -55,8 +63,23 @@ pub fn to_storage(resource: &Resource, mut obj: Value) -> Value {
     if let Some((_, conversion)) = &resource.storage {
         obj = (conversion.to_storage)(obj);
     }
-    set_kind(&mut obj, resource.storage_gvk());
-    obj
+    let kind = resource.storage_gvk();
+    set_kind(&mut obj, kind);
+    match schema::by_gvk(&kind.group, &kind.version, &kind.kind) {
+        Some(ty) => decode_value(&obj, ty)
+            .map(|decoded| decoded.value)
+            .map_err(Status::internal),
+        None => Ok(obj),
+    }
+}
+
+/// The type of a kind.
+///
+/// # Errors
+/// 500 for a kind that has no schema.
+pub fn type_of(kind: &GroupVersionKind) -> Result<&'static Type, Status> {
+    schema::by_gvk(&kind.group, &kind.version, &kind.kind)
+        .ok_or_else(|| Status::internal(format!("the kind {kind} has no schema")))
 }
 
 /// A stored object in the served version, with its resourceVersion and the defaults of today.
@@ -69,8 +92,13 @@ pub fn decode(resource: &Resource, stored: &Stored) -> Result<Value, Status> {
         obj = (conversion.from_storage)(obj);
     }
     set_kind(&mut obj, &resource.gvk);
-    resource.strategy.default(&mut obj);
+    default(resource, &mut obj);
     Ok(obj)
+}
+
+/// Sets the defaults of an object of the served version.
+pub fn default(resource: &Resource, obj: &mut Value) {
+    resource.strategy.default(obj);
 }
 
 /// A stored object as it is served: its bytes as they are, unless the kind is stored in another version.
@@ -78,12 +106,20 @@ pub fn decode(resource: &Resource, stored: &Stored) -> Result<Value, Status> {
 /// # Errors
 /// 500 when the store holds something else than JSON.
 pub fn served(resource: &Resource, stored: &Stored) -> Result<Bytes, Status> {
-    if resource.storage.is_none() { Ok(stored.bytes.clone()) } else { decode(resource, stored).map(|obj| to_bytes(&obj)) }
+    if resource.storage.is_none() {
+        Ok(stored.bytes.clone())
+    } else {
+        decode(resource, stored).map(|obj| to_bytes(&obj))
+    }
 }
 
 /// The bytes with which every stored value of a resource begins.
 pub fn type_prefix(kind: &GroupVersionKind) -> String {
-    format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", kind.kind, kind.api_version())
+    format!(
+        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",",
+        kind.kind,
+        kind.api_version()
+    )
 }
 
 /// A stored object without kind and version, as an item of a list. `prefix` is [`type_prefix`] of the served kind.
@@ -92,14 +128,20 @@ pub fn type_prefix(kind: &GroupVersionKind) -> String {
 /// 500 when the store holds something else than JSON.
 pub fn list_item(resource: &Resource, prefix: &str, stored: &Stored) -> Result<ListItem, Status> {
     if resource.storage.is_none() && stored.bytes.starts_with(prefix.as_bytes()) {
-        return Ok(ListItem { opened: false, rest: stored.bytes.slice(prefix.len()..) });
+        return Ok(ListItem {
+            opened: false,
+            rest: stored.bytes.slice(prefix.len()..),
+        });
     }
     let mut obj = decode(resource, stored)?;
     if let Some(fields) = obj.as_object_mut() {
         fields.remove("kind");
         fields.remove("apiVersion");
     }
-    Ok(ListItem { opened: true, rest: to_bytes(&obj) })
+    Ok(ListItem {
+        opened: true,
+        rest: to_bytes(&obj),
+    })
 }
 
 /// An item of a list, without a copy of its bytes.
@@ -112,12 +154,19 @@ pub struct ListItem {
 
 /// An object that was computed but not stored, as if it had been read from the store. Without a revision it has no
 /// resourceVersion, as the result of a dry run.
-pub fn unstored(resource: &Resource, obj: Value, revision: u64) -> Stored {
-    let obj = to_storage(resource, obj);
+///
+/// # Errors
+/// 500 when a hook has made something that is none of its kind.
+pub fn unstored(resource: &Resource, obj: Value, revision: u64) -> Result<Stored, Status> {
+    let obj = to_storage(resource, obj)?;
     let index = Index::of(&obj, resource.selectable_fields).into();
     let plain = to_bytes(&obj);
-    let bytes = if revision == 0 { plain } else { with_resource_version(&plain, revision).unwrap_or(plain) };
-    Stored { bytes, revision, index }
+    let bytes = if revision == 0 {
+        plain
+    } else {
+        with_resource_version(&plain, revision).unwrap_or(plain)
+    };
+    Ok(Stored { bytes, revision, index })
 }
 
 /// The tree of a stored object, in the stored version.
@@ -126,7 +175,10 @@ pub fn unstored(resource: &Resource, obj: Value, revision: u64) -> Stored {
 /// 500 when the store holds something else than JSON.
 pub fn parse(stored: &Stored) -> Result<Value, Status> {
     stored.decode().map_err(|error| {
-        Status::internal(format!("stored object {}/{}: {error}", stored.index.namespace, stored.index.name))
+        Status::internal(format!(
+            "stored object {}/{}: {error}",
+            stored.index.namespace, stored.index.name
+        ))
     })
 }
 
@@ -139,7 +191,10 @@ mod tests {
     fn types_come_first() {
         let obj = json!({"apiVersion": "v1", "data": {"a": "b"}, "kind": "ConfigMap", "metadata": {"name": "x"}});
         let text = to_bytes(&obj);
-        assert_eq!(&text[..], br#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"x"},"data":{"a":"b"}}"#);
+        assert_eq!(
+            &text[..],
+            br#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"x"},"data":{"a":"b"}}"#
+        );
         assert!(text.starts_with(type_prefix(&GroupVersionKind::new("", "v1", "ConfigMap")).as_bytes()));
         assert_eq!(&to_bytes(&json!({}))[..], b"{}");
         assert_eq!(&to_bytes(&json!([1]))[..], b"[1]");

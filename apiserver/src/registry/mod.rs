@@ -1,6 +1,7 @@
 //! The one pipeline that every resource goes through, and the definitions that make resources differ.
 
 pub mod before;
+pub mod catalog;
 pub mod codec;
 pub mod columns;
 pub mod object_meta;

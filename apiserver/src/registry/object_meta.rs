@@ -30,13 +30,21 @@ pub fn validate(obj: &Value, namespaced: bool, name_rule: NameRule<'_>) -> Error
     let generate_name = text(obj, "generateName");
     if !generate_name.is_empty() {
         let complaints = name_rule(generate_name, true);
-        errors.extend(complaints.into_iter().map(|m| Error::invalid(&path.child("generateName"), generate_name, m)));
+        errors.extend(
+            complaints
+                .into_iter()
+                .map(|m| Error::invalid(&path.child("generateName"), generate_name, m)),
+        );
     }
     let name = meta::name(obj);
     if name.is_empty() {
         errors.push(Error::required(&path.child("name"), "name or generateName is required"));
     } else {
-        errors.extend(name_rule(name, false).into_iter().map(|m| Error::invalid(&path.child("name"), name, m)));
+        errors.extend(
+            name_rule(name, false)
+                .into_iter()
+                .map(|m| Error::invalid(&path.child("name"), name, m)),
+        );
     }
     errors.extend(validate_namespace(obj, namespaced, &path));
     if let Some(generation) = meta::i64_at(obj, &["metadata", "generation"])
@@ -45,7 +53,10 @@ pub fn validate(obj: &Value, namespaced: bool, name_rule: NameRule<'_>) -> Error
         let field = path.child("generation");
         errors.push(Error::invalid(&field, generation, "must be greater than or equal to 0"));
     }
-    errors.extend(validate_labels(meta::at(obj, &["metadata", "labels"]), &path.child("labels")));
+    errors.extend(validate_labels(
+        meta::at(obj, &["metadata", "labels"]),
+        &path.child("labels"),
+    ));
     errors.extend(validate_annotations(obj, &path));
     errors.extend(validate_owner_references(obj, &path));
     errors.extend(validate_finalizers(obj, &path));
@@ -59,7 +70,10 @@ pub fn validate_update(new: &Value, old: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     if meta::is_deleting(old) {
         let kept = strings(old, "finalizers");
-        let mut added: Vec<&str> = strings(new, "finalizers").into_iter().filter(|f| !kept.contains(f)).collect();
+        let mut added: Vec<&str> = strings(new, "finalizers")
+            .into_iter()
+            .filter(|f| !kept.contains(f))
+            .collect();
         added.sort_unstable();
         added.dedup();
         if !added.is_empty() {
@@ -72,15 +86,30 @@ pub fn validate_update(new: &Value, old: &Value) -> ErrorList {
         }
     }
     if text(new, "resourceVersion").is_empty() {
-        errors.push(Error::invalid(&path.child("resourceVersion"), "", "must be specified for an update"));
+        errors.push(Error::invalid(
+            &path.child("resourceVersion"),
+            "",
+            "must be specified for an update",
+        ));
     }
     let generation = |obj: &Value| meta::i64_at(obj, &["metadata", "generation"]).unwrap_or_default();
     if generation(new) < generation(old) {
         let field = path.child("generation");
         errors.push(Error::invalid(&field, generation(new), "must not be decremented"));
     }
-    for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
-        let value = |obj| meta::at(obj, &["metadata", field]).filter(|v| !v.is_null() && **v != "").cloned();
+    for field in [
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
+        let value = |obj| {
+            meta::at(obj, &["metadata", field])
+                .filter(|v| !v.is_null() && **v != "")
+                .cloned()
+        };
         let (new_value, old_value) = (value(new), value(old));
         if new_value != old_value {
             let shown = new_value.unwrap_or(match field {
@@ -90,7 +119,10 @@ pub fn validate_update(new: &Value, old: &Value) -> ErrorList {
             errors.push(Error::invalid(&path.child(field), shown, IMMUTABLE));
         }
     }
-    errors.extend(validate_labels(meta::at(new, &["metadata", "labels"]), &path.child("labels")));
+    errors.extend(validate_labels(
+        meta::at(new, &["metadata", "labels"]),
+        &path.child("labels"),
+    ));
     errors.extend(validate_annotations(new, &path));
     errors.extend(validate_owner_references(new, &path));
     errors.extend(validate_managed_fields(new, &path));
@@ -101,9 +133,17 @@ pub fn validate_update(new: &Value, old: &Value) -> ErrorList {
 pub fn validate_labels(labels: Option<&Value>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for (key, value) in labels.and_then(Value::as_object).into_iter().flatten() {
-        errors.extend(names::qualified_name(key).into_iter().map(|m| Error::invalid(path, key.as_str(), m)));
+        errors.extend(
+            names::qualified_name(key)
+                .into_iter()
+                .map(|m| Error::invalid(path, key.as_str(), m)),
+        );
         let value = value.as_str().unwrap_or_default();
-        errors.extend(names::label_value(value).into_iter().map(|m| Error::invalid(path, value, m)));
+        errors.extend(
+            names::label_value(value)
+                .into_iter()
+                .map(|m| Error::invalid(path, value, m)),
+        );
     }
     errors
 }
@@ -121,7 +161,11 @@ pub fn validate_field_manager(manager: &str, path: &Path) -> ErrorList {
             } else {
                 format!("U+{:04X} '{c}'", c as u32)
             };
-            errors.push(Error::invalid(path, manager, format!("invalid character {shown} (at position {at})")));
+            errors.push(Error::invalid(
+                path,
+                manager,
+                format!("invalid character {shown} (at position {at})"),
+            ));
         }
     }
     errors
@@ -138,7 +182,10 @@ fn text<'a>(obj: &'a Value, field: &str) -> &'a str {
 
 /// The strings of a list in metadata.
 pub fn strings<'a>(obj: &'a Value, field: &str) -> Vec<&'a str> {
-    meta::list_at(obj, &["metadata", field]).iter().filter_map(Value::as_str).collect()
+    meta::list_at(obj, &["metadata", field])
+        .iter()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 fn validate_namespace(obj: &Value, namespaced: bool, path: &Path) -> ErrorList {
@@ -148,7 +195,10 @@ fn validate_namespace(obj: &Value, namespaced: bool, path: &Path) -> ErrorList {
         (true, true) => vec![Error::required(&field, "")],
         (true, false) => {
             let complaints = names::dns1123_label(namespace);
-            complaints.into_iter().map(|m| Error::invalid(&field, namespace, m)).collect()
+            complaints
+                .into_iter()
+                .map(|m| Error::invalid(&field, namespace, m))
+                .collect()
         }
         (false, true) => ErrorList::new(),
         (false, false) => vec![Error::forbidden(&field, "not allowed on this type")],
@@ -215,7 +265,11 @@ fn validate_finalizers(obj: &Value, path: &Path) -> ErrorList {
     let finalizers = strings(obj, "finalizers");
     let mut errors = ErrorList::new();
     for finalizer in &finalizers {
-        errors.extend(names::qualified_name(finalizer).into_iter().map(|m| Error::invalid(&field, *finalizer, m)));
+        errors.extend(
+            names::qualified_name(finalizer)
+                .into_iter()
+                .map(|m| Error::invalid(&field, *finalizer, m)),
+        );
     }
     if finalizers.contains(&FOREGROUND) && finalizers.contains(&ORPHAN) {
         let detail = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
@@ -233,7 +287,11 @@ fn validate_managed_fields(obj: &Value, path: &Path) -> ErrorList {
         match part("operation") {
             "" => errors.push(Error::required(&item.child("operation"), "must not be empty")),
             "Apply" | "Update" => {}
-            other => errors.push(Error::not_supported(&item.child("operation"), other, &["Apply", "Update"])),
+            other => errors.push(Error::not_supported(
+                &item.child("operation"),
+                other,
+                &["Apply", "Update"],
+            )),
         }
         if !matches!(part("fieldsType"), "" | "FieldsV1") {
             let detail = "must be `FieldsV1`";
@@ -283,8 +341,14 @@ mod tests {
         let obj = json!({"metadata": {"name": "a", "ownerReferences": [owner, owner, {"apiVersion": "a/b/c"}]}});
         let errors = texts(&validate(&obj, false, &names::path_segment));
         assert_eq!(errors.len(), 5);
-        assert!(errors[0].ends_with("Found \"true\" in references for Pod/p and Pod/p"), "{errors:?}");
-        assert_eq!(errors[2], "metadata.ownerReferences[2].kind: Required value: must not be empty");
+        assert!(
+            errors[0].ends_with("Found \"true\" in references for Pod/p and Pod/p"),
+            "{errors:?}"
+        );
+        assert_eq!(
+            errors[2],
+            "metadata.ownerReferences[2].kind: Required value: must not be empty"
+        );
     }
 
     #[test]

@@ -26,6 +26,10 @@ impl Request<'_> {
 
     /// What hooks see of the request; `now` is [`Self::now_text`].
     pub fn context<'c>(&'c self, now: &'c str) -> Context<'c> {
-        Context { namespace: self.namespace, now, user: self.user }
+        Context {
+            namespace: self.namespace,
+            now,
+            user: self.user,
+        }
     }
 }

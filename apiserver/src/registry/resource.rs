@@ -94,8 +94,6 @@ pub enum Action {
     Binding,
     /// `POST serviceaccounts/token`.
     Token,
-    /// `PUT namespaces/finalize`.
-    Finalize,
     /// `POST pods/eviction`.
     Eviction,
     /// `GET pods/log`: proxied to the kubelet.

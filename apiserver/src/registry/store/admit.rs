@@ -57,8 +57,13 @@ impl Store {
     /// # Errors
     /// What the first plugin that refuses says.
     pub async fn admit_connect(&self, rq: &Request<'_>, subresource: &str, name: &str) -> Result<(), Status> {
-        let write =
-            Write { operation: Operation::Connect, kind: &self.resource.gvk, subresource, name, old: None };
+        let write = Write {
+            operation: Operation::Connect,
+            kind: &self.resource.gvk,
+            subresource,
+            name,
+            old: None,
+        };
         self.admit(rq, &write, &mut Value::Null).await?;
         self.validate_admission(rq, &write, &Value::Null).await
     }

@@ -68,26 +68,46 @@ impl Store {
         let kind = &self.resource.gvk;
         before::before_create(rq, &self.resource, kind, self.resource.strategy.as_ref(), &mut obj)?;
         let name = meta::name(&obj).to_owned();
-        let write = Write { operation: Operation::Create, kind, subresource: "", name: &name, old: None };
+        let write = Write {
+            operation: Operation::Create,
+            kind,
+            subresource: "",
+            name: &name,
+            old: None,
+        };
         self.validate_admission(rq, &write, &obj).await?;
         if rq.dry_run {
             return match self.storage.get(rq.namespace, &name, Revision::Latest).await {
                 Ok(existing) => Err(self.exists(&existing, &name, generated)),
-                Err(Error::NotFound { .. }) => Ok(codec::unstored(&self.resource, obj, 0)),
-                Err(error) => Err(errors::status(error, Attempt::Create, &self.resource.group_resource(), &name)),
+                Err(Error::NotFound { .. }) => codec::unstored(&self.resource, obj, 0),
+                Err(error) => Err(errors::status(
+                    error,
+                    Attempt::Create,
+                    &self.resource.group_resource(),
+                    &name,
+                )),
             };
         }
         if meta::str_at(&obj, &["metadata", "resourceVersion"]).is_some_and(|v| !v.is_empty()) {
-            return Err(Status::failure(500, "", "resourceVersion should not be set on objects to be created"));
+            return Err(Status::failure(
+                500,
+                "",
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
-        let value = codec::to_bytes(&codec::to_storage(&self.resource, obj));
+        let value = codec::to_bytes(&codec::to_storage(&self.resource, obj)?);
         match self.storage.create(rq.namespace, &name, value).await {
             Ok(stored) => Ok(stored),
             Err(Error::Exists { .. }) => match self.storage.get(rq.namespace, &name, Revision::Latest).await {
                 Ok(existing) => Err(self.exists(&existing, &name, generated)),
                 Err(_) => Err(Status::already_exists(&self.resource.group_resource(), &name)),
             },
-            Err(error) => Err(errors::status(error, Attempt::Create, &self.resource.group_resource(), &name)),
+            Err(error) => Err(errors::status(
+                error,
+                Attempt::Create,
+                &self.resource.group_resource(),
+                &name,
+            )),
         }
     }
 

@@ -49,12 +49,18 @@ impl Store {
         let existing = self.read_for_deletion(rq, name).await?;
         let object = codec::decode(&self.resource, &existing)?;
         if self.resource.strategy.is_finalized_by_controller()
-            && let Some(deleted) = self.begin_controlled_deletion(rq, name, &existing, &object, options).await?
+            && let Some(deleted) = self
+                .begin_controlled_deletion(rq, name, &existing, &object, options)
+                .await?
         {
             return Ok(deleted);
         }
         match self.plan(rq, &object, options)? {
-            Plan::Pending => Ok(Deleted { object: existing, gone: false, shows_object: true }),
+            Plan::Pending => Ok(Deleted {
+                object: existing,
+                gone: false,
+                shows_object: true,
+            }),
             Plan::Remove => self.remove(rq, name, options, None).await,
             Plan::Mark { .. } => self.mark_and_remove(rq, name, &existing, options).await,
         }
@@ -93,7 +99,7 @@ impl Store {
                 Plan::Pending | Plan::Remove => Update::Keep,
                 Plan::Mark { object: marked, .. } if *marked == object => Update::Keep,
                 Plan::Mark { object: marked, .. } => {
-                    Update::Write(codec::to_bytes(&codec::to_storage(&self.resource, marked.clone())))
+                    Update::Write(codec::to_bytes(&codec::to_storage(&self.resource, marked.clone())?))
                 }
             };
             *decided.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan);
@@ -114,15 +120,25 @@ impl Store {
                 })
             };
             let result = self.storage.update(rq.namespace, name, &preconditions, &mut run).await;
-            (Update::Keep, result.map_err(|error| self.deletion_failure(error, name))?.0)
+            (
+                Update::Keep,
+                result.map_err(|error| self.deletion_failure(error, name))?.0,
+            )
         };
         let plan = decided.into_inner().unwrap_or_else(PoisonError::into_inner);
         match (plan, marked) {
             (Some(Plan::Mark { object, remove }), (_, stored)) => {
-                let shown =
-                    if rq.dry_run { codec::unstored(&self.resource, object, stored.revision) } else { stored };
+                let shown = if rq.dry_run {
+                    codec::unstored(&self.resource, object, stored.revision)?
+                } else {
+                    stored
+                };
                 if !remove {
-                    return Ok(Deleted { object: shown, gone: false, shows_object: true });
+                    return Ok(Deleted {
+                        object: shown,
+                        gone: false,
+                        shows_object: true,
+                    });
                 }
                 if rq.dry_run {
                     return Ok(self.finished(shown));
@@ -134,7 +150,11 @@ impl Store {
                 self.remove(rq, name, &options, Some(shown)).await
             }
             (Some(Plan::Remove), _) => self.remove(rq, name, options, None).await,
-            (_, (_, stored)) => Ok(Deleted { object: stored, gone: false, shows_object: true }),
+            (_, (_, stored)) => Ok(Deleted {
+                object: stored,
+                gone: false,
+                shows_object: true,
+            }),
         }
     }
 
@@ -149,7 +169,9 @@ impl Store {
         let existing = match self.storage.get(rq.namespace, name, Revision::Latest).await {
             Ok(existing) => existing,
             Err(Error::NotFound { .. }) if last.is_some() => {
-                return last.map(|l| self.finished(l)).ok_or_else(|| Status::not_found(&self.resource.group_resource(), name));
+                return last
+                    .map(|l| self.finished(l))
+                    .ok_or_else(|| Status::not_found(&self.resource.group_resource(), name));
             }
             Err(error) => return Err(self.deletion_failure(error, name)),
         };
@@ -159,7 +181,10 @@ impl Store {
             return Ok(self.finished(existing));
         }
         let preconditions = options.preconditions();
-        let result = self.storage.delete(rq.namespace, name, &preconditions, &mut |_| Ok(())).await;
+        let result = self
+            .storage
+            .delete(rq.namespace, name, &preconditions, &mut |_| Ok(()))
+            .await;
         match (result, last) {
             (Ok(gone), _) => {
                 if let Some(effects) = &self.side_effects {
@@ -173,7 +198,11 @@ impl Store {
     }
 
     fn finished(&self, object: Stored) -> Deleted {
-        Deleted { object, gone: true, shows_object: self.resource.strategy.returns_deleted_object() }
+        Deleted {
+            object,
+            gone: true,
+            shows_object: self.resource.strategy.returns_deleted_object(),
+        }
     }
 
     pub(super) async fn validate_deletion(&self, rq: &Request<'_>, name: &str, old: &Value) -> Result<(), Status> {
@@ -200,7 +229,11 @@ fn check_preconditions(resource: &GroupResource, object: &Value, options: &Delet
         );
         return Err(Status::conflict(resource, name, why));
     }
-    if let Some(wanted) = options.resource_version.as_deref().filter(|rv| *rv != field("resourceVersion")) {
+    if let Some(wanted) = options
+        .resource_version
+        .as_deref()
+        .filter(|rv| *rv != field("resourceVersion"))
+    {
         let why = format!(
             "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({}). The object might have been modified",
             field("resourceVersion")
@@ -213,7 +246,9 @@ fn check_preconditions(resource: &GroupResource, object: &Value, options: &Delet
 /// Decides what a deletion does to an object.
 fn plan(strategy: &dyn Strategy, now: Timestamp, mut object: Value, options: &DeleteOptions) -> Plan {
     // Negative grace periods mean one second.
-    let requested = options.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
+    let requested = options
+        .grace_period_seconds
+        .map(|seconds| if seconds < 0 { 1 } else { seconds });
     let graceful = match begin_grace(strategy, now, &mut object, requested) {
         None => return Plan::Pending,
         Some(graceful) => graceful,
@@ -229,7 +264,10 @@ fn plan(strategy: &dyn Strategy, now: Timestamp, mut object: Value, options: &De
     }
     let held = !meta::list_at(&object, &["metadata", "finalizers"]).is_empty();
     match (graceful, held) {
-        (Some(seconds), _) => Plan::Mark { object, remove: seconds == 0 && !held },
+        (Some(seconds), _) => Plan::Mark {
+            object,
+            remove: seconds == 0 && !held,
+        },
         (None, true) => {
             mark_as_deleting(now, &mut object);
             Plan::Mark { object, remove: false }
@@ -240,7 +278,12 @@ fn plan(strategy: &dyn Strategy, now: Timestamp, mut object: Value, options: &De
 
 /// Sets the grace period of an object that ends gracefully and answers it; `Some(None)` for one that does not, `None` for
 /// one that is ending already and whose time is not shortened.
-fn begin_grace(strategy: &dyn Strategy, now: Timestamp, object: &mut Value, requested: Option<i64>) -> Option<Option<i64>> {
+fn begin_grace(
+    strategy: &dyn Strategy,
+    now: Timestamp,
+    object: &mut Value,
+    requested: Option<i64>,
+) -> Option<Option<i64>> {
     let grace_path = ["metadata", "deletionGracePeriodSeconds"];
     if meta::is_deleting(object) {
         let current = meta::i64_at(object, &grace_path).unwrap_or_default();
@@ -248,7 +291,9 @@ fn begin_grace(strategy: &dyn Strategy, now: Timestamp, object: &mut Value, requ
             return Some(None);
         }
         let mut period = requested.filter(|requested| *requested < current)?;
-        let timestamp = meta::str_at(object, &["metadata", "deletionTimestamp"]).and_then(time::parse).unwrap_or(now);
+        let timestamp = meta::str_at(object, &["metadata", "deletionTimestamp"])
+            .and_then(time::parse)
+            .unwrap_or(now);
         let moved = timestamp + SignedDuration::from_secs(period.saturating_sub(current));
         let moved = if moved < now {
             // The whole period has passed; somebody else still ends it unless 0 was asked for.
@@ -265,7 +310,9 @@ fn begin_grace(strategy: &dyn Strategy, now: Timestamp, object: &mut Value, requ
         Grace::Immediate => Some(None),
         Grace::Seconds(seconds) => {
             let seconds = seconds.max(0);
-            let end = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
+            let end = now
+                .checked_add(SignedDuration::from_secs(seconds))
+                .unwrap_or(Timestamp::MAX);
             meta::set(object, &["metadata", "deletionTimestamp"], time::format(end));
             meta::set(object, &grace_path, seconds);
             bump_generation(object);
@@ -296,7 +343,11 @@ fn bump_generation(object: &mut Value) {
 fn deletion_finalizers(strategy: &dyn Strategy, object: &Value, options: &DeleteOptions) -> Option<Vec<String>> {
     let current = strings(object, "finalizers");
     let (orphan, foreground) = propagation(strategy.garbage_collection(), &current, options);
-    let mut wanted: Vec<&str> = current.iter().copied().filter(|f| *f != ORPHAN && *f != FOREGROUND).collect();
+    let mut wanted: Vec<&str> = current
+        .iter()
+        .copied()
+        .filter(|f| *f != ORPHAN && *f != FOREGROUND)
+        .collect();
     if orphan {
         wanted.push(object_meta::ORPHAN);
     }
@@ -317,7 +368,10 @@ fn propagation(policy: GarbageCollection, finalizers: &[&str], options: &DeleteO
         return (orphan, false);
     }
     if let Some(propagation) = options.propagation {
-        return (propagation == Propagation::Orphan, propagation == Propagation::Foreground);
+        return (
+            propagation == Propagation::Orphan,
+            propagation == Propagation::Foreground,
+        );
     }
     match finalizers.iter().find(|f| **f == ORPHAN || **f == FOREGROUND) {
         Some(found) => (*found == ORPHAN, *found == FOREGROUND),

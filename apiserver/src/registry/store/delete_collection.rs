@@ -29,7 +29,10 @@ impl Store {
         loop {
             let page = self.list(list.clone()).await?;
             for item in &page.items {
-                let one = Request { namespace: &item.index.namespace, ..*rq };
+                let one = Request {
+                    namespace: &item.index.namespace,
+                    ..*rq
+                };
                 match self.delete(&one, &item.index.name, options).await {
                     Err(status) if status.code == 404 => {}
                     other => {

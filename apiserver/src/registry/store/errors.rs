@@ -39,15 +39,14 @@ pub fn status(error: Error, attempt: Attempt, resource: &GroupResource, name: &s
     match error {
         Error::NotFound { .. } => Status::not_found(resource, name),
         Error::Exists { .. } => Status::already_exists(resource, name),
-        Error::Precondition { key, reason } => Status::conflict(
-            resource,
-            name,
-            format!(
-                "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {reason}"
-            ),
-        ),
+        Error::Precondition { reason, .. } => Status::conflict(resource, name, reason),
         Error::Refused(status) => *status,
         Error::Expired(message) => Status::expired(message),
+        Error::ContinueExpired { message, token } => {
+            let mut status = Status::expired(message);
+            status.metadata.continue_token = token;
+            status
+        }
         Error::TooLargeRevision { requested, current } => too_large(requested, current),
         Error::Invalid(message) => Status::bad_request(message),
         Error::Unavailable(message) => {
@@ -64,18 +63,17 @@ pub fn status(error: Error, attempt: Attempt, resource: &GroupResource, name: &s
 /// A resourceVersion that the store has not reached: the client may come back (apiserver
 /// `storage.NewTooLargeResourceVersionError`).
 pub fn too_large(requested: u64, current: u64) -> Status {
-    Status::timeout(format!("Too large resource version: {requested}, current: {current}"), 1).with_cause(
-        "ResourceVersionTooLarge",
-        "Too large resource version",
-        "",
+    Status::timeout(
+        format!("Too large resource version: {requested}, current: {current}"),
+        1,
     )
+    .with_cause("ResourceVersionTooLarge", "Too large resource version", "")
 }
 
 /// The request could not be done in time (apimachinery `NewServerTimeout`).
 fn server_timeout(resource: &GroupResource, verb: &str) -> Status {
-    let message = format!(
-        "The {verb} operation against {resource} could not be completed at this time, please try again."
-    );
+    let message =
+        format!("The {verb} operation against {resource} could not be completed at this time, please try again.");
     Status::failure(500, "ServerTimeout", message).with_details(Details {
         group: resource.group.clone(),
         kind: resource.resource.clone(),
@@ -88,20 +86,6 @@ fn server_timeout(resource: &GroupResource, verb: &str) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_wrong_uid_shows_the_storage_error() {
-        let error = Error::Precondition {
-            key: "/registry/configmaps/n/x".to_owned(),
-            reason: "Precondition failed: UID in precondition: a, UID in object meta: b".to_owned(),
-        };
-        let status = status(error, Attempt::Update, &GroupResource::new("", "configmaps"), "x");
-        assert_eq!(status.code, 409);
-        assert_eq!(
-            status.message,
-            "Operation cannot be fulfilled on configmaps \"x\": StorageError: invalid object, Code: 4, Key: /registry/configmaps/n/x, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: a, UID in object meta: b"
-        );
-    }
 
     #[test]
     fn the_future_is_a_timeout_with_a_cause() {

@@ -22,6 +22,8 @@ use std::sync::Arc;
 pub struct Store {
     /// The definition.
     pub resource: Arc<Resource>,
+    /// The definitions of all versions in which the objects are served, this one included.
+    pub versions: Arc<[Arc<Resource>]>,
     /// Where the objects are.
     pub storage: Arc<dyn Storage>,
     /// What a write has to pass.
@@ -54,6 +56,10 @@ impl Store {
     /// The store's key of an object, as error messages show it.
     pub fn key(&self, namespace: &str, name: &str) -> String {
         let base = format!("/registry/{}", self.resource.storage_key);
-        if namespace.is_empty() { format!("{base}/{name}") } else { format!("{base}/{namespace}/{name}") }
+        if namespace.is_empty() {
+            format!("{base}/{name}")
+        } else {
+            format!("{base}/{namespace}/{name}")
+        }
     }
 }

@@ -27,7 +27,11 @@ impl Store {
         self.check_controlled_preconditions(name, object, options)?;
         if meta::is_deleting(object) {
             let held = !meta::list_at(object, &["spec", "finalizers"]).is_empty();
-            return Ok(held.then(|| Deleted { object: existing.clone(), gone: false, shows_object: true }));
+            return Ok(held.then(|| Deleted {
+                object: existing.clone(),
+                gone: false,
+                shows_object: true,
+            }));
         }
         let resource = self.resource.group_resource();
         let step = async |stored: &Stored| -> Result<(Value, Update), Status> {
@@ -38,16 +42,23 @@ impl Store {
             let update = if marked == current {
                 Update::Keep
             } else {
-                Update::Write(codec::to_bytes(&codec::to_storage(&self.resource, marked.clone())))
+                Update::Write(codec::to_bytes(&codec::to_storage(&self.resource, marked.clone())?))
             };
             Ok((marked, update))
         };
         if rq.dry_run {
             let (marked, _) = step(existing).await?;
-            let object = codec::unstored(&self.resource, marked, existing.revision);
-            return Ok(Some(Deleted { object, gone: false, shows_object: true }));
+            let object = codec::unstored(&self.resource, marked, existing.revision)?;
+            return Ok(Some(Deleted {
+                object,
+                gone: false,
+                shows_object: true,
+            }));
         }
-        let preconditions = Preconditions { uid: Some(meta::uid(object).to_owned()), ..options.preconditions() };
+        let preconditions = Preconditions {
+            uid: Some(meta::uid(object).to_owned()),
+            ..options.preconditions()
+        };
         let (step, missing) = (&step, || Status::not_found(&resource, name));
         let mut run = |existing: Option<&Stored>| -> futures::future::BoxFuture<'_, _> {
             let existing = existing.cloned();
@@ -58,16 +69,27 @@ impl Store {
         };
         let result = self.storage.update(rq.namespace, name, &preconditions, &mut run).await;
         let (object, _) = result.map_err(|error| errors::status(error, Attempt::Update, &resource, name))?;
-        Ok(Some(Deleted { object, gone: false, shows_object: true }))
+        Ok(Some(Deleted {
+            object,
+            gone: false,
+            shows_object: true,
+        }))
     }
 
-    fn check_controlled_preconditions(&self, name: &str, object: &Value, options: &DeleteOptions) -> Result<(), Status> {
-        for (label, wanted, field) in
-            [("UID", &options.uid, "uid"), ("ResourceVersion", &options.resource_version, "resourceVersion")]
-        {
+    fn check_controlled_preconditions(
+        &self,
+        name: &str,
+        object: &Value,
+        options: &DeleteOptions,
+    ) -> Result<(), Status> {
+        for (label, wanted, field) in [
+            ("UID", &options.uid, "uid"),
+            ("ResourceVersion", &options.resource_version, "resourceVersion"),
+        ] {
             let found = meta::str_at(object, &["metadata", field]).unwrap_or_default();
             if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found) {
-                let why = format!("Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {found}");
+                let why =
+                    format!("Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {found}");
                 return Err(Status::conflict(&self.resource.group_resource(), name, why));
             }
         }
@@ -84,8 +106,11 @@ fn terminate(object: &mut Value, now: &str, options: &DeleteOptions) {
         (None, Some(asked)) => asked == propagation,
         (None, None) => current.contains(&finalizer),
     };
-    let mut finalizers: Vec<String> =
-        current.iter().filter(|f| **f != ORPHAN && **f != FOREGROUND).map(|f| (*f).to_owned()).collect();
+    let mut finalizers: Vec<String> = current
+        .iter()
+        .filter(|f| **f != ORPHAN && **f != FOREGROUND)
+        .map(|f| (*f).to_owned())
+        .collect();
     for (finalizer, propagation) in [(ORPHAN, Propagation::Orphan), (FOREGROUND, Propagation::Foreground)] {
         if wanted(finalizer, propagation) {
             finalizers.push(finalizer.to_owned());
@@ -107,7 +132,10 @@ mod tests {
     #[test]
     fn a_namespace_terminates_with_the_finalizers_asked_for() {
         let mut namespace = json!({"metadata": {"finalizers": ["a/b", "orphan"]}, "status": {"phase": "Active"}});
-        let options = DeleteOptions { propagation: Some(Propagation::Foreground), ..DeleteOptions::default() };
+        let options = DeleteOptions {
+            propagation: Some(Propagation::Foreground),
+            ..DeleteOptions::default()
+        };
         terminate(&mut namespace, "t", &options);
         assert_eq!(
             namespace,

@@ -8,6 +8,7 @@ use crate::registry::request::Request;
 use crate::registry::resource::Resource;
 use crate::registry::strategy::Strategy;
 use crate::registry::{before, codec};
+use crate::storage::codec::check;
 use crate::storage::interface::{self, Error, Preconditions, Revision};
 use machinery::field::{Error as FieldError, Path};
 use machinery::gvk::{GroupKind, GroupVersionKind};
@@ -72,8 +73,17 @@ impl Store {
     /// # Errors
     /// Whatever the change, admission, validation or the store says.
     pub async fn update(&self, rq: &Request<'_>, update: &Update<'_>) -> Result<Updated, Status> {
-        let transaction = Transaction { store: self, rq, update, state: Mutex::new(State::default()) };
-        let result = if rq.dry_run { transaction.dry_run().await } else { transaction.commit().await };
+        let transaction = Transaction {
+            store: self,
+            rq,
+            update,
+            state: Mutex::new(State::default()),
+        };
+        let result = if rq.dry_run {
+            transaction.dry_run().await
+        } else {
+            transaction.commit().await
+        };
         let reservation = transaction.state().reservation.take();
         if let Some(finish) = reservation {
             finish(result.is_ok() && !rq.dry_run).await;
@@ -104,17 +114,28 @@ impl Transaction<'_> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn preconditions(&self) -> Preconditions {
+        Preconditions {
+            uid: self.update.uid.clone(),
+            resource_version: None,
+        }
+    }
+
     fn resource(&self) -> &Resource {
         &self.store.resource
     }
 
     async fn commit(&self) -> Result<Updated, Status> {
-        let preconditions = Preconditions { uid: self.update.uid.clone(), resource_version: None };
+        let preconditions = self.preconditions();
         let mut step = |existing: Option<&Stored>| -> futures::future::BoxFuture<'_, _> {
             let existing = existing.cloned();
             Box::pin(async move { self.step(existing.as_ref()).await.map_err(Box::new) })
         };
-        let result = self.store.storage.update(self.rq.namespace, self.update.name, &preconditions, &mut step).await;
+        let result = self
+            .store
+            .storage
+            .update(self.rq.namespace, self.update.name, &preconditions, &mut step)
+            .await;
         let (stored, _) = result.map_err(|error| self.failure(error))?;
         let (removed, object) = {
             let mut state = self.state();
@@ -125,36 +146,42 @@ impl Transaction<'_> {
                 if let Some(effects) = &self.store.side_effects {
                     effects.removed(&object).await;
                 }
-                let object = codec::unstored(self.resource(), object, revision);
+                let object = codec::unstored(self.resource(), object, revision)?;
                 Ok(Updated { object, created: false })
             }
-            _ => Ok(Updated { object: stored, created: self.state().created }),
+            _ => Ok(Updated {
+                object: stored,
+                created: self.state().created,
+            }),
         }
     }
 
     async fn dry_run(&self) -> Result<Updated, Status> {
-        let existing = match self.store.storage.get(self.rq.namespace, self.update.name, Revision::Latest).await {
+        let existing = match self
+            .store
+            .storage
+            .get(self.rq.namespace, self.update.name, Revision::Latest)
+            .await
+        {
             Ok(existing) => Some(existing),
             Err(Error::NotFound { .. }) => None,
             Err(error) => return Err(self.failure(error)),
         };
-        if let Some(wanted) = &self.update.uid {
-            let found = existing.as_ref().map_or("", |e| &e.index.uid);
-            if found != wanted.as_str() {
-                return Err(self.failure(Error::Precondition {
-                    key: self.store.key(self.rq.namespace, self.update.name),
-                    reason: format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"),
-                }));
-            }
+        if let Some(existing) = &existing {
+            let key = self.store.key(self.rq.namespace, self.update.name);
+            check(&self.preconditions(), &key, existing).map_err(|error| self.failure(error))?;
         }
         self.step(existing.as_ref()).await?;
         let mut state = self.state();
         match (state.object.take(), existing) {
             (Some((object, revision)), _) => Ok(Updated {
-                object: codec::unstored(self.resource(), object, revision),
+                object: codec::unstored(self.resource(), object, revision)?,
                 created: state.created,
             }),
-            (None, Some(existing)) => Ok(Updated { object: existing, created: false }),
+            (None, Some(existing)) => Ok(Updated {
+                object: existing,
+                created: false,
+            }),
             (None, None) => Err(Status::not_found(&self.resource().group_resource(), self.update.name)),
         }
     }
@@ -173,7 +200,11 @@ impl Transaction<'_> {
         let current = existing.map(|stored| codec::decode(resource, stored)).transpose()?;
         let mut new = update.transform.apply(rq, current.as_ref())?;
         let write = Write {
-            operation: if current.is_some() { Operation::Update } else { Operation::Create },
+            operation: if current.is_some() {
+                Operation::Update
+            } else {
+                Operation::Create
+            },
             kind: update.kind,
             subresource: update.subresource,
             name: update.name,
@@ -193,7 +224,10 @@ impl Transaction<'_> {
         before::before_update(rq, resource, update.kind, update.strategy, &mut new, old)?;
         store.validate_admission(rq, &write, &new).await?;
         let removed = is_last_update(&new, old) && update.strategy.may_be_removed_by_update(&new);
-        let value = codec::to_storage(resource, new.clone());
+        let value = codec::to_storage(resource, new.clone())?;
+        let unchanged = !removed
+            && same_but_for_times(&value, &codec::to_storage(resource, old.clone())?)
+            && value_in_store(stored).is_some_and(|found| same_but_for_times(&value, &found));
         let mut state = self.state();
         state.created = false;
         if removed {
@@ -201,9 +235,7 @@ impl Transaction<'_> {
             state.object = Some((new, stored.revision));
             return Ok(interface::Update::Delete);
         }
-        if same_but_for_times(&value, &codec::to_storage(resource, old.clone()))
-            && value_in_store(stored).is_some_and(|found| same_but_for_times(&value, &found))
-        {
+        if unchanged {
             return Ok(interface::Update::Keep);
         }
         state.object = Some((new, stored.revision));
@@ -219,7 +251,7 @@ impl Transaction<'_> {
         }
         before::before_create(rq, self.resource(), self.update.kind, self.update.strategy, &mut new)?;
         store.validate_admission(rq, write, &new).await?;
-        let value = codec::to_bytes(&codec::to_storage(self.resource(), new.clone()));
+        let value = codec::to_bytes(&codec::to_storage(self.resource(), new.clone())?);
         let mut state = self.state();
         state.created = true;
         state.object = Some((new, 0));
@@ -241,7 +273,10 @@ impl Transaction<'_> {
         if sent == 0 {
             let field = Path::new("metadata").child("resourceVersion");
             let error = FieldError::invalid(&field, 0, "must be specified for an update");
-            let kind = GroupKind { group: resource.group, kind: resource.resource };
+            let kind = GroupKind {
+                group: resource.group,
+                kind: resource.resource,
+            };
             return Err(Status::invalid(&kind, self.update.name, &[error]));
         }
         if sent != current {
@@ -251,7 +286,11 @@ impl Transaction<'_> {
     }
 
     fn failure(&self, error: Error) -> Status {
-        let attempt = if self.state().created { Attempt::Create } else { Attempt::Update };
+        let attempt = if self.state().created {
+            Attempt::Create
+        } else {
+            Attempt::Update
+        };
         errors::status(error, attempt, &self.resource().group_resource(), self.update.name)
     }
 }
@@ -287,7 +326,9 @@ fn value_in_store(stored: &Stored) -> Option<Value> {
 /// Whether two trees differ at most in the times of their managedFields (upstream
 /// `IgnoreManagedFieldsTimestampsTransformer`).
 fn same_but_for_times(a: &Value, b: &Value) -> bool {
-    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return a == b };
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else {
+        return a == b;
+    };
     a.len() == b.len()
         && a.iter().all(|(key, value)| match b.get(key) {
             Some(other) if key == "metadata" => same_metadata(value, other),
@@ -297,7 +338,9 @@ fn same_but_for_times(a: &Value, b: &Value) -> bool {
 }
 
 fn same_metadata(a: &Value, b: &Value) -> bool {
-    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return a == b };
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else {
+        return a == b;
+    };
     a.len() == b.len()
         && a.iter().all(|(key, value)| match b.get(key) {
             Some(other) if key == "managedFields" => untimed(value) == untimed(other),
@@ -323,9 +366,7 @@ mod tests {
 
     #[test]
     fn times_of_managers_do_not_count_as_a_change() {
-        let object = |time: &str, data: &str| {
-            json!({"metadata": {"managedFields": [{"manager": "m", "time": time}]}, "data": data})
-        };
+        let object = |time: &str, data: &str| json!({"metadata": {"managedFields": [{"manager": "m", "time": time}]}, "data": data});
         assert!(same_but_for_times(&object("1", "a"), &object("2", "a")));
         assert!(!same_but_for_times(&object("1", "a"), &object("1", "b")));
         assert!(!same_but_for_times(&json!({"a": 1}), &json!({"a": 1, "b": 2})));
@@ -333,9 +374,7 @@ mod tests {
 
     #[test]
     fn an_object_goes_with_its_last_finalizer_unless_grace_remains() {
-        let deleting = |grace: i64, finalizers: Value| {
-            json!({"metadata": {"deletionTimestamp": "t", "deletionGracePeriodSeconds": grace, "finalizers": finalizers}})
-        };
+        let deleting = |grace: i64, finalizers: Value| json!({"metadata": {"deletionTimestamp": "t", "deletionGracePeriodSeconds": grace, "finalizers": finalizers}});
         for (new, old, last) in [
             (deleting(0, json!([])), deleting(0, json!(["a/b"])), true),
             (deleting(0, json!(["a/b"])), deleting(0, json!(["a/b"])), false),
@@ -352,6 +391,10 @@ mod tests {
             malformed_resource_version("abc").message,
             "resourceVersion: Invalid value: \"abc\": strconv.ParseUint: parsing \"abc\": invalid syntax"
         );
-        assert!(malformed_resource_version("99999999999999999999999").message.ends_with("value out of range"));
+        assert!(
+            malformed_resource_version("99999999999999999999999")
+                .message
+                .ends_with("value out of range")
+        );
     }
 }

@@ -8,6 +8,7 @@ use crate::registry::strategy::{Context, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const TYPE: &str = "io.k8s.api.core.v1.Namespace";
 /// The finalizer in `spec.finalizers` that the namespace controller removes last.
@@ -62,6 +63,52 @@ impl Strategy for Namespace {
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
+
+    fn is_finalized_by_controller(&self) -> bool {
+        true
+    }
+
+    fn may_be_removed_by_update(&self, new: &Value) -> bool {
+        meta::list_at(new, &["spec", "finalizers"]).is_empty()
+    }
+}
+
+/// `namespaces/finalize`: what the namespace controller writes when nothing is left.
+struct Finalize;
+
+impl Strategy for Finalize {
+    fn default(&self, obj: &mut Value) {
+        default(obj);
+    }
+
+    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
+        meta::copy(new, old, &["status"]);
+    }
+
+    /// `ValidateNamespaceFinalizeUpdate`.
+    fn validate_update(&self, _cx: &Context<'_>, new: &Value, _old: &Value) -> ErrorList {
+        let path = Path::new("spec").child("finalizers");
+        let mut errors = ErrorList::new();
+        let finalizers = meta::list_at(new, &["spec", "finalizers"]);
+        for (i, finalizer) in finalizers.iter().filter_map(Value::as_str).enumerate() {
+            let path = path.index(i);
+            let complaints = names::qualified_name(finalizer);
+            errors.extend(complaints.into_iter().map(|m| Error::invalid(&path, finalizer, m)));
+            if !finalizer.contains('/') && finalizer != KUBERNETES {
+                let text = "name is neither a standard finalizer name nor is it fully qualified";
+                errors.push(Error::invalid(&path, finalizer, text));
+            }
+        }
+        errors
+    }
+
+    fn may_be_removed_by_update(&self, new: &Value) -> bool {
+        Namespace.may_be_removed_by_update(new)
+    }
+
+    fn reset_fields(&self) -> &'static [&'static str] {
+        &["status"]
+    }
 }
 
 /// `ValidateNamespaceStatusUpdate`.
@@ -98,7 +145,12 @@ pub(super) fn resource() -> Resource {
         )
     };
     namespace
-        .with_subresource("finalize", ("", "v1", "Namespace"), &["update"], Action::Finalize)
+        .with_subresource(
+            "finalize",
+            ("", "v1", "Namespace"),
+            &["update"],
+            Action::Object(Arc::new(Finalize)),
+        )
         .with_object_subresource(
             "status",
             Status {

@@ -1,0 +1,125 @@
+//! The API behind the filter chain: finds the handler of a request and makes an answer of whatever it says.
+
+use super::handlers::{Scope, create, delete, get, list, patch, pod, scale, update, watch};
+use super::installer::{self, Miss, Verb};
+use super::options::ReadOptions;
+use super::query::Query;
+use super::respond::{self, Client};
+use crate::registry::catalog::Catalog;
+use crate::registry::resource::Action;
+use crate::server::request::{Body, Dispatch, RequestContext, empty, read_body, text_response};
+use futures::future::BoxFuture;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use machinery::status::Status;
+use std::sync::Arc;
+
+/// Everything that is served below the filters.
+pub struct Api {
+    /// The resources.
+    pub catalog: Catalog,
+}
+
+impl Dispatch for Api {
+    fn dispatch(self: Arc<Self>, cx: RequestContext, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(async move {
+            let head = request.method() == Method::HEAD;
+            let response = self.answer(cx, request).await;
+            if head { without_body(response) } else { response }
+        })
+    }
+}
+
+impl Api {
+    async fn answer(&self, cx: RequestContext, request: Request<Incoming>) -> Response<Body> {
+        let query = Query::parse(request.uri().query());
+        if !cx.info.is_resource {
+            return unknown_path();
+        }
+        let route = match installer::route(&self.catalog, &cx.info, request.method()) {
+            Ok(route) => route,
+            Err(Miss::NoGroup) => return unknown_path(),
+            Err(Miss::Answer(status)) => {
+                return respond::error(
+                    &status,
+                    Client {
+                        headers: request.headers(),
+                        query: &query,
+                    },
+                );
+            }
+        };
+        let (parts, body) = request.into_parts();
+        let headers: HeaderMap = parts.headers.clone();
+        let error_query = query.clone();
+        let result = match Scope::new(cx, parts, query, route) {
+            Ok(scope) => self.handle(&scope, body).await,
+            Err(status) => Err(status),
+        };
+        result.unwrap_or_else(|status| {
+            respond::error(
+                &status,
+                Client {
+                    headers: &headers,
+                    query: &error_query,
+                },
+            )
+        })
+    }
+
+    async fn handle(&self, scope: &Scope, body: Incoming) -> Result<Response<Body>, Status> {
+        let subresource = scope.route.subresource().map(|subresource| &subresource.action);
+        // Media types are checked before a body is read.
+        if scope.route.verb == Verb::Patch {
+            patch::Kind::read(&scope.parts.headers)?;
+        }
+        match (subresource, scope.route.verb) {
+            (None | Some(Action::Object(_)), verb) => self.handle_object(scope, verb, body).await,
+            (Some(Action::Scale(paths)), Verb::Get) => scale::get(scope, paths).await,
+            (Some(Action::Scale(paths)), Verb::Update) => scale::update(scope, paths, &read_body(body).await?).await,
+            (Some(Action::Scale(paths)), Verb::Patch) => scale::patch(scope, paths, &read_body(body).await?).await,
+            (Some(Action::Binding), Verb::Create) => {
+                let pods = self.catalog.store("", "v1", "pods").ok_or_else(installer::not_found)?;
+                pod::bind(scope, pods, &read_body(body).await?).await
+            }
+            (Some(Action::Eviction), Verb::Create) => pod::evict(scope, &read_body(body).await?).await,
+            _ => Err(installer::method_not_allowed()),
+        }
+    }
+
+    async fn handle_object(&self, scope: &Scope, verb: Verb, body: Incoming) -> Result<Response<Body>, Status> {
+        let read = |name: &str, forced| ReadOptions::read(&scope.query, scope.resource(), name, forced);
+        match verb {
+            Verb::Get => get::get(scope).await,
+            Verb::List => {
+                let options = read("", false)?;
+                if options.watch {
+                    watch::watch(scope, &options).await
+                } else {
+                    list::list(scope, &options).await
+                }
+            }
+            Verb::Watch => watch::watch(scope, &read(&scope.route.name, true)?).await,
+            Verb::Create => create::create(scope, &read_body(body).await?).await,
+            Verb::Update => update::update(scope, &read_body(body).await?).await,
+            Verb::Patch => patch::patch(scope, &read_body(body).await?).await,
+            Verb::Delete => delete::delete(scope, &read_body(body).await?).await,
+            Verb::DeleteCollection => delete::delete_collection(scope, &read_body(body).await?).await,
+            Verb::Connect => Err(installer::method_not_allowed()),
+        }
+    }
+}
+
+/// A path that means nothing here, as Go's HTTP server answers it.
+pub fn unknown_path() -> Response<Body> {
+    text_response(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+/// The answer to a `HEAD` request: that to a `GET`, without what follows the headers.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = http_body::Body::size_hint(&body).exact() {
+        parts.headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    Response::from_parts(parts, empty())
+}

@@ -1,0 +1,266 @@
+//! Request bodies: which kind they hold, decoding against the schema, and upstream's words for what is wrong
+//! (k8s.io/apiserver `pkg/endpoints/handlers/{create,rest}.go`, apimachinery `pkg/runtime/serializer/json`).
+
+use super::negotiation::Format;
+use super::yaml;
+use bytes::Bytes;
+use machinery::field::go_quote;
+use machinery::gvk::{GroupVersion, GroupVersionKind};
+use machinery::patch::FieldValidation;
+use machinery::schema;
+use machinery::schema::decode::{DecodeError, Decoded, decode};
+use machinery::schema::json::{Node, parse};
+use machinery::status::Status;
+use serde_json::Value;
+use std::fmt::Write;
+
+/// How much of a body that cannot be understood is quoted.
+const SUMMARY_MAX: usize = 30;
+/// What upstream's scheme for API objects calls itself.
+const SCHEME: &str = "pkg/api/legacyscheme/scheme.go:30";
+/// What upstream's scheme for options calls itself.
+const OPTIONS_SCHEME: &str = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27";
+
+/// Decodes an object that has to be of a kind. Unknown fields are reported through `warn` or refused.
+///
+/// # Errors
+/// 400 in upstream's words.
+pub fn object(
+    body: &Bytes,
+    format: Format,
+    kind: &GroupVersionKind,
+    validation: FieldValidation,
+    warn: &dyn Fn(String),
+) -> Result<Value, Status> {
+    let unrecognized = |why: &str| {
+        Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): {why} ({})",
+            kind.kind,
+            summary(body)
+        ))
+    };
+    let (text, yaml_findings) = match format {
+        Format::Json => (body.clone(), Vec::new()),
+        Format::Yaml => yaml::to_json(body).map_err(|why| unrecognized(&why))?,
+    };
+    let sent = kind_of(&text, kind)
+        .map_err(|why| unrecognized(&format!("couldn't get version/kind; json parse error: {why}")))?;
+    let unfit = |why: &dyn std::fmt::Display| {
+        Status::bad_request(format!(
+            "{} in version {} cannot be handled as a {}: {why}",
+            sent.kind,
+            go_quote(&sent.version),
+            kind.kind
+        ))
+    };
+    let ty = crate::registry::codec::type_of(kind)?;
+    if sent != *kind {
+        return Err(mismatch(&sent, kind).map_or_else(|why| unfit(&why), |status| status));
+    }
+    let Decoded { mut value, mut strict } = decode(&text, ty).map_err(|error| match error {
+        DecodeError::Syntax(error) => unrecognized(&format!("couldn't get version/kind; json parse error: {error}")),
+        DecodeError::Type(why) => unfit(&why),
+    })?;
+    strict.splice(0..0, yaml_findings);
+    match validation {
+        FieldValidation::Strict if !strict.is_empty() => {
+            return Err(unfit(&format!("strict decoding error: {}", strict.join(", "))));
+        }
+        FieldValidation::Warn => strict.into_iter().for_each(warn),
+        FieldValidation::Strict | FieldValidation::Ignore => {}
+    }
+    crate::registry::codec::set_kind(&mut value, kind);
+    Ok(value)
+}
+
+/// Decodes `DeleteOptions`, which any group may call its own.
+///
+/// # Errors
+/// 400 in upstream's words.
+pub fn delete_options(body: &Bytes, format: Format) -> Result<Value, Status> {
+    let default = GroupVersionKind::new("", "v1", "DeleteOptions");
+    let text = match format {
+        Format::Json => body.clone(),
+        Format::Yaml => yaml::to_json(body).map_err(Status::bad_request)?.0,
+    };
+    let sent = kind_of(&text, &default)
+        .map_err(|why| Status::bad_request(format!("couldn't get version/kind; json parse error: {why}")))?;
+    if sent.kind != "DeleteOptions" {
+        return Err(Status::bad_request(not_registered(&sent, OPTIONS_SCHEME)));
+    }
+    let ty = crate::registry::codec::type_of(&GroupVersionKind::new("meta.k8s.io", "v1", "DeleteOptions"))?;
+    decode(&text, ty)
+        .map(|decoded| decoded.value)
+        .map_err(|error| Status::bad_request(error.to_string()))
+}
+
+/// A body whose `apiVersion` is replaced when it is `old`: the same kind under its former version.
+pub fn with_version(body: &Bytes, old: &str, new: &str) -> Bytes {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(mut object) if object.get("apiVersion").is_some_and(|version| version == old) => {
+            machinery::meta::set(&mut object, &["apiVersion"], new);
+            crate::registry::codec::to_bytes(&object)
+        }
+        _ => body.clone(),
+    }
+}
+
+/// Group, version and kind of an object; what it does not say is taken from `default`.
+fn kind_of(text: &[u8], default: &GroupVersionKind) -> Result<GroupVersionKind, String> {
+    const TARGET: &str = "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }";
+    let fields = match parse(text).map_err(|error| error.to_string())? {
+        Node::Object(fields) => fields,
+        Node::Null => Vec::new(),
+        other => {
+            return Err(format!(
+                "json: cannot unmarshal {} into Go value of type {TARGET}",
+                other.kind()
+            ));
+        }
+    };
+    let (mut api_version, mut kind) = (String::new(), String::new());
+    for (key, value) in fields {
+        let target = match &*key {
+            "apiVersion" => &mut api_version,
+            "kind" => &mut kind,
+            _ => continue,
+        };
+        match value {
+            Node::String(text) => *target = text.into_owned(),
+            Node::Null => {}
+            other => {
+                return Err(format!(
+                    "json: cannot unmarshal {} into Go struct field .{key} of type string",
+                    other.kind()
+                ));
+            }
+        }
+    }
+    let version = match api_version.as_str() {
+        "" => default.group_version(),
+        text => GroupVersion::parse(text).ok_or_else(|| format!("unexpected GroupVersion string: {text}"))?,
+    };
+    Ok(version.kind(if kind.is_empty() { default.kind.clone() } else { kind }))
+}
+
+/// Why an object of another kind or version cannot be taken: the reason within a sentence, or a whole answer.
+fn mismatch(sent: &GroupVersionKind, wanted: &GroupVersionKind) -> Result<Status, String> {
+    if schema::by_gvk(&sent.group, &sent.version, &sent.kind).is_none() {
+        return Err(not_registered(sent, SCHEME));
+    }
+    if sent.kind == wanted.kind && internal_package(sent) == internal_package(wanted) {
+        return Ok(Status::bad_request(format!(
+            "the API version in the data ({}) does not match the expected API version ({})",
+            sent.api_version(),
+            wanted.api_version()
+        )));
+    }
+    Err(format!(
+        "converting ({}.{}) to ({}.{}): unknown conversion",
+        sent.version,
+        sent.kind,
+        internal_package(wanted),
+        wanted.kind
+    ))
+}
+
+fn not_registered(sent: &GroupVersionKind, scheme: &str) -> String {
+    format!(
+        "no kind {} is registered for version {} in scheme {}",
+        go_quote(&sent.kind),
+        go_quote(&sent.api_version()),
+        go_quote(scheme)
+    )
+}
+
+/// The package of a kind's internal version upstream: the first label of the group.
+fn internal_package(kind: &GroupVersionKind) -> &str {
+    match kind.group.as_str() {
+        "" | "events.k8s.io" => "core",
+        group => group.split('.').next().unwrap_or_default(),
+    }
+}
+
+/// The beginning of a body: as text when it looks like JSON, else in hexadecimal.
+fn summary(body: &[u8]) -> String {
+    let (head, more) = if body.len() > SUMMARY_MAX {
+        (&body[..SUMMARY_MAX], " ...")
+    } else {
+        (body, "")
+    };
+    match body.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(head)),
+        Some(_) => {
+            let mut text = String::with_capacity(head.len() * 2 + more.len());
+            for byte in head {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "{byte:02x}");
+            }
+            text + more
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config_map(text: &'static str) -> Result<Value, String> {
+        let kind = GroupVersionKind::new("", "v1", "ConfigMap");
+        let body = Bytes::from_static(text.as_bytes());
+        object(&body, Format::Json, &kind, FieldValidation::Strict, &|_| {}).map_err(|status| status.message)
+    }
+
+    #[test]
+    fn kinds_must_fit_and_may_be_left_out() {
+        assert_eq!(config_map(r#"{"metadata":{"name":"a"}}"#).unwrap()["kind"], "ConfigMap");
+        for (text, message) in [
+            (
+                r#"{"apiVersion":"v1","kind":"Secret"}"#,
+                "Secret in version \"v1\" cannot be handled as a ConfigMap: converting (v1.Secret) to (core.ConfigMap): unknown conversion",
+            ),
+            (
+                r#"{"apiVersion":"v2","kind":"ConfigMap"}"#,
+                "ConfigMap in version \"v2\" cannot be handled as a ConfigMap: no kind \"ConfigMap\" is registered for version \"v2\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
+            ),
+            (
+                "",
+                "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)",
+            ),
+            (
+                "[1,2]",
+                "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" } (5b312c325d)",
+            ),
+            (
+                r#"{"data":{"a":1}}"#,
+                "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.data of type string",
+            ),
+            (
+                r#"{"foo":1,"bar":{}}"#,
+                "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"foo\", unknown field \"bar\"",
+            ),
+        ] {
+            assert_eq!(config_map(text).unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn options_belong_to_every_group() {
+        let options = |text: &'static str| {
+            delete_options(&Bytes::from_static(text.as_bytes()), Format::Json).map_err(|status| status.message)
+        };
+        assert_eq!(
+            options(r#"{"apiVersion":"apps/v1","kind":"DeleteOptions","gracePeriodSeconds":3}"#).unwrap()["gracePeriodSeconds"],
+            3
+        );
+        assert_eq!(
+            options(r#"{"kind":"Pod","apiVersion":"v1"}"#).unwrap_err(),
+            "no kind \"Pod\" is registered for version \"v1\" in scheme \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27\""
+        );
+        assert_eq!(
+            options(r#"{"gracePeriodSeconds":"x"}"#).unwrap_err(),
+            "json: cannot unmarshal string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! `DELETE` of an object and of a collection.
+
+use super::{Scope, list};
+use crate::endpoints::negotiation::{Format, body_format};
+use crate::endpoints::options::{ReadOptions, SentDeleteOptions};
+use crate::endpoints::{body, respond};
+use crate::registry::store::options::{DeleteOptions, Propagation};
+use crate::server::request::Body;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use machinery::status::Status;
+
+/// Deletes one object.
+///
+/// # Errors
+/// 404, 409 for preconditions, or what admission says.
+pub async fn delete(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Status> {
+    let (options, dry_run) = options(scope, sent)?;
+    let deleted = scope
+        .registry(dry_run, async |rq| {
+            scope.store().delete(rq, &scope.route.name, &options).await
+        })
+        .await?;
+    // Clients that ask for cascading deletion in the old way are told whether it goes on.
+    let pending = !deleted.gone && options.orphan_dependents == Some(false);
+    let code = if pending { StatusCode::ACCEPTED } else { StatusCode::OK };
+    if deleted.shows_object {
+        return scope.object(code, &deleted.object);
+    }
+    let resource = scope.resource().group_resource();
+    let mut status = Status::deleted(&resource, &scope.route.name, &deleted.object.index.uid);
+    status.code = 0;
+    let mut value = serde_json::to_value(&status).map_err(Status::internal)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("code");
+    }
+    Ok(respond::tree(code, &value, &scope.negotiated, scope.client()))
+}
+
+/// Deletes what a list would answer.
+///
+/// # Errors
+/// Those of the list and of the first deletion that fails.
+pub async fn delete_collection(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Status> {
+    let read = ReadOptions::read(&scope.query, scope.resource(), "", false)?;
+    let selected = read.list(&scope.route.namespace)?;
+    let (options, dry_run) = options(scope, sent)?;
+    let listed = scope
+        .registry(dry_run, async |rq| {
+            scope.store().delete_collection(rq, &options, selected).await
+        })
+        .await?;
+    list::respond(scope, &listed)
+}
+
+/// The options: in the body when there is one, else in the query.
+fn options(scope: &Scope, sent: &Bytes) -> Result<(DeleteOptions, bool), Status> {
+    let options = if sent.is_empty() {
+        SentDeleteOptions::from_query(&scope.query)?
+    } else {
+        let format = body_format(&scope.parts.headers).unwrap_or(Format::Json);
+        SentDeleteOptions::from_object(&body::delete_options(sent, format)?)
+    };
+    let (options, dry_run) = options.validate()?;
+    let policy = options.propagation.map(Propagation::as_str);
+    let asks = options.orphan_dependents.is_none().then_some(policy).flatten();
+    for warning in scope.resource().strategy.warnings_on_delete(asks) {
+        scope.cx.warnings.add(warning);
+    }
+    Ok((options, dry_run))
+}

@@ -1,0 +1,107 @@
+//! `GET` of a collection.
+
+use super::scope::{Scope, not_acceptable};
+use crate::endpoints::negotiation::{Format, Shape};
+use crate::endpoints::options::ReadOptions;
+use crate::endpoints::{respond, table};
+use crate::registry::codec;
+use crate::server::request::Body;
+use crate::storage::interface::Listed;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use machinery::status::{ListMeta, Status};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+
+/// Reads many objects.
+///
+/// # Errors
+/// 410 for a revision that is gone.
+pub async fn list(scope: &Scope, options: &ReadOptions) -> Result<Response<Body>, Status> {
+    let listed = scope.store().list(options.list(&scope.route.namespace)?).await?;
+    respond(scope, &listed)
+}
+
+/// Answers with a list in the shape that was negotiated.
+///
+/// # Errors
+/// 406 when the client wants a single object, 400 for bad table options.
+pub fn respond(scope: &Scope, listed: &Listed) -> Result<Response<Body>, Status> {
+    let metadata = ListMeta {
+        resource_version: listed.revision.to_string(),
+        continue_token: listed.continue_token.clone(),
+        remaining_item_count: listed.remaining,
+    };
+    // Three plain fields: nothing that JSON cannot express.
+    let metadata = serde_json::to_value(metadata).unwrap_or_default();
+    let shaped = match &scope.negotiated.shape {
+        Shape::Plain if scope.negotiated.format == Format::Json && !scope.negotiated.pretty => {
+            let pieces = pieces(scope, listed, &metadata)?;
+            return Ok(respond::pieces(StatusCode::OK, pieces, scope.client()));
+        }
+        Shape::Plain | Shape::Discovery(_) => {
+            let mut items = objects(scope, listed)?;
+            for fields in items.iter_mut().filter_map(Value::as_object_mut) {
+                fields.remove("kind");
+                fields.remove("apiVersion");
+            }
+            let kind = &scope.resource().gvk;
+            json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": metadata,
+                "items": items})
+        }
+        Shape::Table(version) => {
+            let style = scope.table_style(version)?;
+            table::table(scope.resource().columns, objects(scope, listed)?, metadata, style)
+        }
+        Shape::MetadataList(version) => table::partial_list(&objects(scope, listed)?, metadata, version),
+        Shape::Metadata(_) => {
+            return Err(not_acceptable(format!(
+                "you requested PartialObjectMetadata, but the requested object is a list ({})",
+                scope.go_type("List")
+            )));
+        }
+    };
+    Ok(respond::tree(
+        StatusCode::OK,
+        &shaped,
+        &scope.negotiated,
+        scope.client(),
+    ))
+}
+
+fn objects(scope: &Scope, listed: &Listed) -> Result<Vec<Value>, Status> {
+    listed
+        .items
+        .iter()
+        .map(|stored| codec::decode(scope.resource(), stored))
+        .collect()
+}
+
+/// The list as slices of the stored bytes with a little text between them.
+fn pieces(scope: &Scope, listed: &Listed, metadata: &Value) -> Result<VecDeque<Bytes>, Status> {
+    const OPEN: Bytes = Bytes::from_static(b"{");
+    const NEXT: Bytes = Bytes::from_static(b",");
+    const NEXT_OPEN: Bytes = Bytes::from_static(b",{");
+    const CLOSE: Bytes = Bytes::from_static(b"]}\n");
+    let kind = &scope.resource().gvk;
+    let head = format!(
+        "{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
+        kind.kind,
+        kind.api_version()
+    );
+    let prefix = codec::type_prefix(kind);
+    let mut pieces = VecDeque::with_capacity(listed.items.len() * 2 + 2);
+    pieces.push_back(Bytes::from(head));
+    for (i, stored) in listed.items.iter().enumerate() {
+        let item = codec::list_item(scope.resource(), &prefix, stored)?;
+        match (i, item.opened) {
+            (0, true) => {}
+            (0, false) => pieces.push_back(OPEN),
+            (_, true) => pieces.push_back(NEXT),
+            (_, false) => pieces.push_back(NEXT_OPEN),
+        }
+        pieces.push_back(item.rest);
+    }
+    pieces.push_back(CLOSE);
+    Ok(pieces)
+}

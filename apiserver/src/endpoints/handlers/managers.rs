@@ -1,0 +1,144 @@
+//! Who owns which fields: managedFields on every write (apimachinery `pkg/util/managedfields`).
+
+use super::Scope;
+use crate::registry::codec;
+use crate::registry::request::Request;
+use crate::registry::resource::{Action, Resource};
+use machinery::apply::{Applied, FieldManager, Set, Version, Versions};
+use machinery::gvk::GroupVersionKind;
+use machinery::schema::Type;
+use machinery::status::Status;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The rules of ownership for writes through one resource or subresource.
+pub struct Managers {
+    kind: GroupVersionKind,
+    subresource: &'static str,
+    versions: Served,
+}
+
+/// The versions in which a kind is served.
+struct Served(Vec<ServedVersion>);
+
+struct ServedVersion {
+    api_version: String,
+    ty: &'static Type,
+    reset: Set,
+    /// `None` for kinds that exist only as a view of another, such as Scale.
+    resource: Option<Arc<Resource>>,
+}
+
+impl Versions for Served {
+    fn version(&self, api_version: &str) -> Option<Version<'_>> {
+        let found = self.0.iter().find(|version| version.api_version == api_version)?;
+        Some(Version {
+            api_version: found.api_version.clone(),
+            ty: Some(found.ty),
+            reset: Some(&found.reset),
+        })
+    }
+
+    fn convert(&self, object: &Value, api_version: &str) -> Option<Value> {
+        let own = object.get("apiVersion").and_then(Value::as_str).unwrap_or(api_version);
+        let find = |name: &str| self.0.iter().find(|version| version.api_version == name);
+        let (from, to) = (find(own)?, find(api_version)?);
+        if own == api_version {
+            return Some(object.clone());
+        }
+        let (from, to) = (from.resource.as_ref()?, to.resource.as_ref()?);
+        let mut converted = object.clone();
+        if let Some((_, conversion)) = &from.storage {
+            converted = (conversion.to_storage)(converted);
+        }
+        if let Some((_, conversion)) = &to.storage {
+            converted = (conversion.from_storage)(converted);
+        }
+        codec::set_kind(&mut converted, &to.gvk);
+        Some(converted)
+    }
+}
+
+/// The rules for a request on an object or on a subresource that is the object.
+///
+/// # Errors
+/// 500 for a kind that has no schema.
+pub fn of(scope: &Scope) -> Result<Managers, Status> {
+    let subresource = scope.subresource();
+    let version = |resource: &Arc<Resource>| {
+        let strategy = match resource.subresource(subresource).map(|s| &s.action) {
+            Some(Action::Object(strategy)) => strategy,
+            _ => &resource.strategy,
+        };
+        Ok(ServedVersion {
+            api_version: resource.gvk.api_version(),
+            ty: codec::type_of(&resource.gvk)?,
+            reset: reset_set(strategy.reset_fields()),
+            resource: Some(resource.clone()),
+        })
+    };
+    let versions: Result<Vec<_>, Status> = scope.store().versions.iter().map(version).collect();
+    Ok(Managers {
+        kind: scope.resource().gvk.clone(),
+        subresource,
+        versions: Served(versions?),
+    })
+}
+
+/// The rules for a subresource of a kind of its own, such as Scale.
+///
+/// # Errors
+/// 500 for a kind that has no schema.
+pub fn of_view(kind: &GroupVersionKind, subresource: &'static str) -> Result<Managers, Status> {
+    let version = ServedVersion {
+        api_version: kind.api_version(),
+        ty: codec::type_of(kind)?,
+        reset: Set::default(),
+        resource: None,
+    };
+    Ok(Managers {
+        kind: kind.clone(),
+        subresource,
+        versions: Served(vec![version]),
+    })
+}
+
+fn reset_set(fields: &[&'static str]) -> Set {
+    let paths: Vec<Vec<&str>> = fields.iter().map(|field| field.split('.').collect()).collect();
+    let paths: Vec<&[&str]> = paths.iter().map(Vec::as_slice).collect();
+    Set::of_fields(&paths)
+}
+
+impl Managers {
+    fn with<T>(&self, rq: &Request<'_>, f: impl FnOnce(&FieldManager<'_>) -> T) -> T {
+        let now = rq.now_text();
+        f(&FieldManager {
+            kind: self.kind.clone(),
+            subresource: self.subresource,
+            versions: &self.versions,
+            now: &now,
+        })
+    }
+
+    /// Records a write that is not an apply in the new object.
+    pub fn update(&self, rq: &Request<'_>, live: Option<&Value>, new: &mut Value, manager: &str) {
+        let object = std::mem::take(new);
+        *new = self.with(rq, |managers| managers.update(live, object, manager));
+    }
+
+    /// Merges a configuration into the live object, or makes a new one of it.
+    ///
+    /// # Errors
+    /// When the configuration is of another kind, does not fit the schema or conflicts with other managers.
+    pub fn apply(
+        &self,
+        rq: &Request<'_>,
+        live: Option<&Value>,
+        config: &Value,
+        manager: &str,
+        force: bool,
+    ) -> Result<Applied, Status> {
+        self.with(rq, |managers| managers.apply(live, config, manager, force))
+            .map_err(Status::from)
+    }
+}

@@ -1,0 +1,15 @@
+//! What each verb does with a request (k8s.io/apiserver `pkg/endpoints/handlers`).
+
+pub mod create;
+pub mod delete;
+pub mod get;
+pub mod list;
+pub mod managers;
+pub mod patch;
+pub mod pod;
+pub mod scale;
+pub mod scope;
+pub mod update;
+pub mod watch;
+
+pub use scope::Scope;

@@ -1,0 +1,225 @@
+//! The `scale` subresource: `autoscaling/v1.Scale` as a view of an object with replicas
+//! (kubernetes `pkg/registry/apps/*/storage`).
+
+use super::managers;
+use super::patch::Patcher;
+use super::scope::Scope;
+use super::update::check_name;
+use crate::endpoints::body;
+use crate::endpoints::negotiation::body_format;
+use crate::endpoints::options::{WriteKind, WriteOptions, get_revision};
+use crate::registry::columns::{Column, Columns};
+use crate::registry::request::Request;
+use crate::registry::resource::ScalePaths;
+use crate::registry::store::update::Update;
+use crate::registry::{before, codec, object_meta};
+use crate::server::request::Body;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use machinery::apply::managed::Managed;
+use machinery::apply::scale::{to_parent, to_scale, write};
+use machinery::field::{Error, Path};
+use machinery::gvk::{GroupResource, GroupVersionKind};
+use machinery::object::Stored;
+use machinery::schema::decode::decode_value;
+use machinery::selector::label;
+use machinery::status::Status;
+use machinery::{meta, names, time};
+use serde_json::{Value, json};
+
+const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+const SPEC: &str = "io.k8s.api.autoscaling.v1.ScaleSpec";
+const STATUS: &str = "io.k8s.api.autoscaling.v1.ScaleStatus";
+/// Where a Scale and every built-in kind with replicas have the wanted number.
+const REPLICAS: &[&str] = &["spec", "replicas"];
+
+static COLUMNS: Columns = Columns {
+    columns: &[
+        Column::of_field("Name", "string", META, "name").named(),
+        Column::of_field("Desired", "integer", SPEC, "replicas"),
+        Column::of_field("Available", "integer", STATUS, "replicas"),
+        Column::of_field("Age", "string", META, "creationTimestamp"),
+    ],
+    cells: |scale, now| {
+        let number = |path: &[&str]| json!(meta::i64_at(scale, path).unwrap_or_default());
+        let created = meta::str_at(scale, &["metadata", "creationTimestamp"]).and_then(time::parse);
+        let age = created.map_or_else(|| "<unknown>".to_owned(), |t| time::human_duration(now - t.as_second()));
+        vec![
+            json!(meta::name(scale)),
+            number(REPLICAS),
+            number(&["status", "replicas"]),
+            json!(age),
+        ]
+    },
+};
+
+fn kind() -> GroupVersionKind {
+    GroupVersionKind::new("autoscaling", "v1", "Scale")
+}
+
+/// Reads the scale of an object.
+///
+/// # Errors
+/// 404 when there is no object.
+pub async fn get(scope: &Scope, paths: &ScalePaths) -> Result<Response<Body>, Status> {
+    let revision = get_revision(&scope.query)?;
+    let stored = scope
+        .store()
+        .get(&scope.route.namespace, &scope.route.name, revision)
+        .await?;
+    respond(scope, paths, &stored)
+}
+
+/// Replaces the scale of an object.
+///
+/// # Errors
+/// 422 for a negative number, 409 for a wrong UID or resourceVersion.
+pub async fn update(scope: &Scope, paths: &ScalePaths, sent: &Bytes) -> Result<Response<Body>, Status> {
+    let options = WriteOptions::read(&scope.query, WriteKind::Update)?;
+    let warn = |text: String| scope.cx.warnings.add(text);
+    let format = body_format(&scope.parts.headers)?;
+    let mut sent = body::object(sent, format, &kind(), options.validation, &warn)?;
+    before::match_namespace(scope.resource(), &scope.route.namespace, &mut sent)?;
+    check_name(scope, &sent)?;
+    let managers = managers::of_view(&kind(), scope.subresource())?;
+    let manager = scope.field_manager(&options.field_manager);
+    let change = |rq: &Request<'_>, current: &Value| {
+        let mut new = sent.clone();
+        managers.update(rq, Some(current), &mut new, &manager);
+        Ok(new)
+    };
+    write_scale(scope, paths, options.dry_run, &change).await
+}
+
+/// Patches the scale of an object.
+///
+/// # Errors
+/// What is wrong with the patch or with its result.
+pub async fn patch(scope: &Scope, paths: &ScalePaths, sent: &Bytes) -> Result<Response<Body>, Status> {
+    let patcher = Patcher::read(scope, sent)?;
+    let managers = managers::of_view(&kind(), scope.subresource())?;
+    let ty = codec::type_of(&kind())?;
+    let change = |rq: &Request<'_>, current: &Value| {
+        let patched = patcher.apply(rq, &managers, ty, Some(current), &|_| {})?;
+        let mut new = patched.ok_or_else(|| missing(scope))?;
+        before::match_namespace(scope.resource(), &scope.route.namespace, &mut new)?;
+        check_name(scope, &new)?;
+        Ok(new)
+    };
+    write_scale(scope, paths, patcher.dry_run(), &change).await
+}
+
+fn missing(scope: &Scope) -> Status {
+    Status::not_found(&scope.resource().group_resource(), &scope.route.name)
+}
+
+/// A change of the scale of an object.
+type Change<'a> = &'a (dyn Fn(&Request<'_>, &Value) -> Result<Value, Status> + Send + Sync);
+
+async fn write_scale(
+    scope: &Scope,
+    paths: &ScalePaths,
+    dry_run: bool,
+    change: Change<'_>,
+) -> Result<Response<Body>, Status> {
+    let resource = scope.resource();
+    let group = resource.gvk.group.as_str();
+    let replicas = |api_version: &str| {
+        let own = api_version.split_once('/').map_or("", |(group, _)| group) == group;
+        own.then_some(REPLICAS)
+    };
+    let transform = |rq: &Request<'_>, current: Option<&Value>| {
+        let current = current.ok_or_else(|| missing(scope))?;
+        let owners = Managed::decode(current).unwrap_or_default();
+        let mut old = view(current, paths)?;
+        write(&mut old, &to_scale(&owners, &replicas));
+        let scale = change(rq, &old)?;
+        validate(scope, current, &scale)?;
+        let mut new = current.clone();
+        let wanted = meta::i64_at(&scale, REPLICAS).unwrap_or_default();
+        meta::set(&mut new, &split(paths.spec_replicas), wanted);
+        meta::copy(&mut new, &scale, &["metadata", "resourceVersion"]);
+        let scale_owners = Managed::decode(&scale).unwrap_or_default();
+        write(
+            &mut new,
+            &to_parent(&owners, &scale_owners, &resource.gvk.api_version(), &replicas),
+        );
+        Ok(new)
+    };
+    let update = Update {
+        name: &scope.route.name,
+        subresource: scope.subresource(),
+        kind: &resource.gvk,
+        strategy: resource.strategy.as_ref(),
+        uid: None,
+        transform: &transform,
+        force_create: false,
+    };
+    let updated = scope
+        .registry(dry_run, async |rq| scope.store().update(rq, &update).await)
+        .await?;
+    respond(scope, paths, &updated.object)
+}
+
+fn validate(scope: &Scope, object: &Value, scale: &Value) -> Result<(), Status> {
+    let mut errors = object_meta::validate(scale, true, &names::dns1123_subdomain_for);
+    if let Some(replicas) = meta::i64_at(scale, REPLICAS).filter(|replicas| *replicas < 0) {
+        let field = Path::new("spec").child("replicas");
+        errors.push(Error::invalid(&field, replicas, "must be greater than or equal to 0"));
+    }
+    if !errors.is_empty() {
+        return Err(Status::invalid(&kind().group_kind(), meta::name(object), &errors));
+    }
+    let (wanted, found) = (meta::uid(scale), meta::uid(object));
+    if !wanted.is_empty() && wanted != found {
+        let own = scope.resource().group_resource();
+        let resource = GroupResource::new(own.group, format!("{}/scale", own.resource));
+        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+        return Err(Status::conflict(&resource, meta::name(object), why));
+    }
+    Ok(())
+}
+
+fn respond(scope: &Scope, paths: &ScalePaths, stored: &Stored) -> Result<Response<Body>, Status> {
+    let object = codec::decode(scope.resource(), stored)?;
+    scope.value(StatusCode::OK, view(&object, paths)?, &COLUMNS)
+}
+
+fn split(path: &str) -> Vec<&str> {
+    path.split('.').collect()
+}
+
+/// The Scale of an object.
+fn view(object: &Value, paths: &ScalePaths) -> Result<Value, Status> {
+    let number = |path: &str| meta::i64_at(object, &split(path)).unwrap_or_default();
+    let mut scale = json!({
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {},
+        "spec": {"replicas": number(paths.spec_replicas)},
+        "status": {
+            "replicas": number(paths.status_replicas),
+            "selector": selector_text(meta::at(object, &split(paths.selector))),
+        },
+    });
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        meta::copy(&mut scale, object, &["metadata", field]);
+    }
+    let ty = codec::type_of(&kind())?;
+    decode_value(&scale, ty)
+        .map(|decoded| decoded.value)
+        .map_err(Status::internal)
+}
+
+/// A label selector in the form of a query parameter. The plain maps of older kinds have no `matchLabels`.
+fn selector_text(selector: Option<&Value>) -> String {
+    let plain = selector
+        .and_then(Value::as_object)
+        .is_some_and(|map| map.values().all(Value::is_string));
+    let selector = if plain {
+        label::Selector::of_labels(selector)
+    } else {
+        label::Selector::of(selector)
+    };
+    selector.to_string()
+}

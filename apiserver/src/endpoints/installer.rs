@@ -1,0 +1,208 @@
+//! The one place that knows which path and method means which verb on which resource
+//! (k8s.io/apiserver `pkg/endpoints/installer.go`).
+
+use crate::filters::request_info::RequestInfo;
+use crate::registry::catalog::Catalog;
+use crate::registry::resource::{Action, Subresource};
+use crate::registry::store::Store;
+use http::Method;
+use machinery::status::{Details, Status};
+use std::sync::Arc;
+
+/// What a request on a resource does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Reads one object.
+    Get,
+    /// Reads many.
+    List,
+    /// Follows changes, asked for by the path.
+    Watch,
+    /// Makes an object.
+    Create,
+    /// Replaces an object.
+    Update,
+    /// Changes an object.
+    Patch,
+    /// Removes an object.
+    Delete,
+    /// Removes many.
+    DeleteCollection,
+    /// Opens a connection to a subresource.
+    Connect,
+}
+
+/// A request that has found its resource.
+pub struct Route {
+    /// The resource.
+    pub store: Arc<Store>,
+    /// The position of the subresource in the definition; `None` for the object itself.
+    subresource: Option<usize>,
+    /// What is done.
+    pub verb: Verb,
+    /// The namespace of the object; empty for cluster-scoped kinds and for all namespaces.
+    pub namespace: String,
+    /// The name in the path; empty for collections.
+    pub name: String,
+}
+
+impl Route {
+    /// The subresource.
+    pub fn subresource(&self) -> Option<&Subresource> {
+        self.subresource.and_then(|i| self.store.resource.subresources.get(i))
+    }
+}
+
+/// Which part of a resource a path names.
+struct Target {
+    namespace: String,
+    name: String,
+    subresource: Option<usize>,
+    watch: bool,
+    /// Whether this is the collection over all namespaces of a namespaced resource.
+    everywhere: bool,
+}
+
+/// Why no route was found.
+#[derive(Debug)]
+pub enum Miss {
+    /// The group is unknown: the path means nothing here.
+    NoGroup,
+    /// The path or the method does not exist within a known group.
+    Answer(Box<Status>),
+}
+
+/// Finds what a resource request is about.
+///
+/// # Errors
+/// When there is nothing, or nothing that understands the method.
+pub fn route(catalog: &Catalog, info: &RequestInfo, method: &Method) -> Result<Route, Miss> {
+    if !catalog.has_group(&info.group) || (info.prefix == "api") != info.group.is_empty() {
+        return Err(Miss::NoGroup);
+    }
+    let missing = || Miss::Answer(Box::new(not_found()));
+    let store = catalog
+        .store(&info.group, &info.version, &info.resource)
+        .ok_or_else(missing)?;
+    let target = target(store, info).ok_or_else(missing)?;
+    let verb = verb(store, &target, method).ok_or_else(|| Miss::Answer(Box::new(method_not_allowed())))?;
+    Ok(Route {
+        store: store.clone(),
+        subresource: target.subresource,
+        verb,
+        namespace: target.namespace,
+        name: target.name,
+    })
+}
+
+/// Reads the path again, now knowing the resource: namespaces are resources and scopes at the same time.
+fn target(store: &Store, info: &RequestInfo) -> Option<Target> {
+    let resource = &store.resource;
+    let trimmed = info.path.trim_end_matches('/');
+    let segments: Vec<&str> = trimmed
+        .split('/')
+        .skip(if info.group.is_empty() { 3 } else { 4 })
+        .collect();
+    let (watch, segments) = match segments.split_first() {
+        Some((&"watch", rest)) => (true, rest),
+        _ => (false, segments.as_slice()),
+    };
+    let (namespace, rest) = match segments {
+        ["namespaces", namespace, plural, rest @ ..] if resource.namespaced() && *plural == resource.plural => {
+            (Some(*namespace), rest)
+        }
+        [plural, rest @ ..] if *plural == resource.plural => (None, rest),
+        _ => return None,
+    };
+    if rest.iter().any(|segment| segment.is_empty()) || namespace == Some("") {
+        return None;
+    }
+    let target = |name: &str, subresource| Target {
+        namespace: namespace.unwrap_or_default().to_owned(),
+        name: name.to_owned(),
+        subresource,
+        watch,
+        everywhere: resource.namespaced() && namespace.is_none(),
+    };
+    match rest {
+        [] => Some(target("", resource.subresources.iter().position(|s| s.name.is_empty()))),
+        // Objects of namespaced kinds have no path outside their namespace.
+        _ if resource.namespaced() && namespace.is_none() => None,
+        [name] => Some(target(name, None)),
+        [name, subresource, tail @ ..] if !watch => {
+            let found = resource
+                .subresources
+                .iter()
+                .position(|s| !s.name.is_empty() && s.name == *subresource)?;
+            let takes_tail = matches!(resource.subresources[found].action, Action::Connect) && *subresource == "proxy";
+            (tail.is_empty() || takes_tail).then(|| target(name, Some(found)))
+        }
+        _ => None,
+    }
+}
+
+/// The verb of a method; `None` when the resource does not understand it there.
+fn verb(store: &Store, target: &Target, method: &Method) -> Option<Verb> {
+    let resource = &store.resource;
+    let (wanted, verb) = if let Some(subresource) = target.subresource.and_then(|i| resource.subresources.get(i)) {
+        if matches!(subresource.action, Action::Connect) {
+            let allowed = subresource.verbs.contains(&discovery_verb(method)?);
+            return allowed.then_some(Verb::Connect);
+        }
+        let verb = match *method {
+            Method::GET => Verb::Get,
+            Method::POST => Verb::Create,
+            Method::PUT => Verb::Update,
+            Method::PATCH => Verb::Patch,
+            Method::DELETE => Verb::Delete,
+            _ => return None,
+        };
+        return subresource.verbs.contains(&discovery_verb(method)?).then_some(verb);
+    } else if target.watch {
+        ("watch", (*method == Method::GET).then_some(Verb::Watch)?)
+    } else if target.name.is_empty() {
+        match *method {
+            Method::GET => ("list", Verb::List),
+            Method::POST if !target.everywhere => ("create", Verb::Create),
+            Method::DELETE if !target.everywhere => ("deletecollection", Verb::DeleteCollection),
+            _ => return None,
+        }
+    } else {
+        match *method {
+            Method::GET => ("get", Verb::Get),
+            Method::PUT => ("update", Verb::Update),
+            Method::PATCH => ("patch", Verb::Patch),
+            Method::DELETE => ("delete", Verb::Delete),
+            _ => return None,
+        }
+    };
+    resource.verbs.contains(&wanted).then_some(verb)
+}
+
+/// The verb that discovery shows for a method on an object.
+fn discovery_verb(method: &Method) -> Option<&'static str> {
+    match *method {
+        Method::GET => Some("get"),
+        Method::POST => Some("create"),
+        Method::PUT => Some("update"),
+        Method::PATCH => Some("patch"),
+        Method::DELETE => Some("delete"),
+        _ => None,
+    }
+}
+
+/// Nothing is served at a path below a known group.
+pub fn not_found() -> Status {
+    Status::failure(404, "NotFound", "the server could not find the requested resource")
+        .with_details(Details::default())
+}
+
+/// A path does not understand the method.
+pub fn method_not_allowed() -> Status {
+    Status::failure(
+        405,
+        "MethodNotAllowed",
+        "the server does not allow this method on the requested resource",
+    )
+    .with_details(Details::default())
+}

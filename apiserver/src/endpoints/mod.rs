@@ -1,0 +1,13 @@
+//! The API over HTTP: which path and method does what, media types, options, bodies and answers
+//! (k8s.io/apiserver `pkg/endpoints`).
+
+pub mod api;
+pub mod body;
+pub mod handlers;
+pub mod installer;
+pub mod negotiation;
+pub mod options;
+pub mod query;
+pub mod respond;
+pub mod table;
+pub mod yaml;

@@ -1,0 +1,364 @@
+//! Which representation a client gets and sends (k8s.io/apiserver `pkg/endpoints/handlers/negotiation`).
+
+use super::query::Query;
+use http::{HeaderMap, header};
+use machinery::status::{Details, Status};
+
+/// What objects can be exchanged as; Kubernetes protobuf is offered by upstream, too, and named in its messages.
+pub const MEDIA_TYPES: [&str; 3] = [
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+];
+/// What watches can be streamed as.
+pub const STREAM_TYPES: [&str; 2] = [
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+];
+
+/// The encoding of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+impl Format {
+    /// The value of `Content-Type`.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Format::Json => "application/json",
+            Format::Yaml => "application/yaml",
+        }
+    }
+
+    fn of(media_type: &str) -> Option<Self> {
+        match media_type {
+            "application/json" => Some(Format::Json),
+            "application/yaml" => Some(Format::Yaml),
+            _ => None,
+        }
+    }
+}
+
+/// What an object is turned into before it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// The object itself.
+    Plain,
+    /// A table; the version of `meta.k8s.io`.
+    Table(String),
+    /// Only the metadata; the version of `meta.k8s.io`.
+    Metadata(String),
+    /// A list of only the metadata; the version of `meta.k8s.io`.
+    MetadataList(String),
+    /// The aggregated discovery document; its version.
+    Discovery(String),
+}
+
+/// Which shapes an endpoint can answer with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allows {
+    /// Only the object itself.
+    Plain,
+    /// Tables and metadata.
+    Transforms,
+    /// The aggregated discovery document.
+    Discovery,
+}
+
+/// The outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The encoding.
+    pub format: Format,
+    /// The shape.
+    pub shape: Shape,
+    /// Whether the answer is indented for people.
+    pub pretty: bool,
+}
+
+impl Negotiated {
+    /// What a client gets that asks for nothing.
+    pub fn default_for(headers: &HeaderMap, query: &Query) -> Self {
+        Negotiated {
+            format: Format::Json,
+            shape: Shape::Plain,
+            pretty: wants_pretty(headers, query),
+        }
+    }
+}
+
+/// One clause of an `Accept` header.
+struct Clause<'a> {
+    kind: &'a str,
+    subtype: &'a str,
+    quality: f32,
+    parameters: Vec<(&'a str, &'a str)>,
+}
+
+/// The first check of `Accept`, which knows neither parameters nor partial wildcards (go-restful `matchesAccept`).
+///
+/// # Errors
+/// 406 that lists what is available.
+pub fn check_accept(headers: &HeaderMap, produces: &[&str]) -> Result<(), Status> {
+    let accept = header_text(headers, header::ACCEPT);
+    let matches = accept.is_empty()
+        || accept.split(',').any(|item| {
+            let media_type = item.split(';').next().unwrap_or_default().trim();
+            media_type == "*/*" || produces.contains(&media_type)
+        });
+    if matches {
+        return Ok(());
+    }
+    let message = format!(
+        "406: Not Acceptable\n\nAvailable representations: {}",
+        produces.join(", ")
+    );
+    Err(Status::failure(406, "NotAcceptable", message).with_details(Details::default()))
+}
+
+/// Chooses the representation of an answer.
+///
+/// # Errors
+/// 406 that lists what is accepted.
+pub fn negotiate(headers: &HeaderMap, query: &Query, allows: Allows) -> Result<Negotiated, Status> {
+    choose(headers, query, allows).ok_or_else(|| not_acceptable(&MEDIA_TYPES))
+}
+
+/// Chooses the representation of a watch: YAML cannot be streamed.
+///
+/// # Errors
+/// 406 that lists what is accepted.
+pub fn negotiate_stream(headers: &HeaderMap, query: &Query) -> Result<Negotiated, Status> {
+    choose(headers, query, Allows::Transforms)
+        .filter(|chosen| chosen.format == Format::Json)
+        .ok_or_else(|| not_acceptable(&STREAM_TYPES))
+}
+
+/// 406 that lists what is accepted.
+pub fn not_acceptable(accepted: &[&str]) -> Status {
+    let message = format!("only the following media types are accepted: {}", accepted.join(", "));
+    Status::failure(406, "NotAcceptable", message)
+}
+
+/// The encoding of a request body; JSON when the client does not say.
+///
+/// # Errors
+/// 415 that lists what is accepted.
+pub fn body_format(headers: &HeaderMap) -> Result<Format, Status> {
+    let content_type = header_text(headers, header::CONTENT_TYPE);
+    let media_type = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    if content_type.is_empty() {
+        return Ok(Format::Json);
+    }
+    Format::of(&media_type).ok_or_else(|| {
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {}",
+            MEDIA_TYPES.join(", ")
+        );
+        Status::failure(415, "UnsupportedMediaType", message)
+    })
+}
+
+/// A header as text; empty when absent or no text.
+pub fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+fn choose(headers: &HeaderMap, query: &Query, allows: Allows) -> Option<Negotiated> {
+    let accept = header_text(headers, header::ACCEPT);
+    let human = wants_pretty(headers, query);
+    if accept.is_empty() {
+        return Some(Negotiated {
+            format: Format::Json,
+            shape: Shape::Plain,
+            pretty: human,
+        });
+    }
+    clauses(accept).iter().find_map(|clause| {
+        [Format::Json, Format::Yaml].into_iter().find_map(|format| {
+            let (kind, subtype) = format.media_type().split_once('/')?;
+            let fits = match (clause.kind, clause.subtype) {
+                ("*", "*") => true,
+                (k, "*") => k == kind,
+                (k, s) => k == kind && s == subtype,
+            };
+            let (shape, pretty) = fits.then(|| parameters(clause, format, allows)).flatten()?;
+            Some(Negotiated {
+                format,
+                shape,
+                pretty: pretty || human,
+            })
+        })
+    })
+}
+
+/// The clauses of an `Accept` header, best first.
+fn clauses(accept: &str) -> Vec<Clause<'_>> {
+    let mut clauses: Vec<Clause<'_>> = accept
+        .split(',')
+        .filter_map(|item| {
+            let mut parts = item.split(';').map(str::trim);
+            let media_type = parts.next()?;
+            let (kind, subtype) = match media_type.split_once('/') {
+                Some((kind, subtype)) => (kind.trim(), subtype.trim()),
+                None if media_type == "*" => ("*", "*"),
+                None => return None,
+            };
+            let mut clause = Clause {
+                kind,
+                subtype,
+                quality: 1.0,
+                parameters: Vec::new(),
+            };
+            for (key, value) in parts.filter_map(|part| part.split_once('=')) {
+                match key.trim() {
+                    "q" => clause.quality = value.trim().parse().unwrap_or(1.0),
+                    key => clause.parameters.push((key, value.trim())),
+                }
+            }
+            Some(clause)
+        })
+        .collect();
+    // The sort is stable: among equals, the order written counts. Wildcards come last.
+    let rank = |clause: &Clause<'_>| (clause.kind == "*", clause.subtype == "*");
+    clauses.sort_by(|a, b| b.quality.total_cmp(&a.quality).then_with(|| rank(a).cmp(&rank(b))));
+    clauses
+}
+
+/// What the parameters of a clause ask for; `None` when the endpoint cannot do it.
+fn parameters(clause: &Clause<'_>, format: Format, allows: Allows) -> Option<(Shape, bool)> {
+    let (mut kind, mut group, mut version) = ("", "", "");
+    let (mut converts, mut pretty) = (false, false);
+    for (key, value) in &clause.parameters {
+        match *key {
+            "as" => (kind, converts) = (value, true),
+            "g" => (group, converts) = (value, true),
+            "v" => (version, converts) = (value, true),
+            "stream" if !value.is_empty() && (*value != "watch" || format != Format::Json) => return None,
+            "sv" if !value.is_empty() => return None,
+            "pretty" => pretty = *value == "1",
+            _ => {}
+        }
+    }
+    if !converts {
+        return Some((Shape::Plain, pretty));
+    }
+    let version_text = version.to_owned();
+    let shape = match (allows, group, version, kind) {
+        (Allows::Transforms, "meta.k8s.io", "v1" | "v1beta1", "Table") => Shape::Table(version_text),
+        (Allows::Transforms, "meta.k8s.io", "v1" | "v1beta1", "PartialObjectMetadata") => Shape::Metadata(version_text),
+        (Allows::Transforms, "meta.k8s.io", "v1" | "v1beta1", "PartialObjectMetadataList") => {
+            Shape::MetadataList(version_text)
+        }
+        (Allows::Discovery, "apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList") => Shape::Discovery(version_text),
+        _ => return None,
+    };
+    Some((shape, pretty))
+}
+
+/// `pretty` in the query decides; else people's command line tools and browsers get indented answers.
+fn wants_pretty(headers: &HeaderMap, query: &Query) -> bool {
+    match query.text("pretty") {
+        "" => {
+            let agent = header_text(headers, header::USER_AGENT);
+            ["curl", "Wget", "Mozilla/5.0"]
+                .iter()
+                .any(|prefix| agent.starts_with(prefix))
+        }
+        text => matches!(text, "1" | "t" | "T" | "TRUE" | "true" | "True"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn accept(value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_str(value).unwrap());
+        headers
+    }
+
+    fn chosen(value: &str, allows: Allows) -> Option<(Format, Shape)> {
+        let negotiated = negotiate(&accept(value), &Query::default(), allows).ok()?;
+        Some((negotiated.format, negotiated.shape))
+    }
+
+    #[test]
+    fn the_best_clause_that_can_be_served_wins() {
+        let v1 = || "v1".to_owned();
+        for (value, expected) in [
+            ("application/json", Some((Format::Json, Shape::Plain))),
+            ("*/*", Some((Format::Json, Shape::Plain))),
+            ("application/*", Some((Format::Json, Shape::Plain))),
+            ("application/yaml", Some((Format::Yaml, Shape::Plain))),
+            (
+                "application/json;q=0.5, application/yaml",
+                Some((Format::Yaml, Shape::Plain)),
+            ),
+            (
+                "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+                Some((Format::Json, Shape::Table(v1()))),
+            ),
+            (
+                "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json",
+                Some((Format::Json, Shape::Plain)),
+            ),
+            ("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v2", None),
+            ("application/json;as=Foo;v=v1;g=meta.k8s.io", None),
+            ("application/json;stream=watch", Some((Format::Json, Shape::Plain))),
+            ("application/cbor", None),
+            ("text/html", None),
+        ] {
+            assert_eq!(chosen(value, Allows::Transforms), expected, "{value}");
+        }
+        assert_eq!(
+            chosen("application/json;as=Table;v=v1;g=meta.k8s.io", Allows::Plain),
+            None
+        );
+    }
+
+    #[test]
+    fn the_first_check_knows_no_partial_wildcards() {
+        for (value, good) in [
+            ("application/json;q=1", true),
+            ("*/*", true),
+            ("application/*", false),
+            ("text/html, */*;q=0.1", true),
+        ] {
+            assert_eq!(check_accept(&accept(value), &MEDIA_TYPES).is_ok(), good, "{value}");
+        }
+        let status = check_accept(&accept("text/html"), &MEDIA_TYPES).unwrap_err();
+        assert_eq!(
+            status.message,
+            "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf"
+        );
+    }
+
+    #[test]
+    fn bodies_are_json_unless_told() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(body_format(&headers).unwrap(), Format::Json);
+        for (value, expected) in [
+            ("application/json; charset=utf-8", Some(Format::Json)),
+            ("application/yaml", Some(Format::Yaml)),
+            ("application/xml", None),
+        ] {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
+            assert_eq!(body_format(&headers).ok(), expected, "{value}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Tables and metadata-only answers (k8s.io/apiserver `pkg/endpoints/handlers/response.go`).
+
+use super::query::Query;
+use crate::registry::columns::{Columns, Description};
+use machinery::field::{Error, Path};
+use machinery::status::Status;
+use serde_json::{Map, Value, json};
+
+/// What a row shows of its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Include {
+    /// The metadata.
+    Metadata,
+    /// All of it.
+    Object,
+    /// Nothing.
+    None,
+}
+
+impl Include {
+    /// Reads `includeObject`.
+    ///
+    /// # Errors
+    /// 400 for anything else than the three words.
+    pub fn read(query: &Query) -> Result<Self, Status> {
+        match query.text("includeObject") {
+            "" | "Metadata" => Ok(Include::Metadata),
+            "Object" => Ok(Include::Object),
+            "None" => Ok(Include::None),
+            other => {
+                let detail = "must be 'Metadata', 'Object', 'None', or empty";
+                let error = Error::invalid(&Path::new("includeObject"), other, detail);
+                Err(Status::bad_request(format!(
+                    "Unable to convert to Table as requested: {error}"
+                )))
+            }
+        }
+    }
+}
+
+/// How a table is made.
+#[derive(Clone, Copy)]
+pub struct Style<'a> {
+    /// The version of `meta.k8s.io`.
+    pub version: &'a str,
+    /// What rows show of their object.
+    pub include: Include,
+    /// Whether the headings are there: watches send them only once.
+    pub headings: bool,
+    /// The time ages are counted from, in Unix seconds.
+    pub now: i64,
+}
+
+/// A table of objects. `metadata` is that of the list or, for a single object, only its resourceVersion.
+pub fn table(columns: &Columns, objects: Vec<Value>, metadata: Value, style: Style<'_>) -> Value {
+    let rows: Vec<Value> = objects.into_iter().map(|object| row(columns, object, style)).collect();
+    json!({
+        "kind": "Table",
+        "apiVersion": format!("meta.k8s.io/{}", style.version),
+        "metadata": metadata,
+        "columnDefinitions": if style.headings { headings(columns) } else { Value::Null },
+        "rows": rows,
+    })
+}
+
+fn row(columns: &Columns, object: Value, style: Style<'_>) -> Value {
+    let cells = (columns.cells)(&object, style.now);
+    let shown = match style.include {
+        Include::Object => object,
+        Include::Metadata => partial(&object, style.version),
+        Include::None => Value::Null,
+    };
+    json!({ "cells": cells, "object": shown })
+}
+
+fn headings(columns: &Columns) -> Value {
+    columns
+        .columns
+        .iter()
+        .map(|column| {
+            let description = match column.description {
+                Description::Text(text) => text,
+                Description::Field(type_name, field) => documentation(type_name, field),
+            };
+            json!({
+                "name": column.name,
+                "type": column.kind,
+                "format": column.format,
+                "description": description,
+                "priority": column.priority,
+            })
+        })
+        .collect()
+}
+
+/// What the documentation of a field says.
+fn documentation(_type_name: &str, _field: &str) -> &'static str {
+    ""
+}
+
+/// Only the metadata of an object.
+pub fn partial(object: &Value, version: &str) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": format!("meta.k8s.io/{version}"),
+        "metadata": object.get("metadata").cloned().unwrap_or_else(|| Value::Object(Map::new())),
+    })
+}
+
+/// A list of only the metadata of objects. An empty list has no items, not an empty list of them.
+pub fn partial_list(objects: &[Value], metadata: Value, version: &str) -> Value {
+    let items: Vec<Value> = objects.iter().map(|object| partial(object, version)).collect();
+    json!({
+        "kind": "PartialObjectMetadataList",
+        "apiVersion": format!("meta.k8s.io/{version}"),
+        "metadata": metadata,
+        "items": if items.is_empty() { Value::Null } else { Value::from(items) },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::columns::Column;
+
+    const COLUMNS: Columns = Columns {
+        columns: &[
+            Column::new("Name", "string", "its name").named(),
+            Column::new("Age", "string", "").wide(),
+        ],
+        cells: |object, now| vec![object["metadata"]["name"].clone(), json!(now)],
+    };
+
+    #[test]
+    fn rows_show_what_was_asked_for() {
+        let object = json!({"kind": "Pod", "metadata": {"name": "p"}, "spec": {}});
+        for (text, shown) in [
+            (
+                "",
+                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {"name": "p"}}),
+            ),
+            ("includeObject=Object", object.clone()),
+            ("includeObject=None", Value::Null),
+        ] {
+            let include = Include::read(&Query::parse(Some(text))).unwrap();
+            let style = Style {
+                version: "v1",
+                include,
+                headings: true,
+                now: 7,
+            };
+            let table = table(&COLUMNS, vec![object.clone()], json!({}), style);
+            assert_eq!(table["rows"], json!([{"cells": ["p", 7], "object": shown}]));
+            assert_eq!(table["columnDefinitions"][0]["format"], "name");
+            assert_eq!(table["columnDefinitions"][1]["priority"], 1);
+        }
+        assert_eq!(
+            Include::read(&Query::parse(Some("includeObject=Foo")))
+                .unwrap_err()
+                .message,
+            "Unable to convert to Table as requested: includeObject: Invalid value: \"Foo\": must be 'Metadata', 'Object', 'None', or empty"
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! All served resources with their stores.
+
+use super::codec;
+use super::resource::Resource;
+use super::store::{SideEffects, Store};
+use crate::admission::{Chain, Lookup};
+use crate::storage::interface::{Error, ListOptions, Revision, Scope, Storage};
+use futures::future::BoxFuture;
+use machinery::gvk::GroupResource;
+use machinery::status::Status;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// The served resources, in the order in which they were defined.
+pub struct Catalog {
+    stores: Vec<Arc<Store>>,
+    index: HashMap<(String, String, String), usize>,
+    lookup: Arc<dyn Lookup>,
+}
+
+impl Catalog {
+    /// Builds the stores of all resources. `storage` is asked once per storage key: versions of one kind share their
+    /// objects. `side_effects` answers what else a write of the resource with a storage key involves.
+    pub fn new(
+        resources: Vec<Resource>,
+        mut storage: impl FnMut(&Resource) -> Arc<dyn Storage>,
+        admission: &Chain,
+        side_effects: impl Fn(&str) -> Option<Arc<dyn SideEffects>>,
+    ) -> Self {
+        let mut storages: BTreeMap<&'static str, Arc<dyn Storage>> = BTreeMap::new();
+        let resources: Vec<(Arc<Resource>, Arc<dyn Storage>)> = resources
+            .into_iter()
+            .map(|resource| {
+                let storage = storages
+                    .entry(resource.storage_key)
+                    .or_insert_with(|| storage(&resource))
+                    .clone();
+                (Arc::new(resource), storage)
+            })
+            .collect();
+        let lookup: Arc<dyn Lookup> = Arc::new(StorageLookup::new(&resources));
+        let versions = |key: &str| -> Arc<[Arc<Resource>]> {
+            resources
+                .iter()
+                .filter(|(r, _)| r.storage_key == key)
+                .map(|(r, _)| r.clone())
+                .collect()
+        };
+        let stores: Vec<Arc<Store>> = resources
+            .iter()
+            .map(|(resource, storage)| (resource.clone(), storage.clone()))
+            .map(|(resource, storage)| {
+                Arc::new(Store {
+                    versions: versions(resource.storage_key),
+                    side_effects: side_effects(resource.storage_key),
+                    resource,
+                    storage,
+                    admission: admission.clone(),
+                    lookup: lookup.clone(),
+                })
+            })
+            .collect();
+        let key = |store: &Store| {
+            let gvk = &store.resource.gvk;
+            (gvk.group.clone(), gvk.version.clone(), store.resource.plural.to_owned())
+        };
+        let index = stores.iter().enumerate().map(|(i, store)| (key(store), i)).collect();
+        Catalog { stores, index, lookup }
+    }
+
+    /// The store of a served resource.
+    pub fn store(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Store>> {
+        let key = (group.to_owned(), version.to_owned(), plural.to_owned());
+        self.index.get(&key).and_then(|i| self.stores.get(*i))
+    }
+
+    /// All stores, in the order in which their resources were defined.
+    pub fn stores(&self) -> &[Arc<Store>] {
+        &self.stores
+    }
+
+    /// Whether a group is served in any version.
+    pub fn has_group(&self, group: &str) -> bool {
+        self.stores.iter().any(|store| store.resource.gvk.group == group)
+    }
+
+    /// Whether a group is served in this version.
+    pub fn has_version(&self, group: &str, version: &str) -> bool {
+        self.stores
+            .iter()
+            .any(|store| store.resource.gvk.group == group && store.resource.gvk.version == version)
+    }
+
+    /// Reads of any object from the cache.
+    pub fn lookup(&self) -> &Arc<dyn Lookup> {
+        &self.lookup
+    }
+}
+
+/// Reads through the storages. A resource that is served in several versions is read in the one defined first.
+struct StorageLookup(HashMap<GroupResource, (Arc<Resource>, Arc<dyn Storage>)>);
+
+impl StorageLookup {
+    fn new(resources: &[(Arc<Resource>, Arc<dyn Storage>)]) -> Self {
+        let mut map = HashMap::new();
+        for (resource, storage) in resources {
+            map.entry(resource.group_resource())
+                .or_insert_with(|| (resource.clone(), storage.clone()));
+        }
+        StorageLookup(map)
+    }
+
+    fn find(&self, resource: &GroupResource) -> Result<&(Arc<Resource>, Arc<dyn Storage>), Status> {
+        self.0
+            .get(resource)
+            .ok_or_else(|| Status::internal(format!("resource {resource} is not served")))
+    }
+}
+
+impl Lookup for StorageLookup {
+    fn get<'a>(
+        &'a self,
+        resource: &'a GroupResource,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Value>, Status>> {
+        Box::pin(async move {
+            let (definition, storage) = self.find(resource)?;
+            match storage.get(namespace, name, Revision::Any).await {
+                Ok(stored) => codec::decode(definition, &stored).map(Some),
+                Err(Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(Status::internal(error)),
+            }
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        resource: &'a GroupResource,
+        namespace: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<Value>, Status>> {
+        Box::pin(async move {
+            let (definition, storage) = self.find(resource)?;
+            let options = ListOptions {
+                scope: Scope {
+                    namespace: namespace.to_owned(),
+                    ..Scope::default()
+                },
+                revision: Revision::Any,
+                limit: 0,
+                continue_token: String::new(),
+            };
+            let listed = storage.list(options).await.map_err(Status::internal)?;
+            listed
+                .items
+                .iter()
+                .map(|stored| codec::decode(definition, stored))
+                .collect()
+        })
+    }
+}
