@@ -116,7 +116,9 @@ impl<'a> View<'a> {
     fn of(ty: &'a TypeRef, map_type: Option<MapType>) -> Self {
         let kind = match ty {
             TypeRef::Object(ty) => Kind::Type(ty),
-            TypeRef::Any(_) => Kind::Deduced,
+            // Raw values of built-in types have one owner each; what a custom type leaves open is looked into.
+            TypeRef::Any(Some(_)) => Kind::Atomic,
+            TypeRef::Any(None) => Kind::Deduced,
             other => Kind::Ref(other),
         };
         View { kind, map_type }

@@ -1,0 +1,128 @@
+//! OpenAPI documents of the served resources, made from the schema and a list of resources.
+//!
+//! Documents are written piece by piece to a writer, so that a caller can compress them on the way and nobody ever
+//! holds one as a tree.
+
+mod definitions;
+pub mod gnostic;
+mod operations;
+mod v2;
+mod v3;
+
+use std::io::{self, Write};
+
+use serde_json::{Map, Value, json};
+
+use crate::gvk::{GroupVersion, GroupVersionKind};
+use crate::schema::{self, Type};
+
+pub use v2::Swagger;
+pub use v3::write_v3;
+
+/// A served resource.
+#[derive(Clone)]
+pub struct Resource<'a> {
+    /// The kind of its objects.
+    pub kind: GroupVersionKind,
+    /// The name in paths.
+    pub plural: &'a str,
+    /// Whether its objects are in namespaces.
+    pub namespaced: bool,
+    /// The verbs, as in discovery.
+    pub verbs: &'a [&'a str],
+    /// The schema of its objects.
+    pub ty: Option<&'a Type>,
+    /// The schema of a list of them.
+    pub list: Option<&'a Type>,
+    /// What is served below its objects.
+    pub subresources: Vec<Subresource<'a>>,
+}
+
+/// A served subresource.
+#[derive(Clone)]
+pub struct Subresource<'a> {
+    /// The last segment of its path.
+    pub name: &'a str,
+    /// The kind it takes and answers.
+    pub kind: GroupVersionKind,
+    /// The verbs, as in discovery.
+    pub verbs: &'a [&'a str],
+    /// The schema of what it takes and answers; without one it is a stream or a plain text.
+    pub ty: Option<&'a Type>,
+}
+
+impl<'a> Resource<'a> {
+    /// A built-in resource, with the schemas of its kind.
+    pub fn builtin(kind: GroupVersionKind, plural: &'a str, namespaced: bool, verbs: &'a [&'a str]) -> Self {
+        let ty = |suffix: &str| schema::by_gvk(&kind.group, &kind.version, &format!("{}{suffix}", kind.kind));
+        let (ty, list) = (ty(""), ty("List"));
+        Resource {
+            kind,
+            plural,
+            namespaced,
+            verbs,
+            ty,
+            list,
+            subresources: Vec::new(),
+        }
+    }
+
+    /// Adds a subresource of a built-in kind.
+    #[must_use]
+    pub fn with(mut self, name: &'a str, kind: GroupVersionKind, verbs: &'a [&'a str]) -> Self {
+        let ty = schema::by_gvk(&kind.group, &kind.version, &kind.kind);
+        self.subresources.push(Subresource { name, kind, verbs, ty });
+        self
+    }
+
+    fn group_version(&self) -> GroupVersion {
+        GroupVersion::new(self.kind.group.clone(), self.kind.version.clone())
+    }
+}
+
+/// The name and version of the API in the documents' head.
+fn info() -> Value {
+    json!({"title": "Kubernetes", "version": "1.36"})
+}
+
+/// The one way to authenticate that the documents tell.
+fn bearer_token() -> Value {
+    json!({"type": "apiKey", "name": "authorization", "in": "header", "description": "Bearer Token authentication"})
+}
+
+fn kind_value(kind: &GroupVersionKind) -> Value {
+    json!({"group": kind.group, "version": kind.version, "kind": kind.kind})
+}
+
+/// Writes `{"name": value, …}` without the braces, one entry at a time.
+struct Entries<'w> {
+    out: &'w mut dyn Write,
+    first: bool,
+}
+
+impl<'w> Entries<'w> {
+    fn new(out: &'w mut dyn Write) -> Self {
+        Entries { out, first: true }
+    }
+
+    fn add(&mut self, name: &str, value: &Value) -> io::Result<()> {
+        if !std::mem::take(&mut self.first) {
+            self.out.write_all(b",")?;
+        }
+        serde_json::to_writer(&mut *self.out, name)?;
+        self.out.write_all(b":")?;
+        serde_json::to_writer(&mut *self.out, value)?;
+        Ok(())
+    }
+}
+
+/// An object of the entries that are there.
+fn object<const N: usize>(entries: [(&str, Option<Value>); N]) -> Value {
+    let present = entries
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(present.collect::<Map<_, _>>())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! Encodings other than JSON.
+
+pub(crate) mod raw;
