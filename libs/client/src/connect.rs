@@ -57,14 +57,22 @@ pub async fn connect(kubeconfig: &Path, component: &str) -> Result<Client, Conne
         source: Box::new(source),
     };
     let file = Kubeconfig::read_from(kubeconfig).map_err(kubeconfig_error)?;
-    let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
         .await
         .map_err(kubeconfig_error)?;
+    connect_with(config, kubeconfig, component)
+}
+
+/// Builds a client from a configuration that came from `source`, which errors name.
+///
+/// # Errors
+/// The credentials in it cannot be used.
+pub fn connect_with(mut config: Config, source: &Path, component: &str) -> Result<Client, ConnectError> {
     let agent = format!("{component}/v{} (linux) vcluster-rs", env!("CARGO_PKG_VERSION"));
     if let Ok(agent) = HeaderValue::from_str(&agent) {
         config.headers.push((HeaderName::from_static("user-agent"), agent));
     }
-    let path = || kubeconfig.to_owned();
+    let path = || source.to_owned();
     let credentials = |source| ConnectError::Credentials {
         path: path(),
         source: Box::new(source),
