@@ -1,0 +1,272 @@
+//! Builds every part, in start order: connections, names, watches, engine, kubelet API, gRPC.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use chassis::{BindAddress, Chassis, Gate, Listener, Tasks, usage};
+use client::leader::Candidate;
+use tokio::sync::watch;
+
+use crate::clusters::{Api, ConnectError, Connection, Informer, Selection, connect};
+use crate::engine::Engine;
+use crate::kinds::{Kind, Side};
+use crate::kubelet::{self, Kubelet};
+use crate::metrics::Metrics;
+use crate::names::{MappingStore, keys};
+use crate::options::Options;
+use crate::resources::trim;
+use crate::settings::Settings;
+use crate::world::World;
+use crate::{grpc, resources};
+
+/// Kinds that are watched in the virtual cluster.
+const VIRTUAL: [Kind; 8] = [
+    Kind::Pod,
+    Kind::Service,
+    Kind::Endpoints,
+    Kind::EndpointSlice,
+    Kind::ConfigMap,
+    Kind::Secret,
+    Kind::Namespace,
+    Kind::Node,
+];
+
+/// Builds the syncer and starts its tasks.
+pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine>> {
+    let mut settings = options.settings()?;
+    let unusable = |error: ConnectError| usage(error.to_string());
+    let virtual_ = connect("--kubeconfig", Some(&options.kubeconfig))
+        .await
+        .map_err(unusable)?;
+    let host = connect("--host-kubeconfig", options.host_kubeconfig.as_deref())
+        .await
+        .map_err(unusable)?;
+    let store = chassis::grpc::channel("--etcd-servers", &options.etcd_servers)?;
+
+    let address = BindAddress::Tcp((options.kubelet_address, options.kubelet_port).into());
+    let listener = Listener::bind(&address)
+        .await
+        .context("--kubelet-address, --kubelet-port")?;
+    if let Some(bound) = listener.address().tcp() {
+        settings.nodes.kubelet_port = bound.port();
+    }
+    chassis.addresses().insert("kubelet", listener.address().clone());
+
+    let metrics = Metrics::new(chassis.metrics());
+    let world = Arc::new(World::new(settings));
+    let (recorder, events) = client::Recorder::new(virtual_.shared.clone(), "vcluster-syncer");
+    let api = |side, connection: &Connection| Api::new(side, connection.shared.clone(), metrics.requests.clone());
+    let engine = Engine::new(
+        world.clone(),
+        api(Side::Virtual, &virtual_),
+        api(Side::Host, &host),
+        recorder,
+        metrics.clone(),
+    );
+
+    let kubelet = Kubelet::new(world.clone(), host.clone(), options.client_ca_file.is_some());
+    kubelet::serve(chassis.tasks(), listener, kubelet, kubelet::tls(&options)?);
+    let records = grpc::records::Publisher::new(world.clone());
+    grpc::register(chassis, &engine, &records);
+
+    let informers = informers(&world.settings, &engine, chassis);
+    let store = MappingStore::new(store, format!("{}-{}", world.settings.vcluster, std::process::id()));
+    let run = Run {
+        engine: engine.clone(),
+        records,
+        store,
+        informers,
+        events,
+    };
+    let gate = chassis.health().gate("name-mappings");
+    let tasks = chassis.tasks().clone();
+    if options.leader_elect {
+        let candidate = Candidate::new(
+            virtual_.shared,
+            &format!("vcluster-{}-controller", world.settings.vcluster),
+        );
+        lead(tasks, candidate, run, gate);
+    } else {
+        run.start(&tasks, gate);
+    }
+    Ok(engine)
+}
+
+/// Everything that only the leader does.
+struct Run {
+    engine: Arc<Engine>,
+    records: Arc<grpc::records::Publisher>,
+    store: MappingStore,
+    informers: Vec<Watch>,
+    events: client::events::Writer,
+}
+
+fn lead(tasks: Tasks, mut candidate: Candidate, run: Run, gate: Gate) {
+    // A candidate that waits is healthy: it would take over at any moment.
+    gate.ready();
+    let shutdown = tasks.shutdown();
+    tasks.clone().spawn("leader-election", async move {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = candidate.acquire() => {}
+        }
+        run.start(&tasks, gate);
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            () = candidate.hold() => Err(anyhow::anyhow!("leadership was lost; restart to become a candidate again")),
+        }
+    });
+}
+
+/// One informer, where its changes go, and how its first list is announced.
+struct Watch {
+    name: String,
+    informer: Informer,
+    source: Source,
+    gate: Gate,
+}
+
+#[derive(Clone, Copy)]
+enum Source {
+    Side(Side),
+    ControlPlane,
+}
+
+impl Run {
+    /// Starts the tasks. The engine begins when the names and both clusters are known: before that, everything that
+    /// is merely not yet seen would look deleted.
+    fn start(self, tasks: &Tasks, gate: Gate) {
+        let Run {
+            engine,
+            records,
+            mut store,
+            informers,
+            events,
+        } = self;
+        let shutdown = tasks.shutdown();
+        let until_shutdown = move |task: futures::future::BoxFuture<'static, ()>| {
+            let shutdown = shutdown.clone();
+            async move {
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = task => {}
+                }
+            }
+        };
+        let mut first_lists = Vec::new();
+        for watch in informers {
+            let (synced, announced) = watch::channel(false);
+            first_lists.push(announced);
+            let name = format!("watch {}", watch.name);
+            tasks.spawn(
+                name,
+                until_shutdown(Box::pin(follow(watch, engine.clone(), records.clone(), synced))),
+            );
+        }
+        tasks.spawn("events", until_shutdown(Box::pin(events.run())));
+        tasks.spawn("records", until_shutdown(Box::pin(records.clone().run())));
+        let world = engine.world().clone();
+        let main = async move {
+            store.load(&world).await;
+            gate.ready();
+            for mut list in first_lists {
+                // The sender lives as long as the informer, which lives as long as the process.
+                let _ = list.wait_for(|synced| *synced).await;
+            }
+            records.complete();
+            tokio::join!(engine.run(), store.run(&world));
+        };
+        tasks.spawn("engine", until_shutdown(Box::pin(main)));
+    }
+}
+
+async fn follow(
+    watch: Watch,
+    engine: Arc<Engine>,
+    records: Arc<grpc::records::Publisher>,
+    synced: watch::Sender<bool>,
+) {
+    let world = engine.world().clone();
+    let kind = watch.informer.kind;
+    let caches = match watch.source {
+        Source::Side(side) => world.side(side),
+        Source::ControlPlane => &world.control_plane,
+    };
+    let announce = || {
+        watch.gate.ready();
+        synced.send_replace(true);
+    };
+    watch
+        .informer
+        .run(caches.of(kind), announce, |change| match watch.source {
+            Source::Side(side) => {
+                engine.observe(side, kind, &change);
+                if side == Side::Virtual {
+                    records.observe(kind, &change);
+                }
+            }
+            Source::ControlPlane => engine.observe_control_plane(kind, &change),
+        })
+        .await;
+}
+
+fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Watch> {
+    let ours = Selection {
+        namespace: settings.host_namespace.clone(),
+        labels: format!("{}={}", keys::MARKER, settings.vcluster),
+        ..Selection::default()
+    };
+    let everything = |namespace: &str| Selection {
+        namespace: namespace.to_owned(),
+        ..Selection::default()
+    };
+    let mut watches: Vec<(Source, Kind, Selection)> = VIRTUAL
+        .into_iter()
+        .map(|kind| (Source::Side(Side::Virtual), kind, everything("")))
+        .collect();
+    for resource in resources::TABLE.iter().filter(|resource| (resource.enabled)(settings)) {
+        let selection = match resource.kind {
+            Kind::Event => everything(&settings.host_namespace),
+            Kind::Node if settings.nodes.from_host => everything(""),
+            Kind::Node | Kind::EndpointSlice => continue,
+            _ => ours.clone(),
+        };
+        watches.push((Source::Side(Side::Host), resource.kind, selection));
+    }
+    if !settings.service_name.is_empty() {
+        for kind in [Kind::Service, Kind::Endpoints] {
+            let fields = format!("metadata.name={}", settings.service_name);
+            watches.push((
+                Source::ControlPlane,
+                kind,
+                Selection {
+                    fields,
+                    ..everything(&settings.host_namespace)
+                },
+            ));
+        }
+    }
+    watches
+        .into_iter()
+        .map(|(source, kind, selection)| {
+            let (side, cluster) = match source {
+                Source::Side(side) => (side, side.as_str()),
+                Source::ControlPlane => (Side::Host, "control-plane"),
+            };
+            let name = format!("{cluster}-{}", kind.plural());
+            let gate = chassis.health().gate(&name);
+            let informer = Informer {
+                api: engine.api(side).clone(),
+                kind,
+                selection,
+                trim: trim(side, kind),
+            };
+            Watch {
+                name,
+                informer,
+                source,
+                gate,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,335 @@
+//! Requests to one API server: plain JSON in and out, every request counted.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use kube::Client;
+use kube::client::Body;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::{counter::Counter, family::Family};
+use serde_json::{Value, json};
+
+use crate::json;
+use crate::kinds::{Kind, Side};
+
+/// No request that is not a watch takes longer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Name under which written fields are recorded.
+const FIELD_MANAGER: &str = "vcluster-syncer";
+
+/// What is counted per request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    cluster: &'static str,
+    verb: &'static str,
+    resource: &'static str,
+    code: u16,
+}
+
+/// Requests by cluster, verb, resource and status code; code 0 means that no answer came.
+pub type RequestCounter = Family<RequestLabels, Counter>;
+
+/// Why a request failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The API server refused; the text is its own.
+    #[error("{message}")]
+    Refused {
+        /// HTTP status code.
+        code: u16,
+        /// The `reason` of the Status.
+        reason: String,
+        /// The `message` of the Status.
+        message: String,
+        /// When the server wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// No (complete) answer came.
+    #[error("the {side} API server did not answer: {cause}")]
+    Unreachable {
+        /// Which cluster.
+        side: &'static str,
+        /// What happened.
+        cause: String,
+    },
+}
+
+impl ApiError {
+    /// The HTTP status code, 0 when no answer came.
+    pub fn code(&self) -> u16 {
+        match self {
+            ApiError::Refused { code, .. } => *code,
+            ApiError::Unreachable { .. } => 0,
+        }
+    }
+
+    /// The Status reason, empty when no answer came.
+    pub fn reason(&self) -> &str {
+        match self {
+            ApiError::Refused { reason, .. } => reason,
+            ApiError::Unreachable { .. } => "",
+        }
+    }
+
+    /// The delay that the server asked for.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            ApiError::Refused { retry_after, .. } => *retry_after,
+            ApiError::Unreachable { .. } => None,
+        }
+    }
+}
+
+/// The kinds of patch that are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patch {
+    /// RFC 7386.
+    Merge,
+    /// Kubernetes' own, which merges lists by key.
+    Strategic,
+}
+
+impl Patch {
+    fn content_type(self) -> &'static str {
+        match self {
+            Patch::Merge => "application/merge-patch+json",
+            Patch::Strategic => "application/strategic-merge-patch+json",
+        }
+    }
+}
+
+/// A client of one API server.
+#[derive(Clone)]
+pub struct Api {
+    side: Side,
+    client: Client,
+    requests: RequestCounter,
+}
+
+impl Api {
+    /// A client that counts its requests.
+    pub fn new(side: Side, client: Client, requests: RequestCounter) -> Self {
+        Self { side, client, requests }
+    }
+
+    /// The connection itself, for requests that are not about objects.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Which cluster this is.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// Reads one object.
+    pub async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value, ApiError> {
+        self.request(
+            "get",
+            kind,
+            Method::GET,
+            &format!("{}/{name}", kind.path(namespace)),
+            None,
+        )
+        .await
+    }
+
+    /// Creates an object and returns what was stored.
+    pub async fn create(&self, kind: Kind, namespace: &str, object: &Value) -> Result<Value, ApiError> {
+        let path = format!("{}?fieldManager={FIELD_MANAGER}", kind.path(namespace));
+        self.request("create", kind, Method::POST, &path, Some(("application/json", object)))
+            .await
+    }
+
+    /// Creates a subresource such as `binding` or `token`.
+    pub async fn create_sub(&self, path: &str, kind: Kind, object: &Value) -> Result<Value, ApiError> {
+        self.request("create", kind, Method::POST, path, Some(("application/json", object)))
+            .await
+    }
+
+    /// Changes an object, or a subresource of it when that is not empty, and returns what is stored now.
+    pub async fn patch(
+        &self,
+        (kind, namespace, name): (Kind, &str, &str),
+        subresource: &str,
+        patch: Patch,
+        body: &Value,
+    ) -> Result<Value, ApiError> {
+        let slash = if subresource.is_empty() { "" } else { "/" };
+        let path = format!(
+            "{}/{name}{slash}{subresource}?fieldManager={FIELD_MANAGER}",
+            kind.path(namespace)
+        );
+        self.request("patch", kind, Method::PATCH, &path, Some((patch.content_type(), body)))
+            .await
+    }
+
+    /// Deletes the object with this uid; the answer is the object when it is still there, else a Status.
+    pub async fn delete(
+        &self,
+        (kind, namespace, name): (Kind, &str, &str),
+        uid: &str,
+        grace_seconds: Option<i64>,
+    ) -> Result<Value, ApiError> {
+        let mut options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+            "preconditions": {"uid": uid},
+        });
+        if let Some(seconds) = grace_seconds {
+            options["gracePeriodSeconds"] = json!(seconds);
+        }
+        let path = format!("{}/{name}", kind.path(namespace));
+        self.request(
+            "delete",
+            kind,
+            Method::DELETE,
+            &path,
+            Some(("application/json", &options)),
+        )
+        .await
+    }
+
+    /// Reads one page of a list.
+    pub async fn list(&self, kind: Kind, namespace: &str, query: &str) -> Result<Value, ApiError> {
+        self.request(
+            "list",
+            kind,
+            Method::GET,
+            &format!("{}?{query}", kind.path(namespace)),
+            None,
+        )
+        .await
+    }
+
+    /// Opens a watch; the body is a stream of JSON documents, one per line.
+    pub async fn watch(&self, kind: Kind, namespace: &str, query: &str) -> Result<Body, ApiError> {
+        let path = format!("{}?watch=true&{query}", kind.path(namespace));
+        let send = self.send("watch", kind, Method::GET, &path, None);
+        let response = tokio::time::timeout(REQUEST_TIMEOUT, send)
+            .await
+            .map_err(|_| self.unreachable("timed out"))??;
+        Ok(response.into_body())
+    }
+
+    async fn request(
+        &self,
+        verb: &'static str,
+        kind: Kind,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, &Value)>,
+    ) -> Result<Value, ApiError> {
+        let exchange = async {
+            let response = self.send(verb, kind, method, path, body).await?;
+            let bytes = response
+                .into_body()
+                .collect()
+                .await
+                .map_err(|error| self.unreachable(&error.to_string()))?;
+            serde_json::from_slice(&bytes.to_bytes())
+                .map_err(|error| self.unreachable(&format!("its answer is not JSON: {error}")))
+        };
+        tokio::time::timeout(REQUEST_TIMEOUT, exchange)
+            .await
+            .map_err(|_| self.unreachable("timed out"))?
+    }
+
+    async fn send(
+        &self,
+        verb: &'static str,
+        kind: Kind,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, &Value)>,
+    ) -> Result<http::Response<Body>, ApiError> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::ACCEPT, "application/json");
+        let mut payload = Vec::new();
+        if let Some((content_type, value)) = body {
+            request = request.header(header::CONTENT_TYPE, content_type);
+            payload = value.to_string().into_bytes();
+        }
+        let request = request
+            .body(Body::from(payload))
+            .map_err(|error| self.unreachable(&error.to_string()))?;
+        let count = |code| {
+            let labels = RequestLabels {
+                cluster: self.side.as_str(),
+                verb,
+                resource: kind.plural(),
+                code,
+            };
+            self.requests.get_or_create(&labels).inc();
+        };
+        let response = match self.client.send(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                count(0);
+                return Err(self.unreachable(&describe(&error)));
+            }
+        };
+        count(response.status().as_u16());
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(refusal(response).await)
+    }
+
+    fn unreachable(&self, cause: &str) -> ApiError {
+        ApiError::Unreachable {
+            side: self.side.as_str(),
+            cause: cause.to_owned(),
+        }
+    }
+}
+
+/// The whole chain of causes: the outermost one alone rarely says more than "connect error".
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.ends_with(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+async fn refusal(response: http::Response<Body>) -> ApiError {
+    let status = response.status();
+    let retry_after = response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .map(Duration::from_secs);
+    let bytes = response
+        .into_body()
+        .collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default();
+    let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    ApiError::Refused {
+        code: status.as_u16(),
+        reason: json::text(&body, &["reason"]).to_owned(),
+        message: message(status, &body, &bytes),
+        retry_after,
+    }
+}
+
+fn message(status: StatusCode, body: &Value, bytes: &Bytes) -> String {
+    match json::text(body, &["message"]) {
+        "" if bytes.is_empty() => status.to_string(),
+        "" => format!(
+            "{status}: {}",
+            String::from_utf8_lossy(bytes).chars().take(200).collect::<String>()
+        ),
+        message => message.to_owned(),
+    }
+}

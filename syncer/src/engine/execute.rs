@@ -1,0 +1,327 @@
+//! Carries out one step. What the API server answers goes into the caches at once.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+use tracing::debug;
+
+use super::Engine;
+use super::plan::{Step, TokenSecret};
+use crate::clusters::{Api, ApiError, Patch};
+use crate::json;
+use crate::kinds::{Kind, Side};
+use crate::names::{Claim, Reference, claim};
+use crate::object::{Object, ObjectKey};
+use crate::resources::{REFRESH_AT, pair, trim};
+
+/// Requested lifetime of service-account tokens, in seconds: ten years, which the API server may shorten.
+const TOKEN_LIFETIME: i64 = 315_360_000;
+/// When a refusal that needs somebody's help is tried again.
+const REFUSED: Duration = Duration::from_secs(15);
+/// When a write that met another one is tried again.
+const CONFLICT: Duration = Duration::from_millis(200);
+
+/// How a step ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Done, and the caches show it.
+    Done,
+    /// Done, and the watch will show it.
+    Echo,
+    /// Not done.
+    Failed(Failure),
+}
+
+/// Why a step was not done.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// For the log.
+    pub(super) cause: String,
+    /// For the owner of the virtual object; `None` when it repairs itself.
+    pub(super) note: Option<String>,
+    /// When to try again; `None` is later each time.
+    pub(super) again_after: Option<Duration>,
+}
+
+impl Failure {
+    fn silent(cause: impl Into<String>, after: Duration) -> Outcome {
+        Outcome::Failed(Self {
+            cause: cause.into(),
+            note: None,
+            again_after: Some(after),
+        })
+    }
+}
+
+impl Engine {
+    pub(super) async fn execute(&self, item: &Reference, step: Step) -> Outcome {
+        match step {
+            Step::Create { side, kind, object } => self.create(item, side, kind, &object).await,
+            Step::Upsert { kind, object } => self.upsert(kind, &object).await,
+            Step::Patch {
+                side,
+                kind,
+                key,
+                subresource,
+                patch,
+                body,
+            } => {
+                let api = self.api(side);
+                match api
+                    .patch((kind, &key.namespace, &key.name), subresource, patch, &body)
+                    .await
+                {
+                    Ok(answer) => self.take_over(side, kind, answer),
+                    Err(error) => self.failed_write(side, kind, &key, "Error syncing", error).await,
+                }
+            }
+            Step::Delete {
+                side,
+                kind,
+                key,
+                uid,
+                grace,
+            } => {
+                let api = self.api(side);
+                match api.delete((kind, &key.namespace, &key.name), &uid, grace).await {
+                    Ok(answer) => self.take_over_deletion(side, kind, &key, &uid, answer),
+                    // Gone, or another object by now.
+                    Err(error) if error.code() == 404 => self.vanished(side, kind, &key, &uid),
+                    Err(error) => self.failed_write(side, kind, &key, "Error syncing", error).await,
+                }
+            }
+            Step::Bind { key, uid, node } => self.bind(&key, &uid, &node).await,
+            Step::Tokens(tokens) => self.tokens(tokens).await,
+        }
+    }
+
+    /// The client of one side.
+    pub fn api(&self, side: Side) -> &Api {
+        match side {
+            Side::Virtual => &self.virtual_api,
+            Side::Host => &self.host_api,
+        }
+    }
+
+    async fn create(&self, item: &Reference, side: Side, kind: Kind, object: &Value) -> Outcome {
+        let key = pair::key_of(object);
+        let error = match self.api(side).create(kind, &key.namespace, object).await {
+            Ok(answer) => return self.take_over(side, kind, answer),
+            Err(error) => error,
+        };
+        if error.reason() == "AlreadyExists" {
+            return self.already_exists(item, side, kind, &key).await;
+        }
+        let prefix = match side {
+            Side::Host => "Error syncing to host cluster",
+            Side::Virtual => "Error syncing to virtual cluster",
+        };
+        failure(prefix, &error)
+    }
+
+    /// The only read: a name is in use, and the cache does not know by whom.
+    async fn already_exists(&self, item: &Reference, side: Side, kind: Kind, key: &ObjectKey) -> Outcome {
+        let existing = match self.api(side).get(kind, &key.namespace, &key.name).await {
+            Ok(existing) => existing,
+            Err(error) => return Failure::silent(error.to_string(), CONFLICT),
+        };
+        let ours = match claim(&self.world.names, &kind.gvk(), &existing) {
+            Claim::Ours { namespace, name, .. } => namespace == item.key.namespace && name == item.key.name,
+            Claim::Foreign => false,
+        };
+        if side == Side::Virtual || ours {
+            // Our own write whose answer was lost, or the watch is behind.
+            self.take_over(side, kind, existing);
+            return Failure::silent(format!("{kind} {key} exists already"), CONFLICT);
+        }
+        let text = pair::taken_text(item, key);
+        Outcome::Failed(Failure {
+            cause: text.clone(),
+            note: Some(text),
+            again_after: Some(REFUSED),
+        })
+    }
+
+    /// Events are best effort: whatever is wrong with one must not keep the others from coming.
+    async fn upsert(&self, kind: Kind, object: &Value) -> Outcome {
+        let key = pair::key_of(object);
+        let error = match self.virtual_api.create(kind, &key.namespace, object).await {
+            Ok(_) => return Outcome::Done,
+            Err(error) if error.reason() == "AlreadyExists" => {
+                let mut change = object.clone();
+                json::remove(&mut change, &["metadata", "involvedObject"]);
+                let target = (kind, key.namespace.as_str(), key.name.as_str());
+                match self.virtual_api.patch(target, "", Patch::Merge, &change).await {
+                    Ok(_) => return Outcome::Done,
+                    Err(error) => error,
+                }
+            }
+            Err(error) => error,
+        };
+        debug!(%key, %error, "an event of the host is not shown");
+        Outcome::Done
+    }
+
+    async fn bind(&self, key: &ObjectKey, uid: &str, node: &str) -> Outcome {
+        let path = format!("{}/{}/binding", Kind::Pod.path(&key.namespace), key.name);
+        let binding = json!({
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"namespace": key.namespace, "name": key.name, "uid": uid},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        });
+        match self.virtual_api.create_sub(&path, Kind::Pod, &binding).await {
+            Ok(_) => Outcome::Echo,
+            Err(error) => {
+                self.failed_write(Side::Virtual, Kind::Pod, key, "Error syncing", error)
+                    .await
+            }
+        }
+    }
+
+    async fn tokens(&self, tokens: TokenSecret) -> Outcome {
+        let key = pair::key_of(&tokens.secret);
+        let (data, refresh_at) = match self.request_tokens(&tokens).await {
+            Ok(requested) => requested,
+            Err(error) => {
+                return failure(
+                    "Error syncing to host cluster: cannot get a service-account token",
+                    &error,
+                );
+            }
+        };
+        let mut secret = tokens.secret;
+        secret["data"] = Value::Object(data);
+        secret["metadata"]["annotations"][REFRESH_AT] = json!(refresh_at.to_string());
+        let answer = if tokens.exists {
+            let target = (Kind::Secret, key.namespace.as_str(), key.name.as_str());
+            let change =
+                json!({"metadata": {"annotations": secret["metadata"]["annotations"]}, "data": secret["data"]});
+            self.host_api.patch(target, "", Patch::Merge, &change).await
+        } else {
+            self.host_api.create(Kind::Secret, &key.namespace, &secret).await
+        };
+        match answer {
+            Ok(answer) => self.take_over(Side::Host, Kind::Secret, answer),
+            Err(error) if error.reason() == "AlreadyExists" => {
+                match self.host_api.get(Kind::Secret, &key.namespace, &key.name).await {
+                    Ok(existing) => {
+                        self.take_over(Side::Host, Kind::Secret, existing);
+                        Failure::silent(format!("Secret {key} exists already"), CONFLICT)
+                    }
+                    Err(error) => Failure::silent(error.to_string(), CONFLICT),
+                }
+            }
+            Err(error) => failure("Error syncing to host cluster", &error),
+        }
+    }
+
+    /// Requests every token; returns them as Secret data, and when they are to be replaced.
+    async fn request_tokens(&self, tokens: &TokenSecret) -> Result<(Map<String, Value>, Timestamp), ApiError> {
+        let now = (self.world.clock)();
+        let mut lifetime = SignedDuration::from_secs(TOKEN_LIFETIME);
+        let mut data = Map::new();
+        let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", tokens.pod.namespace);
+        for token in &tokens.tokens {
+            let request = json!({
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenRequest",
+                "metadata": {"namespace": tokens.pod.namespace},
+                "spec": {
+                    "audiences": token.audiences,
+                    "expirationSeconds": TOKEN_LIFETIME,
+                    "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": tokens.pod.name, "uid": tokens.uid},
+                },
+            });
+            let path = format!("{accounts}/{}/token", tokens.account);
+            let answer = self.virtual_api.create_sub(&path, Kind::Secret, &request).await?;
+            let expires = json::text(&answer, &["status", "expirationTimestamp"]).parse::<Timestamp>();
+            lifetime = lifetime.min(expires.map_or(lifetime, |at| at.duration_since(now)));
+            let value = STANDARD.encode(json::text(&answer, &["status", "token"]));
+            data.insert(token.data_key.clone(), json!(value));
+        }
+        // As a kubelet does: when a fifth of the lifetime is left.
+        let refresh_at = now.checked_add(lifetime / 5 * 4).unwrap_or(now);
+        Ok((data, refresh_at))
+    }
+
+    fn take_over(&self, side: Side, kind: Kind, mut answer: Value) -> Outcome {
+        trim(side, kind)(&mut answer);
+        if answer
+            .get("metadata")
+            .is_some_and(|metadata| metadata.get("uid").is_some())
+            && let Some(change) = self.world.side(side).of(kind).apply(Object::new(answer))
+        {
+            self.observe(side, kind, &change);
+        }
+        Outcome::Done
+    }
+
+    /// The answer to a deletion is the object while it ends, and the object or a Status when it is gone.
+    fn take_over_deletion(&self, side: Side, kind: Kind, key: &ObjectKey, uid: &str, answer: Value) -> Outcome {
+        let ends = pair::is_deleting(&answer)
+            && (!json::items(&answer, &["metadata", "finalizers"]).is_empty()
+                || json::integer(&answer, &["metadata", "deletionGracePeriodSeconds"]).unwrap_or_default() > 0);
+        if ends {
+            self.take_over(side, kind, answer)
+        } else {
+            self.vanished(side, kind, key, uid)
+        }
+    }
+
+    fn vanished(&self, side: Side, kind: Kind, key: &ObjectKey, uid: &str) -> Outcome {
+        if let Some(change) = self.world.side(side).of(kind).remove(key, uid) {
+            self.observe(side, kind, &change);
+        }
+        Outcome::Done
+    }
+
+    /// A write to an object that is not as the cache says.
+    async fn failed_write(&self, side: Side, kind: Kind, key: &ObjectKey, prefix: &str, error: ApiError) -> Outcome {
+        match error.code() {
+            // The watch may be behind; the look is rare, and makes sure that nobody waits for it in vain.
+            404 | 409 => match self.api(side).get(kind, &key.namespace, &key.name).await {
+                Ok(current) => {
+                    self.replace(side, kind, key, current);
+                    Failure::silent(error.to_string(), CONFLICT)
+                }
+                Err(gone) if gone.code() == 404 => {
+                    self.vanished(side, kind, key, "");
+                    Failure::silent(error.to_string(), CONFLICT)
+                }
+                Err(_) => failure(prefix, &error),
+            },
+            _ => failure(prefix, &error),
+        }
+    }
+
+    /// Takes over what was read, also when it is another object of the same name.
+    fn replace(&self, side: Side, kind: Kind, key: &ObjectKey, current: Value) {
+        let known = self.world.side(side).get(kind, &key.namespace, &key.name);
+        let uid = json::text(&current, &["metadata", "uid"]);
+        if let Some(known) = known.filter(|known| known.uid() != uid)
+            && let Some(change) = self.world.side(side).of(kind).remove(key, known.uid())
+        {
+            self.observe(side, kind, &change);
+        }
+        self.take_over(side, kind, current);
+    }
+}
+
+fn failure(prefix: &str, error: &ApiError) -> Outcome {
+    let text = format!("{prefix}: {error}");
+    let (note, again_after) = match error.code() {
+        // The server is away or busy: it says so itself when it is back.
+        429 | 503 => (None, error.retry_after()),
+        400..=499 => (Some(text.clone()), Some(REFUSED)),
+        _ => (Some(text.clone()), error.retry_after()),
+    };
+    Outcome::Failed(Failure {
+        cause: text,
+        note,
+        again_after,
+    })
+}

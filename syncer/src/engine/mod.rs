@@ -1,0 +1,396 @@
+//! Turns changes into writes: what changed is queued, a plan is made from what is known, and the plan is carried out.
+//!
+//! Everything is level-triggered: a plan looks at both sides as they are, never at what happened. The answer of every
+//! write goes straight into the caches, so that the next plan sees it.
+
+mod execute;
+mod lag;
+pub mod plan;
+mod queue;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::Notify;
+use tracing::{debug, warn};
+
+pub use lag::Lag;
+pub use queue::{FairQueue, Laned};
+
+use crate::clusters::{Api, Change};
+use crate::kinds::{Kind, Side};
+use crate::metrics::Metrics;
+use crate::names::Reference;
+use crate::resources;
+use crate::world::World;
+use execute::{Failure, Outcome};
+use plan::{Awaited, Note, Place, Plan};
+
+/// Plans that are carried out at the same time.
+const IN_FLIGHT: usize = 64;
+/// How long to wait for the watch to show what a write without an answer did.
+const ECHO: Duration = Duration::from_secs(2);
+
+impl Laned for Reference {
+    fn lane(&self) -> &str {
+        &self.key.namespace
+    }
+}
+
+/// The engine; shared by the informers, which feed it, and the task that runs it.
+pub struct Engine {
+    world: Arc<World>,
+    virtual_api: Api,
+    host_api: Api,
+    recorder: client::Recorder,
+    metrics: Metrics,
+    state: Mutex<State>,
+    wake: Notify,
+    running: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    queue: FairQueue<Reference>,
+    waiting: HashMap<Awaited, HashSet<Reference>>,
+    /// Virtual objects that were written to without an answer that shows them.
+    echoes: HashMap<Reference, Instant>,
+    lag: Lag,
+    last_errors: HashMap<Kind, String>,
+}
+
+/// How the work on one kind stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KindState {
+    /// Objects that wait for their turn.
+    pub queued: u64,
+    /// Objects whose last attempt failed.
+    pub retrying: u64,
+    /// The age of the oldest change that is not dealt with.
+    pub lag: Duration,
+    /// What the last failed attempt said.
+    pub last_error: String,
+}
+
+impl Engine {
+    /// An engine that has seen nothing yet.
+    pub fn new(
+        world: Arc<World>,
+        virtual_api: Api,
+        host_api: Api,
+        recorder: client::Recorder,
+        metrics: Metrics,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            world,
+            virtual_api,
+            host_api,
+            recorder,
+            metrics,
+            state: Mutex::default(),
+            wake: Notify::new(),
+            running: AtomicBool::new(false),
+        })
+    }
+
+    /// What is known.
+    pub fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    /// Takes over a change that a watch reported.
+    pub fn observe(&self, side: Side, kind: Kind, change: &Change) {
+        let items = resources::affected(&self.world, side, kind, change);
+        if kind == Kind::Event && side == Side::Host && items.is_empty() {
+            self.release(change);
+        }
+        let place = match side {
+            Side::Virtual => Place::Virtual,
+            Side::Host => Place::Host,
+        };
+        self.wake(place, kind, change, side, items);
+    }
+
+    /// Takes over a change of the control plane's own objects on the host.
+    pub fn observe_control_plane(&self, kind: Kind, change: &Change) {
+        self.wake(
+            Place::ControlPlane,
+            kind,
+            change,
+            Side::Host,
+            resources::affected_by_control_plane(kind),
+        );
+    }
+
+    /// Asks for a look at every object of a kind, or of all kinds; returns how many.
+    pub fn resync(&self, kind: Option<Kind>) -> usize {
+        let mut items = self.everything();
+        items.retain(|item| kind.is_none_or(|kind| item.kind == kind));
+        let mut state = self.state();
+        let count = items.len();
+        items.into_iter().for_each(|item| state.queue.push(item));
+        drop(state);
+        self.wake.notify_one();
+        count
+    }
+
+    /// Whether both clusters were read once and are being synced.
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// How the work on one kind stands.
+    pub fn state_of(&self, kind: Kind) -> KindState {
+        let state = self.state();
+        KindState {
+            queued: state.queue.queued().filter(|item| item.kind == kind).count() as u64,
+            retrying: state.queue.retrying().filter(|item| item.kind == kind).count() as u64,
+            lag: state.lag.oldest(kind, Instant::now()),
+            last_error: state.last_errors.get(&kind).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Runs for ever.
+    pub async fn run(self: Arc<Self>) {
+        self.resync(None);
+        self.running.store(true, Ordering::Relaxed);
+        let mut running = FuturesUnordered::new();
+        loop {
+            let next = if running.len() < IN_FLIGHT {
+                self.state().queue.pop(Instant::now())
+            } else {
+                None
+            };
+            if let Some(item) = next {
+                running.push(self.work(item));
+                continue;
+            }
+            let due = self.state().queue.next_due();
+            let timer = async {
+                match due {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(()) = running.next(), if !running.is_empty() => {}
+                () = self.wake.notified() => {}
+                () = timer, if running.len() < IN_FLIGHT => {}
+            }
+        }
+    }
+
+    async fn work(&self, item: Reference) {
+        self.reconcile(&item).await;
+        let mut state = self.state();
+        state.queue.done(&item);
+        let length = state.queue.len();
+        drop(state);
+        self.metrics.queue_length.set(i64::try_from(length).unwrap_or(i64::MAX));
+    }
+
+    async fn reconcile(&self, item: &Reference) {
+        if self.waits_for_echo(item) {
+            return;
+        }
+        let plan = resources::plan(&self.world, item);
+        self.record_names(item, &plan);
+        let names_error = plan.notes.iter().any(|note| note.reason == "SyncError");
+        for note in &plan.notes {
+            self.tell(item, note);
+        }
+        if plan.release {
+            self.release_key(item);
+        }
+        let written = !plan.steps.is_empty();
+        let mut outcome = Outcome::Done;
+        for step in plan.steps {
+            outcome = self.execute(item, step).await;
+            if !matches!(outcome, Outcome::Done) {
+                break;
+            }
+        }
+        let mut state = self.state();
+        for awaited in plan.waits {
+            // What is awaited may have come between planning and now.
+            if self.is_there(&awaited) {
+                state.queue.push(item.clone());
+            } else {
+                state.waiting.entry(awaited).or_default().insert(item.clone());
+            }
+        }
+        match outcome {
+            Outcome::Done => {
+                if !names_error {
+                    state.queue.succeed(item);
+                }
+                if let Some(after) = plan.again_after {
+                    state.queue.push_at(item.clone(), Instant::now() + after);
+                }
+                if let Some((side, delay)) = state.lag.finished(item, Instant::now())
+                    && written
+                {
+                    self.metrics.observe_lag(side, item.kind, delay);
+                }
+            }
+            Outcome::Echo => {
+                state.echoes.insert(item.clone(), Instant::now());
+                state.queue.succeed(item);
+                state.queue.push_at(item.clone(), Instant::now() + ECHO);
+                if let Some((side, delay)) = state.lag.finished(item, Instant::now()) {
+                    self.metrics.observe_lag(side, item.kind, delay);
+                }
+            }
+            Outcome::Failed(failure) => {
+                drop(state);
+                self.failed(item, &failure);
+            }
+        }
+    }
+
+    fn failed(&self, item: &Reference, failure: &Failure) {
+        if let Some(text) = &failure.note {
+            self.tell(item, &Note::error(text.clone()));
+        }
+        let mut state = self.state();
+        state.last_errors.insert(item.kind, failure.cause.clone());
+        match failure.again_after {
+            Some(after) => state.queue.push_at(item.clone(), Instant::now() + after),
+            None => {
+                state.queue.push_failed(item.clone(), Instant::now());
+            }
+        }
+        drop(state);
+        self.metrics.failures.get_or_create(&item.kind.into()).inc();
+        debug!(%item, cause = %failure.cause, "will be tried again");
+    }
+
+    fn record_names(&self, item: &Reference, plan: &Plan) {
+        let changed = match &plan.mapping {
+            Some(mapping) => self.world.mappings().record(item, mapping.clone()),
+            None if plan.forget => self.world.mappings().forget(item),
+            None => return,
+        };
+        self.world.announce_mappings();
+        let mut state = self.state();
+        changed.into_iter().for_each(|item| state.queue.push(item));
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Records an event on the virtual object.
+    fn tell(&self, item: &Reference, note: &Note) {
+        warn!(%item, reason = note.reason, "{}", note.text);
+        let object = self
+            .world
+            .virtual_side
+            .get(item.kind, &item.key.namespace, &item.key.name);
+        let Some(object) = object else { return };
+        let regarding = k8s_openapi::api::core::v1::ObjectReference {
+            api_version: Some(item.kind.api_version()),
+            kind: Some(item.kind.name().to_owned()),
+            namespace: Some(item.key.namespace.clone()).filter(|namespace| !namespace.is_empty()),
+            name: Some(item.key.name.clone()),
+            uid: Some(object.uid().to_owned()),
+            resource_version: Some(object.version().to_string()),
+            field_path: None,
+        };
+        let text = self
+            .world
+            .names
+            .sanitise(&note.text, &item.key.name, &item.key.namespace);
+        self.recorder
+            .event_about(regarding, client::events::Severity::Warning, note.reason, text);
+    }
+
+    fn wake(&self, place: Place, kind: Kind, change: &Change, side: Side, items: Vec<Reference>) {
+        let now = Instant::now();
+        let mut state = self.state();
+        if let Some(object) = change.object() {
+            let awaited = Awaited {
+                place,
+                kind,
+                key: object.key().clone(),
+            };
+            for item in state.waiting.remove(&awaited).unwrap_or_default() {
+                state.queue.push(item);
+            }
+        }
+        for item in items {
+            if side == Side::Virtual && item.kind == kind {
+                state.echoes.remove(&item);
+            }
+            state.lag.noticed(&item, side, now);
+            state.queue.push(item);
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    fn waits_for_echo(&self, item: &Reference) -> bool {
+        let mut state = self.state();
+        let Some(since) = state.echoes.get(item).copied() else {
+            return false;
+        };
+        if since.elapsed() < ECHO {
+            state.queue.push_at(item.clone(), since + ECHO);
+            return true;
+        }
+        state.echoes.remove(item);
+        false
+    }
+
+    fn is_there(&self, awaited: &Awaited) -> bool {
+        let caches = match awaited.place {
+            Place::Virtual => &self.world.virtual_side,
+            Place::Host => &self.world.host,
+            Place::ControlPlane => &self.world.control_plane,
+        };
+        caches
+            .get(awaited.kind, &awaited.key.namespace, &awaited.key.name)
+            .is_some()
+    }
+
+    fn everything(&self) -> Vec<Reference> {
+        let mut items = resources::at_start();
+        for resource in resources::TABLE {
+            let kind = resource.kind;
+            let own = self.world.virtual_side.of(kind).list();
+            items.extend(own.into_iter().map(|object| Reference {
+                kind,
+                key: object.key().clone(),
+            }));
+            for object in self.world.host.of(kind).list() {
+                let change = Change {
+                    old: None,
+                    new: Some(object),
+                };
+                items.extend(resources::counterparts(&self.world, kind, &change));
+            }
+        }
+        // Names that were recorded for objects that vanished while nobody watched.
+        items.extend(self.world.mappings().iter().map(|(item, _)| item.clone()));
+        items.sort();
+        items.dedup();
+        items
+    }
+
+    fn release(&self, change: &Change) {
+        if let Some(object) = &change.new {
+            self.world.host.of(Kind::Event).release(object.key());
+        }
+    }
+
+    fn release_key(&self, item: &Reference) {
+        let key = crate::object::ObjectKey::new(self.world.names.host_namespace(), &item.key.name);
+        self.world.host.of(Kind::Event).release(&key);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,175 @@
+//! The kinds that the syncer watches, and where the API serves them.
+
+/// A kind of object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `v1` Pod.
+    Pod,
+    /// `v1` Service.
+    Service,
+    /// `v1` Endpoints.
+    Endpoints,
+    /// `discovery.k8s.io/v1` EndpointSlice.
+    EndpointSlice,
+    /// `v1` ConfigMap.
+    ConfigMap,
+    /// `v1` Secret.
+    Secret,
+    /// `v1` Namespace.
+    Namespace,
+    /// `v1` Node.
+    Node,
+    /// `v1` Event.
+    Event,
+}
+
+struct Names {
+    group: &'static str,
+    plural: &'static str,
+    kind: &'static str,
+    namespaced: bool,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 9] = [
+        Kind::Pod,
+        Kind::Service,
+        Kind::Endpoints,
+        Kind::EndpointSlice,
+        Kind::ConfigMap,
+        Kind::Secret,
+        Kind::Namespace,
+        Kind::Node,
+        Kind::Event,
+    ];
+
+    const fn names(self) -> Names {
+        const fn core(plural: &'static str, kind: &'static str, namespaced: bool) -> Names {
+            Names {
+                group: "",
+                plural,
+                kind,
+                namespaced,
+            }
+        }
+        match self {
+            Kind::Pod => core("pods", "Pod", true),
+            Kind::Service => core("services", "Service", true),
+            Kind::Endpoints => core("endpoints", "Endpoints", true),
+            Kind::EndpointSlice => Names {
+                group: "discovery.k8s.io",
+                plural: "endpointslices",
+                kind: "EndpointSlice",
+                namespaced: true,
+            },
+            Kind::ConfigMap => core("configmaps", "ConfigMap", true),
+            Kind::Secret => core("secrets", "Secret", true),
+            Kind::Namespace => core("namespaces", "Namespace", false),
+            Kind::Node => core("nodes", "Node", false),
+            Kind::Event => core("events", "Event", true),
+        }
+    }
+
+    /// The API group, empty for the core group.
+    pub fn group(self) -> &'static str {
+        self.names().group
+    }
+
+    /// The API version; the kinds here are all served as v1.
+    pub fn version(self) -> &'static str {
+        "v1"
+    }
+
+    /// `v1` or `<group>/v1`.
+    pub fn api_version(self) -> String {
+        if self.group().is_empty() {
+            self.version().to_owned()
+        } else {
+            format!("{}/{}", self.group(), self.version())
+        }
+    }
+
+    /// The name in URLs.
+    pub fn plural(self) -> &'static str {
+        self.names().plural
+    }
+
+    /// The kind as objects state it.
+    pub fn name(self) -> &'static str {
+        self.names().kind
+    }
+
+    /// The kind whose name, in any case, this is.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name().eq_ignore_ascii_case(name))
+    }
+
+    /// `<group>/<version>, Kind=<Kind>`, the way the identity annotation writes it.
+    pub fn gvk(self) -> String {
+        format!("{}/{}, Kind={}", self.group(), self.version(), self.name())
+    }
+
+    /// The URL path of the collection in a namespace, or of all namespaces when it is empty.
+    pub fn path(self, namespace: &str) -> String {
+        let names = self.names();
+        let root = if names.group.is_empty() {
+            "/api/v1".to_owned()
+        } else {
+            format!("/apis/{}/v1", names.group)
+        };
+        if names.namespaced && !namespace.is_empty() {
+            format!("{root}/namespaces/{namespace}/{}", names.plural)
+        } else {
+            format!("{root}/{}", names.plural)
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One of the two clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// The cluster whose objects are translated.
+    Virtual,
+    /// The cluster that runs the pods.
+    Host,
+}
+
+impl Side {
+    /// `virtual` or `host`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Side::Virtual => "virtual",
+            Side::Host => "host",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_kinds() {
+        assert_eq!(Kind::Pod.path("ns"), "/api/v1/namespaces/ns/pods");
+        assert_eq!(Kind::Pod.path(""), "/api/v1/pods");
+        assert_eq!(
+            Kind::EndpointSlice.path("ns"),
+            "/apis/discovery.k8s.io/v1/namespaces/ns/endpointslices"
+        );
+        assert_eq!(Kind::Node.path("ignored"), "/api/v1/nodes");
+        assert_eq!(Kind::Secret.gvk(), "/v1, Kind=Secret");
+        assert_eq!(Kind::EndpointSlice.gvk(), "discovery.k8s.io/v1, Kind=EndpointSlice");
+        for kind in Kind::ALL {
+            assert_eq!(Kind::parse(&kind.name().to_lowercase()), Some(kind));
+        }
+    }
+}

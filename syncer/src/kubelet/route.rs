@@ -1,0 +1,171 @@
+//! Paths and queries of the kubelet API, and what they are called in the API of the host.
+
+/// A request that a kubelet knows (`pkg/kubelet/server/server.go` of Kubernetes).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Healthz,
+    Pods,
+    Summary,
+    Logs(Target),
+    Session(Session, Target),
+    PortForward(Target),
+}
+
+/// The two ways to talk to a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Session {
+    Exec,
+    Attach,
+}
+
+impl Session {
+    /// The subresource of a pod.
+    pub(super) fn subresource(self) -> &'static str {
+        match self {
+            Session::Exec => "exec",
+            Session::Attach => "attach",
+        }
+    }
+}
+
+/// A container of a virtual pod; no container is named for port forwarding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) namespace: String,
+    pub(super) pod: String,
+    pub(super) container: String,
+}
+
+/// What a path means. Sessions may carry the pod's uid before the container.
+pub(super) fn route(path: &str) -> Option<Route> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let target = |namespace: &str, pod: &str, container: &str| Target {
+        namespace: namespace.to_owned(),
+        pod: pod.to_owned(),
+        container: container.to_owned(),
+    };
+    Some(match parts.as_slice() {
+        ["healthz"] => Route::Healthz,
+        ["pods" | "runningpods"] => Route::Pods,
+        ["stats", "summary"] => Route::Summary,
+        ["containerLogs", namespace, pod, container] => Route::Logs(target(namespace, pod, container)),
+        ["exec", namespace, pod, container] | ["exec", namespace, pod, _, container] => {
+            Route::Session(Session::Exec, target(namespace, pod, container))
+        }
+        ["attach", namespace, pod, container] | ["attach", namespace, pod, _, container] => {
+            Route::Session(Session::Attach, target(namespace, pod, container))
+        }
+        ["portForward", namespace, pod] | ["portForward", namespace, pod, _] => {
+            Route::PortForward(target(namespace, pod, ""))
+        }
+        _ => return None,
+    })
+}
+
+/// The parameters that a kubelet and the API name differently.
+const RENAMED: [(&str, &str); 4] = [
+    ("input", "stdin"),
+    ("output", "stdout"),
+    ("error", "stderr"),
+    ("port", "ports"),
+];
+/// The parameters that are passed on; values stay as they are encoded.
+const PASSED_ON: &[&str] = &[
+    "command",
+    "follow",
+    "limitBytes",
+    "ports",
+    "previous",
+    "sinceSeconds",
+    "sinceTime",
+    "stderr",
+    "stdin",
+    "stdout",
+    "stream",
+    "tailLines",
+    "timestamps",
+    "tty",
+];
+
+/// The query for the host: renamed, known parameters, and the container if there is one.
+pub(super) fn host_query(query: &str, container: &str) -> String {
+    let mut parameters: Vec<String> = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = RENAMED
+            .iter()
+            .find(|(kubelet, _)| *kubelet == name)
+            .map_or(name, |(_, api)| api);
+        if !PASSED_ON.contains(&name) {
+            continue;
+        }
+        // A kubelet reads 1 where the API reads true.
+        let value = if matches!(name, "stdin" | "stdout" | "stderr" | "tty") && value == "1" {
+            "true"
+        } else {
+            value
+        };
+        parameters.push(format!("{name}={value}"));
+    }
+    if !container.is_empty() {
+        parameters.push(format!("container={container}"));
+    }
+    parameters.join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn paths() {
+        let target = |container: &str| Target {
+            namespace: "team".into(),
+            pod: "web".into(),
+            container: container.into(),
+        };
+        let table = [
+            ("/healthz", Some(Route::Healthz)),
+            ("/runningpods/", Some(Route::Pods)),
+            ("/stats/summary", Some(Route::Summary)),
+            ("/containerLogs/team/web/app", Some(Route::Logs(target("app")))),
+            ("/exec/team/web/app", Some(Route::Session(Session::Exec, target("app")))),
+            (
+                "/attach/team/web/uid/app",
+                Some(Route::Session(Session::Attach, target("app"))),
+            ),
+            ("/portForward/team/web", Some(Route::PortForward(target("")))),
+            ("/run/team/web/app", None),
+            ("/", None),
+        ];
+        for (path, expected) in table {
+            assert_eq!(route(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn queries_are_translated() {
+        assert_eq!(
+            host_query(
+                "command=sh&command=-c&input=1&output=1&error=0&tty=1&container=other&evil=1",
+                "app"
+            ),
+            "command=sh&command=-c&stdin=true&stdout=true&stderr=0&tty=true&container=app"
+        );
+        assert_eq!(
+            host_query("follow=true&tailLines=5", "app"),
+            "follow=true&tailLines=5&container=app"
+        );
+        assert_eq!(host_query("port=80", ""), "ports=80");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(path in ".{0,60}", query in ".{0,60}") {
+            route(&path);
+            host_query(&query, "app");
+        }
+    }
+}

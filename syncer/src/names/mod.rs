@@ -1,0 +1,154 @@
+//! Name translation: a pure function of the virtual cluster's name, its host namespace and the virtual object.
+
+mod digest;
+mod identity;
+mod labels;
+mod mappings;
+mod metadata;
+mod selectors;
+mod store;
+
+pub use digest::{hex_digest, safe_concat, short_digest};
+pub use identity::{Claim, claim};
+pub use mappings::{Mapping, Mappings, Reference};
+pub use metadata::{MetadataChange, Source, host_metadata, reconcile_metadata};
+pub use selectors::merge_selectors;
+pub use store::MappingStore;
+
+/// Keys that the syncer itself writes; `docs` of the product name the same strings.
+pub mod keys {
+    /// Label with the owning virtual cluster on every synced host object.
+    pub const MARKER: &str = "vcluster.loft.sh/managed-by";
+    /// Label with the virtual namespace of a synced host object.
+    pub const NAMESPACE: &str = "vcluster.loft.sh/namespace";
+    /// Label of objects that another controller of the product owns.
+    pub const CONTROLLED_BY: &str = "vcluster.loft.sh/controlled-by";
+    /// Annotation with the virtual name.
+    pub const OBJECT_NAME: &str = "vcluster.loft.sh/object-name";
+    /// Annotation with the virtual namespace.
+    pub const OBJECT_NAMESPACE: &str = "vcluster.loft.sh/object-namespace";
+    /// Annotation with the virtual uid.
+    pub const OBJECT_UID: &str = "vcluster.loft.sh/object-uid";
+    /// Annotation with the kind, written as `<group>/<version>, Kind=<Kind>`.
+    pub const OBJECT_KIND: &str = "vcluster.loft.sh/object-kind";
+    /// Annotation with the host name.
+    pub const OBJECT_HOST_NAME: &str = "vcluster.loft.sh/object-host-name";
+    /// Annotation with the host namespace.
+    pub const OBJECT_HOST_NAMESPACE: &str = "vcluster.loft.sh/object-host-namespace";
+    /// Annotation that lists the annotation keys which the virtual side owns.
+    pub const MANAGED_ANNOTATIONS: &str = "vcluster.loft.sh/managed-annotations";
+    /// Annotation that lists the label keys which the virtual side owns.
+    pub const MANAGED_LABELS: &str = "vcluster.loft.sh/managed-labels";
+    /// Annotation of a ConfigMap or Secret that is synced although no pod uses it.
+    pub const FORCE_SYNC: &str = "vcluster.loft.sh/force-sync";
+    /// Annotation of host objects that have no virtual object of their own.
+    pub const SKIP_BACKSYNC: &str = "vcluster.loft.sh/skip-backsync";
+    /// Everything under this prefix belongs to the product.
+    pub const PREFIX: &str = "vcluster.loft.sh/";
+    /// Prefix of the host labels that carry the labels of a pod's virtual namespace.
+    pub const NAMESPACE_LABEL_PREFIX: &str = "vcluster.loft.sh/ns-label";
+}
+
+/// The naming rules of one virtual cluster.
+#[derive(Clone, Debug)]
+pub struct Names {
+    vcluster: String,
+    host_namespace: String,
+    rewritten: Vec<(&'static str, String)>,
+}
+
+/// Label keys that are hidden behind a hashed key on the host, because they mean something there.
+const REWRITTEN_LABELS: [&str; 4] = ["release", keys::NAMESPACE, keys::MARKER, keys::CONTROLLED_BY];
+
+impl Names {
+    /// The rules for virtual cluster `vcluster` whose objects live in `host_namespace`.
+    pub fn new(vcluster: &str, host_namespace: &str) -> Self {
+        let rewritten = REWRITTEN_LABELS
+            .iter()
+            .map(|key| (*key, hashed_key("vcluster.loft.sh/label", vcluster, key)))
+            .collect();
+        Self {
+            vcluster: vcluster.to_owned(),
+            host_namespace: host_namespace.to_owned(),
+            rewritten,
+        }
+    }
+
+    /// The name of the virtual cluster.
+    pub fn vcluster(&self) -> &str {
+        &self.vcluster
+    }
+
+    /// The namespace of the host that holds every synced object.
+    pub fn host_namespace(&self) -> &str {
+        &self.host_namespace
+    }
+
+    /// The host name of a namespaced object; an empty name stays empty.
+    pub fn host_name(&self, name: &str, namespace: &str) -> String {
+        if name.is_empty() {
+            return String::new();
+        }
+        safe_concat(&[name, "x", namespace, "x", &self.vcluster])
+    }
+
+    /// The host name of a namespaced object whose kind needs short names.
+    pub fn short_host_name(&self, name: &str, namespace: &str) -> String {
+        short_digest(&[name, "x", namespace, "x", &self.vcluster])
+    }
+
+    /// The host name of a cluster-scoped object.
+    pub fn cluster_host_name(&self, name: &str) -> String {
+        if name.is_empty() {
+            return String::new();
+        }
+        safe_concat(&["vcluster", name, "x", &self.host_namespace, "x", &self.vcluster])
+    }
+
+    /// The value of the marker label on cluster-scoped host objects.
+    pub fn cluster_marker(&self) -> String {
+        safe_concat(&[&self.host_namespace, "x", &self.vcluster])
+    }
+
+    /// The name of the Service that makes the kubelet of one virtual node reachable by address.
+    pub fn node_service(&self, node: &str) -> String {
+        safe_concat(&[&self.vcluster, "node", &node.replace('.', "-")])
+    }
+
+    /// The host label key that carries a label of the virtual namespace.
+    pub fn namespace_label(&self, key: &str) -> String {
+        hashed_key(keys::NAMESPACE_LABEL_PREFIX, &self.vcluster, key)
+    }
+
+    /// The label key on the host for a label key of a virtual object.
+    pub fn label_to_host<'a>(&'a self, key: &'a str) -> &'a str {
+        self.rewritten
+            .iter()
+            .find(|(virtual_key, _)| *virtual_key == key)
+            .map_or(key, |(_, host)| host)
+    }
+
+    /// Whether a virtual label key is one of the host's rewritten keys and therefore stays away from the host.
+    fn is_rewritten(&self, key: &str) -> bool {
+        self.rewritten.iter().any(|(_, host)| host == key)
+    }
+
+    /// Which name a host message means: the host name of `name` and our own suffix become virtual again.
+    pub fn sanitise(&self, message: &str, name: &str, namespace: &str) -> String {
+        let message = message.replace(&self.host_name(name, namespace), name);
+        let suffix = format!("-x-{namespace}-x-{}", self.vcluster);
+        if namespace.is_empty() || name.ends_with(&suffix) {
+            message
+        } else {
+            message.replace(&suffix, "")
+        }
+    }
+}
+
+fn hashed_key(prefix: &str, vcluster: &str, key: &str) -> String {
+    let digest = hex_digest(key.as_bytes());
+    safe_concat(&[prefix, vcluster, "x", &digest[..10]])
+}
+
+#[cfg(test)]
+mod tests;

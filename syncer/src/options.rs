@@ -1,0 +1,244 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use chassis::{CommonOptions, Defaults, usage};
+use clap::{ArgAction, Parser};
+use serde_json::json;
+
+use crate::settings::{NodeSettings, PodSettings, RewriteHosts, Settings};
+
+/// The version that virtual nodes report.
+const KUBERNETES_VERSION: &str = "v1.36.0";
+/// User of the container that writes hosts files when this process is root.
+const UNPRIVILEGED: u32 = 1001;
+
+/// Syncs objects between a virtual cluster and its host, and plays the kubelet of every virtual node.
+#[derive(Clone, Debug, Parser)]
+pub struct Options {
+    /// Kubeconfig of the virtual cluster
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: PathBuf,
+
+    /// Kubeconfig of the host cluster [default: the service account of this pod]
+    #[arg(long, value_name = "FILE")]
+    pub host_kubeconfig: Option<PathBuf>,
+
+    /// Name of the virtual cluster
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+
+    /// Namespace of the host in which the objects of the virtual cluster live
+    #[arg(long, value_name = "NAMESPACE")]
+    pub target_namespace: String,
+
+    /// The control plane's Service in that namespace, which owns the synced objects; empty when there is none [default: the
+    /// name of the virtual cluster]
+    #[arg(long, value_name = "NAME")]
+    pub service_name: Option<String>,
+
+    /// Where the name mappings are kept: the store of the virtual API server, as http://HOST:PORT or unix:///path
+    #[arg(long, value_name = "URL")]
+    pub etcd_servers: String,
+
+    /// Run only while holding a lease in the virtual cluster, so that several syncers can stand by
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true")]
+    pub leader_elect: bool,
+
+    /// DNS domain of the virtual cluster
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local", help_heading = "Pods")]
+    pub cluster_domain: String,
+
+    /// Address of the virtual cluster's DNS server [default: the cluster IP of kube-system/kube-dns]
+    #[arg(long, value_name = "IP", help_heading = "Pods")]
+    pub cluster_dns: Option<IpAddr>,
+
+    /// Keep the Service kube-system/kube-dns, which leads to the DNS server of the control plane
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, help_heading = "Pods")]
+    pub dns_service: bool,
+
+    /// Service account of synced pods on the host; empty leaves it to the host [default: vc-workload-NAME]
+    #[arg(long, value_name = "NAME", help_heading = "Pods")]
+    pub workload_service_account: Option<String>,
+
+    /// Image of the init container that writes the fully qualified name of pods with a subdomain into their hosts file;
+    /// empty turns it off
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        default_value = "mirror.gcr.io/library/alpine:3.20",
+        help_heading = "Pods"
+    )]
+    pub rewrite_hosts_image: String,
+
+    /// Address to serve the kubelet API on
+    #[arg(long, value_name = "IP", default_value = "0.0.0.0", help_heading = "Kubelet")]
+    pub kubelet_address: IpAddr,
+
+    /// Port to serve the kubelet API on; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 10250, help_heading = "Kubelet")]
+    pub kubelet_port: u16,
+
+    /// Address under which the virtual API server reaches the kubelet API [default: --kubelet-address, or 127.0.0.1 when
+    /// that is every address]
+    #[arg(long, value_name = "IP", help_heading = "Kubelet")]
+    pub kubelet_advertise_address: Option<IpAddr>,
+
+    /// Certificate of the kubelet API [default: a self-signed one]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_private_key_file",
+        help_heading = "Kubelet"
+    )]
+    pub tls_cert_file: Option<PathBuf>,
+
+    /// Key of that certificate
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file", help_heading = "Kubelet")]
+    pub tls_private_key_file: Option<PathBuf>,
+
+    /// Authorities of the client certificates that may use the kubelet API; without it only /healthz is answered
+    #[arg(long, value_name = "FILE", help_heading = "Kubelet")]
+    pub client_ca_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub common: CommonOptions,
+}
+
+impl chassis::Options for Options {
+    const DEFAULTS: Defaults = Defaults {
+        admin_bind_address: Some("127.0.0.1:8082"),
+        grpc_bind_address: Some("127.0.0.1:9092"),
+        ..Defaults::NONE
+    };
+
+    fn common(&self) -> &CommonOptions {
+        &self.common
+    }
+}
+
+impl Options {
+    /// Checks what the parser could not, and fills in what depends on other flags.
+    pub fn settings(&self) -> Result<Settings> {
+        for (flag, value) in [("--name", &self.name), ("--target-namespace", &self.target_namespace)] {
+            if !is_dns_label(value) {
+                return Err(usage(format!(
+                    "{flag}: {value:?} is no DNS label: up to 63 lower-case letters, digits and '-', which neither begins nor ends it"
+                )));
+            }
+        }
+        let advertised = self.kubelet_advertise_address.unwrap_or(match self.kubelet_address {
+            address if address.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+            address => address,
+        });
+        Ok(Settings {
+            vcluster: self.name.clone(),
+            host_namespace: self.target_namespace.clone(),
+            service_name: self.service_name.clone().unwrap_or_else(|| self.name.clone()),
+            cluster_domain: self.cluster_domain.clone(),
+            cluster_dns: self.cluster_dns,
+            dns_service: self.dns_service,
+            workload_service_account: self
+                .workload_service_account
+                .clone()
+                .unwrap_or_else(|| format!("vc-workload-{}", self.name)),
+            set_owner: true,
+            all_config_maps: false,
+            all_secrets: false,
+            events: true,
+            pods: PodSettings {
+                rewrite_hosts: self.rewrite_hosts(),
+                ..PodSettings::default()
+            },
+            nodes: NodeSettings {
+                from_host: false,
+                kubelet_address: advertised.to_string(),
+                kubelet_port: self.kubelet_port,
+                version: KUBERNETES_VERSION.to_owned(),
+            },
+        })
+    }
+
+    fn rewrite_hosts(&self) -> Option<RewriteHosts> {
+        // As in the container image: whoever runs the syncer may run this, too.
+        let user = std::fs::metadata("/proc/self").map_or(0, |process| process.uid());
+        (!self.rewrite_hosts_image.is_empty()).then(|| RewriteHosts {
+            image: self.rewrite_hosts_image.clone(),
+            resources: json!({
+                "limits": {"cpu": "30m", "memory": "64Mi"},
+                "requests": {"cpu": "30m", "memory": "64Mi"},
+            }),
+            user: if user == 0 { UNPRIVILEGED } else { user },
+        })
+    }
+}
+
+fn is_dns_label(text: &str) -> bool {
+    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    bytes.len() <= 63
+        && edge(bytes.first())
+        && edge(bytes.last())
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(more: &[&str]) -> Result<Settings> {
+        let required = [
+            "syncer",
+            "--kubeconfig=k",
+            "--name=vc",
+            "--target-namespace=host",
+            "--etcd-servers=unix:///s",
+        ];
+        Options::try_parse_from(required.iter().chain(more))?.settings()
+    }
+
+    #[test]
+    fn defaults_follow_the_name() {
+        let settings = parse(&[]).expect("valid");
+        assert_eq!(settings.service_name, "vc");
+        assert_eq!(settings.workload_service_account, "vc-workload-vc");
+        assert_eq!(settings.nodes.kubelet_address, "127.0.0.1");
+        let settings = parse(&[
+            "--kubelet-address=10.0.0.5",
+            "--service-name=",
+            "--workload-service-account=",
+        ]);
+        let settings = settings.expect("valid");
+        assert_eq!(settings.nodes.kubelet_address, "10.0.0.5");
+        assert!(settings.service_name.is_empty() && settings.workload_service_account.is_empty());
+    }
+
+    #[test]
+    fn errors_name_the_flag() {
+        let table: [(&[&str], &str); 4] = [
+            (&["--cluster-dns=example"], "--cluster-dns"),
+            (&["--tls-cert-file=c"], "--tls-private-key-file"),
+            (&["--kubelet-port=70000"], "--kubelet-port"),
+            (&["--leader-elect=perhaps"], "--leader-elect"),
+        ];
+        for (flags, named) in table {
+            let error = parse(flags).expect_err("invalid").to_string();
+            assert!(error.contains(named), "{error}");
+        }
+        let bad = Options::try_parse_from([
+            "syncer",
+            "--kubeconfig=k",
+            "--name=Vc",
+            "--target-namespace=h",
+            "--etcd-servers=u",
+        ]);
+        let error = bad.expect("parses").settings().expect_err("no DNS label").to_string();
+        assert!(error.starts_with("--name: \"Vc\""), "{error}");
+    }
+}

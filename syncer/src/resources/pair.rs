@@ -1,0 +1,188 @@
+//! A virtual object and its host copy: which of them exist decides what can be done.
+
+use serde_json::Value;
+
+use crate::engine::plan::{Note, Plan, Step};
+use crate::json;
+use crate::kinds::Side;
+use crate::names::{Claim, Mapping, Reference, Source, claim, keys};
+use crate::object::ObjectKey;
+use crate::world::World;
+
+/// What exists of a pair.
+#[derive(Debug)]
+pub enum Pair {
+    /// Only the virtual object.
+    Virtual(Value),
+    /// Only the host copy.
+    Host(Value),
+    /// Both.
+    Both(Value, Value),
+    /// A virtual object and the host copy of an earlier object of the same name.
+    Replaced(Value, Value),
+    /// A virtual object whose host name somebody else uses.
+    Taken(Value),
+    /// Neither, or another controller's.
+    Nothing,
+}
+
+/// Looks both sides up.
+pub fn load(world: &World, item: &Reference) -> Pair {
+    let Reference { kind, key } = item;
+    let virtual_ = world
+        .virtual_side
+        .get(*kind, &key.namespace, &key.name)
+        .map(|object| object.value());
+    if virtual_.as_ref().is_some_and(is_excluded) {
+        return Pair::Nothing;
+    }
+    let host_key = world.host_key(*kind, &key.namespace, &key.name);
+    let host = world
+        .host
+        .get(*kind, &host_key.namespace, &host_key.name)
+        .map(|object| object.value());
+    let owner = host.as_ref().map(|host| claim(&world.names, &kind.gvk(), host));
+    match (virtual_, host, owner) {
+        (Some(virtual_), None, _) => Pair::Virtual(virtual_),
+        (Some(virtual_), Some(host), Some(Claim::Ours { namespace, name, uid })) => {
+            if namespace != key.namespace || name != key.name {
+                Pair::Taken(virtual_)
+            } else if !uid.is_empty() && uid != json::text(&virtual_, &["metadata", "uid"]) {
+                Pair::Replaced(virtual_, host)
+            } else {
+                Pair::Both(virtual_, host)
+            }
+        }
+        (Some(virtual_), Some(_), _) => Pair::Taken(virtual_),
+        (None, Some(host), Some(Claim::Ours { namespace, name, .. }))
+            if namespace == key.namespace && name == key.name && may_be_deleted(&host) =>
+        {
+            Pair::Host(host)
+        }
+        (None, _, _) => Pair::Nothing,
+    }
+}
+
+fn is_excluded(object: &Value) -> bool {
+    !json::text(object, &["metadata", "labels", keys::CONTROLLED_BY]).is_empty()
+        || !json::text(object, &["metadata", "annotations", keys::CONTROLLED_BY]).is_empty()
+}
+
+/// A host object without a virtual one is deleted only when it states in full whose copy it is.
+fn may_be_deleted(host: &Value) -> bool {
+    let annotation = |key| json::text(host, &["metadata", "annotations", key]);
+    [keys::OBJECT_KIND, keys::OBJECT_HOST_NAME, keys::OBJECT_HOST_NAMESPACE]
+        .iter()
+        .all(|key| !annotation(key).is_empty())
+        && annotation(keys::SKIP_BACKSYNC) != "true"
+}
+
+/// The answer to a host name that is taken.
+pub fn taken(world: &World, item: &Reference) -> Plan {
+    let host = world.host_key(item.kind, &item.key.namespace, &item.key.name);
+    Plan::refuse(Note::error(taken_text(item, &host)))
+}
+
+/// Says that the host name of an object is in use by an object that is not its copy.
+pub fn taken_text(item: &Reference, host: &ObjectKey) -> String {
+    format!(
+        "Error syncing to host cluster: {} {host} already exists there and does not belong to {}; it is left as it is",
+        item.kind, item.key
+    )
+}
+
+/// The key of an object, as its metadata states it.
+pub fn key_of(object: &Value) -> ObjectKey {
+    ObjectKey::new(
+        json::text(object, &["metadata", "namespace"]),
+        json::text(object, &["metadata", "name"]),
+    )
+}
+
+/// Whether an object is being deleted.
+pub fn is_deleting(object: &Value) -> bool {
+    !json::text(object, &["metadata", "deletionTimestamp"]).is_empty()
+}
+
+/// Deletes an object of a pair, unless that has been asked for already.
+pub fn delete(side: Side, item: &Reference, object: &Value) -> Plan {
+    if is_deleting(object) {
+        Plan::nothing()
+    } else {
+        Plan::step(delete_step(side, item, object, None))
+    }
+}
+
+/// The deletion of exactly this object.
+pub fn delete_step(side: Side, item: &Reference, object: &Value, grace: Option<i64>) -> Step {
+    Step::Delete {
+        side,
+        kind: item.kind,
+        key: key_of(object),
+        uid: json::text(object, &["metadata", "uid"]).to_owned(),
+        grace,
+    }
+}
+
+/// A mapping without references.
+pub fn mapping(world: &World, item: &Reference) -> Mapping {
+    let host = world.host_key(item.kind, &item.key.namespace, &item.key.name);
+    Mapping {
+        host,
+        references: Default::default(),
+    }
+}
+
+/// What the metadata of a host copy is made from.
+pub fn source<'a>(
+    world: &'a World,
+    gvk: &'a str,
+    host_name: &'a str,
+    object: &'a Value,
+    excluded: &'a [&'a str],
+) -> Source<'a> {
+    Source {
+        names: &world.names,
+        kind: gvk,
+        host_name,
+        object,
+        excluded,
+        host_labels: json::Strings::new(),
+        host_annotations: json::Strings::new(),
+    }
+}
+
+/// Adds the owner reference to the metadata of a new host object.
+pub fn set_owner(world: &World, metadata: &mut Value, object: &Value) {
+    let controlled = json::items(object, &["metadata", "ownerReferences"])
+        .iter()
+        .any(|owner| json::flag(owner, &["controller"]) == Some(true));
+    json::put(metadata, "ownerReferences", world.owner_reference(controlled));
+}
+
+/// One merge patch of an object, if there is anything to change.
+pub fn patch_step(
+    side: Side,
+    item: &Reference,
+    object: &Value,
+    metadata: Option<Value>,
+    rest: Option<Value>,
+) -> Option<Step> {
+    let mut body = rest.unwrap_or_else(|| serde_json::json!({}));
+    json::put(&mut body, "metadata", metadata);
+    if body.as_object().is_none_or(serde_json::Map::is_empty) {
+        return None;
+    }
+    // The uid makes the server refuse the patch when the object was replaced meanwhile.
+    if let Some(metadata) = json::object_mut(&mut body, "metadata") {
+        metadata.insert("uid".to_owned(), object["metadata"]["uid"].clone());
+    }
+    Some(Step::Patch {
+        side,
+        kind: item.kind,
+        key: key_of(object),
+        subresource: "",
+        patch: crate::clusters::Patch::Merge,
+        body,
+    })
+}

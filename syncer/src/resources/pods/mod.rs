@@ -1,0 +1,191 @@
+//! Pods, to the host and back: created once, then status and node come up, deletion goes both ways.
+
+mod containers;
+mod create;
+mod delete;
+mod dns;
+mod downward;
+mod environment;
+mod hosts;
+mod names;
+mod scheduling;
+mod status;
+mod tokens;
+mod update;
+mod volumes;
+
+use serde_json::Value;
+
+use super::pair::{self, Pair};
+use crate::clusters::Change;
+use crate::engine::plan::{Awaited, Note, Place, Plan, Step};
+use crate::json;
+use crate::kinds::{Kind, Side};
+use crate::names::{Mapping, Reference};
+use crate::world::World;
+
+pub(super) use tokens::pod_of_token_secret;
+pub use tokens::{REFRESH_AT, is_token_secret};
+
+pub(super) fn plan(world: &World, item: &Reference) -> Plan {
+    match pair::load(world, item) {
+        Pair::Nothing => Plan {
+            forget: true,
+            ..Plan::nothing()
+        },
+        Pair::Taken(pod) if pair::is_deleting(&pod) => delete::finish(item, &pod),
+        Pair::Taken(_) => pair::taken(world, item),
+        Pair::Host(host) | Pair::Replaced(_, host) => pair::delete(Side::Host, item, &host),
+        Pair::Virtual(pod) => to_host(world, item, &pod),
+        Pair::Both(pod, host) => both(world, item, &pod, &host),
+    }
+}
+
+fn to_host(world: &World, item: &Reference, pod: &Value) -> Plan {
+    // A pod that has run is not run a second time: its copy is gone, so it is gone.
+    if pair::is_deleting(pod) || !json::text(pod, &["status", "startTime"]).is_empty() {
+        return delete::finish(item, pod);
+    }
+    let node = json::text(pod, &["spec", "nodeName"]);
+    if !node.is_empty() && world.virtual_side.get(Kind::Node, "", node).is_none() {
+        let warning = format!("Given nodeName {node} does not exist in virtual cluster");
+        return Plan::refuse(Note::warning(warning));
+    }
+    let mapping = mapping(world, item, pod);
+    let mut plan = Plan::nothing();
+    for target in mapping.references.keys() {
+        match readiness(world, target) {
+            Readiness::Ready => {}
+            Readiness::Awaited(awaited) => plan.waits.push(awaited),
+            Readiness::Taken(text) => plan.notes.push(Note::error(text)),
+        }
+    }
+    if plan.waits.is_empty() && plan.notes.is_empty() {
+        plan = match create::translate(world, item, &mapping.host.name, pod) {
+            Ok(created) => created.notes.into_iter().fold(
+                Plan::step(Step::Create {
+                    side: Side::Host,
+                    kind: Kind::Pod,
+                    object: created.pod,
+                }),
+                Plan::note,
+            ),
+            Err(awaited) => Plan::wait(awaited),
+        };
+    }
+    Plan {
+        mapping: Some(mapping),
+        ..plan
+    }
+}
+
+fn both(world: &World, item: &Reference, pod: &Value, host: &Value) -> Plan {
+    let mapping = Some(mapping(world, item, pod));
+    if let Some(deletion) = delete::propagate(item, pod, host) {
+        return Plan {
+            mapping,
+            ..deletion.and(status::up(world, item, pod, host))
+        };
+    }
+    if let Some(assignment) = assign(world, item, pod, host) {
+        return Plan { mapping, ..assignment };
+    }
+    let plan = update::plan(world, item, pod, host);
+    let plan = match tokens::plan(world, item, pod, host) {
+        Some(tokens) => Plan {
+            again_after: tokens.again_after.or(plan.again_after),
+            ..plan
+        }
+        .and(tokens.step),
+        None => plan,
+    };
+    Plan {
+        mapping,
+        ..plan.and(status::up(world, item, pod, host))
+    }
+}
+
+/// Brings the host scheduler's decision into the virtual cluster.
+fn assign(world: &World, item: &Reference, pod: &Value, host: &Value) -> Option<Plan> {
+    let (virtual_node, host_node) = (
+        json::text(pod, &["spec", "nodeName"]),
+        json::text(host, &["spec", "nodeName"]),
+    );
+    if virtual_node == host_node {
+        return None;
+    }
+    if !virtual_node.is_empty() {
+        // Nothing can move a pod: one of the two is an earlier pod of the same name.
+        return (!host_node.is_empty()).then(|| Plan::step(pair::delete_step(Side::Virtual, item, pod, None)));
+    }
+    if world.virtual_side.get(Kind::Node, "", host_node).is_none() {
+        let key = crate::object::ObjectKey::new("", host_node);
+        return Some(Plan::wait(Awaited {
+            place: Place::Virtual,
+            kind: Kind::Node,
+            key,
+        }));
+    }
+    let uid = json::text(pod, &["metadata", "uid"]).to_owned();
+    Some(Plan::step(Step::Bind {
+        key: item.key.clone(),
+        uid,
+        node: host_node.to_owned(),
+    }))
+}
+
+/// The names of a pod and of everything that it uses.
+fn mapping(world: &World, item: &Reference, pod: &Value) -> Mapping {
+    let references = names::references(pod).into_iter().map(|target| {
+        let host = world.host_key(target.kind, &target.key.namespace, &target.key.name);
+        (target, host)
+    });
+    Mapping {
+        host: world.host_key(item.kind, &item.key.namespace, &item.key.name),
+        references: references.collect(),
+    }
+}
+
+enum Readiness {
+    Ready,
+    Awaited(Awaited),
+    Taken(String),
+}
+
+/// Whether a pod may refer to the host copy of an object. It must not, as long as the name there belongs to somebody else:
+/// the pod would see what is in it.
+fn readiness(world: &World, target: &Reference) -> Readiness {
+    match pair::load(world, target) {
+        Pair::Both(..) | Pair::Host(_) | Pair::Nothing => Readiness::Ready,
+        Pair::Virtual(object) if pair::is_deleting(&object) => Readiness::Ready,
+        Pair::Virtual(_) | Pair::Replaced(..) => Readiness::Awaited(Awaited {
+            place: Place::Host,
+            kind: target.kind,
+            key: world.host_key(target.kind, &target.key.namespace, &target.key.name),
+        }),
+        Pair::Taken(_) => {
+            let host = world.host_key(target.kind, &target.key.namespace, &target.key.name);
+            Readiness::Taken(pair::taken_text(target, &host))
+        }
+    }
+}
+
+/// The pods whose host labels have to follow new labels of their namespace.
+pub(super) fn of_relabelled_namespace(world: &World, change: &Change) -> Vec<Reference> {
+    let labels = |object: &Option<std::sync::Arc<crate::object::Object>>| {
+        object
+            .as_ref()
+            .map(|object| json::strings(&object.value(), &["metadata", "labels"]))
+            .unwrap_or_default()
+    };
+    let Some(namespace) = change.object().filter(|_| labels(&change.old) != labels(&change.new)) else {
+        return Vec::new();
+    };
+    let pods = world.virtual_side.of(Kind::Pod).list_in(&namespace.key().name);
+    pods.iter()
+        .map(|pod| Reference {
+            kind: Kind::Pod,
+            key: pod.key().clone(),
+        })
+        .collect()
+}

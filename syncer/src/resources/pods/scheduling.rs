@@ -1,0 +1,99 @@
+//! Where a pod may run: selectors on other pods are narrowed to this virtual cluster.
+
+use serde_json::{Value, json};
+
+use crate::engine::plan::Note;
+use crate::json::{self, items_mut};
+use crate::names::{keys, merge_selectors};
+use crate::world::World;
+
+/// Translates affinity, spreading and tolerations of a pod spec.
+pub(super) fn translate(world: &World, namespace: &str, spec: &mut Value) -> Vec<Note> {
+    let mut notes = Vec::new();
+    for affinity in ["podAffinity", "podAntiAffinity"] {
+        let Some(affinity) = spec.get_mut("affinity").and_then(|all| all.get_mut(affinity)) else {
+            continue;
+        };
+        for term in items_mut(affinity, "requiredDuringSchedulingIgnoredDuringExecution") {
+            *term = affinity_term(world, namespace, term, &mut notes);
+        }
+        for weighted in items_mut(affinity, "preferredDuringSchedulingIgnoredDuringExecution") {
+            if let Some(term) = weighted.get_mut("podAffinityTerm") {
+                *term = affinity_term(world, namespace, term, &mut notes);
+            }
+        }
+    }
+    for constraint in items_mut(spec, "topologySpreadConstraints") {
+        if let Some(selector) = constraint.get_mut("labelSelector") {
+            *selector = world.names.label_selector_to_host(selector);
+            world.names.restrict(selector, Some(namespace));
+        }
+        rename_keys(world, constraint, "matchLabelKeys");
+    }
+    let tolerations = tolerations(world, json::items(spec, &["tolerations"]), &[]);
+    json::put(
+        spec,
+        "tolerations",
+        (!tolerations.is_empty()).then_some(Value::Array(tolerations)),
+    );
+    notes
+}
+
+fn affinity_term(world: &World, namespace: &str, term: &Value, notes: &mut Vec<Note>) -> Value {
+    let mut host = json!({"topologyKey": term["topologyKey"]});
+    let Some(selector) = term.get("labelSelector").filter(|selector| !selector.is_null()) else {
+        return host;
+    };
+    let mut selector = world.names.label_selector_to_host(selector);
+    let namespaces = json::items(term, &["namespaces"]);
+    let namespace_selector = term.get("namespaceSelector").filter(|selector| !selector.is_null());
+    let selects_all = namespace_selector.is_some_and(is_empty_selector);
+    if !namespaces.is_empty() && !selects_all {
+        if namespace_selector.is_some() {
+            let text = "pod affinity term uses both namespaces and namespaceSelector; the namespaceSelector is ignored";
+            notes.push(Note::warning(text));
+        }
+        let requirement = json!({"key": keys::NAMESPACE, "operator": "In", "values": namespaces});
+        merge_selectors(&mut selector, &json!({"matchExpressions": [requirement]}));
+        world.names.restrict(&mut selector, None);
+    } else if let Some(namespaces) = namespace_selector {
+        merge_selectors(&mut selector, &world.names.namespace_selector_to_host(namespaces));
+        world.names.restrict(&mut selector, None);
+    } else {
+        world.names.restrict(&mut selector, Some(namespace));
+    }
+    host["labelSelector"] = selector;
+    for field in ["matchLabelKeys", "mismatchLabelKeys"] {
+        if let Some(keys) = term.get(field) {
+            host[field] = keys.clone();
+            rename_keys(world, &mut host, field);
+        }
+    }
+    host
+}
+
+fn is_empty_selector(selector: &Value) -> bool {
+    let empty_labels = json::at(selector, &["matchLabels"])
+        .and_then(Value::as_object)
+        .is_none_or(serde_json::Map::is_empty);
+    empty_labels && json::items(selector, &["matchExpressions"]).is_empty()
+}
+
+fn rename_keys(world: &World, holder: &mut Value, field: &str) {
+    for key in items_mut(holder, field) {
+        if let Some(name) = key.as_str() {
+            *key = json!(world.names.label_to_host(name));
+        }
+    }
+}
+
+/// The tolerations of the host pod: the virtual ones, those that only the host has, and those that are configured.
+pub(super) fn tolerations(world: &World, virtual_: &[Value], host: &[Value]) -> Vec<Value> {
+    let mut all = virtual_.to_vec();
+    for toleration in host.iter().chain(&world.settings.pods.tolerations) {
+        if !all.contains(toleration) {
+            all.push(toleration.clone());
+        }
+    }
+    all
+}

@@ -1,0 +1,209 @@
+//! The status of the host pod, told in the words of the virtual cluster.
+
+use serde_json::{Value, json};
+
+use super::super::pair;
+use super::names::CONTAINER_LISTS;
+use crate::clusters::Patch;
+use crate::engine::plan::Step;
+use crate::json;
+use crate::kinds::{Kind, Side};
+use crate::names::Reference;
+use crate::world::World;
+
+/// Lists of container statuses, in the order of [`CONTAINER_LISTS`].
+const STATUS_LISTS: [&str; 3] = [
+    "initContainerStatuses",
+    "containerStatuses",
+    "ephemeralContainerStatuses",
+];
+
+/// The write that brings the virtual status up to date.
+pub(super) fn up(world: &World, item: &Reference, pod: &Value, host: &Value) -> Option<Step> {
+    if json::text(host, &["status", "phase"]).is_empty() {
+        return None;
+    }
+    let wanted = wanted(world, item, pod, host);
+    let empty = json!({});
+    let change = json::merge_diff(pod.get("status").unwrap_or(&empty), &wanted)?;
+    Some(Step::Patch {
+        side: Side::Virtual,
+        kind: Kind::Pod,
+        key: pair::key_of(pod),
+        subresource: "status",
+        patch: Patch::Merge,
+        body: json!({"metadata": {"uid": pod["metadata"]["uid"]}, "status": change}),
+    })
+}
+
+fn wanted(world: &World, item: &Reference, pod: &Value, host: &Value) -> Value {
+    let mut status = host.get("status").cloned().unwrap_or_else(|| json!({}));
+    json::put(&mut status, "qosClass", pod["status"].get("qosClass").cloned());
+    for (statuses, containers) in STATUS_LISTS.iter().zip(CONTAINER_LISTS) {
+        keep_own_containers(&mut status, statuses, json::items(pod, &["spec", containers]));
+    }
+    translate_generation(&mut status, pod, host);
+    for condition in json::items_mut(&mut status, "conditions") {
+        translate_generation(condition, pod, host);
+    }
+    keep_own_conditions(&mut status, pod);
+    if let Some(message) = status.get("message").and_then(Value::as_str) {
+        let message = world.names.sanitise(message, &item.key.name, &item.key.namespace);
+        json::put(&mut status, "message", Some(json!(message)));
+    }
+    status
+}
+
+/// Containers that only the host has (our own, or a sidecar that it injects) are not shown.
+fn keep_own_containers(status: &mut Value, field: &str, containers: &[Value]) {
+    let Some(Value::Array(statuses)) = status.get_mut(field) else {
+        return;
+    };
+    statuses.retain(|status| containers.iter().any(|container| container["name"] == status["name"]));
+    if statuses.is_empty() {
+        json::remove(status, &[field]);
+    }
+}
+
+/// Generations count each cluster's own changes: "has seen the newest" is what can be carried over.
+fn translate_generation(holder: &mut Value, pod: &Value, host: &Value) {
+    let Some(observed) = holder.get("observedGeneration") else {
+        return;
+    };
+    let current = observed == &host["metadata"]["generation"];
+    let generation = pod["metadata"].get("generation").cloned().filter(|_| current);
+    json::put(holder, "observedGeneration", generation);
+}
+
+/// Conditions that readiness gates wait for are set in the virtual cluster; the host hears of them, and does not undo them.
+fn keep_own_conditions(status: &mut Value, pod: &Value) {
+    let own: Vec<Value> = gate_conditions(pod).cloned().collect();
+    if own.is_empty() {
+        return;
+    }
+    if status.get("conditions").is_none() {
+        json::put(status, "conditions", Some(json!([])));
+    }
+    if let Some(Value::Array(conditions)) = status.get_mut("conditions") {
+        conditions.retain(|condition| !own.iter().any(|gate| gate["type"] == condition["type"]));
+        conditions.extend(own);
+    }
+}
+
+fn gate_conditions(pod: &Value) -> impl Iterator<Item = &Value> {
+    let gates = json::items(pod, &["spec", "readinessGates"]);
+    let is_gate = |condition: &&Value| gates.iter().any(|gate| gate["conditionType"] == condition["type"]);
+    json::items(pod, &["status", "conditions"]).iter().filter(is_gate)
+}
+
+/// The write that tells the host about conditions of readiness gates.
+pub(super) fn conditions_down(pod: &Value, host: &Value) -> Option<Step> {
+    let essence = |condition: &Value| {
+        json!([
+            condition["type"],
+            condition["status"],
+            condition["reason"],
+            condition["message"]
+        ])
+    };
+    let known: Vec<Value> = json::items(host, &["status", "conditions"])
+        .iter()
+        .map(essence)
+        .collect();
+    let news: Vec<Value> = gate_conditions(pod)
+        .filter(|condition| !known.contains(&essence(condition)))
+        .map(|condition| {
+            let mut condition = condition.clone();
+            json::remove(&mut condition, &["observedGeneration"]);
+            condition
+        })
+        .collect();
+    (!news.is_empty()).then(|| Step::Patch {
+        side: Side::Host,
+        kind: Kind::Pod,
+        key: pair::key_of(host),
+        subresource: "status",
+        // Conditions are merged by their type.
+        patch: Patch::Strategic,
+        body: json!({"metadata": {"uid": host["metadata"]["uid"]}, "status": {"conditions": news}}),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::world;
+
+    fn item() -> Reference {
+        Reference::new(Kind::Pod, "team", "web")
+    }
+
+    fn patch(pod: &Value, host: &Value) -> Option<Value> {
+        match up(&world(), &item(), pod, host)? {
+            Step::Patch {
+                body,
+                subresource: "status",
+                side: Side::Virtual,
+                ..
+            } => Some(body["status"].clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_host_status_comes_up_once() {
+        let mut pod = json!({
+            "metadata": {"namespace": "team", "name": "web", "uid": "v", "generation": 3},
+            "spec": {"containers": [{"name": "app"}]},
+            "status": {"phase": "Pending", "qosClass": "BestEffort"},
+        });
+        let host = json!({
+            "metadata": {"namespace": "host", "name": "web-x-team-x-vc", "uid": "h", "generation": 1},
+            "status": {
+                "phase": "Running", "podIP": "10.1.0.4", "qosClass": "Burstable", "observedGeneration": 1,
+                "conditions": [{"type": "Ready", "status": "True", "observedGeneration": 1}],
+                "initContainerStatuses": [{"name": "vcluster-rewrite-hosts"}],
+                "containerStatuses": [{"name": "app", "ready": true}, {"name": "injected"}],
+                "message": "secret web-token-x-team-x-vc is missing",
+            },
+        });
+        let status = patch(&pod, &host).expect("a change");
+        assert_eq!(
+            status,
+            json!({
+                "phase": "Running", "podIP": "10.1.0.4", "observedGeneration": 3,
+                "conditions": [{"type": "Ready", "status": "True", "observedGeneration": 3}],
+                "containerStatuses": [{"name": "app", "ready": true}],
+                "message": "secret web-token is missing",
+            })
+        );
+        for (field, value) in status.as_object().expect("an object") {
+            pod["status"][field] = value.clone();
+        }
+        assert_eq!(patch(&pod, &host), None);
+    }
+
+    #[test]
+    fn readiness_gates_go_down_and_stay() {
+        let gate = json!({"type": "lb.example.com/ready", "status": "True"});
+        let pod = json!({
+            "metadata": {"namespace": "team", "name": "web", "uid": "v"},
+            "spec": {"containers": [], "readinessGates": [{"conditionType": "lb.example.com/ready"}]},
+            "status": {"conditions": [gate]},
+        });
+        let mut host = json!({"metadata": {"namespace": "host", "name": "h", "uid": "h"}, "status": {}});
+        assert_eq!(patch(&pod, &host), None);
+        let Some(Step::Patch {
+            body,
+            side: Side::Host,
+            patch: Patch::Strategic,
+            ..
+        }) = conditions_down(&pod, &host)
+        else {
+            panic!("a patch of the host");
+        };
+        assert_eq!(body["status"]["conditions"], json!([gate]));
+        host["status"]["conditions"] = json!([gate]);
+        assert_eq!(conditions_down(&pod, &host), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! What may still change in a pod: metadata, images, tolerations, the deadline, gates and ephemeral containers.
+
+use serde_json::{Map, Value, json};
+
+use super::super::pair;
+use super::{containers, create, environment, scheduling, status};
+use crate::clusters::Patch;
+use crate::engine::plan::{Plan, Step};
+use crate::json;
+use crate::kinds::{Kind, Side};
+use crate::names::{Reference, reconcile_metadata};
+use crate::world::World;
+
+pub(super) fn plan(world: &World, item: &Reference, pod: &Value, host: &Value) -> Plan {
+    let host_name = json::text(host, &["metadata", "name"]);
+    let change = reconcile_metadata(&create::source(world, host_name, pod), host);
+    let up = pair::patch_step(Side::Virtual, item, pod, change.virtual_, None);
+    Plan::nothing()
+        .and(down(world, host, change.host, spec_changes(world, pod, host)))
+        .and(status::conditions_down(pod, host))
+        .and(ephemeral_containers(world, pod, host))
+        .and(up)
+}
+
+fn down(world: &World, host: &Value, metadata: Option<Value>, spec: Map<String, Value>) -> Option<Step> {
+    let item = Reference::new(Kind::Pod, world.names.host_namespace(), "");
+    let rest = (!spec.is_empty()).then(|| json!({"spec": spec}));
+    let step = pair::patch_step(Side::Host, &item, host, metadata, rest)?;
+    Some(match step {
+        // Containers are merged by name, so that what the host added to them stays.
+        Step::Patch {
+            side,
+            kind,
+            key,
+            subresource,
+            body,
+            ..
+        } => Step::Patch {
+            side,
+            kind,
+            key,
+            subresource,
+            patch: Patch::Strategic,
+            body,
+        },
+        other => other,
+    })
+}
+
+fn spec_changes(world: &World, pod: &Value, host: &Value) -> Map<String, Value> {
+    let mut changes = Map::new();
+    for list in ["containers", "initContainers"] {
+        let images: Vec<Value> = json::items(pod, &["spec", list])
+            .iter()
+            .filter_map(|container| {
+                let name = container.get("name")?;
+                let image = containers::image(world, json::text(container, &["image"]));
+                let host = json::items(host, &["spec", list])
+                    .iter()
+                    .find(|other| other.get("name") == Some(name))?;
+                (json::text(host, &["image"]) != image).then(|| json!({"name": name, "image": image}))
+            })
+            .collect();
+        if !images.is_empty() {
+            changes.insert(list.to_owned(), Value::Array(images));
+        }
+    }
+    let deadline = json::at(pod, &["spec", "activeDeadlineSeconds"]);
+    if deadline.is_some() && deadline != json::at(host, &["spec", "activeDeadlineSeconds"]) {
+        changes.insert(
+            "activeDeadlineSeconds".to_owned(),
+            deadline.cloned().unwrap_or_default(),
+        );
+    }
+    let tolerations = |pod| json::items(pod, &["spec", "tolerations"]);
+    let wanted = scheduling::tolerations(world, tolerations(pod), tolerations(host));
+    if wanted.len() != tolerations(host).len() {
+        changes.insert("tolerations".to_owned(), Value::Array(wanted));
+    }
+    let opened: Vec<Value> = json::items(host, &["spec", "schedulingGates"])
+        .iter()
+        .filter(|gate| !json::items(pod, &["spec", "schedulingGates"]).contains(gate))
+        .map(|gate| json!({"name": gate["name"], "$patch": "delete"}))
+        .collect();
+    if !opened.is_empty() {
+        changes.insert("schedulingGates".to_owned(), Value::Array(opened));
+    }
+    changes
+}
+
+fn ephemeral_containers(world: &World, pod: &Value, host: &Value) -> Option<Step> {
+    let known = json::items(host, &["spec", "ephemeralContainers"]);
+    let added: Vec<&Value> = json::items(pod, &["spec", "ephemeralContainers"])
+        .iter()
+        .filter(|container| !known.iter().any(|other| other["name"] == container["name"]))
+        .collect();
+    if added.is_empty() {
+        return None;
+    }
+    let namespace = json::text(pod, &["metadata", "namespace"]);
+    let address = world.control_plane_address();
+    let variables = environment::variables(world, namespace, address.as_deref(), false);
+    let translated: Vec<Value> = added
+        .into_iter()
+        .map(|container| containers::translate_added(world, namespace, &variables, container))
+        .collect();
+    Some(Step::Patch {
+        side: Side::Host,
+        kind: Kind::Pod,
+        key: pair::key_of(host),
+        subresource: "ephemeralcontainers",
+        patch: Patch::Strategic,
+        body: json!({"metadata": {"uid": host["metadata"]["uid"]}, "spec": {"ephemeralContainers": translated}}),
+    })
+}

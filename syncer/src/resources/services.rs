@@ -1,0 +1,325 @@
+//! Services, to the host. The host assigns addresses and node ports; the virtual Service takes them over.
+
+use serde_json::{Map, Value, json};
+
+use super::kubernetes;
+use super::pair::{self, Pair};
+use crate::clusters::Patch;
+use crate::engine::plan::{Awaited, Place, Plan, Step};
+use crate::json;
+use crate::kinds::{Kind, Side};
+use crate::names::{Reference, host_metadata, reconcile_metadata};
+use crate::object::ObjectKey;
+use crate::world::World;
+
+/// Where the virtual cluster's DNS Service is.
+pub(super) const DNS_NAMESPACE: &str = "kube-system";
+/// Its name.
+pub(super) const DNS_NAME: &str = "kube-dns";
+/// The port on which the control plane's DNS server listens.
+const DNS_TARGET_PORT: u16 = 1053;
+
+const EXCLUDED: &[&str] = &["field.cattle.io/publicEndpoints"];
+
+/// Fields that follow the virtual Service, and whether their absence means something: the API servers give the others a
+/// default of their own, which is not taken away.
+const DOWN: &[(&str, bool)] = &[
+    ("type", false),
+    ("externalName", true),
+    ("externalIPs", true),
+    ("loadBalancerIP", true),
+    ("loadBalancerSourceRanges", true),
+    ("loadBalancerClass", false),
+    ("publishNotReadyAddresses", true),
+    ("externalTrafficPolicy", false),
+    ("internalTrafficPolicy", false),
+    ("sessionAffinity", false),
+    ("sessionAffinityConfig", true),
+    ("allocateLoadBalancerNodePorts", false),
+    ("trafficDistribution", true),
+    ("selector", true),
+];
+
+/// Fields that follow the host's Service.
+const UP: &[&str] = &[
+    "clusterIP",
+    "clusterIPs",
+    "ipFamilies",
+    "ipFamilyPolicy",
+    "healthCheckNodePort",
+];
+
+pub(super) fn plan(world: &World, item: &Reference) -> Plan {
+    if *item == kubernetes::reference(Kind::Service) {
+        return kubernetes::plan_service(world);
+    }
+    match pair::load(world, item) {
+        Pair::Nothing if is_dns(item) && world.settings.dns_service => Plan::step(create_dns()),
+        Pair::Nothing => Plan {
+            forget: true,
+            ..Plan::nothing()
+        },
+        Pair::Taken(_) => pair::taken(world, item),
+        Pair::Host(host) => pair::delete(Side::Host, item, &host),
+        Pair::Virtual(object) if pair::is_deleting(&object) => Plan::nothing(),
+        Pair::Virtual(object) => create(world, item, &object),
+        // The copy of an earlier Service keeps its address: clients may hold it.
+        Pair::Both(object, host) | Pair::Replaced(object, host) => {
+            if pair::is_deleting(&object) {
+                return pair::delete(Side::Host, item, &host);
+            }
+            update(world, item, &object, &host)
+        }
+    }
+}
+
+fn is_dns(item: &Reference) -> bool {
+    item.key.namespace == DNS_NAMESPACE && item.key.name == DNS_NAME
+}
+
+fn create_dns() -> Step {
+    let port = |name: &str, protocol: &str, port: u16, target: u16| json!({"name": name, "protocol": protocol, "port": port, "targetPort": target});
+    Step::Create {
+        side: Side::Virtual,
+        kind: Kind::Service,
+        object: json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {
+                "name": DNS_NAME,
+                "namespace": DNS_NAMESPACE,
+                "labels": {
+                    "k8s-app": "vcluster-kube-dns",
+                    "kubernetes.io/cluster-service": "true",
+                    "kubernetes.io/name": "CoreDNS",
+                },
+            },
+            "spec": {
+                "type": "ClusterIP",
+                "ports": [
+                    port("dns", "UDP", 53, DNS_TARGET_PORT),
+                    port("dns-tcp", "TCP", 53, DNS_TARGET_PORT),
+                ],
+            },
+        }),
+    }
+}
+
+/// The selector on the host. The DNS Service has none in the virtual cluster: its server runs in the control plane's pod.
+fn host_selector(world: &World, item: &Reference, object: &Value) -> Option<Value> {
+    let selector = match json::at(object, &["spec", "selector"]) {
+        Some(Value::Object(selector)) => selector.clone(),
+        _ => Map::new(),
+    };
+    if selector.is_empty() && is_dns(item) {
+        return world.control_plane_service()?.value()["spec"].get("selector").cloned();
+    }
+    (!selector.is_empty()).then(|| Value::Object(world.names.map_selector_to_host(&selector, &item.key.namespace)))
+}
+
+/// The part of the host's spec that follows the virtual Service.
+fn wanted_spec(world: &World, item: &Reference, object: &Value) -> Map<String, Value> {
+    let spec = &object["spec"];
+    let mut wanted: Map<String, Value> = DOWN
+        .iter()
+        .filter_map(|(field, _)| Some(((*field).to_owned(), spec.get(*field)?.clone())))
+        .collect();
+    match host_selector(world, item, object) {
+        Some(selector) => wanted.insert("selector".to_owned(), selector),
+        None => wanted.remove("selector"),
+    };
+    wanted
+}
+
+fn create(world: &World, item: &Reference, object: &Value) -> Plan {
+    if is_dns(item) && !world.settings.service_name.is_empty() && world.control_plane_service().is_none() {
+        let key = ObjectKey::new(world.names.host_namespace(), &world.settings.service_name);
+        return Plan::wait(Awaited {
+            place: Place::ControlPlane,
+            kind: Kind::Service,
+            key,
+        });
+    }
+    let gvk = item.kind.gvk();
+    let mapping = pair::mapping(world, item);
+    let mut metadata = host_metadata(&pair::source(world, &gvk, &mapping.host.name, object, EXCLUDED));
+    pair::set_owner(world, &mut metadata, object);
+    let mut spec = wanted_spec(world, item, object);
+    if json::text(object, &["spec", "clusterIP"]) == "None" {
+        spec.insert("clusterIP".to_owned(), json!("None"));
+    }
+    let ports: Vec<Value> = json::items(object, &["spec", "ports"])
+        .iter()
+        .map(without_node_port)
+        .collect();
+    if !ports.is_empty() {
+        spec.insert("ports".to_owned(), Value::Array(ports));
+    }
+    let host = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec});
+    let step = Step::Create {
+        side: Side::Host,
+        kind: Kind::Service,
+        object: host,
+    };
+    Plan {
+        mapping: Some(mapping),
+        ..Plan::step(step)
+    }
+}
+
+fn without_node_port(port: &Value) -> Value {
+    let mut port = port.clone();
+    json::remove(&mut port, &["nodePort"]);
+    port
+}
+
+fn update(world: &World, item: &Reference, object: &Value, host: &Value) -> Plan {
+    let gvk = item.kind.gvk();
+    let name = &pair::key_of(host).name;
+    let change = reconcile_metadata(&pair::source(world, &gvk, name, object, EXCLUDED), host);
+    let down = pair::patch_step(
+        Side::Host,
+        item,
+        host,
+        change.host,
+        in_spec(spec_down(world, item, object, host)),
+    );
+    let up = pair::patch_step(
+        Side::Virtual,
+        item,
+        object,
+        change.virtual_,
+        in_spec(spec_up(object, host)),
+    );
+    // An address that is still to come must not be confused with one that the Service does not have.
+    let status = if up.is_some() {
+        None
+    } else {
+        status_up(item, object, host)
+    };
+    Plan {
+        mapping: Some(pair::mapping(world, item)),
+        ..Plan::nothing()
+    }
+    .and(down)
+    .and(up)
+    .and(status)
+}
+
+fn in_spec(changes: Map<String, Value>) -> Option<Value> {
+    (!changes.is_empty()).then(|| json!({"spec": changes}))
+}
+
+fn spec_down(world: &World, item: &Reference, object: &Value, host: &Value) -> Map<String, Value> {
+    let wanted = wanted_spec(world, item, object);
+    let mut changes = Map::new();
+    for (field, absence_counts) in DOWN {
+        match (wanted.get(*field), host["spec"].get(*field)) {
+            (Some(new), old) if old != Some(new) => {
+                // Merging maps key by key would keep what is to go.
+                let difference = old
+                    .and_then(|old| json::merge_diff(old, new))
+                    .unwrap_or_else(|| new.clone());
+                changes.insert((*field).to_owned(), difference);
+            }
+            (None, Some(_)) if *absence_counts => {
+                changes.insert((*field).to_owned(), Value::Null);
+            }
+            _ => {}
+        }
+    }
+    let (ports, host_ports) = (
+        json::items(object, &["spec", "ports"]),
+        json::items(host, &["spec", "ports"]),
+    );
+    if !ports.iter().map(essence).eq(host_ports.iter().map(essence)) {
+        let with_host_node_ports = ports.iter().map(|port| {
+            let mut port = without_node_port(port);
+            let assigned = node_port(host_ports, &port);
+            json::put(&mut port, "nodePort", assigned);
+            port
+        });
+        changes.insert("ports".to_owned(), with_host_node_ports.collect());
+    }
+    changes
+}
+
+/// What identifies a port of a Service.
+fn port_key(port: &Value) -> (i64, &str) {
+    let protocol = match json::text(port, &["protocol"]) {
+        "" => "TCP",
+        protocol => protocol,
+    };
+    (json::integer(port, &["port"]).unwrap_or_default(), protocol)
+}
+
+/// A port with the defaults that an API server fills in, without the node port.
+fn essence(port: &Value) -> Value {
+    let (number, protocol) = port_key(port);
+    let target = port.get("targetPort").cloned().unwrap_or_else(|| json!(number));
+    json!([
+        json::text(port, &["name"]),
+        protocol,
+        number,
+        target,
+        json::text(port, &["appProtocol"])
+    ])
+}
+
+fn node_port(ports: &[Value], port: &Value) -> Option<Value> {
+    ports
+        .iter()
+        .find(|other| port_key(other) == port_key(port))?
+        .get("nodePort")
+        .cloned()
+}
+
+fn spec_up(object: &Value, host: &Value) -> Map<String, Value> {
+    let mut changes = Map::new();
+    // While the types differ the host has not yet followed.
+    if object["spec"]["type"] != host["spec"]["type"] || json::text(host, &["spec", "type"]) == "ExternalName" {
+        return changes;
+    }
+    for field in UP {
+        if let Some(value) = host["spec"].get(*field)
+            && object["spec"].get(*field) != Some(value)
+        {
+            changes.insert((*field).to_owned(), value.clone());
+        }
+    }
+    let (ports, host_ports) = (
+        json::items(object, &["spec", "ports"]),
+        json::items(host, &["spec", "ports"]),
+    );
+    let with_node_ports: Vec<Value> = ports
+        .iter()
+        .map(|port| {
+            let mut port = port.clone();
+            if let Some(assigned) = node_port(host_ports, &port) {
+                json::put(&mut port, "nodePort", Some(assigned));
+            }
+            port
+        })
+        .collect();
+    if with_node_ports != ports {
+        changes.insert("ports".to_owned(), Value::Array(with_node_ports));
+    }
+    changes
+}
+
+fn status_up(item: &Reference, object: &Value, host: &Value) -> Option<Step> {
+    let empty = json!({});
+    let (actual, wanted) = (
+        object.get("status").unwrap_or(&empty),
+        host.get("status").unwrap_or(&empty),
+    );
+    let body = json!({"metadata": {"uid": object["metadata"]["uid"]}, "status": json::merge_diff(actual, wanted)?});
+    Some(Step::Patch {
+        side: Side::Virtual,
+        kind: item.kind,
+        key: item.key.clone(),
+        subresource: "status",
+        patch: Patch::Merge,
+        body,
+    })
+}

@@ -1,0 +1,76 @@
+//! What was configured, in the form the translations use.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+/// The settings of one syncer.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Name of the virtual cluster.
+    pub vcluster: String,
+    /// Namespace of the host that holds its objects.
+    pub host_namespace: String,
+    /// The control plane's Service in that namespace; empty when there is none.
+    pub service_name: String,
+    /// DNS domain of the virtual cluster.
+    pub cluster_domain: String,
+    /// Address of the virtual cluster's DNS when it is not that of `kube-system/kube-dns`.
+    pub cluster_dns: Option<IpAddr>,
+    /// Whether `kube-system/kube-dns` is kept in the virtual cluster.
+    pub dns_service: bool,
+    /// Service account of synced pods; empty leaves it to the host.
+    pub workload_service_account: String,
+    /// Whether host objects are owned by the control plane's Service.
+    pub set_owner: bool,
+    /// Every ConfigMap is synced, not only those in use.
+    pub all_config_maps: bool,
+    /// Every Secret is synced, not only those in use.
+    pub all_secrets: bool,
+    /// Whether events of the host are shown in the virtual cluster.
+    pub events: bool,
+    /// How pods are changed on their way.
+    pub pods: PodSettings,
+    /// What virtual nodes look like.
+    pub nodes: NodeSettings,
+}
+
+/// How pods are changed on their way to the host.
+#[derive(Clone, Debug, Default)]
+pub struct PodSettings {
+    /// Images to replace, by exact name.
+    pub translate_image: BTreeMap<String, String>,
+    /// Tolerations that every host pod gets.
+    pub tolerations: Vec<Value>,
+    /// Runtime class that every host pod gets.
+    pub runtime_class: String,
+    /// Priority class that every host pod gets.
+    pub priority_class: String,
+    /// The container that writes fully qualified names into the hosts file of pods with a subdomain.
+    pub rewrite_hosts: Option<RewriteHosts>,
+}
+
+/// The container that writes fully qualified names into the hosts file of pods with a subdomain.
+#[derive(Clone, Debug)]
+pub struct RewriteHosts {
+    /// Its image.
+    pub image: String,
+    /// Its resources.
+    pub resources: Value,
+    /// User and group it runs as.
+    pub user: u32,
+}
+
+/// What virtual nodes look like.
+#[derive(Clone, Debug)]
+pub struct NodeSettings {
+    /// Copies labels, capacity and status of the host's nodes, which needs the right to read them.
+    pub from_host: bool,
+    /// Address under which the virtual API server reaches this syncer's kubelet API.
+    pub kubelet_address: String,
+    /// Port of that address.
+    pub kubelet_port: u16,
+    /// Version that the virtual nodes report.
+    pub version: String,
+}

@@ -1,0 +1,101 @@
+//! A world for tests, filled by hand.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::engine::plan::{Plan, Step};
+use crate::kinds::{Kind, Side};
+use crate::names::Reference;
+use crate::object::Object;
+use crate::resources;
+use crate::settings::{NodeSettings, PodSettings, Settings};
+use crate::world::World;
+
+/// Virtual cluster `vc` in host namespace `host`, with its control plane's Service.
+pub(crate) fn world() -> World {
+    let mut world = World::new(settings());
+    world.clock = || Timestamp::UNIX_EPOCH;
+    let service = json!({
+        "metadata": {"namespace": "host", "name": "vc", "uid": "cp", "resourceVersion": "1"},
+        "spec": {
+            "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
+            "selector": {"app": "vcluster", "release": "vc"},
+            "ports": [
+                {"name": "https", "port": 443, "protocol": "TCP", "targetPort": 8443, "nodePort": 30443},
+                {"name": "kubelet", "port": 10250, "protocol": "TCP", "targetPort": 8443},
+            ],
+        },
+    });
+    world.control_plane.of(Kind::Service).apply(Object::new(service));
+    world
+}
+
+/// The settings of that world.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        vcluster: "vc".into(),
+        host_namespace: "host".into(),
+        service_name: "vc".into(),
+        cluster_domain: "cluster.local".into(),
+        cluster_dns: None,
+        dns_service: true,
+        workload_service_account: "vc-workload-vc".into(),
+        set_owner: true,
+        all_config_maps: false,
+        all_secrets: false,
+        events: true,
+        pods: PodSettings::default(),
+        nodes: NodeSettings {
+            from_host: false,
+            kubelet_address: "10.9.9.9".into(),
+            kubelet_port: 10250,
+            version: "v1.36.0".into(),
+        },
+    }
+}
+
+impl World {
+    /// Puts an object on one side, as a watch would.
+    pub(crate) fn put(&self, side: Side, kind: Kind, object: Value) -> Vec<Reference> {
+        match self.side(side).of(kind).apply(Object::new(object)) {
+            Some(change) => resources::affected(self, side, kind, &change),
+            None => Vec::new(),
+        }
+    }
+
+    /// Takes an object away again.
+    pub(crate) fn take(&self, side: Side, kind: Kind, namespace: &str, name: &str) -> Vec<Reference> {
+        let key = crate::object::ObjectKey::new(namespace, name);
+        match self.side(side).of(kind).remove(&key, "") {
+            Some(change) => resources::affected(self, side, kind, &change),
+            None => Vec::new(),
+        }
+    }
+
+    /// The plan for one object, with its names recorded as the engine records them.
+    pub(crate) fn plan(&self, kind: Kind, namespace: &str, name: &str) -> Plan {
+        let item = Reference::new(kind, namespace, name);
+        let plan = resources::plan(self, &item);
+        if let Some(mapping) = &plan.mapping {
+            self.mappings().record(&item, mapping.clone());
+        } else if plan.forget {
+            self.mappings().forget(&item);
+        }
+        plan
+    }
+
+    /// Carries out the creations of a plan on the caches, with the next uid.
+    pub(crate) fn create(&self, plan: &Plan, uid: &str) -> Value {
+        let mut created = Value::Null;
+        for step in &plan.steps {
+            if let Step::Create { side, kind, object } = step {
+                let mut object = object.clone();
+                object["metadata"]["uid"] = json!(uid);
+                object["metadata"]["resourceVersion"] = json!("100");
+                self.put(*side, *kind, object.clone());
+                created = object;
+            }
+        }
+        created
+    }
+}

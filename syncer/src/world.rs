@@ -1,0 +1,113 @@
+//! Everything that a decision may look at: both clusters as they are known, the names, and the settings.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use crate::clusters::Caches;
+use crate::json;
+use crate::kinds::{Kind, Side};
+use crate::names::{Mappings, Names, Reference};
+use crate::object::{Object, ObjectKey};
+use crate::resources::placement::Placement;
+use crate::settings::Settings;
+
+/// The state of the bridge. Plans read it; only watches and the answers to our own writes change it.
+#[derive(Debug)]
+pub struct World {
+    /// The naming rules.
+    pub names: Names,
+    /// What was configured.
+    pub settings: Settings,
+    /// The virtual cluster.
+    pub virtual_side: Caches,
+    /// Our objects on the host.
+    pub host: Caches,
+    /// The control plane's own Service and Endpoints on the host.
+    pub control_plane: Caches,
+    /// Which nodes run pods of this cluster.
+    pub placement: Placement,
+    /// The time, which tests choose.
+    pub clock: fn() -> Timestamp,
+    mappings: Mutex<Mappings>,
+    mappings_changed: Notify,
+}
+
+impl World {
+    /// An empty world.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            names: Names::new(&settings.vcluster, &settings.host_namespace),
+            settings,
+            virtual_side: Caches::default(),
+            host: Caches::default(),
+            control_plane: Caches::default(),
+            placement: Placement::default(),
+            clock: Timestamp::now,
+            mappings: Mutex::default(),
+            mappings_changed: Notify::new(),
+        }
+    }
+
+    /// The caches of one side.
+    pub fn side(&self, side: Side) -> &Caches {
+        match side {
+            Side::Virtual => &self.virtual_side,
+            Side::Host => &self.host,
+        }
+    }
+
+    /// The name mappings. Held only for the moment of a look-up or change.
+    pub fn mappings(&self) -> MutexGuard<'_, Mappings> {
+        self.mappings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that mappings have to be written to the store.
+    pub fn announce_mappings(&self) {
+        self.mappings_changed.notify_one();
+    }
+
+    /// Waits until mappings have to be written to the store.
+    pub async fn mappings_changed(&self) {
+        self.mappings_changed.notified().await;
+    }
+
+    /// The host name of a virtual object: the recorded one, so that a pair never changes its names, else the computed one.
+    pub fn host_key(&self, kind: Kind, namespace: &str, name: &str) -> ObjectKey {
+        let reference = Reference::new(kind, namespace, name);
+        if let Some(recorded) = self.mappings().host_name(&reference) {
+            return recorded.clone();
+        }
+        ObjectKey::new(self.names.host_namespace(), &self.names.host_name(name, namespace))
+    }
+
+    /// The host name alone.
+    pub fn host_name(&self, kind: Kind, namespace: &str, name: &str) -> String {
+        self.host_key(kind, namespace, name).name
+    }
+
+    /// The control plane's Service on the host.
+    pub fn control_plane_service(&self) -> Option<Arc<Object>> {
+        self.control_plane
+            .get(Kind::Service, self.names.host_namespace(), &self.settings.service_name)
+    }
+
+    /// The cluster IP of the control plane's Service.
+    pub fn control_plane_address(&self) -> Option<String> {
+        let address = json::text(&self.control_plane_service()?.value(), &["spec", "clusterIP"]).to_owned();
+        (!address.is_empty() && address != "None").then_some(address)
+    }
+
+    /// The owner reference that makes the host delete an object together with the control plane.
+    pub fn owner_reference(&self, controlled: bool) -> Option<Value> {
+        if !self.settings.set_owner {
+            return None;
+        }
+        let service = self.control_plane_service()?;
+        Some(serde_json::json!([{
+            "apiVersion": "v1", "kind": "Service", "name": service.key().name, "uid": service.uid(), "controller": controlled,
+        }]))
+    }
+}
