@@ -66,9 +66,7 @@ impl Index {
         match self.keys.get_mut(key) {
             Some(versions) => versions.push(version),
             None => {
-                let mut versions = Vec::with_capacity(1);
-                versions.push(version);
-                self.keys.insert(key.into(), versions);
+                self.keys.insert(key.into(), vec![version]);
             }
         }
     }

@@ -125,20 +125,17 @@ pub fn select(keys: &impl Keys, request: &RangeRequest, current: i64, compacted:
     }
 
     let (order, target) = sorting(request);
-    let filtered = has_filters(request);
-    // Only when nothing reorders or drops keys afterwards may the walk stop collecting at the limit.
-    let collect = match order {
-        SortOrder::None if request.limit > 0 && !filtered => usize::try_from(request.limit).unwrap_or(usize::MAX),
+    // etcd takes the limit first when no order is asked for, and sorts what is left (`rangeLimit`). One more key tells
+    // whether there are more.
+    let unordered = request.sort_order() == SortOrder::None || order == SortOrder::None;
+    let collect = match usize::try_from(request.limit) {
+        Ok(limit) if limit > 0 && unordered && !has_filters(request) => limit.saturating_add(1),
         _ => usize::MAX,
     };
     keys.visit(&range, revision, &mut |key, version| {
         selection.count += 1;
-        if selection.keys.len() < collect {
-            if passes_filters(request, version) {
-                selection.keys.push((Bytes::copy_from_slice(key), *version));
-            }
-        } else {
-            selection.more = true;
+        if selection.keys.len() < collect && passes_filters(request, version) {
+            selection.keys.push((Bytes::copy_from_slice(key), *version));
         }
     });
     selection.values_needed = !request.keys_only || target == SortTarget::Value;
@@ -153,7 +150,7 @@ pub fn select(keys: &impl Keys, request: &RangeRequest, current: i64, compacted:
         }
         SortTarget::Mod => arrange(&mut selection.keys, order, |(_, a), (_, b)| a.revision.cmp(&b.revision)),
     }
-    selection.more |= truncate(&mut selection.keys, request.limit);
+    selection.more = truncate(&mut selection.keys, request.limit);
     Ok(selection)
 }
 

@@ -1,0 +1,10 @@
+//! The tests that need more than one function: a model, a contract for any etcd v3 endpoint, a real etcd as the oracle,
+//! watch completeness, crashes, and files of every kind.
+
+mod contract;
+mod crash;
+mod files;
+mod model;
+mod oracle;
+mod support;
+mod watching;

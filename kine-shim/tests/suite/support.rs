@@ -1,0 +1,325 @@
+//! Servers to run tests against, and a client that speaks to any of them.
+
+use std::{
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use chassis::{BindAddress, Chassis, CommonOptions};
+use kine_shim::{app::App, options::Options};
+use proto::etcdserverpb::{
+    CompactionRequest, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse,
+    StatusRequest, TxnRequest, TxnResponse, WatchCreateRequest, WatchRequest, WatchResponse, kv_client::KvClient,
+    lease_client::LeaseClient, maintenance_client::MaintenanceClient, watch_client::WatchClient,
+    watch_request::RequestUnion,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::{Status, Streaming, transport::Channel};
+
+/// How long a test waits for something that must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The service in this process.
+pub(crate) struct Shim {
+    pub(crate) app: App,
+    pub(crate) chassis: Chassis,
+    pub(crate) client: Client,
+    pub(crate) socket: String,
+}
+
+impl Shim {
+    pub(crate) async fn start(directory: &Path) -> Self {
+        let options = Options {
+            endpoint: format!("sqlite://{}", directory.join("state.db").display())
+                .parse()
+                .expect("endpoint"),
+            listen_address: vec![
+                BindAddress::LOOPBACK,
+                format!("unix://{}", directory.join("kine.sock").display())
+                    .parse()
+                    .expect("address"),
+            ],
+            emulated_etcd_version: "3.6.11".into(),
+            watch_progress_notify_interval: Duration::from_millis(200),
+            compact_interval: Duration::ZERO,
+            compact_min_retain: 1000,
+            common: CommonOptions::quiet(),
+        };
+        let mut chassis = Chassis::start(&options.common).await.expect("chassis");
+        let app = kine_shim::app::build(options, &mut chassis).await.expect("build");
+        chassis.serve().await.expect("serve");
+        let url = |name: &str| chassis.addresses().get(name).expect(name).endpoint();
+        let client = Client::connect(&url("etcd-tcp")).await;
+        Self {
+            app,
+            socket: url("etcd-unix"),
+            chassis,
+            client,
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        drop(self.client);
+        self.chassis.drain().await.expect("drain");
+    }
+}
+
+/// A process that ends with the test.
+pub(crate) struct Process(Child);
+
+impl Process {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self(command.stdin(Stdio::null()).spawn().expect("spawn"))
+    }
+
+    /// Kills the process as a power failure would, as far as the process is concerned.
+    pub(crate) fn kill(mut self) {
+        self.0.kill().expect("kill");
+        self.0.wait().expect("wait");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A real etcd, the reference.
+pub(crate) struct Etcd {
+    _process: Process,
+    _directory: tempfile::TempDir,
+    pub(crate) client: Client,
+}
+
+impl Etcd {
+    /// Starts etcd, or says that there is none, which is a failure where everything must be there.
+    pub(crate) async fn start() -> Option<Self> {
+        let program = ["/usr/bin/etcd", "/usr/local/bin/etcd"]
+            .into_iter()
+            .find(|path| Path::new(path).exists());
+        let Some(program) = program else {
+            assert!(std::env::var_os("CI").is_none(), "etcd is not installed");
+            eprintln!("skipped: etcd not installed (Debian: etcd-server)");
+            return None;
+        };
+        let directory = tempfile::tempdir().expect("directory");
+        let (client_port, peer_port) = (free_port(), free_port());
+        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let process = Process::spawn(
+            Command::new(program)
+                .arg("--data-dir")
+                .arg(directory.path())
+                .args([
+                    "--listen-client-urls",
+                    &url(client_port),
+                    "--advertise-client-urls",
+                    &url(client_port),
+                ])
+                .args([
+                    "--listen-peer-urls",
+                    &url(peer_port),
+                    "--initial-advertise-peer-urls",
+                    &url(peer_port),
+                ])
+                .args([
+                    "--initial-cluster",
+                    &format!("default={}", url(peer_port)),
+                    "--log-level",
+                    "error",
+                ])
+                .stderr(Stdio::null())
+                .stdout(Stdio::null()),
+        );
+        let client = Client::connect(&url(client_port)).await;
+        Some(Self {
+            _process: process,
+            _directory: directory,
+            client,
+        })
+    }
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .expect("bind")
+        .local_addr()
+        .expect("address")
+        .port()
+}
+
+/// A client of an etcd v3 API.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) kv: KvClient<Channel>,
+    pub(crate) lease: LeaseClient<Channel>,
+    pub(crate) watch: WatchClient<Channel>,
+    pub(crate) maintenance: MaintenanceClient<Channel>,
+}
+
+impl Client {
+    /// Connects and waits until the server answers.
+    pub(crate) async fn connect(url: &str) -> Self {
+        let channel = chassis::grpc::channel("test", url).expect("channel");
+        let limit = 64 << 20;
+        let client = Self {
+            kv: KvClient::new(channel.clone()).max_decoding_message_size(limit),
+            lease: LeaseClient::new(channel.clone()),
+            watch: WatchClient::new(channel.clone()).max_decoding_message_size(limit),
+            maintenance: MaintenanceClient::new(channel).max_decoding_message_size(limit),
+        };
+        let up = async {
+            while client.maintenance.clone().status(StatusRequest {}).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, up).await.expect("the server answers");
+        client
+    }
+
+    pub(crate) async fn range(&self, request: RangeRequest) -> Result<RangeResponse, Status> {
+        Ok(self.kv.clone().range(request).await?.into_inner())
+    }
+
+    pub(crate) async fn put(&self, request: PutRequest) -> Result<PutResponse, Status> {
+        Ok(self.kv.clone().put(request).await?.into_inner())
+    }
+
+    pub(crate) async fn delete(&self, request: DeleteRangeRequest) -> Result<DeleteRangeResponse, Status> {
+        Ok(self.kv.clone().delete_range(request).await?.into_inner())
+    }
+
+    pub(crate) async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Status> {
+        Ok(self.kv.clone().txn(request).await?.into_inner())
+    }
+
+    pub(crate) async fn compact(&self, revision: i64, physical: bool) -> Result<i64, Status> {
+        let request = CompactionRequest { revision, physical };
+        Ok(self
+            .kv
+            .clone()
+            .compact(request)
+            .await?
+            .into_inner()
+            .header
+            .expect("header")
+            .revision)
+    }
+
+    /// Writes a key and returns the revision.
+    pub(crate) async fn set(&self, key: &str, value: &str) -> i64 {
+        let request = PutRequest {
+            key: bytes(key),
+            value: bytes(value),
+            ..Default::default()
+        };
+        self.put(request).await.expect("put").header.expect("header").revision
+    }
+
+    pub(crate) async fn get(&self, key: &str) -> Option<String> {
+        let request = RangeRequest {
+            key: bytes(key),
+            ..Default::default()
+        };
+        let response = self.range(request).await.expect("range");
+        response
+            .kvs
+            .first()
+            .map(|kv| String::from_utf8_lossy(&kv.value).into_owned())
+    }
+
+    pub(crate) async fn revision(&self) -> i64 {
+        let request = RangeRequest {
+            key: bytes("\0"),
+            count_only: true,
+            ..Default::default()
+        };
+        self.range(request)
+            .await
+            .expect("range")
+            .header
+            .expect("header")
+            .revision
+    }
+
+    pub(crate) async fn stream(&self) -> Watching {
+        let (requests, stream) = mpsc::unbounded_channel();
+        // etcd sends the headers of a watch stream with its first answer, so the stream is opened in the background.
+        let mut client = self.watch.clone();
+        let answers = tokio::spawn(async move { client.watch(UnboundedReceiverStream::new(stream)).await });
+        Watching {
+            requests,
+            opening: Some(answers),
+            answers: None,
+        }
+    }
+}
+
+type Opening = tokio::task::JoinHandle<Result<tonic::Response<Streaming<WatchResponse>>, Status>>;
+
+/// A watch stream.
+pub(crate) struct Watching {
+    requests: mpsc::UnboundedSender<WatchRequest>,
+    opening: Option<Opening>,
+    answers: Option<Streaming<WatchResponse>>,
+}
+
+impl Watching {
+    pub(crate) fn send(&self, request: RequestUnion) {
+        self.requests
+            .send(WatchRequest {
+                request_union: Some(request),
+            })
+            .expect("stream");
+    }
+
+    pub(crate) fn create(&self, request: WatchCreateRequest) {
+        self.send(RequestUnion::CreateRequest(request));
+    }
+
+    /// The next answer.
+    pub(crate) async fn next(&mut self) -> WatchResponse {
+        self.try_next().await.expect("an answer")
+    }
+
+    pub(crate) async fn try_next(&mut self) -> Result<WatchResponse, Status> {
+        let next = async {
+            if let Some(opening) = self.opening.take() {
+                self.answers = Some(opening.await.expect("task")?.into_inner());
+            }
+            let answers = self.answers.as_mut().expect("open");
+            answers
+                .message()
+                .await?
+                .ok_or_else(|| Status::cancelled("the stream ended"))
+        };
+        tokio::time::timeout(PATIENCE, next).await.expect("an answer in time")
+    }
+
+    /// The next answer if one comes soon.
+    pub(crate) async fn soon(&mut self, wait: Duration) -> Option<WatchResponse> {
+        tokio::time::timeout(wait, self.try_next())
+            .await
+            .ok()
+            .and_then(Result::ok)
+    }
+}
+
+pub(crate) fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+/// The end of the range of all keys with a prefix.
+pub(crate) fn prefix_end(prefix: &str) -> Bytes {
+    let mut end = prefix.as_bytes().to_vec();
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    end.into()
+}

@@ -1,0 +1,244 @@
+//! Watches miss nothing: whoever writes, however slowly a client reads, whatever is compacted, every watcher sees every
+//! revision once and in order.
+
+use std::{sync::Arc, time::Duration};
+
+use proto::etcdserverpb::{
+    DeleteRangeRequest, PutRequest, RequestOp, TxnRequest, WatchCreateRequest, WatchProgressRequest,
+    request_op::Request, watch_request::RequestUnion,
+};
+use tokio::sync::Barrier;
+
+use crate::support::{Client, Shim, bytes, prefix_end};
+
+const WRITERS: usize = 4;
+const WRITES: usize = 400;
+/// Larger than the shared history together, so that slow watchers have to read from the database.
+const VALUE: usize = 4096;
+
+fn everything(start_revision: i64) -> WatchCreateRequest {
+    WatchCreateRequest {
+        key: bytes("w/"),
+        range_end: prefix_end("w/"),
+        start_revision,
+        ..Default::default()
+    }
+}
+
+/// Writes keys one after the other, some of them several at one revision; returns the last revision.
+async fn write(client: Client, writer: usize) -> i64 {
+    let mut last = 0;
+    for count in 0..WRITES {
+        let put = |key: String| PutRequest {
+            key: bytes(&key),
+            value: vec![7; VALUE].into(),
+            ..Default::default()
+        };
+        let response = if count % 10 == 9 {
+            let operations = [
+                Request::RequestPut(put(format!("w/{writer}/x"))),
+                Request::RequestPut(put(format!("w/{writer}/y"))),
+                Request::RequestDeleteRange(DeleteRangeRequest {
+                    key: bytes(&format!("w/{writer}/{}", count / 10)),
+                    ..Default::default()
+                }),
+            ];
+            let success = operations
+                .into_iter()
+                .map(|request| RequestOp { request: Some(request) })
+                .collect();
+            client
+                .txn(TxnRequest {
+                    success,
+                    ..Default::default()
+                })
+                .await
+                .expect("txn")
+                .header
+        } else {
+            client
+                .put(put(format!("w/{writer}/{}", count % 40)))
+                .await
+                .expect("put")
+                .header
+        };
+        last = response.expect("header").revision;
+    }
+    last
+}
+
+/// Follows all keys from `first` to `last`, pausing and starting over now and then; returns the revisions seen.
+async fn follow(client: Client, first: i64, last: i64, pause: Duration, reconnect: bool) -> Vec<i64> {
+    let mut seen: Vec<i64> = Vec::new();
+    let mut stream = client.stream().await;
+    stream.create(everything(first));
+    let mut answers = 0;
+    while seen.last().is_none_or(|revision| *revision < last) {
+        let response = stream.next().await;
+        assert!(!response.canceled, "{response:?}");
+        if response.events.is_empty() {
+            continue;
+        }
+        let header = response.header.expect("header").revision;
+        for event in response.events {
+            let revision = event.kv.expect("kv").mod_revision;
+            assert!(revision <= header);
+            seen.push(revision);
+        }
+        answers += 1;
+        if answers % 5 == 0 {
+            tokio::time::sleep(pause).await;
+        }
+        if reconnect && answers % 7 == 0 {
+            stream = client.stream().await;
+            stream.create(everything(seen.last().map_or(first, |revision| revision + 1)));
+        }
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_watcher_sees_every_revision_once() {
+    let directory = tempfile::tempdir().expect("directory");
+    let shim = Shim::start(directory.path()).await;
+    let first = shim.client.revision().await + 1;
+    let last = first + (WRITERS * WRITES) as i64 - 1;
+    let kinds = [
+        (Duration::ZERO, false),
+        (Duration::ZERO, true),
+        (Duration::from_millis(30), false),
+        (Duration::from_millis(10), true),
+    ];
+    let watchers: Vec<_> = kinds
+        .into_iter()
+        .map(|(pause, reconnect)| tokio::spawn(follow(shim.client.clone(), first, last, pause, reconnect)))
+        .collect();
+    let barrier = Arc::new(Barrier::new(WRITERS));
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let (client, barrier) = (shim.client.clone(), Arc::clone(&barrier));
+            tokio::spawn(async move {
+                barrier.wait().await;
+                write(client, writer).await
+            })
+        })
+        .collect();
+    let mut newest = 0;
+    for writer in writers {
+        newest = newest.max(writer.await.expect("writer"));
+    }
+    assert_eq!(newest, last, "revisions have no gaps");
+    let late = follow(shim.client.clone(), first, last, Duration::ZERO, false).await;
+    let mut revisions = late.clone();
+    revisions.dedup();
+    assert_eq!(revisions, (first..=last).collect::<Vec<_>>());
+    for watcher in watchers {
+        assert_eq!(watcher.await.expect("watcher"), late);
+    }
+    shim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn progress_never_overtakes_events() {
+    let directory = tempfile::tempdir().expect("directory");
+    let shim = Shim::start(directory.path()).await;
+    let mut stream = shim.client.stream().await;
+    stream.create(everything(0));
+    assert!(stream.next().await.created);
+    let writer = tokio::spawn(write(shim.client.clone(), 0));
+    let (mut seen, mut told) = (0, 0);
+    while !writer.is_finished() || told < 20 {
+        stream.send(RequestUnion::ProgressRequest(WatchProgressRequest {}));
+        let response = stream.next().await;
+        let revision = response.header.expect("header").revision;
+        if response.events.is_empty() {
+            told += 1;
+            seen = seen.max(revision);
+            continue;
+        }
+        for event in &response.events {
+            let changed = event.kv.as_ref().expect("kv").mod_revision;
+            assert!(
+                changed > seen,
+                "an event of revision {changed} after progress to {seen}"
+            );
+        }
+        seen = response
+            .events
+            .iter()
+            .filter_map(|event| event.kv.as_ref())
+            .map(|kv| kv.mod_revision)
+            .max()
+            .expect("one");
+    }
+    writer.await.expect("writer");
+    shim.stop().await;
+}
+
+#[tokio::test]
+async fn idle_watches_hear_of_progress() {
+    let directory = tempfile::tempdir().expect("directory");
+    let shim = Shim::start(directory.path()).await;
+    let mut stream = shim.client.stream().await;
+    stream.create(WatchCreateRequest {
+        progress_notify: true,
+        watch_id: 3,
+        ..everything(0)
+    });
+    assert!(stream.next().await.created);
+    let revision = shim.client.set("elsewhere", "x").await;
+    loop {
+        let response = stream.next().await;
+        assert!(response.events.is_empty());
+        assert_eq!(response.watch_id, 3);
+        if response.header.expect("header").revision == revision {
+            break;
+        }
+    }
+    shim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_and_watches_survive_compaction_under_load() {
+    let directory = tempfile::tempdir().expect("directory");
+    let shim = Shim::start(directory.path()).await;
+    let writer = tokio::spawn(write(shim.client.clone(), 0));
+    let mut compactions = 0;
+    while !writer.is_finished() {
+        let revision = shim.client.revision().await;
+        if shim.client.compact(revision, compactions % 2 == 0).await.is_ok() {
+            compactions += 1;
+        }
+        let list = proto::etcdserverpb::RangeRequest {
+            key: bytes("w/"),
+            range_end: prefix_end("w/"),
+            ..Default::default()
+        };
+        let response = shim
+            .client
+            .range(list)
+            .await
+            .expect("a list while history is compacted");
+        assert!(response.kvs.iter().all(|kv| kv.value.len() == VALUE));
+    }
+    let last = writer.await.expect("writer");
+    assert!(compactions > 3, "{compactions} compactions");
+    shim.client.compact(last, true).await.expect("compact");
+    let rows: i64 = rusqlite::Connection::open(directory.path().join("state.db"))
+        .and_then(|connection| connection.query_row("SELECT count(*) FROM kine", [], |row| row.get(0)))
+        .expect("count");
+    let keys = shim
+        .client
+        .range(proto::etcdserverpb::RangeRequest {
+            key: bytes("\0"),
+            range_end: bytes("\0"),
+            count_only: true,
+            ..Default::default()
+        })
+        .await
+        .expect("count")
+        .count;
+    // Besides the keys there is kine's own row, and a deletion at the compacted revision itself may stay.
+    assert!((keys + 1..=keys + 2).contains(&rows), "{keys} keys, {rows} rows");
+    shim.stop().await;
+}
