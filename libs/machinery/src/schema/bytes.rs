@@ -4,7 +4,7 @@
 ///
 /// # Errors
 /// The offset of the first byte that does not belong.
-pub(super) fn decode_base64(text: &str) -> Result<Vec<u8>, usize> {
+pub(crate) fn decode_base64(text: &str) -> Result<Vec<u8>, usize> {
     let text = text.as_bytes();
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
     let mut at = 0;

@@ -109,7 +109,7 @@ fn number(text: &str) -> Value {
 }
 
 /// A float as Go encodes it: without a fraction when it has none.
-pub(super) fn float_value(float: f64) -> Value {
+pub(crate) fn float_value(float: f64) -> Value {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if float.fract() == 0.0 && float.abs() <= EXACT {
         return Value::from(float as i64);

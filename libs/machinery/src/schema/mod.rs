@@ -9,6 +9,8 @@ mod scalar;
 
 pub use model::{Array, Details, Held, Kind, ListType, MapType, Patch, Property, Scalar, Text, Type, TypeRef, Union};
 
+pub(crate) use bytes::decode_base64;
+
 /// The built-in types, generated from `data/types.json`.
 mod table {
     use super::model::*;
