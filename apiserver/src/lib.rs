@@ -6,6 +6,7 @@ pub mod authentication;
 pub mod authorization;
 pub mod endpoints;
 pub mod filters;
+pub mod kubelet;
 pub mod metrics;
 pub mod registry;
 pub mod resources;

@@ -1,0 +1,49 @@
+//! The client of kubelets: logs, and the tunnels of exec, attach and port-forward (kubernetes `pkg/kubelet/client`,
+//! `pkg/registry/core/pod/rest`).
+
+mod location;
+mod log;
+mod transport;
+mod tunnel;
+
+pub use transport::Transport;
+
+use crate::authentication::Getter;
+use chassis::Tasks;
+use machinery::gvk::GroupResource;
+use machinery::status::Status;
+use serde_json::Value;
+
+/// The port of a kubelet that does not say its own.
+const DEFAULT_PORT: u16 = 10250;
+
+/// Reaches the kubelets of this cluster's nodes.
+pub struct Kubelet {
+    /// How to connect.
+    pub transport: Transport,
+    /// Which of a node's addresses to try, best first (`--kubelet-preferred-address-types`).
+    pub address_types: Vec<String>,
+    /// Reads pods as they are in the store.
+    pub pods: Getter,
+    /// Reads nodes.
+    pub nodes: Getter,
+    /// Owns the connections and tunnels.
+    pub tasks: Tasks,
+}
+
+impl Kubelet {
+    async fn pod(&self, namespace: &str, name: &str) -> Result<Value, Status> {
+        let pods = GroupResource::new("", "pods");
+        let found = (self.pods)(pods.clone(), namespace.to_owned(), name.to_owned()).await?;
+        found.ok_or_else(|| Status::not_found(&pods, name))
+    }
+
+    /// Where the kubelet of a node listens.
+    async fn address(&self, node: &str) -> Result<(String, u16), Status> {
+        let found = (self.nodes)(GroupResource::new("", "nodes"), String::new(), node.to_owned()).await?;
+        // Upstream reports a missing node as a missing pod of the node's name.
+        let found = found.ok_or_else(|| Status::not_found(&GroupResource::new("", "pods"), node))?;
+        let host = location::host(&found, &self.address_types).map_err(Status::internal)?;
+        Ok((host, location::port(&found).unwrap_or(DEFAULT_PORT)))
+    }
+}
