@@ -1,13 +1,16 @@
 //! A Kubernetes API server. The layers, from the outside in: `server` → `filters` → `endpoints` → `registry` →
 //! `storage`; `resources` defines every built-in kind and sees only `registry` and `machinery`.
 
+pub mod admin;
 pub mod admission;
+pub mod app;
 pub mod authentication;
 pub mod authorization;
 pub mod endpoints;
 pub mod filters;
 pub mod kubelet;
 pub mod metrics;
+pub mod options;
 pub mod registry;
 pub mod resources;
 pub mod server;

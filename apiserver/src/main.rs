@@ -1,1 +1,7 @@
-fn main() {}
+//! The API server of a virtual cluster.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chassis::run("apiserver", apiserver::app::build)
+}

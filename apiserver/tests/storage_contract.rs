@@ -709,10 +709,7 @@ async fn damaged_values_are_reported(bench: &Bench) {
 }
 
 async fn battery(endpoint: &str) {
-    eventually("the store answers", async || {
-        connect(endpoint).await.version().await.ok()
-    })
-    .await;
+    eventually("the store answers", async || connect(endpoint).await.state().await.ok()).await;
     let mut round = 0;
     for cached in [false, true] {
         // A macro, because async functions that borrow have no common function type.
@@ -772,7 +769,7 @@ async fn compaction_waits_a_round_and_takes_turns(endpoint: &str) {
 /// The store dies without warning and comes back: the cache goes on where it was, and nothing is told twice.
 async fn outage(mut backend: Backend) {
     eventually("the store answers", async || {
-        connect(&backend.endpoint).await.version().await.ok()
+        connect(&backend.endpoint).await.state().await.ok()
     })
     .await;
     let bench = Bench::new(&backend.endpoint, "/registry", true).await;

@@ -39,9 +39,7 @@ impl TokenIssuer {
     pub async fn issue(&self, namespace: &str, name: &str, mut request: Value) -> Result<Value, Status> {
         let accounts = GroupResource::new("", "serviceaccounts");
         let account = self.read(&accounts, namespace, name).await?;
-        if meta::at(&request, &["spec", "expirationSeconds"]).is_none_or(Value::is_null) {
-            meta::set(&mut request, &["spec", "expirationSeconds"], DEFAULT_SECONDS);
-        }
+        set_defaults(&mut request);
         let seconds = meta::i64_at(&request, &["spec", "expirationSeconds"]).unwrap_or_default();
         let errors = validate(seconds);
         if !errors.is_empty() {
@@ -145,6 +143,11 @@ impl TokenIssuer {
         let found = (self.objects)(resource.clone(), namespace.to_owned(), name.to_owned()).await?;
         found.ok_or_else(|| Status::not_found(resource, name))
     }
+}
+
+/// Sets what a request leaves open (kubernetes `SetDefaults_TokenRequestSpec`).
+pub fn set_defaults(request: &mut Value) {
+    meta::set_default(request, &["spec", "expirationSeconds"], DEFAULT_SECONDS);
 }
 
 fn validate(seconds: i64) -> ErrorList {

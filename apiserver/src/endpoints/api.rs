@@ -1,10 +1,12 @@
 //! The API behind the filter chain: finds the handler of a request and makes an answer of whatever it says.
 
-use super::handlers::{Scope, create, delete, get, list, patch, pod, scale, update, watch};
+use super::handlers::{Scope, create, delete, get, list, node, patch, pod, scale, token, update, watch};
 use super::installer::{self, Miss, Verb};
 use super::options::ReadOptions;
 use super::query::Query;
 use super::respond::{self, Client};
+use crate::authentication::issue::TokenIssuer;
+use crate::kubelet::Kubelet;
 use crate::registry::catalog::Catalog;
 use crate::registry::resource::Action;
 use crate::server::request::{Body, Dispatch, RequestContext, empty, read_body, text_response};
@@ -18,6 +20,10 @@ use std::sync::Arc;
 pub struct Api {
     /// The resources.
     pub catalog: Catalog,
+    /// The kubelets of the nodes.
+    pub kubelet: Kubelet,
+    /// Issues service account tokens; `None` without `--service-account-signing-key-file`.
+    pub tokens: Option<TokenIssuer>,
 }
 
 impl Dispatch for Api {
@@ -49,9 +55,21 @@ impl Api {
                 );
             }
         };
-        let (parts, body) = request.into_parts();
-        let headers: HeaderMap = parts.headers.clone();
+        let headers: HeaderMap = request.headers().clone();
         let error_query = query.clone();
+        let passed_on = matches!(
+            route.subresource().map(|s| &s.action),
+            Some(Action::Log | Action::Connect)
+        );
+        if passed_on {
+            let result = node::pass_on(self, &cx, &route, request).await;
+            let client = Client {
+                headers: &headers,
+                query: &query,
+            };
+            return result.unwrap_or_else(|status| respond::error(&status, client));
+        }
+        let (parts, body) = request.into_parts();
         let result = match Scope::new(cx, parts, query, route) {
             Ok(scope) => self.handle(&scope, body).await,
             Err(status) => Err(status),
@@ -81,6 +99,10 @@ impl Api {
             (Some(Action::Binding), Verb::Create) => {
                 let pods = self.catalog.store("", "v1", "pods").ok_or_else(installer::not_found)?;
                 pod::bind(scope, pods, &read_body(body).await?).await
+            }
+            (Some(Action::Token), Verb::Create) => {
+                let issuer = self.tokens.as_ref().ok_or_else(installer::not_found)?;
+                token::create(scope, issuer, &read_body(body).await?).await
             }
             (Some(Action::Eviction), Verb::Create) => pod::evict(scope, &read_body(body).await?).await,
             _ => Err(installer::method_not_allowed()),

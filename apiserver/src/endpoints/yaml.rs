@@ -82,8 +82,18 @@ fn complaint(message: &str) -> String {
     });
     let what = what.strip_prefix("while parsing a flow node, ").unwrap_or(what);
     // Upstream counts lines from 0 in errors of its parser and from 1 in errors of its scanner, and does not name line 0.
-    let line = place.map_or(0, |line| if what.starts_with("did not find") { line - 1 } else { line });
-    if line == 0 || place == Some(1) { format!("yaml: {what}") } else { format!("yaml: line {line}: {what}") }
+    let line = place.map_or(0, |line| {
+        if what.starts_with("did not find") {
+            line - 1
+        } else {
+            line
+        }
+    });
+    if line == 0 || place == Some(1) {
+        format!("yaml: {what}")
+    } else {
+        format!("yaml: line {line}: {what}")
+    }
 }
 
 fn convert(value: serde_yaml::Value, depth: usize) -> Result<Value, String> {

@@ -64,7 +64,8 @@ impl Kubelet {
         let mut response = Response::new(empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = answer.headers().clone();
-        self.tasks.spawn_finite("tunnel", pass_bytes(client, kubelet, draining.clone()));
+        self.tasks
+            .spawn_finite("tunnel", pass_bytes(client, kubelet, draining.clone()));
         Ok(response)
     }
 }

@@ -5,10 +5,12 @@ pub mod delete;
 pub mod get;
 pub mod list;
 pub mod managers;
+pub mod node;
 pub mod patch;
 pub mod pod;
 pub mod scale;
 pub mod scope;
+pub mod token;
 pub mod update;
 pub mod watch;
 

@@ -1,13 +1,14 @@
 //! The objects of one resource in memory, and their recent changes.
 
 use super::history::{History, TooOld};
-use super::hub::Hub;
+use super::hub::{CacheState, Hub};
 use crate::storage::change::Change;
 use crate::storage::etcd3::Store;
 use crate::storage::interface::{Error, Scope};
 use machinery::object::Stored;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -29,6 +30,8 @@ pub(super) struct Cache {
     news: watch::Sender<u64>,
     /// Held by the one caller that loads the cache.
     loading: tokio::sync::Mutex<()>,
+    /// Watches that did not keep up.
+    terminated: AtomicU64,
 }
 
 #[derive(Default)]
@@ -74,6 +77,7 @@ impl Cache {
             state: Mutex::default(),
             news: watch::Sender::new(0),
             loading: tokio::sync::Mutex::default(),
+            terminated: AtomicU64::new(0),
         }
     }
 
@@ -220,13 +224,25 @@ impl Cache {
         matches!(state.phase, Phase::Ready).then(|| state.objects.len())
     }
 
-    /// What the objects take, in bytes of their JSON.
-    pub(super) fn bytes(&self) -> usize {
-        chassis::lock(&self.state)
-            .objects
-            .values()
-            .map(|object| object.bytes.len())
-            .sum()
+    /// The state, for operators.
+    pub(super) fn report(&self, hub: &Hub) -> CacheState {
+        let revision = self.revision(hub);
+        let state = chassis::lock(&self.state);
+        CacheState {
+            prefix: self.prefix().to_owned(),
+            ready: matches!(state.phase, Phase::Ready),
+            revision,
+            oldest_revision: state.history.oldest(),
+            objects: state.objects.len(),
+            bytes: state.objects.values().map(|object| object.bytes.len()).sum(),
+            watchers: self.news.receiver_count() as u64,
+            terminated_watchers: self.terminated.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Counts a watch that did not keep up.
+    pub(super) fn count_terminated(&self) {
+        self.terminated.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The revision up to which the cache is complete.

@@ -66,6 +66,11 @@ impl History {
         self.first + self.changes.len() as u64
     }
 
+    /// The oldest revision that a watcher can start from.
+    pub(super) fn oldest(&self) -> u64 {
+        self.complete_after
+    }
+
     /// The number of the first change after a revision.
     pub(super) fn after(&self, revision: u64) -> Result<u64, TooOld> {
         if revision < self.complete_after {

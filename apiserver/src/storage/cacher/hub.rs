@@ -50,10 +50,20 @@ struct Shared {
 pub struct CacheState {
     /// What the keys of its objects start with.
     pub prefix: String,
-    /// The number of objects; `None` while it is not filled.
-    pub objects: Option<usize>,
+    /// Whether it is filled and follows the store.
+    pub ready: bool,
+    /// The revision up to which it is complete.
+    pub revision: u64,
+    /// The oldest revision that a watch can start from.
+    pub oldest_revision: u64,
+    /// The number of objects.
+    pub objects: usize,
     /// The size of their JSON.
     pub bytes: usize,
+    /// Open watches.
+    pub watchers: u64,
+    /// Watches that were ended because their clients did not keep up.
+    pub terminated_watchers: u64,
 }
 
 enum Lost {
@@ -98,13 +108,7 @@ impl Hub {
 
     /// The state of every cache.
     pub fn caches(&self) -> Vec<CacheState> {
-        let caches = self.all();
-        let state = |cache: &Arc<Cache>| CacheState {
-            prefix: cache.prefix().to_owned(),
-            objects: cache.len(),
-            bytes: cache.bytes(),
-        };
-        caches.iter().map(state).collect()
+        self.all().iter().map(|cache| cache.report(self)).collect()
     }
 
     fn all(&self) -> Vec<Arc<Cache>> {

@@ -10,7 +10,7 @@ mod history;
 mod hub;
 mod watcher;
 
-pub use hub::Hub;
+pub use hub::{CacheState, Hub};
 
 use super::continue_token;
 use super::etcd3::Store;

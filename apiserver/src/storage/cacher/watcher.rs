@@ -97,6 +97,7 @@ impl Watcher {
             }
             self.news.mark_unchanged();
             let Some((changes, reached)) = self.cache.read(&self.hub, &mut self.cursor, BATCH) else {
+                self.cache.count_terminated();
                 tracing::debug!(
                     prefix = self.cache.prefix(),
                     "a watch ends: the history has moved on without it"

@@ -37,6 +37,17 @@ pub struct Connection {
     maintenance: MaintenanceClient,
 }
 
+/// What a store says about itself.
+#[derive(Clone, Debug)]
+pub struct StoreState {
+    /// Its version, such as `3.5.13`.
+    pub version: String,
+    /// The revision of the latest write.
+    pub revision: u64,
+    /// The size of the database.
+    pub database_bytes: i64,
+}
+
 impl Connection {
     /// Prepares the connection; nothing is dialled before the first request.
     ///
@@ -76,14 +87,19 @@ impl Connection {
         self.watch.clone()
     }
 
-    /// The version that the store reports, such as `3.5.13`.
+    /// What the store says about itself.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn version(&self) -> Result<String, Error> {
+    pub async fn state(&self) -> Result<StoreState, Error> {
         let mut maintenance = self.maintenance.clone();
         let status = timed(maintenance.status()).await?;
-        Ok(status.version().to_owned())
+        let revision = status.header().and_then(|header| u64::try_from(header.revision()).ok());
+        Ok(StoreState {
+            version: status.version().to_owned(),
+            revision: revision.unwrap_or_default(),
+            database_bytes: status.db_size(),
+        })
     }
 
     /// Whether a progress notification that was asked for comes only after the events before it. Servers before
@@ -92,7 +108,7 @@ impl Connection {
     /// # Errors
     /// When the store cannot be reached.
     pub async fn progress_is_reliable(&self) -> Result<bool, Error> {
-        Ok(reliable_progress(&self.version().await?))
+        Ok(reliable_progress(&self.state().await?.version))
     }
 }
 

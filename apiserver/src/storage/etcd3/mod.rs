@@ -8,7 +8,7 @@ mod list;
 mod store;
 mod watch;
 
-pub use client::{Connection, Servers};
+pub use client::{Connection, Servers, StoreState};
 pub use compact::Compactor;
 pub use store::Store;
 

@@ -1,0 +1,242 @@
+//! Every component of the server, in start order.
+
+use crate::admin::Admin;
+use crate::admission::plugins;
+use crate::authentication::issue::TokenIssuer;
+use crate::authentication::jwt::{SigningKey, VerifyingKey};
+use crate::authentication::token::TokenAuthenticator;
+use crate::authentication::{Authenticator, Getter};
+use crate::authorization::control_plane::ControlPlane;
+use crate::endpoints::api::Api;
+use crate::filters::max_in_flight::MaxInFlight;
+use crate::kubelet::{Kubelet, Transport};
+use crate::metrics::RequestMetrics;
+use crate::options::Options;
+use crate::registry::catalog::Catalog;
+use crate::registry::codec;
+use crate::resources;
+use crate::server::chain::Chain;
+use crate::server::health::HealthChecks;
+use crate::server::listener::{self, Security};
+use crate::server::tls;
+use crate::storage::cacher::{Cacher, Hub};
+use crate::storage::etcd3::{Compactor, Connection, Servers, Store};
+use crate::storage::interface::{Error, Revision};
+use crate::storage::{Codec, Storage};
+use anyhow::{Context, Result};
+use chassis::tls::{load_authorities, load_identity};
+use chassis::{BindAddress, Chassis, Listener, usage};
+use machinery::status::Status;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What tests look into.
+pub struct App {
+    /// The API behind the filters.
+    pub api: Arc<Api>,
+    /// The caches.
+    pub hub: Hub,
+}
+
+/// Builds and starts the server. The secure port is recorded as `secure`.
+///
+/// # Errors
+/// When a flag or file cannot be used or the port is taken.
+pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
+    options.validate()?;
+    let shutdown = chassis.shutdown();
+
+    // Storage: one connection, one watch, a cache per resource.
+    let connection = Connection::open(&servers(&options)).await.map_err(usage)?;
+    let hub = Hub::new(connection.clone(), &options.etcd_prefix);
+    let admission =
+        plugins::chain(&options.enable_admission_plugins, &options.disable_admission_plugins).map_err(usage)?;
+    let storage = |resource: &crate::registry::resource::Resource| -> Arc<dyn Storage> {
+        let (key, fields) = (resource.storage_key, resource.selectable_fields);
+        let codec = Codec::new(&options.etcd_prefix, key, resource.namespaced(), fields, None);
+        Arc::new(Cacher::new(Store::new(connection.clone(), codec), hub.clone()))
+    };
+    let catalog = Catalog::new(resources::all(), storage, &admission, |_| None);
+    let objects = cached_objects(&catalog);
+
+    // Identities: who asks, and whom this server vouches for.
+    let signing_key = options
+        .service_account_signing_key_file
+        .as_deref()
+        .map(signing_key)
+        .transpose()?;
+    let keys = verifying_keys(&options, signing_key.as_ref())?;
+    let authenticator = Authenticator {
+        tokens: (!keys.is_empty()).then(|| TokenAuthenticator {
+            keys,
+            issuers: options.service_account_issuer.clone(),
+            audiences: options.audiences(),
+            objects: objects.clone(),
+        }),
+        anonymous: options.anonymous_auth,
+    };
+    let tokens = signing_key.map(|key| TokenIssuer {
+        key,
+        issuer: options.service_account_issuer.first().cloned().unwrap_or_default(),
+        audiences: options.audiences(),
+        objects: objects.clone(),
+    });
+    let kubelet = Kubelet {
+        transport: kubelet_transport(&options)?,
+        address_types: options.kubelet_preferred_address_types.clone(),
+        pods: stored_objects(&catalog),
+        nodes: objects,
+        tasks: chassis.tasks().clone(),
+    };
+    let api = Arc::new(Api {
+        catalog,
+        kubelet,
+        tokens,
+    });
+
+    // The secure port: bound before anybody is told that the server is ready.
+    let security = security(&options)?;
+    let address = BindAddress::Tcp(SocketAddr::new(options.bind_address, options.secure_port));
+    let listener = Listener::bind(&address)
+        .await
+        .context("--bind-address and --secure-port")?;
+    chassis.addresses().insert("secure", listener.address().clone());
+    let metrics = RequestMetrics::new(chassis.metrics().clone());
+    let (reading, writing) = metrics.in_flight();
+    let chain = Chain {
+        authenticator,
+        authorizer: Arc::new(ControlPlane),
+        max_in_flight: MaxInFlight::new(
+            (options.max_requests_inflight, reading),
+            (options.max_mutating_requests_inflight, writing),
+        ),
+        request_timeout: options.request_timeout,
+        metrics,
+        health: HealthChecks::new(chassis.health().clone()),
+        api: api.clone(),
+        draining: shutdown.clone(),
+    };
+
+    // Everything is built: run it.
+    let tasks = chassis.tasks();
+    tasks.spawn(
+        "store-watch",
+        hub.clone().run(chassis.health().gate("etcd"), shutdown.clone()),
+    );
+    if !options.etcd_compaction_interval.is_zero() {
+        let compactor = Compactor::new(connection.clone(), options.etcd_compaction_interval);
+        tasks.spawn("compactor", compactor.run(shutdown));
+    }
+    listener::serve(tasks, listener, security, Arc::new(chain));
+    let admin = Admin::new(connection, hub.clone(), options.etcd_servers, &api.catalog);
+    chassis
+        .grpc()
+        .descriptors(proto::FILE_DESCRIPTOR_SET)
+        .add(admin.into_service());
+    Ok(App { api, hub })
+}
+
+fn servers(options: &Options) -> Servers {
+    Servers {
+        endpoints: options.etcd_servers.clone(),
+        ca_file: options.etcd_cafile.clone(),
+        cert_file: options.etcd_certfile.clone(),
+        key_file: options.etcd_keyfile.clone(),
+    }
+}
+
+/// Objects as the caches know them.
+fn cached_objects(catalog: &Catalog) -> Getter {
+    let lookup = catalog.lookup().clone();
+    Arc::new(move |resource, namespace, name| {
+        let lookup = lookup.clone();
+        Box::pin(async move { lookup.get(&resource, &namespace, &name).await })
+    })
+}
+
+/// Objects as they are in the store right now.
+fn stored_objects(catalog: &Catalog) -> Getter {
+    let stores: HashMap<_, _> = catalog
+        .stores()
+        .iter()
+        .rev()
+        .map(|store| (store.resource.group_resource(), store.clone()))
+        .collect();
+    let stores = Arc::new(stores);
+    Arc::new(move |resource, namespace, name| {
+        let stores = stores.clone();
+        Box::pin(async move {
+            let store = stores
+                .get(&resource)
+                .ok_or_else(|| Status::internal(format!("resource {resource} is not served")))?;
+            match store.storage.get(&namespace, &name, Revision::Latest).await {
+                Ok(object) => codec::decode(&store.resource, &object).map(Some),
+                Err(Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(Status::internal(error)),
+            }
+        })
+    })
+}
+
+fn read(flag: &str, path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| usage(format!("{flag} {}: cannot be read: {error}", path.display())))
+}
+
+fn signing_key(path: &Path) -> Result<SigningKey> {
+    const FLAG: &str = "--service-account-signing-key-file";
+    SigningKey::from_pem(&read(FLAG, path)?).map_err(|why| usage(format!("{FLAG} {}: {why}", path.display())))
+}
+
+/// The keys that tokens are checked with; upstream's default is the signing key.
+fn verifying_keys(options: &Options, signing_key: Option<&SigningKey>) -> Result<Vec<VerifyingKey>> {
+    const FLAG: &str = "--service-account-key-file";
+    let mut keys = Vec::new();
+    for path in &options.service_account_key_file {
+        let found = VerifyingKey::from_pem(&read(FLAG, path)?);
+        keys.extend(found.map_err(|why| usage(format!("{FLAG} {}: {why}", path.display())))?);
+    }
+    if keys.is_empty() {
+        keys.extend(signing_key.map(|key| key.public().clone()));
+    }
+    Ok(keys)
+}
+
+fn kubelet_transport(options: &Options) -> Result<Transport> {
+    let authorities = options.kubelet_certificate_authority.as_deref();
+    let authorities = authorities
+        .map(|path| load_authorities("--kubelet-certificate-authority", path))
+        .transpose()?;
+    let identity = match (&options.kubelet_client_certificate, &options.kubelet_client_key) {
+        (Some(certificate), Some(key)) => Some(load_identity(
+            ("--kubelet-client-certificate", certificate),
+            ("--kubelet-client-key", key),
+        )?),
+        _ => None,
+    };
+    Transport::new(authorities, identity)
+}
+
+fn security(options: &Options) -> Result<Security> {
+    let identity = match (&options.tls_cert_file, &options.tls_private_key_file) {
+        (Some(certificate), Some(key)) => {
+            load_identity(("--tls-cert-file", certificate), ("--tls-private-key-file", key))?
+        }
+        _ => {
+            let mut addresses = vec![options.bind_address];
+            addresses.extend(options.advertise_address);
+            let (certificate, key) = tls::self_signed(&options.cert_dir, &addresses)?;
+            load_identity(("--cert-dir", &certificate), ("--cert-dir", &key))?
+        }
+    };
+    let authorities = options.client_ca_file.as_deref();
+    let authorities = authorities
+        .map(|path| load_authorities("--client-ca-file", path))
+        .transpose()?;
+    let verifier = authorities.map(tls::client_verifier).transpose()?;
+    Ok(Security {
+        tls: Arc::new(tls::server_config(identity, verifier.clone())?),
+        verifier,
+    })
+}

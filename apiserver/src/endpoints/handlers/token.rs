@@ -1,0 +1,43 @@
+//! `POST serviceaccounts/{name}/token` (kubernetes `pkg/registry/core/serviceaccount/storage/token.go`).
+
+use super::{Scope, managers};
+use crate::authentication::issue::{TokenIssuer, set_defaults};
+use crate::endpoints::body;
+use crate::endpoints::negotiation::body_format;
+use crate::endpoints::options::{WriteKind, WriteOptions};
+use crate::server::request::Body;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use machinery::gvk::GroupVersionKind;
+use machinery::meta;
+use machinery::status::Status;
+
+/// Issues a token.
+///
+/// # Errors
+/// What decoding or [`TokenIssuer::issue`] say.
+pub async fn create(scope: &Scope, issuer: &TokenIssuer, sent: &Bytes) -> Result<Response<Body>, Status> {
+    let options = WriteOptions::read(&scope.query, WriteKind::Create)?;
+    let kind = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
+    let warn = |text: String| scope.cx.warnings.add(text);
+    let format = body_format(&scope.parts.headers)?;
+    let mut request = body::object(sent, format, &kind, options.validation, &warn)?;
+    let (namespace, name) = (scope.route.namespace.as_str(), scope.route.name.as_str());
+    let named = meta::name(&request);
+    if !named.is_empty() && named != name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({named}) does not match the name on the URL ({name})"
+        )));
+    }
+    set_defaults(&mut request);
+    let manager = scope.field_manager(&options.field_manager);
+    let managers = managers::of_view(&kind, "token")?;
+    scope
+        .registry(options.dry_run, async |rq| {
+            managers.update(rq, None, &mut request, &manager);
+            meta::set(&mut request, &["metadata", "creationTimestamp"], rq.now_text());
+        })
+        .await;
+    let issued = issuer.issue(namespace, name, request).await?;
+    scope.value(StatusCode::CREATED, issued, scope.resource().columns)
+}
