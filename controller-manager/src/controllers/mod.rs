@@ -3,6 +3,7 @@
 mod deployment;
 mod endpoints;
 mod endpointslice;
+mod garbage;
 mod namespace;
 mod pod_gc;
 mod replicaset;
@@ -67,6 +68,12 @@ const CONTROLLERS: &[Controller] = &[
         endpointslice::start,
     ),
     controller("pod-garbage-collector-controller", &["podgc"], true, pod_gc::start),
+    controller(
+        "garbage-collector-controller",
+        &["garbagecollector"],
+        true,
+        garbage::start,
+    ),
 ];
 
 /// The controllers that were chosen.
