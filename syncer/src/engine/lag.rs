@@ -1,7 +1,9 @@
 //! How long a change takes to reach the other side.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::kinds::{Kind, Side};
 use crate::names::Reference;

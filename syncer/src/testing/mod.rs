@@ -1,4 +1,6 @@
-//! A world for tests, filled by hand.
+//! A world for tests, filled by hand; and two API servers in memory for tests of the whole engine.
+
+pub(crate) mod fake;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -1,0 +1,412 @@
+//! An API server in memory: objects, watches, patches, graceful deletion, and faults on demand.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::json;
+use crate::kinds::Kind;
+
+type Answer = UnsyncBoxBody<Bytes, Infallible>;
+type Key = (Kind, String, String);
+
+/// Decides which requests fail, and with which status; 0 breaks the connection.
+pub(crate) type Faults = Box<dyn FnMut(&Method, &str) -> Option<u16> + Send>;
+
+/// One API server.
+#[derive(Clone)]
+pub(crate) struct Fake {
+    state: Arc<Mutex<State>>,
+    version: Arc<watch::Sender<u64>>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<Key, Value>,
+    history: Vec<(u64, Key, &'static str, Value)>,
+    requests: Vec<String>,
+    faults: Option<Faults>,
+}
+
+/// What a path names.
+struct Target {
+    kind: Kind,
+    namespace: String,
+    name: String,
+    subresource: String,
+}
+
+impl Fake {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Arc::default(),
+            version: Arc::new(watch::Sender::new(1)),
+        }
+    }
+
+    /// A client of this server.
+    pub(crate) fn client(&self) -> kube::Client {
+        let fake = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let fake = fake.clone();
+            async move { fake.handle(request).await }
+        });
+        kube::Client::new(service, "default")
+    }
+
+    /// Lets requests fail, or no longer.
+    pub(crate) fn set_faults(&self, faults: Option<Faults>) {
+        self.state().faults = faults;
+    }
+
+    /// The writes so far, as `METHOD path`.
+    pub(crate) fn take_writes(&self) -> Vec<String> {
+        let mut requests = std::mem::take(&mut self.state().requests);
+        requests.retain(|request| !request.starts_with("GET"));
+        requests
+    }
+
+    /// All requests so far.
+    pub(crate) fn take_requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().requests)
+    }
+
+    pub(crate) fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Value> {
+        self.state()
+            .objects
+            .get(&(kind, namespace.to_owned(), name.to_owned()))
+            .cloned()
+    }
+
+    pub(crate) fn list(&self, kind: Kind) -> Vec<Value> {
+        self.state()
+            .objects
+            .iter()
+            .filter(|((of, ..), _)| *of == kind)
+            .map(|(_, object)| object.clone())
+            .collect()
+    }
+
+    /// Stores an object as somebody else would.
+    pub(crate) fn put(&self, kind: Kind, mut object: Value) -> Value {
+        let key = key_of(kind, &object);
+        let mut state = self.state();
+        if object["metadata"].get("uid").is_none() {
+            object["metadata"]["uid"] = json!(format!("uid-{}", *self.version.borrow() + 1));
+        }
+        let event = if state.objects.contains_key(&key) {
+            "MODIFIED"
+        } else {
+            "ADDED"
+        };
+        self.store(&mut state, key, event, object)
+    }
+
+    /// Changes an object as somebody else would, if it exists.
+    pub(crate) fn change(&self, kind: Kind, namespace: &str, name: &str, change: impl FnOnce(&mut Value)) {
+        if let Some(mut object) = self.get(kind, namespace, name) {
+            change(&mut object);
+            self.put(kind, object);
+        }
+    }
+
+    /// Removes an object as somebody else would.
+    pub(crate) fn remove(&self, kind: Kind, namespace: &str, name: &str) {
+        let key = (kind, namespace.to_owned(), name.to_owned());
+        let mut state = self.state();
+        if let Some(object) = state.objects.get(&key).cloned() {
+            self.store(&mut state, key, "DELETED", object);
+        }
+    }
+
+    /// Asks for deletion as a user would.
+    pub(crate) fn delete(&self, kind: Kind, namespace: &str, name: &str, grace: i64) {
+        let target = Target {
+            kind,
+            namespace: namespace.into(),
+            name: name.into(),
+            subresource: String::new(),
+        };
+        let mut state = self.state();
+        self.graceful(&mut state, &target, Some(grace));
+    }
+
+    fn store(&self, state: &mut State, key: Key, event: &'static str, mut object: Value) -> Value {
+        let version = *self.version.borrow() + 1;
+        object["metadata"]["resourceVersion"] = json!(version.to_string());
+        if event == "DELETED" {
+            state.objects.remove(&key);
+        } else {
+            state.objects.insert(key.clone(), object.clone());
+        }
+        state.history.push((version, key, event, object.clone()));
+        self.version.send_replace(version);
+        object
+    }
+
+    async fn handle(&self, request: Request<Body>) -> Result<Response<Answer>, std::io::Error> {
+        let (parts, body) = request.into_parts();
+        let bytes = body.collect_bytes().await.map_err(std::io::Error::other)?;
+        let path = parts.uri.path().to_owned();
+        let query = parts.uri.query().unwrap_or_default().to_owned();
+        let mut state = self.state();
+        state.requests.push(format!("{} {path}", parts.method));
+        let fault = state.faults.as_mut().and_then(|faults| faults(&parts.method, &path));
+        match fault {
+            // Half of what fails has happened all the same.
+            Some(0) if bytes.len() % 2 == 0 => return Err(std::io::Error::other("connection reset")),
+            Some(0) => {}
+            Some(code) => return Ok(status(code, "Injected", "injected fault")),
+            None => {}
+        }
+        let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let Some(target) = target(&path) else {
+            return Ok(status(404, "NotFound", &path));
+        };
+        let answer = match parts.method {
+            Method::GET if query.contains("watch=true") => return Ok(self.watch(target, &query)),
+            Method::GET if target.name.is_empty() => list(&state, *self.version.borrow(), &target, &query),
+            Method::GET => state
+                .objects
+                .get(&target.key())
+                .map_or_else(|| status(404, "NotFound", &path), |object| ok(object.clone())),
+            Method::POST => self.create(&mut state, &target, body),
+            Method::PATCH => self.patch(&mut state, &target, &body),
+            Method::DELETE => {
+                let uid = json::text(&body, &["preconditions", "uid"]);
+                match state.objects.get(&target.key()) {
+                    None => status(404, "NotFound", &path),
+                    Some(object) if object["metadata"]["uid"] != uid => status(409, "Conflict", "the UID differs"),
+                    Some(_) => ok(self.graceful(&mut state, &target, json::integer(&body, &["gracePeriodSeconds"]))),
+                }
+            }
+            _ => status(405, "MethodNotAllowed", &path),
+        };
+        if fault == Some(0) {
+            Err(std::io::Error::other("connection reset after the request"))
+        } else {
+            Ok(answer)
+        }
+    }
+
+    fn create(&self, state: &mut State, target: &Target, mut body: Value) -> Response<Answer> {
+        match target.subresource.as_str() {
+            "binding" => {
+                let Some(mut pod) = state.objects.get(&target.key()).cloned() else {
+                    return status(404, "NotFound", "no such pod");
+                };
+                if !json::text(&pod, &["spec", "nodeName"]).is_empty() {
+                    return status(409, "Conflict", "the pod is already assigned");
+                }
+                pod["spec"]["nodeName"] = body["target"]["name"].clone();
+                self.store(state, target.key(), "MODIFIED", pod);
+                ok(json!({"kind": "Status", "status": "Success"}))
+            }
+            "token" => ok(json!({"status": {"token": "secret-token", "expirationTimestamp": "2040-01-01T00:00:00Z"}})),
+            _ => {
+                let key = key_of(target.kind, &body);
+                if state.objects.contains_key(&key) {
+                    return status(409, "AlreadyExists", "it already exists");
+                }
+                body["metadata"]["uid"] = json!(format!("uid-{}", *self.version.borrow() + 1));
+                if target.kind == Kind::Service && body["spec"].get("clusterIP").is_none() {
+                    body["spec"]["clusterIP"] = json!(format!(
+                        "10.0.{}.{}",
+                        *self.version.borrow() / 250,
+                        *self.version.borrow() % 250
+                    ));
+                }
+                ok(self.store(state, key, "ADDED", body))
+            }
+        }
+    }
+
+    fn patch(&self, state: &mut State, target: &Target, body: &Value) -> Response<Answer> {
+        let Some(mut object) = state.objects.get(&target.key()).cloned() else {
+            return status(404, "NotFound", "no such object");
+        };
+        let uid = &body["metadata"]["uid"];
+        if !uid.is_null() && *uid != object["metadata"]["uid"] {
+            return status(409, "Conflict", "the UID differs");
+        }
+        merge(&mut object, body);
+        ok(self.store(state, target.key(), "MODIFIED", object))
+    }
+
+    /// Pods get their time, everything else goes at once.
+    fn graceful(&self, state: &mut State, target: &Target, grace: Option<i64>) -> Value {
+        let Some(mut object) = state.objects.get(&target.key()).cloned() else {
+            return Value::Null;
+        };
+        let grace = grace.unwrap_or(30);
+        if target.kind == Kind::Pod && grace > 0 {
+            object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            object["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+            return self.store(state, target.key(), "MODIFIED", object);
+        }
+        self.store(state, target.key(), "DELETED", object)
+    }
+
+    fn watch(&self, target: Target, query: &str) -> Response<Answer> {
+        let from = parameter(query, "resourceVersion").parse().unwrap_or_default();
+        let selector = Selector::of(query);
+        let receiver = self.version.subscribe();
+        let first = (self.state.clone(), receiver, from, 0_usize);
+        let stream = futures::stream::unfold(first, move |(state, mut receiver, from, mut next)| {
+            let (kind, namespace, selector) = (target.kind, target.namespace.clone(), selector.clone());
+            async move {
+                loop {
+                    let line = {
+                        let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                        let mut found = None;
+                        while let Some((version, key, event, object)) = state.history.get(next) {
+                            next += 1;
+                            let named = key.0 == kind && (namespace.is_empty() || key.1 == namespace);
+                            if named && *version > from && selector.matches(object) {
+                                found = Some(json!({"type": event, "object": object}).to_string());
+                                break;
+                            }
+                        }
+                        found
+                    };
+                    if let Some(line) = line {
+                        let frame = Frame::data(Bytes::from(format!("{line}\n")));
+                        return Some((Ok::<_, Infallible>(frame), (state, receiver, from, next)));
+                    }
+                    receiver.changed().await.ok()?;
+                }
+            }
+        });
+        Response::new(StreamBody::new(stream).boxed_unsync())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Target {
+    fn key(&self) -> Key {
+        (self.kind, self.namespace.clone(), self.name.clone())
+    }
+}
+
+fn target(path: &str) -> Option<Target> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let rest = match parts.as_slice() {
+        ["api", "v1", rest @ ..] => rest,
+        ["apis", _, "v1", rest @ ..] => rest,
+        _ => return None,
+    };
+    let (namespace, rest) = match rest {
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
+        rest => ("", rest),
+    };
+    let plural = if rest.first() == Some(&"serviceaccounts") {
+        "secrets"
+    } else {
+        rest.first()?
+    };
+    Some(Target {
+        kind: Kind::ALL.into_iter().find(|kind| kind.plural() == plural)?,
+        namespace: namespace.to_owned(),
+        name: (*rest.get(1).unwrap_or(&"")).to_owned(),
+        subresource: (*rest.get(2).unwrap_or(&"")).to_owned(),
+    })
+}
+
+fn key_of(kind: Kind, object: &Value) -> Key {
+    let text = |field| json::text(object, &["metadata", field]).to_owned();
+    (kind, text("namespace"), text("name"))
+}
+
+fn parameter(query: &str, name: &str) -> String {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let value = pairs
+        .into_iter()
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+        .unwrap_or_default();
+    value.replace("%2F", "/").replace("%3D", "=")
+}
+
+#[derive(Clone, Default)]
+struct Selector {
+    label: Option<(String, String)>,
+    name: String,
+}
+
+impl Selector {
+    fn of(query: &str) -> Self {
+        let pair = |text: String| {
+            text.split_once('=')
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        };
+        Self {
+            label: pair(parameter(query, "labelSelector")),
+            name: pair(parameter(query, "fieldSelector"))
+                .map(|(_, name)| name)
+                .unwrap_or_default(),
+        }
+    }
+
+    fn matches(&self, object: &Value) -> bool {
+        self.label
+            .as_ref()
+            .is_none_or(|(key, value)| json::text(object, &["metadata", "labels", key]) == value)
+            && (self.name.is_empty() || json::text(object, &["metadata", "name"]) == self.name)
+    }
+}
+
+fn list(state: &State, version: u64, target: &Target, query: &str) -> Response<Answer> {
+    let selector = Selector::of(query);
+    let items: Vec<&Value> = state
+        .objects
+        .iter()
+        .filter(|((kind, namespace, _), _)| {
+            *kind == target.kind && (target.namespace.is_empty() || *namespace == target.namespace)
+        })
+        .map(|(_, object)| object)
+        .filter(|object| selector.matches(object))
+        .collect();
+    ok(json!({"metadata": {"resourceVersion": version.to_string()}, "items": items}))
+}
+
+/// A merge patch; lists of named things are merged by name, as a strategic merge patch would.
+fn merge(target: &mut Value, patch: &Value) {
+    match (target, patch) {
+        (Value::Object(target), Value::Object(patch)) => {
+            for (key, change) in patch {
+                if change.is_null() {
+                    target.remove(key);
+                } else {
+                    merge(target.entry(key.clone()).or_insert(Value::Null), change);
+                }
+            }
+        }
+        (target, Value::Object(patch)) => {
+            *target = json!({});
+            merge(target, &Value::Object(patch.clone()));
+        }
+        (target, patch) => *target = patch.clone(),
+    }
+}
+
+fn ok(value: Value) -> Response<Answer> {
+    Response::new(Full::new(Bytes::from(value.to_string())).boxed_unsync())
+}
+
+fn status(code: u16, reason: &str, message: &str) -> Response<Answer> {
+    let mut response = ok(json!({"kind": "Status", "code": code, "reason": reason, "message": message}));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+}
