@@ -16,10 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::Services;
-use crate::{
-    error::Error,
-    store::{Snapshot, alarm},
-};
+use crate::{error::Error, store::alarm};
 
 /// Bytes of a snapshot in one message.
 const SNAPSHOT_CHUNK: usize = 32 << 10;
@@ -122,7 +119,7 @@ impl Maintenance for Services {
         let (messages, stream) = mpsc::channel(SNAPSHOT_QUEUE);
         let version = self.settings.version.clone();
         self.tasks.spawn_finite("snapshot", async move {
-            if let Err(error) = send_snapshot(&snapshot, &messages, &version).await {
+            if let Err(error) = send_snapshot(File::from_std(snapshot), &messages, &version).await {
                 tracing::error!(%error, "a snapshot was not sent");
                 // The receiver may have gone.
                 let _ = messages.send(Err(Error::Unhealthy.into())).await;
@@ -144,11 +141,10 @@ impl Maintenance for Services {
 }
 
 async fn send_snapshot(
-    snapshot: &Snapshot,
+    mut file: File,
     messages: &mpsc::Sender<Result<SnapshotResponse, Status>>,
     version: &str,
 ) -> std::io::Result<()> {
-    let mut file = File::open(snapshot.path()).await?;
     let mut remaining = file.metadata().await?.len();
     let mut sum = Sha256::new();
     let mut buffer = vec![0; SNAPSHOT_CHUNK];

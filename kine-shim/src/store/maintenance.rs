@@ -1,10 +1,6 @@
 //! What maintenance asks of the store: sizes, alarms, hashes, copies.
 
-use std::{
-    ops::ControlFlow,
-    path::{Path, PathBuf},
-    sync::atomic::Ordering,
-};
+use std::{fs::File, ops::ControlFlow, sync::atomic::Ordering};
 
 use super::{
     Store, alarm,
@@ -13,10 +9,7 @@ use super::{
     range::check_revision,
     read::failed,
 };
-use crate::{
-    backend::{Fault, Size},
-    error::Error,
-};
+use crate::{backend::Size, error::Error};
 
 /// A hash of the keys and their history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,38 +121,12 @@ impl Store {
         .await?
     }
 
-    /// Writes a consistent copy of the database next to it and returns the copy, which goes when dropped.
-    pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+    /// A consistent copy of the database; it goes when it is closed.
+    pub async fn snapshot(&self) -> Result<File, Error> {
         self.blocking(|shared| {
-            let path = shared.readers.beside(&format!("-snapshot-{:016x}", super::random_id()));
-            let snapshot = Snapshot { path };
-            let copied: Result<(), Fault> = shared.readers.copy_to(snapshot.path());
-            copied.map_err(|fault| failed(&fault))?;
-            Ok(snapshot)
+            let suffix = format!("-snapshot-{:016x}", super::random_id());
+            shared.readers.copy(&suffix).map_err(|fault| failed(&fault))
         })
         .await?
-    }
-}
-
-/// A copy of the database; its file goes when this is dropped.
-#[derive(Debug)]
-pub struct Snapshot {
-    path: PathBuf,
-}
-
-impl Snapshot {
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.path)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(file = %self.path.display(), %error, "a snapshot's file is left behind");
-        }
     }
 }

@@ -48,10 +48,7 @@ use self::{
     shared::Shared,
     writer::Worker,
 };
-pub use self::{
-    maintenance::{KeyHash, Snapshot},
-    read::Replay,
-};
+pub use self::{maintenance::KeyHash, read::Replay};
 use crate::{
     backend::{Meta, sqlite},
     error::Error,
@@ -77,8 +74,16 @@ pub type WriterEnd = oneshot::Receiver<()>;
 impl Store {
     /// Opens the SQLite database at `path` and starts the writer. Blocks until everything is loaded.
     pub fn open(path: &Path) -> Result<(Self, WriterEnd), sqlite::OpenError> {
+        let (backend, readers) = sqlite::open(path)?;
+        Self::start(backend, readers, path)
+    }
+
+    fn start(
+        mut backend: sqlite::Writer,
+        readers: sqlite::Readers,
+        path: &Path,
+    ) -> Result<(Self, WriterEnd), sqlite::OpenError> {
         let fault = |fault| sqlite::OpenError::from_fault(path, fault);
-        let (mut backend, readers) = sqlite::open(path)?;
         let numbers = Numbers {
             compact_revision: backend.meta(Meta::CompactRevision).map_err(fault)?,
             compact_row: backend.meta(Meta::CompactRow).map_err(fault)?,
@@ -338,3 +343,6 @@ fn random_id() -> i64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The store on a disk that runs full.
+
+use bytes::Bytes;
+use proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest};
+
+use super::{Store, alarm};
+use crate::{backend::sqlite, error::Error};
+
+fn put(key: &'static str, size: usize) -> PutRequest {
+    PutRequest {
+        key: key.into(),
+        value: vec![1; size].into(),
+        ..Default::default()
+    }
+}
+
+fn get(key: &'static str) -> RangeRequest {
+    RangeRequest {
+        key: key.into(),
+        ..Default::default()
+    }
+}
+
+/// A store whose database cannot grow beyond some 400 KiB.
+fn small() -> (tempfile::TempDir, Store, super::WriterEnd) {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("state.db");
+    let (backend, readers) = sqlite::open(&path).expect("open");
+    backend.limit(100);
+    let (store, end) = Store::start(backend, readers, &path).expect("start");
+    (directory, store, end)
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_and_nothing_else() {
+    let (_directory, store, end) = small();
+    store.put(put("a", 100 << 10)).await.expect("there is space");
+    let revision = store.revision();
+    assert_eq!(store.put(put("b", 1 << 20)).await, Err(Error::NoSpace));
+    assert_eq!(store.alarms(), alarm::NO_SPACE);
+    // Nothing has happened: no revision is taken, nothing is there, what was there can be read.
+    assert_eq!(store.revision(), revision);
+    assert_eq!(store.range(get("b")).await.expect("range").count, 0);
+    assert_eq!(
+        store.range(get("a")).await.expect("range").kvs[0].value.len(),
+        100 << 10
+    );
+    // It recovers by itself once there is space.
+    store.put(put("c", 1)).await.expect("a small one fits");
+    assert_eq!((store.alarms(), store.revision()), (0, revision + 1));
+    store.stop().await;
+    end.await.expect("the writer ends");
+}
+
+#[tokio::test]
+async fn the_alarm_can_be_raised_and_disarmed_by_hand() {
+    let (directory, store, end) = small();
+    store.put(put("a", 1)).await.expect("put");
+    store.set_alarms(alarm::NO_SPACE, true).await.expect("alarm");
+    assert_eq!(store.put(put("b", 1)).await, Err(Error::NoSpace));
+    assert_eq!(store.grant(1, 10).await, Err(Error::NoSpace));
+    // Making space is what one has to do now.
+    let request = DeleteRangeRequest {
+        key: Bytes::from_static(b"a"),
+        ..Default::default()
+    };
+    assert_eq!(store.delete_range(request).await.expect("delete").deleted, 1);
+    store.stop().await;
+    end.await.expect("the writer ends");
+
+    let (store, end) = Store::open(&directory.path().join("state.db")).expect("open");
+    assert_eq!(store.alarms(), alarm::NO_SPACE);
+    store.set_alarms(alarm::NO_SPACE, false).await.expect("disarm");
+    store.put(put("b", 1)).await.expect("put");
+    store.stop().await;
+    end.await.expect("the writer ends");
+}
+
+#[tokio::test]
+async fn after_the_end_requests_are_refused() {
+    let (_directory, store, end) = small();
+    store.stop().await;
+    end.await.expect("the writer ends");
+    assert_eq!(store.put(put("a", 1)).await, Err(Error::Stopped));
+}
