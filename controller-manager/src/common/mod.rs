@@ -5,6 +5,7 @@ pub(crate) mod discovery;
 pub(crate) mod expectations;
 pub(crate) mod go_dump;
 pub(crate) mod hash;
+pub(crate) mod history;
 pub(crate) mod intstr;
 pub(crate) mod ownership;
 pub(crate) mod pod_control;

@@ -75,10 +75,7 @@ impl PodControl {
     }
 
     /// Deletes exactly this pod; one that is already gone counts as deleted.
-    pub(crate) async fn delete<O>(&self, owner: &O, pod: &Pod) -> Result<(), kube::Error>
-    where
-        O: Resource<DynamicType = ()>,
-    {
+    pub(crate) async fn remove(&self, pod: &Pod) -> Result<(), kube::Error> {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         let preconditions = Preconditions {
@@ -89,7 +86,16 @@ impl PodControl {
             preconditions: Some(preconditions),
             ..DeleteParams::default()
         };
-        match ignore_not_found(self.pods(namespace).delete(name, &params).await) {
+        ignore_not_found(self.pods(namespace).delete(name, &params).await)
+    }
+
+    /// The same with an event about it on the owner.
+    pub(crate) async fn delete<O>(&self, owner: &O, pod: &Pod) -> Result<(), kube::Error>
+    where
+        O: Resource<DynamicType = ()>,
+    {
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
+        match self.remove(pod).await {
             Ok(()) => {
                 self.recorder.event(
                     owner,

@@ -9,6 +9,7 @@ mod pod_gc;
 mod replicaset;
 mod root_ca;
 mod serviceaccount;
+mod statefulset;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -60,6 +61,7 @@ const CONTROLLERS: &[Controller] = &[
     ),
     controller("deployment-controller", &["deployment"], true, deployment::start),
     controller("replicaset-controller", &["replicaset"], true, replicaset::start),
+    controller("statefulset-controller", &["statefulset"], true, statefulset::start),
     controller("endpoints-controller", &["endpoint"], true, endpoints::start),
     controller(
         "endpointslice-controller",
