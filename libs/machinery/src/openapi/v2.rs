@@ -134,7 +134,7 @@ fn render(operation: &Operation<'_>) -> Value {
         object([
             ("name", Some(json!("body"))),
             ("in", Some(json!("body"))),
-            ("required", required.then(|| json!(true))),
+            ("required", required.then_some(json!(true))),
             ("schema", Some(schema(Some(ty)))),
         ])
     });
@@ -146,7 +146,10 @@ fn render(operation: &Operation<'_>) -> Value {
         ("consumes", Some(json!(operation.consumes))),
         ("produces", Some(json!(operation.produces))),
         ("schemes", Some(json!(["https"]))),
-        ("parameters", (!parameters.is_empty()).then(|| Value::Array(parameters))),
+        (
+            "parameters",
+            (!parameters.is_empty()).then_some(Value::Array(parameters)),
+        ),
         ("responses", Some(Value::Object(responses))),
         ("x-kubernetes-action", operation.action.map(Value::from)),
         ("x-kubernetes-group-version-kind", operation.kind.map(kind_value)),

@@ -95,7 +95,10 @@ fn render(operation: &Operation<'_>) -> Value {
     responses.insert("401".to_owned(), json!({"description": reason(401)}));
     let body = operation.body.map(|(ty, required)| {
         let content = content(operation.consumes, Some(ty));
-        object([("content", Some(content)), ("required", required.then(|| json!(true)))])
+        object([
+            ("content", Some(content)),
+            ("required", required.then_some(json!(true))),
+        ])
     });
     object([
         ("tags", Some(json!([operation.tag]))),

@@ -11,6 +11,9 @@ use crate::schema::model::{Details, Held, Patch, Property, Scalar, TypeRef};
 /// More operations in one patch are refused.
 const MAX_OPERATIONS: usize = 10_000;
 
+/// The total size of what a patch may copy, in bytes of JSON: without a limit, copies of copies grow without bounds.
+const MAX_COPIED: usize = 3 * 1024 * 1024;
+
 /// Applies a JSON patch to `live` and decodes the result as `ty`; without a type the result stays as it is.
 ///
 /// # Errors
@@ -24,8 +27,9 @@ pub fn apply(live: &Value, patch: &[u8], ty: Option<&Type>, validation: FieldVal
         )));
     }
     let mut patched = live.clone();
+    let mut copied = 0;
     for operation in &operations {
-        step(&mut patched, operation).map_err(Error::Rejected)?;
+        step(&mut patched, operation, &mut copied).map_err(Error::Rejected)?;
     }
     finish(live, patched, ty, strict, validation)
 }
@@ -96,8 +100,8 @@ fn read(patch: &[u8], validation: FieldValidation) -> Result<(Vec<Value>, Vec<St
     }
 }
 
-/// Applies one operation.
-fn step(document: &mut Value, operation: &Value) -> Result<(), String> {
+/// Applies one operation. `copied` is the size of everything copied so far.
+fn step(document: &mut Value, operation: &Value, copied: &mut usize) -> Result<(), String> {
     let member = |name: &str| operation.get(name).and_then(Value::as_str).unwrap_or_default();
     let value = || operation.get("value").cloned().unwrap_or_default();
     let path = member("path");
@@ -110,10 +114,13 @@ fn step(document: &mut Value, operation: &Value) -> Result<(), String> {
             add(document, path, moved)
         }
         "copy" => {
-            let copied = find(document, member("from"))?
-                .cloned()
-                .ok_or("copy of a missing key")?;
-            add(document, path, copied)
+            let value = find(document, member("from"))?.ok_or("copy of a missing key")?;
+            *copied += value.to_string().len();
+            if *copied > MAX_COPIED {
+                return Err(format!("the patch copies more than {MAX_COPIED} bytes"));
+            }
+            let value = value.clone();
+            add(document, path, value)
         }
         "test" => {
             let found = find(document, path)?.unwrap_or(&Value::Null);
@@ -318,6 +325,12 @@ mod tests {
             [r#"json patch unknown field "[0].nope""#, r#"unknown field "foo""#]
         );
         let many = format!("[{}]", vec![r#"{"op":"test","path":"/x"}"#; 10_001].join(","));
+        let doubling = vec![r#"{"op":"copy","from":"/a","path":"/a/-"}"#; 64];
+        let bomb = format!(r#"[{{"op":"add","path":"/a","value":[1]}},{}]"#, doubling.join(","));
+        assert!(matches!(
+            apply(&live, bomb.as_bytes(), None, FieldValidation::Warn),
+            Err(Error::Rejected(_))
+        ));
         assert!(matches!(
             apply(&live, many.as_bytes(), None, FieldValidation::Warn),
             Err(Error::TooLarge(_))
