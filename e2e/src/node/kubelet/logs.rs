@@ -150,6 +150,20 @@ pub(super) fn status<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerS
     all.find(|status| status.name == container)
 }
 
+/// What a run has written after `from` and until `now`; a follower passes its previous `now`.
+pub(super) fn lines_after(
+    pod: &Pod,
+    container: &str,
+    plan: &Plan,
+    run: &Run,
+    from: Timestamp,
+    now: Timestamp,
+) -> Vec<Line> {
+    let mut lines = lines(pod, container, plan, run, now);
+    lines.retain(|line| line.time > from);
+    lines
+}
+
 /// Everything a run has written until `now`.
 pub(super) fn lines(pod: &Pod, container: &str, plan: &Plan, run: &Run, now: Timestamp) -> Vec<Line> {
     let until = run.finished.unwrap_or(now);
@@ -198,7 +212,14 @@ pub(super) fn lines(pod: &Pod, container: &str, plan: &Plan, run: &Run, now: Tim
             });
         }
     }
-    lines.retain(|line| line.time <= until);
+    // The end of a run is known in whole seconds only.
+    lines.retain(|line| {
+        if run.finished.is_some() {
+            line.time.as_second() <= until.as_second()
+        } else {
+            line.time <= until
+        }
+    });
     lines
 }
 
@@ -255,6 +276,27 @@ mod tests {
             finished: Some(at(103)),
         };
         assert_eq!(texts(&lines(&pod, "c", &job, &done, at(999))), [start, "a", "bc"]);
+    }
+
+    #[test]
+    fn a_follower_misses_nothing_of_a_very_long_log() {
+        let (pod, plan) = (
+            pod(json!({})),
+            Plan {
+                steps: Vec::new(),
+                end: End::Never,
+            },
+        );
+        let run = Run {
+            started: at(0),
+            finished: None,
+        };
+        let (before, now) = (at(10_000_000), at(10_000_012));
+        assert!(lines(&pod, "c", &plan, &run, before).len() < 20_000);
+        assert_eq!(
+            texts(&lines_after(&pod, "c", &plan, &run, before, now)),
+            ["heartbeat 2000001", "heartbeat 2000002"]
+        );
     }
 
     #[test]

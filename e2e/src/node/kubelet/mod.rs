@@ -1,6 +1,7 @@
 //! The kubelet API of a simulated node: HTTPS, client certificates of the cluster's own CA only.
 
 mod exec;
+mod follow;
 mod logs;
 mod port_forward;
 mod route;
@@ -9,5 +10,8 @@ mod spdy;
 mod stats;
 mod upgrade;
 mod websocket;
+
+#[cfg(test)]
+mod tests;
 
 pub use server::{Kubelet, KubeletTls};

@@ -27,6 +27,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tracing::debug;
 
 use super::exec::{self, Terminal, Wanted};
+use super::follow::Follower;
 use super::logs;
 use super::port_forward::{self, Dial};
 use super::route::{Query, Route, Target, route};
@@ -208,39 +209,37 @@ impl Kubelet {
         let options = logs::Options::parse(query, Timestamp::now()).map_err(bad)?;
         let run = logs::run(&pod, &target.container, options.previous).map_err(bad)?;
         let (_, plan) = self.pods.container(&pod, &target.container).await.map_err(bad)?;
-        let lines = logs::lines(&pod, &target.container, &plan, &run, Timestamp::now());
+        let now = Timestamp::now();
+        let lines = logs::lines(&pod, &target.container, &plan, &run, now);
         let (first, mut left) = options.first(&lines);
         if !options.follow || options.previous {
             return Ok(text(StatusCode::OK, first));
         }
         let (sender, receiver) = mpsc::channel::<Bytes>(16);
-        let (kubelet, mut shown) = (self.clone(), lines.len());
+        let over = run.finished.is_some();
+        let (pods, node) = (self.pods.clone(), self.node.clone());
+        let mut follower = Follower {
+            pods,
+            node,
+            target,
+            pod,
+            plan,
+            run,
+            seen: now,
+            over,
+        };
         let follow = async move {
-            if sender.send(first.into()).await.is_err() {
-                return;
-            }
+            let mut next = first;
             loop {
-                let seen = kubelet.pods.find(&kubelet.node, &target.namespace, &target.pod);
-                let seen = seen.filter(|seen| seen.metadata.uid == pod.metadata.uid);
-                // A run that is over, or was replaced by another one, ends here.
-                let now_run = seen
-                    .as_ref()
-                    .and_then(|seen| logs::run(seen, &target.container, false).ok());
-                let same = now_run.filter(|now_run| now_run.started == run.started);
-                let run = same.clone().unwrap_or_else(|| run.clone());
-                let all = logs::lines(&pod, &target.container, &plan, &run, Timestamp::now());
-                let (more, rest) = options.more(all.get(shown..).unwrap_or_default(), left);
-                (shown, left) = (all.len().max(shown), rest);
-                if !more.is_empty() && sender.send(more.into()).await.is_err() {
+                if !next.is_empty() && sender.send(next.into()).await.is_err() || left == Some(0) {
                     return;
                 }
-                if left == Some(0) || same.is_none_or(|run| run.finished.is_some()) {
-                    return;
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(logs::FOLLOW_EVERY) => {}
+                let lines = tokio::select! {
+                    lines = follower.next() => lines,
                     () = sender.closed() => return,
-                }
+                };
+                let Some(lines) = lines else { return };
+                (next, left) = options.more(&lines, left);
             }
         };
         // The body drives the producer: when the client leaves, both are dropped.
@@ -290,21 +289,29 @@ impl Kubelet {
         let run = logs::run(&pod, &target.container, false).map_err(bad)?;
         let (_, plan) = self.pods.container(&pod, &target.container).await.map_err(bad)?;
         let response = upgrade.response();
-        let kubelet = self.clone();
+        let (pods, node) = (self.pods.clone(), self.node.clone());
         tasks.lock().await.spawn(async move {
             let Some(io) = upgraded(request).await else { return };
             // Attached clients see what the main program writes from now on; it reads nothing.
-            exec::serve(io, &upgrade, wanted, |terminal| async move {
-                let mut shown = logs::lines(&pod, &target.container, &plan, &run, Timestamp::now()).len();
+            let mut follower = Follower {
+                pods,
+                node,
+                target,
+                pod,
+                plan,
+                run,
+                seen: Timestamp::now(),
+                over: false,
+            };
+            exec::serve(io, &upgrade, wanted, |Terminal { output, .. }| async move {
                 loop {
-                    let seen = kubelet.pods.find(&kubelet.node, &target.namespace, &target.pod);
-                    let now_run = seen
-                        .as_ref()
-                        .and_then(|seen| logs::run(seen, &target.container, false).ok());
-                    let lines = logs::lines(&pod, &target.container, &plan, &run, Timestamp::now());
-                    for line in lines.get(shown..).unwrap_or_default() {
-                        if terminal
-                            .output
+                    let lines = tokio::select! {
+                        lines = follower.next() => lines,
+                        () = output.closed() => return,
+                    };
+                    let Some(lines) = lines else { break };
+                    for line in lines {
+                        if output
                             .send(Output::Stdout(format!("{}\n", line.text).into()))
                             .await
                             .is_err()
@@ -312,16 +319,9 @@ impl Kubelet {
                             return;
                         }
                     }
-                    shown = lines.len();
-                    if now_run.is_none_or(|now_run| now_run.finished.is_some() || now_run.started != run.started) {
-                        let _ = terminal.output.send(Output::Exit(0)).await;
-                        return;
-                    }
-                    tokio::select! {
-                        () = tokio::time::sleep(logs::FOLLOW_EVERY) => {}
-                        () = terminal.output.closed() => return,
-                    }
                 }
+                // The main program is over; attach has no exit status of its own to report.
+                let _ = output.send(Output::Exit(0)).await;
             })
             .await;
         });

@@ -23,7 +23,7 @@ const WINDOW_UPDATE: u16 = 9;
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(crate) enum Frame {
     SynStream {
         stream: u32,
         fin: bool,
@@ -67,10 +67,10 @@ pub(super) enum Frame {
 }
 
 /// Reads frames.
-pub(super) struct FrameDecoder(HeaderReader);
+pub(crate) struct FrameDecoder(HeaderReader);
 
 impl FrameDecoder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(HeaderReader::new())
     }
 
@@ -154,10 +154,10 @@ impl Decoder for FrameDecoder {
 }
 
 /// Writes frames.
-pub(super) struct FrameEncoder(HeaderWriter);
+pub(crate) struct FrameEncoder(HeaderWriter);
 
 impl FrameEncoder {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self(HeaderWriter::new()?))
     }
 }

@@ -9,3 +9,8 @@ mod headers;
 mod session;
 
 pub(crate) use session::{Session, Stream, server};
+
+#[cfg(test)]
+pub(super) use frame::{Frame, FrameDecoder, FrameEncoder};
+#[cfg(test)]
+pub(super) use headers::Headers;
