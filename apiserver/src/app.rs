@@ -8,6 +8,7 @@ use crate::authentication::token::TokenAuthenticator;
 use crate::authentication::{Authenticator, Getter};
 use crate::authorization::control_plane::ControlPlane;
 use crate::endpoints::api::Api;
+use crate::endpoints::openapi::Documents;
 use crate::filters::max_in_flight::MaxInFlight;
 use crate::kubelet::{Kubelet, Transport};
 use crate::metrics::RequestMetrics;
@@ -92,6 +93,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     };
     let api = Arc::new(Api {
         catalog,
+        documents: Documents::default(),
         kubelet,
         tokens,
     });

@@ -1,7 +1,9 @@
 //! The API behind the filter chain: finds the handler of a request and makes an answer of whatever it says.
 
+use super::discovery;
 use super::handlers::{Scope, create, delete, get, list, node, patch, pod, scale, token, update, watch};
 use super::installer::{self, Miss, Verb};
+use super::openapi::Documents;
 use super::options::ReadOptions;
 use super::query::Query;
 use super::respond::{self, Client};
@@ -20,6 +22,8 @@ use std::sync::Arc;
 pub struct Api {
     /// The resources.
     pub catalog: Catalog,
+    /// The OpenAPI documents.
+    pub documents: Documents,
     /// The kubelets of the nodes.
     pub kubelet: Kubelet,
     /// Issues service account tokens; `None` without `--service-account-signing-key-file`.
@@ -40,7 +44,14 @@ impl Api {
     async fn answer(&self, cx: RequestContext, request: Request<Incoming>) -> Response<Body> {
         let query = Query::parse(request.uri().query());
         if !cx.info.is_resource {
-            return unknown_path();
+            return self.document(
+                request.uri().path(),
+                request.method(),
+                Client {
+                    headers: request.headers(),
+                    query: &query,
+                },
+            );
         }
         let route = match installer::route(&self.catalog, &cx.info, request.method()) {
             Ok(route) => route,
@@ -83,6 +94,17 @@ impl Api {
                 },
             )
         })
+    }
+
+    /// What is served besides resources.
+    fn document(&self, path: &str, method: &Method, client: Client<'_>) -> Response<Body> {
+        if path.trim_end_matches('/') == "/version" {
+            // A GET has been answered before it came here.
+            return respond::error(&installer::method_not_allowed(), client);
+        }
+        discovery::answer(&self.catalog, path, method, client)
+            .or_else(|| self.documents.answer(&self.catalog, path, client))
+            .unwrap_or_else(unknown_path)
     }
 
     async fn handle(&self, scope: &Scope, body: Incoming) -> Result<Response<Body>, Status> {

@@ -3,9 +3,11 @@
 
 pub mod api;
 pub mod body;
+pub mod discovery;
 pub mod handlers;
 pub mod installer;
 pub mod negotiation;
+pub mod openapi;
 pub mod options;
 pub mod query;
 pub mod respond;

@@ -72,9 +72,11 @@ pub fn tree(code: StatusCode, value: &Value, negotiated: &Negotiated, client: Cl
 pub fn json(code: StatusCode, text: Bytes, negotiated: &Negotiated, client: Client<'_>) -> Response<Body> {
     match negotiated.format {
         Format::Json if negotiated.pretty => {
-            compressible(code, Format::Json.media_type(), indent(&text).into(), client)
+            let mut text = indent(&text);
+            text.push(b'\n');
+            compressible(code, Format::Json.media_type(), text.into(), client)
         }
-        Format::Json => compressible(code, Format::Json.media_type(), text, client),
+        Format::Json => pieces(code, [text, Bytes::from_static(b"\n")].into(), client),
         Format::Yaml => match serde_json::from_slice(&text) {
             Ok(value) => tree(code, &value, negotiated, client),
             Err(error) => self::error(&Status::internal(error), client),

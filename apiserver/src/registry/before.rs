@@ -185,6 +185,7 @@ fn update_errors(
     match strategy.metadata_checks_on_update() {
         MetadataChecks::None => {}
         MetadataChecks::Update => errors.extend(object_meta::validate_update(new, old)),
+        MetadataChecks::Whole => errors.extend(whole(&own_rule)),
         MetadataChecks::UpdateThenWhole => {
             errors.extend(object_meta::validate_update(new, old));
             errors.extend(whole(&own_rule));

@@ -3,6 +3,7 @@
 use super::codec;
 use super::resource::Resource;
 use super::store::{SideEffects, Store};
+use super::unstored::Unstored;
 use crate::admission::{Chain, Lookup};
 use crate::storage::interface::{Error, ListOptions, Revision, Scope, Storage};
 use futures::future::BoxFuture;
@@ -29,6 +30,7 @@ impl Catalog {
         side_effects: impl Fn(&str) -> Option<Arc<dyn SideEffects>>,
     ) -> Self {
         let mut storages: BTreeMap<&'static str, Arc<dyn Storage>> = BTreeMap::new();
+        storages.insert("", Arc::new(Unstored));
         let resources: Vec<(Arc<Resource>, Arc<dyn Storage>)> = resources
             .into_iter()
             .map(|resource| {

@@ -9,3 +9,4 @@ pub mod request;
 pub mod resource;
 pub mod store;
 pub mod strategy;
+pub mod unstored;

@@ -57,7 +57,8 @@ pub struct Resource {
     pub verbs: Verbs,
     /// The name of its type in the schema, such as `io.k8s.api.core.v1.Pod`.
     pub type_name: &'static str,
-    /// The key below the store's prefix, such as `pods` or `services/specs`: upstream's.
+    /// The key below the store's prefix, such as `pods` or `services/specs`: upstream's. Empty when nothing is stored: a
+    /// `POST` is then what the subresource with the empty name does.
     pub storage_key: &'static str,
     /// The version that is stored, when it is not the served one.
     pub storage: Option<(GroupVersionKind, &'static Conversion)>,

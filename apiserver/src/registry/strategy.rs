@@ -46,6 +46,8 @@ pub enum MetadataChecks {
     None,
     /// `ValidateObjectMetaUpdate`: most kinds.
     Update,
+    /// `ValidateObjectMeta` through the validation of the whole object.
+    Whole,
     /// `ValidateObjectMetaUpdate`, then `ValidateObjectMeta` through the validation of the whole object.
     UpdateThenWhole,
     /// `ValidateObjectMeta` through the validation of the whole object, then `ValidateObjectMetaUpdate`.

@@ -63,8 +63,11 @@ fn options(scope: &Scope, sent: &Bytes) -> Result<(DeleteOptions, bool), Status>
     };
     let (options, dry_run) = options.validate()?;
     let policy = options.propagation.map(Propagation::as_str);
-    let asks = options.orphan_dependents.is_none().then_some(policy).flatten();
-    for warning in scope.resource().strategy.warnings_on_delete(asks) {
+    // The old option says as much as the new one.
+    let policy = policy.or(options
+        .orphan_dependents
+        .map(|orphan| if orphan { "Orphan" } else { "Background" }));
+    for warning in scope.resource().strategy.warnings_on_delete(policy) {
         scope.cx.warnings.add(warning);
     }
     Ok((options, dry_run))

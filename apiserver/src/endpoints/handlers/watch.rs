@@ -119,6 +119,8 @@ impl Encoder {
             ),
         };
         match result {
+            // An event is no list: upstream ends such a watch when the first one comes.
+            Ok(_) if matches!(self.shape, Shape::MetadataList(_)) => (Bytes::new(), true),
             Ok(object) => (frame(name, &object), false),
             Err(status) => (frame("ERROR", &serde_json::to_vec(&status).unwrap_or_default()), true),
         }

@@ -8,7 +8,7 @@ use super::deployment::validate_int_or_percent;
 use super::template;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, Strategy};
+use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{intstr, meta};
 use serde_json::{Value, json};
@@ -110,6 +110,10 @@ impl Strategy for DaemonSet {
 
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
+    }
+
+    fn metadata_checks_on_update(&self) -> MetadataChecks {
+        MetadataChecks::WholeThenUpdate
     }
 }
 

@@ -6,7 +6,7 @@ use super::super::shared::status::Status;
 use super::template;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, Strategy};
+use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::ErrorList;
 use machinery::meta;
 use serde_json::{Value, json};
@@ -77,15 +77,16 @@ impl Strategy for ReplicaSet {
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
+
+    fn metadata_checks_on_update(&self) -> MetadataChecks {
+        MetadataChecks::WholeThenUpdate
+    }
 }
 
 pub(super) fn resource() -> Resource {
     let set = Resource {
         short_names: &["rs"],
         categories: &["all"],
-        selectable_fields: &[("status.replicas", |obj| {
-            cells::number(obj, &["status", "replicas"]).to_string()
-        })],
         ..Resource::namespaced_kind(
             ("apps", "v1", "ReplicaSet"),
             ("replicasets", "replicaset"),

@@ -7,7 +7,7 @@ use super::super::shared::pod_defaults;
 use super::super::shared::status::Status;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, Strategy};
+use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::selector::label::Selector;
 use machinery::{meta, time};
@@ -182,6 +182,20 @@ impl Strategy for Job {
 
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
+    }
+
+    fn metadata_checks_on_update(&self) -> MetadataChecks {
+        MetadataChecks::WholeThenUpdate
+    }
+
+    fn warnings_on_delete(&self, propagation_policy: Option<&str>) -> Vec<String> {
+        const TEXT: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background \
+                            to remove them or set propagationPolicy=Orphan to suppress this warning";
+        if propagation_policy.is_none() {
+            vec![TEXT.to_owned()]
+        } else {
+            Vec::new()
+        }
     }
 }
 

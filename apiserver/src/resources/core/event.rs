@@ -4,7 +4,7 @@
 use super::super::shared::cells::{self, UNKNOWN};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, GarbageCollection, Strategy};
+use crate::registry::strategy::{Context, GarbageCollection, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
@@ -139,6 +139,10 @@ impl Strategy for Event {
 
     fn garbage_collection(&self) -> GarbageCollection {
         GarbageCollection::Unsupported
+    }
+
+    fn metadata_checks_on_update(&self) -> MetadataChecks {
+        MetadataChecks::None
     }
 }
 

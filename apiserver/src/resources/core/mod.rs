@@ -1,5 +1,6 @@
 //! The core group.
 
+mod binding;
 mod configmap;
 mod endpoints;
 pub(super) mod event;
@@ -16,6 +17,7 @@ use crate::registry::resource::Resource;
 
 pub(super) fn all() -> Vec<Resource> {
     vec![
+        binding::resource(),
         configmap::resource(),
         endpoints::resource(),
         event::resource(),

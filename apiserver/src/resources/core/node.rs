@@ -5,7 +5,7 @@ use super::super::shared::pod_defaults::round_up;
 use super::super::shared::status::Status;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::{Resource, Scope};
-use crate::registry::strategy::{Context, Strategy};
+use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
@@ -145,6 +145,10 @@ impl Strategy for Node {
 
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
+    }
+
+    fn metadata_checks_on_update(&self) -> MetadataChecks {
+        MetadataChecks::WholeThenUpdate
     }
 }
 

@@ -5,7 +5,7 @@ use super::super::shared::pod_defaults::{round_up, set_text};
 use super::super::shared::status::Status;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, Strategy};
+use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use serde_json::{Value, json};
@@ -161,6 +161,14 @@ impl Strategy for Claim {
 
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
+    }
+
+    fn metadata_checks_on_update(&self) -> MetadataChecks {
+        MetadataChecks::WholeThenUpdate
+    }
+
+    fn returns_deleted_object(&self) -> bool {
+        true
     }
 }
 

@@ -5,7 +5,7 @@ use super::super::shared::pod_defaults::set_text;
 use super::configmap::{MAX_BYTES, immutable_data};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, Strategy};
+use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
@@ -83,6 +83,10 @@ impl Strategy for Secret {
         if meta::str_at(new, &["type"]).unwrap_or_default().is_empty() {
             meta::copy(new, old, &["type"]);
         }
+    }
+
+    fn metadata_checks_on_update(&self) -> MetadataChecks {
+        MetadataChecks::UpdateThenWhole
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::shared::cells;
 use crate::registry::columns::Columns;
 use crate::registry::resource::{Action, Resource};
-use crate::registry::strategy::Strategy;
+use crate::registry::strategy::{MetadataChecks, Strategy};
 
 static COLUMNS: Columns = Columns {
     columns: &[cells::NAME, cells::AGE],
@@ -12,7 +12,15 @@ static COLUMNS: Columns = Columns {
 
 struct ServiceAccount;
 
-impl Strategy for ServiceAccount {}
+impl Strategy for ServiceAccount {
+    fn metadata_checks_on_update(&self) -> MetadataChecks {
+        MetadataChecks::UpdateThenWhole
+    }
+
+    fn returns_deleted_object(&self) -> bool {
+        true
+    }
+}
 
 pub(super) fn resource() -> Resource {
     let account = Resource {

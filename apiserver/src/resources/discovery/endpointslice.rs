@@ -5,7 +5,7 @@ use super::super::shared::generation;
 use super::super::shared::pod_defaults::{items, set_text};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, Strategy};
+use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
@@ -90,6 +90,10 @@ impl Strategy for EndpointSlice {
             errors.push(Error::invalid(&Path::new("addressType"), value, "field is immutable"));
         }
         errors
+    }
+
+    fn metadata_checks_on_update(&self) -> MetadataChecks {
+        MetadataChecks::Whole
     }
 }
 

@@ -26,6 +26,10 @@ fn default(obj: &mut Value) {
 struct Pod;
 
 impl Strategy for Pod {
+    fn returns_deleted_object(&self) -> bool {
+        true
+    }
+
     fn default(&self, obj: &mut Value) {
         default(obj);
     }
@@ -188,6 +192,14 @@ pub(super) fn resource() -> Resource {
                     .to_string()
             }),
             ("status.phase", |o| selectable(o, &["status", "phase"])),
+            ("status.podIPs", |o| {
+                let address = |ip| meta::str_at(ip, &["ip"]);
+                let addresses: Vec<&str> = meta::list_at(o, &["status", "podIPs"])
+                    .iter()
+                    .filter_map(address)
+                    .collect();
+                addresses.join(",")
+            }),
             ("status.podIP", |o| selectable(o, &["status", "podIP"])),
             ("status.nominatedNodeName", |o| {
                 selectable(o, &["status", "nominatedNodeName"])

@@ -7,7 +7,7 @@ use super::super::shared::cells::{self, NONE};
 use super::super::shared::status::Status;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, Strategy};
+use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::ErrorList;
 use machinery::{meta, names};
 use serde_json::{Value, json};
@@ -90,6 +90,10 @@ fn external_address(service: &Value) -> String {
 struct Service;
 
 impl Strategy for Service {
+    fn returns_deleted_object(&self) -> bool {
+        true
+    }
+
     fn default(&self, obj: &mut Value) {
         defaults::apply(obj);
     }
@@ -120,6 +124,10 @@ impl Strategy for Service {
 
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
+    }
+
+    fn metadata_checks_on_update(&self) -> MetadataChecks {
+        MetadataChecks::UpdateThenWhole
     }
 }
 

@@ -1,0 +1,118 @@
+//! The original documents: one list per group and version (apimachinery `metav1.APIResourceList`).
+
+use crate::registry::catalog::Catalog;
+use crate::registry::resource::Resource;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use machinery::gvk::GroupVersion;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+/// `/api`.
+pub fn api_versions() -> Value {
+    json!({
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [],
+    })
+}
+
+/// `/apis`.
+pub fn group_list(catalog: &Catalog) -> Value {
+    let groups: Vec<Value> = super::groups(catalog)
+        .iter()
+        .map(|(name, versions)| group(name, versions, false))
+        .collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+/// `/apis/{group}`, or an entry of `/apis`, which does not say what it is.
+pub fn group(name: &str, versions: &[String], typed: bool) -> Value {
+    let versions: Vec<Value> = versions
+        .iter()
+        .map(|version| json!({"groupVersion": GroupVersion::new(name, version).to_string(), "version": version}))
+        .collect();
+    let mut group = json!({"name": name, "versions": versions, "preferredVersion": versions.first()});
+    if typed {
+        group["kind"] = "APIGroup".into();
+        group["apiVersion"] = "v1".into();
+    }
+    group
+}
+
+/// `/api/{version}` and `/apis/{group}/{version}`.
+pub fn resource_list(catalog: &Catalog, group: &str, version: &str) -> Value {
+    let mut resources: Vec<Value> = Vec::new();
+    for store in super::stores(catalog, group, version) {
+        resources.extend(entries(&store.resource));
+    }
+    resources.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    let mut list = json!({
+        "kind": "APIResourceList",
+        "groupVersion": GroupVersion::new(group, version).to_string(),
+        "resources": resources,
+    });
+    if !group.is_empty() {
+        list["apiVersion"] = "v1".into();
+    }
+    list
+}
+
+/// A resource and its subresources.
+fn entries(resource: &Resource) -> Vec<Value> {
+    let mut entry = Map::new();
+    let mut put = |name: &str, value: Value| entry.insert(name.to_owned(), value);
+    put("name", resource.plural.into());
+    put("singularName", resource.singular.into());
+    put("namespaced", resource.namespaced().into());
+    put("kind", resource.gvk.kind.clone().into());
+    put("verbs", json!(resource.verbs));
+    if !resource.short_names.is_empty() {
+        put("shortNames", json!(resource.short_names));
+    }
+    if !resource.categories.is_empty() {
+        put("categories", json!(resource.categories));
+    }
+    if !resource.storage_key.is_empty() {
+        put("storageVersionHash", storage_version_hash(resource).into());
+    }
+    let mut entries = vec![Value::Object(entry)];
+    for subresource in resource
+        .subresources
+        .iter()
+        .filter(|subresource| !subresource.name.is_empty())
+    {
+        let mut entry = json!({
+            "name": format!("{}/{}", resource.plural, subresource.name),
+            "singularName": "",
+            "namespaced": resource.namespaced(),
+            "kind": subresource.gvk.kind,
+            "verbs": subresource.verbs,
+        });
+        if subresource.gvk.group_version() != resource.gvk.group_version() {
+            entry["group"] = subresource.gvk.group.clone().into();
+            entry["version"] = subresource.gvk.version.clone().into();
+        }
+        entries.push(entry);
+    }
+    entries
+}
+
+/// What tells clients that the stored version has changed (apiserver `discovery.StorageVersionHash`).
+fn storage_version_hash(resource: &Resource) -> String {
+    let digest = Sha256::digest(resource.storage_gvk().to_string());
+    STANDARD.encode(&digest[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_versions_hash_as_upstream() {
+        let resources = crate::resources::all();
+        let hash = |plural: &str| resources.iter().find(|r| r.plural == plural).map(storage_version_hash);
+        assert_eq!(hash("configmaps").as_deref(), Some("qFsyl6wFWjQ="));
+        assert_eq!(hash("deployments").as_deref(), Some("8aSe+NMegvE="));
+    }
+}
