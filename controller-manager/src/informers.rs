@@ -212,7 +212,11 @@ fn trim_pod(pod: &mut Pod) {
             ..Container::default()
         };
     }
-    spec.affinity = None;
+    // A daemon pod that is not scheduled yet is found by the node its affinity names.
+    if let Some(affinity) = &mut spec.affinity {
+        affinity.pod_affinity = None;
+        affinity.pod_anti_affinity = None;
+    }
     spec.ephemeral_containers = None;
     spec.security_context = None;
     spec.topology_spread_constraints = None;

@@ -1,5 +1,6 @@
 //! The controllers, one line each.
 
+mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;
@@ -62,6 +63,7 @@ const CONTROLLERS: &[Controller] = &[
     controller("deployment-controller", &["deployment"], true, deployment::start),
     controller("replicaset-controller", &["replicaset"], true, replicaset::start),
     controller("statefulset-controller", &["statefulset"], true, statefulset::start),
+    controller("daemonset-controller", &["daemonset"], true, daemonset::start),
     controller("endpoints-controller", &["endpoint"], true, endpoints::start),
     controller(
         "endpointslice-controller",
