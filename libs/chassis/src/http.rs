@@ -12,6 +12,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 /// More probes and scrapers than any deployment has; the next connection waits.
 const MOST_CONNECTIONS: usize = 32;
@@ -58,53 +59,64 @@ pub type Handler = Arc<dyn Fn(&str, &str) -> Answer + Send + Sync>;
 
 /// Serves `handler` on `listener` as a task of `tasks`, until its shutdown.
 pub fn serve(tasks: &Tasks, name: &'static str, listener: Listener, handler: Handler) {
-    let connections = tasks.clone();
-    tasks.spawn(name, async move {
-        let shutdown = connections.shutdown();
-        let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-        loop {
-            let Ok(slot) = slots.clone().acquire_owned().await else {
-                return;
-            };
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = shutdown.cancelled() => return,
-            };
-            let connection = match accepted {
-                Ok(connection) => connection,
-                Err(error) => {
-                    tracing::warn!(server = name, %error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
-            let handler = handler.clone();
-            let shutdown = shutdown.clone();
-            connections.spawn_finite(name, async move {
-                let _slot = slot;
-                let service = service_fn(move |request| {
-                    let response = respond(&handler, &request);
-                    async move { Ok::<_, Infallible>(response) }
-                });
-                let served = hyper::server::conn::http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEADER_TIMEOUT)
-                    .max_buf_size(16 * 1024)
-                    .serve_connection(TokioIo::new(connection), service);
-                let mut served = std::pin::pin!(served);
-                let ended = tokio::select! {
-                    ended = served.as_mut() => ended,
-                    () = shutdown.cancelled() => {
-                        served.as_mut().graceful_shutdown();
-                        served.await
-                    }
-                };
-                if let Err(error) = ended {
-                    tracing::debug!(server = name, %error, "connection ended");
-                }
+    tasks.spawn(name, accept(tasks.clone(), name, listener, handler, tasks.shutdown()));
+}
+
+/// Serves `handler` on `listener` as a task of `tasks`, until `stop`, which may come before or after its shutdown.
+pub fn serve_until(tasks: &Tasks, name: &'static str, listener: Listener, handler: Handler, stop: CancellationToken) {
+    tasks.spawn_finite(name, accept(tasks.clone(), name, listener, handler, stop));
+}
+
+async fn accept(
+    connections: Tasks,
+    name: &'static str,
+    listener: Listener,
+    handler: Handler,
+    shutdown: CancellationToken,
+) {
+    let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            return;
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.cancelled() => return,
+        };
+        let connection = match accepted {
+            Ok(connection) => connection,
+            Err(error) => {
+                tracing::warn!(server = name, %error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let handler = handler.clone();
+        let shutdown = shutdown.clone();
+        connections.spawn_finite(name, async move {
+            let _slot = slot;
+            let service = service_fn(move |request| {
+                let response = respond(&handler, &request);
+                async move { Ok::<_, Infallible>(response) }
             });
-        }
-    });
+            let served = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .max_buf_size(16 * 1024)
+                .serve_connection(TokioIo::new(connection), service);
+            let mut served = std::pin::pin!(served);
+            let ended = tokio::select! {
+                ended = served.as_mut() => ended,
+                () = shutdown.cancelled() => {
+                    served.as_mut().graceful_shutdown();
+                    served.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(server = name, %error, "connection ended");
+            }
+        });
+    }
 }
 
 fn respond(handler: &Handler, request: &Request<Incoming>) -> Response<Full<Bytes>> {

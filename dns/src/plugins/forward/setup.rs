@@ -1,0 +1,179 @@
+//! Reads `forward`.
+
+use super::handler::{Forward, Policy, Settings};
+use super::resolv_conf::name_servers;
+use super::upstream::{HealthCheck, Upstream};
+use crate::corefile::{Directive, Error, Token};
+use crate::plugins::{Block, Job};
+use crate::request::Handler;
+use crate::zone;
+use hickory_proto::rr::Name;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// As in CoreDNS.
+const MOST_UPSTREAMS: usize = 15;
+
+pub(crate) fn setup(directives: &[Directive], block: &mut Block<'_>) -> Result<Vec<Arc<dyn Handler>>, Error> {
+    let mut handlers: Vec<Arc<dyn Handler>> = Vec::new();
+    for directive in directives {
+        let shared = block.shared;
+        let handler = Arc::new(Forward::new(
+            settings(directive, block)?,
+            shared.metrics.clone(),
+            shared.tasks.clone(),
+        ));
+        // Health checks must not outlive the Corefile that asks for them.
+        let stop = handler.stop_token();
+        let run = Box::new(
+            move |context: crate::plugins::JobContext| -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+                Box::pin(async move {
+                    context.stop.cancelled().await;
+                    stop.cancel();
+                })
+            },
+        );
+        block.plan.jobs.push(Job { name: "forward", run });
+        handlers.push(handler);
+    }
+    Ok(handlers)
+}
+
+fn settings(directive: &Directive, block: &Block<'_>) -> Result<Settings, Error> {
+    let usage = "forward FROM TO...";
+    let [from, to @ ..] = directive.args.as_slice() else {
+        return Err(directive.misused(usage));
+    };
+    if to.is_empty() {
+        return Err(directive.misused(usage));
+    }
+    let mut addresses = Vec::new();
+    for token in to {
+        addresses.extend(upstreams(token, block)?);
+    }
+    if addresses.len() > MOST_UPSTREAMS {
+        return Err(directive.name.error(format!("more than {MOST_UPSTREAMS} upstreams")));
+    }
+    let mut settings = Settings {
+        from: zone::parse(from)?,
+        upstreams: addresses
+            .into_iter()
+            .map(|address| Arc::new(Upstream::new(address)))
+            .collect(),
+        except: Vec::new(),
+        policy: Policy::Random,
+        force_tcp: false,
+        prefer_udp: false,
+        max_fails: 2,
+        max_concurrent: None,
+        fail_fast: false,
+        check: HealthCheck {
+            interval: Duration::from_millis(500),
+            recursion_desired: true,
+            domain: Name::root(),
+        },
+    };
+    for line in &directive.block {
+        property(line, &mut settings)?;
+    }
+    Ok(settings)
+}
+
+fn property(line: &Directive, settings: &mut Settings) -> Result<(), Error> {
+    let flag = || line.exactly::<0>(&line.name.text).map(|_| true);
+    match line.name.text.as_str() {
+        "except" => {
+            if line.args.is_empty() {
+                return Err(line.misused("except ZONE..."));
+            }
+            settings.except.extend(zone::parse_all(&line.args)?);
+        }
+        "force_tcp" => settings.force_tcp = flag()?,
+        "prefer_udp" => settings.prefer_udp = flag()?,
+        "failfast_all_unhealthy_upstreams" => settings.fail_fast = flag()?,
+        "max_fails" => settings.max_fails = line.exactly::<1>("max_fails NUMBER")?[0].parse("a number")?,
+        "max_concurrent" => {
+            let limit: usize = line.exactly::<1>("max_concurrent NUMBER")?[0].parse("a number")?;
+            settings.max_concurrent = (limit > 0).then_some(limit);
+        }
+        "policy" => {
+            let token = &line.exactly::<1>("policy random|round_robin|sequential")?[0];
+            settings.policy = match token.text.as_str() {
+                "random" => Policy::Random,
+                "round_robin" => Policy::RoundRobin,
+                "sequential" => Policy::Sequential,
+                _ => return Err(line.misused("policy random|round_robin|sequential")),
+            };
+        }
+        "health_check" => health_check(line, &mut settings.check)?,
+        "expire"
+        | "tls"
+        | "tls_servername"
+        | "max_connect_attempts"
+        | "max_age"
+        | "max_idle_conns"
+        | "next"
+        | "failover"
+        | "source_address" => {
+            return Err(line.name.error(format!("forward does not support {}", line.name.text)));
+        }
+        _ => return Err(line.unknown("forward")),
+    }
+    Ok(())
+}
+
+/// `health_check DURATION [no_rec] [domain NAME]`.
+fn health_check(line: &Directive, check: &mut HealthCheck) -> Result<(), Error> {
+    let usage = || line.misused("health_check DURATION [no_rec] [domain NAME]");
+    let [interval, rest @ ..] = line.args.as_slice() else {
+        return Err(usage());
+    };
+    check.interval = interval.duration()?;
+    if check.interval.is_zero() {
+        return Err(interval.error("the interval of health checks must not be 0"));
+    }
+    let mut words = rest.iter();
+    while let Some(word) = words.next() {
+        match word.text.as_str() {
+            "no_rec" => check.recursion_desired = false,
+            "domain" => {
+                let token = words.next().ok_or_else(usage)?;
+                check.domain = zone::parse(token)?.first().cloned().unwrap_or_else(Name::root);
+            }
+            _ => return Err(usage()),
+        }
+    }
+    Ok(())
+}
+
+/// `IP`, `IP:PORT`, `dns://IP[:PORT]` or a file in the form of resolv.conf.
+fn upstreams(token: &Token, block: &Block<'_>) -> Result<Vec<SocketAddr>, Error> {
+    let text = token.text.as_str();
+    let address = match text.split_once("://") {
+        None => text,
+        Some(("dns", address)) => address,
+        Some((scheme, _)) => return Err(token.error(format!("forward does not support {scheme} upstreams, only dns"))),
+    };
+    if let Ok(address) = address.parse::<SocketAddr>() {
+        return Ok(vec![address]);
+    }
+    let bare = address
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(address);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, 53)]);
+    }
+    let unusable = |why: &str| token.error(format!("the upstream {text:?} is neither an address nor {why}"));
+    let file = block
+        .sources
+        .read(Path::new(text))
+        .map_err(|_| unusable("a readable file such as /etc/resolv.conf"))?;
+    let servers = name_servers(&file);
+    if servers.is_empty() {
+        return Err(unusable("a file with a nameserver line"));
+    }
+    Ok(servers.into_iter().map(|ip| SocketAddr::new(ip, 53)).collect())
+}

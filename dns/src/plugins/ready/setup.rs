@@ -1,0 +1,23 @@
+//! Reads `ready`.
+
+use crate::corefile::{Directive, Error};
+use crate::plugins::{Block, Endpoint, EndpointKind, http_address, only_once};
+use crate::request::Handler;
+use std::sync::Arc;
+
+pub(crate) fn setup(directives: &[Directive], block: &mut Block<'_>) -> Result<Vec<Arc<dyn Handler>>, Error> {
+    only_once(directives)?;
+    for directive in directives {
+        directive.no_block()?;
+        let address = directive
+            .at_most_one("ready [ADDRESS]")?
+            .map_or(":8181", |token| &token.text);
+        let address = http_address(directive, address)?;
+        block.plan.http.push(Endpoint {
+            kind: EndpointKind::Ready,
+            address,
+            directive: directive.clone(),
+        });
+    }
+    Ok(Vec::new())
+}
