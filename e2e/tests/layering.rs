@@ -4,7 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const SERVICES: [&str; 6] = ["apiserver", "controller-manager", "scheduler", "syncer", "kine-shim", "dns"];
+const SERVICES: [&str; 6] = [
+    "apiserver",
+    "controller-manager",
+    "scheduler",
+    "syncer",
+    "kine-shim",
+    "dns",
+];
 
 /// The workspace crates that a crate may depend on, directly.
 const ALLOWED: [(&str, &[&str]); 8] = [
@@ -19,33 +26,49 @@ const ALLOWED: [(&str, &[&str]); 8] = [
 ];
 
 /// The modules of the API server that a module may use, besides itself.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 6] = [
     ("admission", &[]),
     ("authentication", &[]),
     ("authorization", &["authentication"]),
     ("resources", &["registry"]),
     ("storage", &[]),
     ("registry", &["storage", "admission"]),
-    ("kubelet", &[]),
 ];
 
 /// Lines a source file may have outside tests.
 const LONGEST_FILE: usize = 600;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the workspace")
+        .to_owned()
 }
 
 fn crates() -> BTreeSet<String> {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
-    let lines = manifest.lines().skip_while(|l| !l.starts_with("members")).skip(1).take_while(|l| !l.starts_with(']'));
-    lines.map(|l| l.trim().trim_matches(|c| c == '"' || c == ',').to_owned()).collect()
+    let lines = manifest
+        .lines()
+        .skip_while(|l| !l.starts_with("members"))
+        .skip(1)
+        .take_while(|l| !l.starts_with(']'));
+    lines
+        .map(|l| l.trim().trim_matches(|c| c == '"' || c == ',').to_owned())
+        .collect()
 }
 
 /// The names in the `[dependencies]` table of a manifest, without those used by tests only.
 fn dependencies(manifest: &str) -> BTreeSet<String> {
-    let lines = manifest.lines().skip_while(|l| *l != "[dependencies]").skip(1).take_while(|l| !l.starts_with('['));
-    lines.filter_map(|l| l.split(['.', ' ', '=']).next()).filter(|n| !n.is_empty()).map(str::to_owned).collect()
+    let lines = manifest
+        .lines()
+        .skip_while(|l| *l != "[dependencies]")
+        .skip(1)
+        .take_while(|l| !l.starts_with('['));
+    lines
+        .filter_map(|l| l.split(['.', ' ', '=']).next())
+        .filter(|n| !n.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn rust_files(dir: &Path) -> Vec<PathBuf> {
@@ -67,8 +90,15 @@ fn crates_depend_downwards_only() {
     assert!(crates.len() > SERVICES.len(), "the list of members could not be read");
     let names: BTreeSet<&str> = crates.iter().map(|c| c.rsplit('/').next().unwrap()).collect();
     for member in &crates {
-        let role = if SERVICES.contains(&member.as_str()) { "SERVICE" } else { member };
-        let allowed = ALLOWED.iter().find(|(name, _)| *name == role).map(|(_, allowed)| *allowed);
+        let role = if SERVICES.contains(&member.as_str()) {
+            "SERVICE"
+        } else {
+            member
+        };
+        let allowed = ALLOWED
+            .iter()
+            .find(|(name, _)| *name == role)
+            .map(|(_, allowed)| *allowed);
         let allowed = allowed.unwrap_or_else(|| panic!("say in ALLOWED what {member} may depend on"));
         let manifest = fs::read_to_string(root().join(member).join("Cargo.toml")).unwrap();
         for dependency in dependencies(&manifest) {
@@ -113,12 +143,17 @@ fn files_stay_readable() {
     for member in crates() {
         for file in rust_files(&root().join(&member).join("src")) {
             let name = file.file_name().unwrap().to_string_lossy().into_owned();
-            if name == "tests.rs" || name.ends_with("_tests.rs") || file.components().any(|c| c.as_os_str() == "tests") {
+            if name == "tests.rs" || name.ends_with("_tests.rs") || file.components().any(|c| c.as_os_str() == "tests")
+            {
                 continue;
             }
             let text = fs::read_to_string(&file).unwrap();
             let lines = text.lines().take_while(|l| *l != "#[cfg(test)]").count();
-            assert!(lines <= LONGEST_FILE, "{} has {lines} lines; is there a second concept inside?", file.display());
+            assert!(
+                lines <= LONGEST_FILE,
+                "{} has {lines} lines; is there a second concept inside?",
+                file.display()
+            );
         }
     }
 }
