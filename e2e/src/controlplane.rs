@@ -304,18 +304,12 @@ fn apiserver(plane: &ControlPlane, _: &Role) -> Vec<String> {
     ])
 }
 
-fn controller_manager(plane: &ControlPlane, role: &Role) -> Vec<String> {
-    // Nodes of a virtual cluster live and die with the syncer; nobody renews leases for them.
-    let controllers = if HOST(role) {
-        "*"
-    } else {
-        "*,-node-lifecycle-controller"
-    };
+fn controller_manager(plane: &ControlPlane, _: &Role) -> Vec<String> {
     flags(&[
         ("kubeconfig", plane.secret("controller-manager.conf")),
         ("service-account-private-key-file", plane.secret("sa.key")),
         ("root-ca-file", plane.secret("ca.crt")),
-        ("controllers", controllers.to_string()),
+        ("controllers", "*".to_string()),
         // There is one; after a crash the next one need not wait for its predecessor's lease.
         ("leader-elect", "false".to_string()),
     ])

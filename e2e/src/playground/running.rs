@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chassis::Tasks;
 use client::{Recorder, connect};
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tracing::info;
@@ -18,7 +18,7 @@ use super::state::{ClusterAccess, Phase, State};
 use crate::controlplane::{ControlPlane, FOUNDATION, Role};
 use crate::node::kubelet::{Kubelet, KubeletTls};
 use crate::node::{NodeIdentity, Pods, register};
-use crate::process::{Ports, Process, Spec};
+use crate::process::{Health, Ports, Process, Spec};
 
 /// How long a process may take to be ready; debug builds on a busy machine are slow.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -220,6 +220,12 @@ impl Playground {
         for wave in waves {
             join_all(wave.into_iter().map(Process::stop)).await;
         }
+        self.board.change(|state| {
+            for report in state.processes.iter_mut().filter(|report| report.pid.is_some()) {
+                (report.health, report.pid) = (Health::Stopped, None);
+            }
+        });
+        self.board.write();
         info!("all processes have ended");
     }
 }
@@ -255,9 +261,9 @@ impl Starter {
             .map(|process| process.reports().borrow().name.clone())
             .collect();
         self.board.phase(Phase::Starting(names.join(", ")));
-        let ready = join_all(rest.iter().map(|process| process.ready(PATIENCE))).await;
+        let ready = try_join_all(rest.iter().map(|process| process.ready(PATIENCE))).await;
         processes.extend(rest);
-        ready.into_iter().collect()
+        ready.map(drop)
     }
 }
 
