@@ -31,7 +31,10 @@ impl Kubelet {
         let pod = self.pod(namespace, name).await?;
         let container = location::container(&pod, &location::parameter(query, "container"))?;
         let Some(node) = location::node(&pod) else {
-            return Ok(plain(empty()));
+            // Nothing has run anywhere yet: there is no log, and no content.
+            let mut response = Response::new(empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            return Ok(response);
         };
         let (host, port) = self.address(node).await?;
         let path = format!("/containerLogs/{namespace}/{name}/{container}");

@@ -1,7 +1,6 @@
 //! One battery for both implementations of the storage contract, against etcd and against kine-shim.
 
-mod support;
-
+use crate::support::store::{Backend, eventually};
 use apiserver::storage::cacher::{Cacher, Hub};
 use apiserver::storage::codec::Codec;
 use apiserver::storage::etcd3::{Compactor, Connection, Servers, Store};
@@ -16,7 +15,6 @@ use machinery::status::Status;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Backend, eventually};
 use tokio_util::sync::CancellationToken;
 
 const PHASE: FieldReader = |pod| {
