@@ -5,6 +5,7 @@ mod deployment;
 mod endpoints;
 mod endpointslice;
 mod garbage;
+mod job;
 mod namespace;
 mod pod_gc;
 mod replicaset;
@@ -64,6 +65,13 @@ const CONTROLLERS: &[Controller] = &[
     controller("replicaset-controller", &["replicaset"], true, replicaset::start),
     controller("statefulset-controller", &["statefulset"], true, statefulset::start),
     controller("daemonset-controller", &["daemonset"], true, daemonset::start),
+    controller("job-controller", &["job"], true, job::start),
+    controller(
+        "ttl-after-finished-controller",
+        &["ttl-after-finished"],
+        true,
+        job::ttl::start,
+    ),
     controller("endpoints-controller", &["endpoint"], true, endpoints::start),
     controller(
         "endpointslice-controller",
