@@ -198,6 +198,7 @@ impl Engine {
         if self.waits_for_echo(item) {
             return;
         }
+        let planned_for = self.virtual_version(item);
         let plan = resources::plan(&self.world, item);
         self.record_names(item, &plan);
         let names_error = plan.notes.iter().any(|note| note.reason == "SyncError");
@@ -239,9 +240,12 @@ impl Engine {
                 }
             }
             Outcome::Echo => {
-                state.echoes.insert(item.clone(), Instant::now());
                 state.queue.succeed(item);
-                state.queue.push_at(item.clone(), Instant::now() + ECHO);
+                // The watch may have been faster than the answer.
+                if self.virtual_version(item) == planned_for {
+                    state.echoes.insert(item.clone(), Instant::now());
+                    state.queue.push_at(item.clone(), Instant::now() + ECHO);
+                }
                 if let Some((side, delay)) = state.lag.finished(item, Instant::now()) {
                     self.metrics.observe_lag(side, item.kind, delay);
                 }
@@ -343,6 +347,14 @@ impl Engine {
         }
         state.echoes.remove(item);
         false
+    }
+
+    fn virtual_version(&self, item: &Reference) -> Option<u64> {
+        let object = self
+            .world
+            .virtual_side
+            .get(item.kind, &item.key.namespace, &item.key.name);
+        object.map(|object| object.version())
     }
 
     fn is_there(&self, awaited: &Awaited) -> bool {

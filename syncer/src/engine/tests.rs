@@ -32,7 +32,9 @@ impl Drop for Bridge {
 /// Two clusters as they are before anything happens.
 fn clusters() -> (Fake, Fake) {
     let (virtual_, host) = (Fake::new(), Fake::new());
-    virtual_.put(Kind::Namespace, json!({"metadata": {"name": "team"}}));
+    for namespace in ["team", "kube-system"] {
+        virtual_.put(Kind::Namespace, json!({"metadata": {"name": namespace}}));
+    }
     host.put(Kind::Service, json!({
         "metadata": {"namespace": "host", "name": "vc"},
         "spec": {"clusterIP": "10.0.0.1", "selector": {"app": "vcluster"}, "ports": [{"name": "https", "port": 443}]},
@@ -510,6 +512,6 @@ fn faults(seed: u64) -> crate::testing::fake::Faults {
         state ^= state >> 7;
         state ^= state << 17;
         let codes = [409, 429, 500, 503, 0, 0];
-        (state % 3 == 0).then(|| codes[(state / 3 % 6) as usize])
+        state.is_multiple_of(3).then(|| codes[(state / 3 % 6) as usize])
     })
 }

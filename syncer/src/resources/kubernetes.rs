@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::pair;
-use crate::engine::plan::{Plan, Step};
+use crate::engine::plan::Plan;
 use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::Reference;
@@ -176,11 +176,7 @@ fn ensure(
         json::put(&mut object, "apiVersion", Some(json!(kind.api_version())));
         json::put(&mut object, "kind", Some(json!(kind.name())));
         json::put(&mut object, "metadata", Some(metadata));
-        return Plan::step(Step::Create {
-            side: Side::Virtual,
-            kind,
-            object,
-        });
+        return pair::create_virtual(world, kind, object);
     };
     Plan::nothing().and(pair::patch_step(
         Side::Virtual,

@@ -113,7 +113,13 @@ fn invented_status(world: &World, name: &str) -> Value {
         .iter()
         .map(|(resource, amount)| ((*resource).to_owned(), json!(amount)))
         .collect();
-    let condition = |kind: &str, status: &str, reason: &str, message: &str| json!({"type": kind, "status": status, "reason": reason, "message": message});
+    let now = (world.clock)().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let condition = |kind: &str, status: &str, reason: &str, message: &str| {
+        json!({
+            "type": kind, "status": status, "reason": reason, "message": message,
+            "lastHeartbeatTime": now, "lastTransitionTime": now,
+        })
+    };
     // Stable ids: a node that comes back is the same one.
     let id = hex_digest(format!("{}/{name}", world.names.vcluster()).as_bytes());
     let version = &world.settings.nodes.version;
@@ -142,6 +148,16 @@ fn invented_status(world: &World, name: &str) -> Value {
     })
 }
 
+/// A condition without the times at which it was looked at.
+fn condition_essence(condition: &Value) -> Value {
+    json!([
+        condition["type"],
+        condition["status"],
+        condition["reason"],
+        condition["message"]
+    ])
+}
+
 /// At most one write: the status is compared without the times that the API server may add.
 fn update(world: &World, item: &Reference, actual: &Value) -> Plan {
     let wanted = node(world, &item.key.name);
@@ -162,9 +178,21 @@ fn update(world: &World, item: &Reference, actual: &Value) -> Plan {
     let metadata = (metadata != json!({})).then_some(metadata);
     let change = pair::patch_step(Side::Virtual, item, actual, metadata, None);
     let mut status = Map::new();
+    let essence = |node: &Value| {
+        json::items(node, &["status", "conditions"])
+            .iter()
+            .map(condition_essence)
+            .collect::<Vec<_>>()
+    };
+    let same_conditions = essence(actual) == essence(&wanted);
     for (field, value) in wanted["status"].as_object().into_iter().flatten() {
         let empty = value.as_array().is_some_and(Vec::is_empty) && actual["status"].get(field).is_none();
-        if !empty && actual["status"].get(field) != Some(value) {
+        let same = if field == "conditions" {
+            same_conditions
+        } else {
+            actual["status"].get(field) == Some(value)
+        };
+        if !empty && !same {
             status.insert(field.clone(), value.clone());
         }
     }

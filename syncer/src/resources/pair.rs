@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::engine::plan::{Note, Plan, Step};
+use crate::engine::plan::{Awaited, Note, Place, Plan, Step};
 use crate::json;
-use crate::kinds::Side;
+use crate::kinds::{Kind, Side};
 use crate::names::{Claim, Mapping, Reference, Source, claim, keys};
 use crate::object::ObjectKey;
 use crate::world::World;
@@ -150,6 +150,24 @@ pub fn source<'a>(
         host_labels: json::Strings::new(),
         host_annotations: json::Strings::new(),
     }
+}
+
+/// Creates an object of our own in the virtual cluster, as soon as its namespace is there.
+pub fn create_virtual(world: &World, kind: Kind, object: Value) -> Plan {
+    let namespace = json::text(&object, &["metadata", "namespace"]);
+    if world.virtual_side.get(Kind::Namespace, "", namespace).is_none() {
+        let key = ObjectKey::new("", namespace);
+        return Plan::wait(Awaited {
+            place: Place::Virtual,
+            kind: Kind::Namespace,
+            key,
+        });
+    }
+    Plan::step(Step::Create {
+        side: Side::Virtual,
+        kind,
+        object,
+    })
 }
 
 /// Adds the owner reference to the metadata of a new host object.

@@ -54,7 +54,7 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
         return kubernetes::plan_service(world);
     }
     match pair::load(world, item) {
-        Pair::Nothing if is_dns(item) && world.settings.dns_service => Plan::step(create_dns()),
+        Pair::Nothing if is_dns(item) && world.settings.dns_service => create_dns(world),
         Pair::Nothing => Plan {
             forget: true,
             ..Plan::nothing()
@@ -77,12 +77,9 @@ fn is_dns(item: &Reference) -> bool {
     item.key.namespace == DNS_NAMESPACE && item.key.name == DNS_NAME
 }
 
-fn create_dns() -> Step {
+fn create_dns(world: &World) -> Plan {
     let port = |name: &str, protocol: &str, port: u16, target: u16| json!({"name": name, "protocol": protocol, "port": port, "targetPort": target});
-    Step::Create {
-        side: Side::Virtual,
-        kind: Kind::Service,
-        object: json!({
+    let service = json!({
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {
@@ -101,8 +98,8 @@ fn create_dns() -> Step {
                     port("dns-tcp", "TCP", 53, DNS_TARGET_PORT),
                 ],
             },
-        }),
-    }
+    });
+    pair::create_virtual(world, Kind::Service, service)
 }
 
 /// The selector on the host. The DNS Service has none in the virtual cluster: its server runs in the control plane's pod.

@@ -94,6 +94,11 @@ fn running_world() -> World {
     world
 }
 
+fn namespace(world: &World, name: &str) {
+    let object = json!({"metadata": {"name": name, "uid": name, "resourceVersion": "1"}});
+    world.put(Side::Virtual, Kind::Namespace, object);
+}
+
 fn host_pod(world: &World) -> Value {
     world
         .host
@@ -542,6 +547,9 @@ fn a_service_takes_its_address_from_the_host() {
 fn the_dns_service_is_kept_and_leads_to_the_control_plane() {
     let world = world();
     let plan = world.plan(Kind::Service, "kube-system", "kube-dns");
+    assert_eq!((plan.steps.len(), plan.waits[0].kind), (0, Kind::Namespace));
+    namespace(&world, "kube-system");
+    let plan = world.plan(Kind::Service, "kube-system", "kube-dns");
     assert_eq!(summary(&plan), ["create virtual Service kube-system/kube-dns"]);
     world.create(&plan, "v");
     let plan = world.plan(Kind::Service, "kube-system", "kube-dns");
@@ -560,6 +568,7 @@ fn the_dns_service_is_kept_and_leads_to_the_control_plane() {
 #[test]
 fn the_kubernetes_service_follows_the_control_plane() {
     let world = world();
+    namespace(&world, "default");
     let plan = world.plan(Kind::Service, "default", "kubernetes");
     let Some(Step::Create {
         object,
