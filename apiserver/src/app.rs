@@ -7,14 +7,17 @@ use crate::authentication::jwt::{SigningKey, VerifyingKey};
 use crate::authentication::token::TokenAuthenticator;
 use crate::authentication::{Authenticator, Getter};
 use crate::authorization::control_plane::ControlPlane;
+use crate::bootstrap::{self, Bootstrap};
 use crate::endpoints::api::Api;
 use crate::endpoints::openapi::Documents;
 use crate::filters::max_in_flight::MaxInFlight;
 use crate::kubelet::{Kubelet, Transport};
 use crate::metrics::RequestMetrics;
 use crate::options::Options;
+use crate::registry::allocators::{Addresses, Ports, ServiceAllocator};
 use crate::registry::catalog::Catalog;
 use crate::registry::codec;
+use crate::registry::store::SideEffects;
 use crate::resources;
 use crate::server::chain::Chain;
 use crate::server::health::HealthChecks;
@@ -59,7 +62,18 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         let codec = Codec::new(&options.etcd_prefix, key, resource.namespaced(), fields, None);
         Arc::new(Cacher::new(Store::new(connection.clone(), codec), hub.clone()))
     };
-    let catalog = Catalog::new(resources::all(), storage, &admission, |_| None);
+    let unserved = |key: &str| -> Arc<dyn Storage> {
+        let codec = Codec::new(&options.etcd_prefix, key, false, &[], None);
+        Arc::new(Store::new(connection.clone(), codec))
+    };
+    let ports = options.service_node_port_range;
+    let allocator = ServiceAllocator::new(
+        Addresses::new(options.service_cluster_ip_range.clone(), unserved("ipaddresses")),
+        Ports::new(ports.first, ports.last, unserved("ranges")),
+    );
+    let catalog = Catalog::new(resources::all(), storage, &admission, |key| {
+        (key == "services/specs").then(|| -> Arc<dyn SideEffects> { Arc::new(allocator.clone()) })
+    });
     let objects = cached_objects(&catalog);
 
     // Identities: who asks, and whom this server vouches for.
@@ -129,8 +143,24 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     );
     if !options.etcd_compaction_interval.is_zero() {
         let compactor = Compactor::new(connection.clone(), options.etcd_compaction_interval);
-        tasks.spawn("compactor", compactor.run(shutdown));
+        tasks.spawn("compactor", compactor.run(shutdown.clone()));
     }
+    let bound = match listener.address() {
+        BindAddress::Tcp(address) => address.port(),
+        BindAddress::Unix(_) => options.secure_port,
+    };
+    let advertised = options
+        .advertise_address
+        .unwrap_or_else(|| bootstrap::own_address(options.bind_address));
+    let bootstrap = Bootstrap {
+        api: api.clone(),
+        allocator,
+        advertised: SocketAddr::new(advertised, bound),
+    };
+    tasks.spawn(
+        "bootstrap",
+        bootstrap.run(chassis.health().gate("bootstrap"), shutdown.clone()),
+    );
     listener::serve(tasks, listener, security, Arc::new(chain));
     let admin = Admin::new(connection, hub.clone(), options.etcd_servers, &api.catalog);
     chassis

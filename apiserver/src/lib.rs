@@ -6,6 +6,7 @@ pub mod admission;
 pub mod app;
 pub mod authentication;
 pub mod authorization;
+pub mod bootstrap;
 pub mod endpoints;
 pub mod filters;
 pub mod kubelet;

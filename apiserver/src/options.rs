@@ -1,6 +1,7 @@
 //! The flags: kube-apiserver's names and meanings. Every error names the flag.
 
 use crate::filters::deadline::parse_duration;
+use crate::registry::allocators::Network;
 use chassis::{CommonOptions, Defaults, usage};
 use clap::ArgAction;
 use std::net::IpAddr;
@@ -184,21 +185,6 @@ pub struct Options {
 
     #[command(flatten)]
     pub common: CommonOptions,
-}
-
-/// A network in CIDR form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// Its first address.
-    pub address: IpAddr,
-    /// The number of leading bits that are fixed.
-    pub prefix: u8,
-}
-
-impl std::fmt::Display for Network {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
 }
 
 /// A range of ports, both ends included.

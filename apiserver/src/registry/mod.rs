@@ -1,5 +1,6 @@
 //! The one pipeline that every resource goes through, and the definitions that make resources differ.
 
+pub mod allocators;
 pub mod before;
 pub mod catalog;
 pub mod codec;

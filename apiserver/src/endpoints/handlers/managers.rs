@@ -4,6 +4,7 @@ use super::Scope;
 use crate::registry::codec;
 use crate::registry::request::Request;
 use crate::registry::resource::{Action, Resource};
+use crate::registry::store::Store;
 use machinery::apply::{Applied, FieldManager, Set, Version, Versions};
 use machinery::gvk::GroupVersionKind;
 use machinery::schema::Type;
@@ -64,25 +65,7 @@ impl Versions for Served {
 /// # Errors
 /// 500 for a kind that has no schema.
 pub fn of(scope: &Scope) -> Result<Managers, Status> {
-    let subresource = scope.subresource();
-    let version = |resource: &Arc<Resource>| {
-        let strategy = match resource.subresource(subresource).map(|s| &s.action) {
-            Some(Action::Object(strategy)) => strategy,
-            _ => &resource.strategy,
-        };
-        Ok(ServedVersion {
-            api_version: resource.gvk.api_version(),
-            ty: codec::type_of(&resource.gvk)?,
-            reset: reset_set(strategy.reset_fields()),
-            resource: Some(resource.clone()),
-        })
-    };
-    let versions: Result<Vec<_>, Status> = scope.store().versions.iter().map(version).collect();
-    Ok(Managers {
-        kind: scope.resource().gvk.clone(),
-        subresource,
-        versions: Served(versions?),
-    })
+    Managers::of(scope.store(), scope.subresource())
 }
 
 /// The rules for a subresource of a kind of its own, such as Scale.
@@ -110,6 +93,31 @@ fn reset_set(fields: &[&'static str]) -> Set {
 }
 
 impl Managers {
+    /// The rules for writes to the objects of a store through a subresource; empty for the object itself.
+    ///
+    /// # Errors
+    /// 500 for a kind that has no schema.
+    pub fn of(store: &Store, subresource: &'static str) -> Result<Self, Status> {
+        let version = |resource: &Arc<Resource>| {
+            let strategy = match resource.subresource(subresource).map(|s| &s.action) {
+                Some(Action::Object(strategy)) => strategy,
+                _ => &resource.strategy,
+            };
+            Ok(ServedVersion {
+                api_version: resource.gvk.api_version(),
+                ty: codec::type_of(&resource.gvk)?,
+                reset: reset_set(strategy.reset_fields()),
+                resource: Some(resource.clone()),
+            })
+        };
+        let versions: Result<Vec<_>, Status> = store.versions.iter().map(version).collect();
+        Ok(Managers {
+            kind: store.resource.gvk.clone(),
+            subresource,
+            versions: Served(versions?),
+        })
+    }
+
     fn with<T>(&self, rq: &Request<'_>, f: impl FnOnce(&FieldManager<'_>) -> T) -> T {
         let now = rq.now_text();
         f(&FieldManager {

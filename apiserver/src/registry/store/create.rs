@@ -53,6 +53,8 @@ impl Store {
             }
             _ => false,
         };
+        let kind = &self.resource.gvk;
+        before::before_create(rq, &self.resource, kind, self.resource.strategy.as_ref(), &mut obj)?;
         let reservation = match &self.side_effects {
             Some(effects) => Some(effects.begin(&mut obj, None, rq.dry_run).await?),
             None => None,
@@ -64,13 +66,11 @@ impl Store {
         result
     }
 
-    async fn finish_create(&self, rq: &Request<'_>, mut obj: Value, generated: bool) -> Result<Stored, Status> {
-        let kind = &self.resource.gvk;
-        before::before_create(rq, &self.resource, kind, self.resource.strategy.as_ref(), &mut obj)?;
+    async fn finish_create(&self, rq: &Request<'_>, obj: Value, generated: bool) -> Result<Stored, Status> {
         let name = meta::name(&obj).to_owned();
         let write = Write {
             operation: Operation::Create,
-            kind,
+            kind: &self.resource.gvk,
             subresource: "",
             name: &name,
             old: None,

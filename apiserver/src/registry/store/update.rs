@@ -216,12 +216,11 @@ impl Transaction<'_> {
             return self.create(&write, new).await;
         };
         self.check_resource_version(&mut new, stored.revision)?;
-        if let Some(effects) = &store.side_effects {
-            self.state().reservation = None;
+        before::before_update(rq, resource, update.kind, update.strategy, &mut new, old)?;
+        if let Some(effects) = store.side_effects.as_ref().filter(|_| update.subresource.is_empty()) {
             let reservation = effects.begin(&mut new, Some(old), rq.dry_run).await?;
             self.state().reservation = Some(reservation);
         }
-        before::before_update(rq, resource, update.kind, update.strategy, &mut new, old)?;
         store.validate_admission(rq, &write, &new).await?;
         let removed = is_last_update(&new, old) && update.strategy.may_be_removed_by_update(&new);
         let value = codec::to_storage(resource, new.clone())?;
@@ -245,11 +244,11 @@ impl Transaction<'_> {
     async fn create(&self, write: &Write<'_>, mut new: Value) -> Result<interface::Update, Status> {
         let (store, rq) = (self.store, self.rq);
         before::fill_system_fields(rq, &mut new);
+        before::before_create(rq, self.resource(), self.update.kind, self.update.strategy, &mut new)?;
         if let Some(effects) = &store.side_effects {
             let reservation = effects.begin(&mut new, None, rq.dry_run).await?;
             self.state().reservation = Some(reservation);
         }
-        before::before_create(rq, self.resource(), self.update.kind, self.update.strategy, &mut new)?;
         store.validate_admission(rq, write, &new).await?;
         let value = codec::to_bytes(&codec::to_storage(self.resource(), new.clone())?);
         let mut state = self.state();

@@ -1,0 +1,278 @@
+//! Cluster IPs. Every one in use is an IPAddress object of its name, so that several API servers cannot give out the
+//! same twice (kubernetes `pkg/registry/core/service/ipallocator`).
+
+use super::Failure;
+use super::families::family_of;
+use crate::registry::codec;
+use crate::storage::interface::{Error, ListOptions, Preconditions, Revision, Scope, Storage};
+use machinery::status::Status;
+use machinery::{meta, time};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+/// A network that addresses are taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The first address.
+    pub address: IpAddr,
+    /// How many leading bits all addresses share.
+    pub prefix: u8,
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl Network {
+    fn family(&self) -> &'static str {
+        if self.address.is_ipv4() { "IPv4" } else { "IPv6" }
+    }
+
+    fn base(&self) -> u128 {
+        match self.address {
+            IpAddr::V4(address) => u128::from(u32::from(address)),
+            IpAddr::V6(address) => u128::from(address),
+        }
+    }
+
+    /// The last offset that can be given out: the first is the network, the last of IPv4 the broadcast address.
+    fn last(&self) -> u128 {
+        let bits = if self.address.is_ipv4() { 32 } else { 128 } - u32::from(self.prefix);
+        let size = 1u128.checked_shl(bits).unwrap_or(u128::MAX);
+        size.saturating_sub(if self.address.is_ipv4() { 2 } else { 1 })
+    }
+
+    /// The address at an offset.
+    pub fn at(&self, offset: u128) -> IpAddr {
+        let value = self.base().saturating_add(offset);
+        match self.address {
+            // The sum stays within the network, which is one of IPv4.
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from(u32::try_from(value).unwrap_or(u32::MAX))),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from(value)),
+        }
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        let value = match (self.address, address) {
+            (IpAddr::V4(_), IpAddr::V4(address)) => u128::from(u32::from(address)),
+            (IpAddr::V6(_), IpAddr::V6(address)) => u128::from(address),
+            _ => return false,
+        };
+        value
+            .checked_sub(self.base())
+            .is_some_and(|offset| (1..=self.last()).contains(&offset))
+    }
+
+    /// The lower part is left to those who ask for an address (upstream `calculateRangeOffset`).
+    fn dynamic_start(&self) -> u128 {
+        let max = self.last();
+        if max <= 16 { 1 } else { (max / 16).clamp(16, 256) }
+    }
+}
+
+/// The cluster IPs of all networks.
+pub struct Addresses {
+    networks: Vec<Network>,
+    /// The IPAddress objects.
+    objects: Arc<dyn Storage>,
+}
+
+impl Addresses {
+    /// Gives out addresses of `networks`, at most one per family, the preferred first.
+    pub fn new(networks: Vec<Network>, objects: Arc<dyn Storage>) -> Self {
+        Addresses { networks, objects }
+    }
+
+    /// The families, the preferred first.
+    pub fn families(&self) -> Vec<&'static str> {
+        self.networks.iter().map(Network::family).collect()
+    }
+
+    /// The first address of the first network: that of the `kubernetes` Service.
+    pub fn first(&self) -> Option<IpAddr> {
+        self.networks.first().map(|network| network.at(1))
+    }
+
+    /// Reserves the address that is wished for, or any of a family, for a Service.
+    pub(super) async fn reserve(
+        &self,
+        family: &str,
+        wish: Option<&str>,
+        parent: (&str, &str),
+        dry_run: bool,
+    ) -> Result<String, Failure> {
+        let network = self.networks.iter().find(|network| network.family() == family);
+        let network = network.ok_or_else(|| Failure::Refused(format!("no {family} addresses are configured")))?;
+        if let Some(text) = wish {
+            let valid = text.parse::<IpAddr>().ok().filter(|address| network.contains(*address));
+            let address = valid.ok_or_else(|| {
+                Failure::Refused(format!(
+                    "the provided IP ({text}) is not in the valid range. The range of valid IPs is {network}"
+                ))
+            })?;
+            return match self.take(&address.to_string(), parent, dry_run).await? {
+                true => Ok(address.to_string()),
+                false => Err(Failure::Refused("provided IP is already allocated".to_owned())),
+            };
+        }
+        let used = self.used().await?;
+        for address in candidates(network).filter(|address| !used.contains(address)) {
+            if self.take(&address, parent, dry_run).await? {
+                return Ok(address);
+            }
+        }
+        Err(Failure::Refused("range is full".to_owned()))
+    }
+
+    async fn used(&self) -> Result<HashSet<String>, Failure> {
+        Ok(self
+            .all()
+            .await?
+            .into_iter()
+            .map(|object| meta::name(&object).to_owned())
+            .collect())
+    }
+
+    /// All IPAddress objects.
+    pub(super) async fn all(&self) -> Result<Vec<Value>, Failure> {
+        let options = ListOptions {
+            scope: Scope::default(),
+            revision: Revision::Latest,
+            limit: 0,
+            continue_token: String::new(),
+        };
+        let listed = self.objects.list(options).await.map_err(unavailable)?;
+        listed
+            .items
+            .iter()
+            .map(|stored| codec::parse(stored).map_err(Failure::Store))
+            .collect()
+    }
+
+    /// Makes the object of an address; `false` when there is one.
+    pub(super) async fn take(&self, address: &str, parent: (&str, &str), dry_run: bool) -> Result<bool, Failure> {
+        if dry_run {
+            return match self.objects.get("", address, Revision::Latest).await {
+                Ok(_) => Ok(false),
+                Err(Error::NotFound { .. }) => Ok(true),
+                Err(error) => Err(unavailable(error)),
+            };
+        }
+        let object = codec::to_bytes(&ip_address(address, parent));
+        match self.objects.create("", address, object).await {
+            Ok(_) => Ok(true),
+            Err(Error::Exists { .. }) => Ok(false),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// Gives an address back. What cannot be freed now is freed by the next repair.
+    pub(super) async fn free(&self, address: &str) {
+        let removed = self
+            .objects
+            .delete("", address, &Preconditions::default(), &mut |_| Ok(()))
+            .await;
+        if let Err(error) = removed
+            && !matches!(error, Error::NotFound { .. })
+        {
+            tracing::warn!(address, %error, "cannot free a cluster IP");
+        }
+    }
+}
+
+fn unavailable(error: Error) -> Failure {
+    Failure::Store(Status::internal(error))
+}
+
+/// Every address of a network once: from a random place in the upper part on, then the lower part.
+fn candidates(network: &Network) -> impl Iterator<Item = String> + '_ {
+    let (start, last) = (network.dynamic_start(), network.last());
+    let size = last - start + 1;
+    let random = u128::from_be_bytes(*uuid::Uuid::new_v4().as_bytes()) % size;
+    let upper = (0..size).map(move |i| start + (random + i) % size);
+    upper.chain(1..start).map(|offset| network.at(offset).to_string())
+}
+
+/// The object of an address that a Service has.
+fn ip_address(address: &str, (namespace, name): (&str, &str)) -> Value {
+    let now = time::now();
+    let owned = json!({
+        "f:metadata": {"f:labels": {
+            ".": {},
+            "f:ipaddress.kubernetes.io/ip-family": {},
+            "f:ipaddress.kubernetes.io/managed-by": {},
+        }},
+        "f:spec": {"f:parentRef": {".": {}, "f:name": {}, "f:namespace": {}, "f:resource": {}}},
+    });
+    json!({
+        "kind": "IPAddress",
+        "apiVersion": "networking.k8s.io/v1",
+        "metadata": {
+            "name": address,
+            "uid": uuid::Uuid::new_v4().to_string(),
+            "creationTimestamp": now,
+            "labels": {
+                "ipaddress.kubernetes.io/ip-family": family_of(address).unwrap_or_default(),
+                "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+            },
+            "managedFields": [{
+                "manager": "kube-apiserver",
+                "operation": "Update",
+                "apiVersion": "networking.k8s.io/v1",
+                "time": now,
+                "fieldsType": "FieldsV1",
+                "fieldsV1": owned,
+            }],
+        },
+        "spec": {"parentRef": {"resource": "services", "namespace": namespace, "name": name}},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(address: &str, prefix: u8) -> Network {
+        Network {
+            address: address.parse().unwrap(),
+            prefix,
+        }
+    }
+
+    #[test]
+    fn candidates_are_all_addresses_once_and_none_of_the_edges() {
+        let small = network("10.0.0.0", 28);
+        let mut all: Vec<IpAddr> = candidates(&small).map(|a| a.parse().unwrap()).collect();
+        all.sort();
+        let expected: Vec<IpAddr> = (1..15).map(|i| format!("10.0.0.{i}").parse().unwrap()).collect();
+        assert_eq!(all, expected);
+        let first = candidates(&network("10.96.0.0", 16)).next().unwrap();
+        assert!(
+            first.parse::<Ipv4Addr>().unwrap() >= Ipv4Addr::new(10, 96, 1, 0),
+            "{first}"
+        );
+    }
+
+    #[test]
+    fn networks_know_their_addresses() {
+        let v4 = network("10.96.0.0", 16);
+        for (address, inside) in [
+            ("10.96.0.1", true),
+            ("10.96.255.254", true),
+            ("10.96.0.0", false),
+            ("10.96.255.255", false),
+            ("10.97.0.1", false),
+            ("fd00::1", false),
+        ] {
+            assert_eq!(v4.contains(address.parse().unwrap()), inside, "{address}");
+        }
+        let v6 = network("fd00::", 108);
+        assert!(v6.contains("fd00::f:ffff".parse().unwrap()) && !v6.contains("fd00::10:0".parse().unwrap()));
+        assert_eq!(v6.at(1).to_string(), "fd00::1");
+        assert!(network("::", 0).last() > 1 << 100);
+    }
+}
