@@ -36,6 +36,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+/// The storage key of the objects that `--event-ttl` is about.
+const EVENTS: &str = "events";
+
 /// What tests look into.
 pub struct App {
     /// The API behind the filters.
@@ -60,7 +63,14 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     let storage = |resource: &crate::registry::resource::Resource| -> Arc<dyn Storage> {
         let (key, fields) = (resource.storage_key, resource.selectable_fields);
         let codec = Codec::new(&options.etcd_prefix, key, resource.namespaced(), fields, None);
-        Arc::new(Cacher::new(Store::new(connection.clone(), codec), hub.clone()))
+        let store = Store::new(connection.clone(), codec);
+        let expires = key == EVENTS && !options.event_ttl.is_zero();
+        let store = if expires {
+            store.with_lifetime(options.event_ttl)
+        } else {
+            store
+        };
+        Arc::new(Cacher::new(store, hub.clone()))
     };
     let unserved = |key: &str| -> Arc<dyn Storage> {
         let codec = Codec::new(&options.etcd_prefix, key, false, &[], None);

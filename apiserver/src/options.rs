@@ -42,6 +42,10 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", default_value = "5m0s", value_parser = duration, help_heading = "Storage")]
     pub etcd_compaction_interval: Duration,
 
+    /// How long events are kept; 0 for ever
+    #[arg(long, value_name = "DURATION", default_value = "1h0m0s", value_parser = duration, help_heading = "Storage")]
+    pub event_ttl: Duration,
+
     /// The address to listen on
     #[arg(long, value_name = "IP", default_value = "0.0.0.0", help_heading = "Serving")]
     pub bind_address: IpAddr,

@@ -1,4 +1,5 @@
 //! Tests of the whole and of large parts of it, against real stores and over real connections.
+#![allow(clippy::unwrap_used)]
 
 mod kubelet;
 mod server;

@@ -706,6 +706,25 @@ async fn damaged_values_are_reported(bench: &Bench) {
     eventually("lists work again", async || bench.storage.list(everything()).await.ok()).await;
 }
 
+/// Objects with a lifetime go by themselves; watchers are told.
+async fn expiring_objects_go(endpoint: &str) {
+    let codec = Codec::new("/registry-expiring", "pods", true, &[("status.phase", PHASE)], None);
+    let store = Store::new(connect(endpoint).await, codec).with_lifetime(Duration::from_secs(2));
+    store.create("ns", "a", pod("ns", "a", "Running")).await.unwrap();
+    let last = store.create("ns", "b", pod("ns", "b", "Running")).await.unwrap();
+    let mut watch = store.watch(changes_after(last.revision)).await.unwrap();
+    let mut gone = [next(&mut watch).await, next(&mut watch).await];
+    gone.sort();
+    assert!(
+        gone[0].starts_with("DELETED a ") && gone[1].starts_with("DELETED b "),
+        "{gone:?}"
+    );
+    assert!(
+        store.create("ns", "a", pod("ns", "a", "Running")).await.is_ok(),
+        "a new lease"
+    );
+}
+
 async fn battery(endpoint: &str) {
     eventually("the store answers", async || connect(endpoint).await.state().await.ok()).await;
     let mut round = 0;
@@ -738,6 +757,7 @@ async fn battery(endpoint: &str) {
     }
     compaction_waits_a_round_and_takes_turns(endpoint).await;
     lost_history_is_read_again(endpoint).await;
+    expiring_objects_go(endpoint).await;
 }
 
 async fn compaction_waits_a_round_and_takes_turns(endpoint: &str) {

@@ -2,7 +2,7 @@
 
 use super::errors::unavailable;
 use crate::storage::interface::Error;
-use etcd_client::{Channel, Client, KvClient, MaintenanceClient, WatchClient};
+use etcd_client::{Channel, Client, KvClient, LeaseClient, MaintenanceClient, WatchClient};
 use std::path::PathBuf;
 use std::time::Duration;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
@@ -34,6 +34,7 @@ pub struct Servers {
 pub struct Connection {
     kv: KvClient,
     watch: WatchClient,
+    lease: LeaseClient,
     maintenance: MaintenanceClient,
 }
 
@@ -73,6 +74,7 @@ impl Connection {
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
             watch: client.watch_client().max_decoding_message_size(MAX_MESSAGE_BYTES),
+            lease: client.lease_client(),
             maintenance: client.maintenance_client(),
         })
     }
@@ -80,6 +82,11 @@ impl Connection {
     /// Reads and writes.
     pub(in crate::storage) fn kv(&self) -> KvClient {
         self.kv.clone()
+    }
+
+    /// Leases.
+    pub(super) fn lease(&self) -> LeaseClient {
+        self.lease.clone()
     }
 
     /// Watches.

@@ -2,9 +2,11 @@
 
 use crate::storage::interface::Error;
 
-/// etcd's texts for the two errors that mean something to a list (etcd `api/v3rpc/rpctypes/error.go`).
+/// etcd's texts for errors that mean something here (etcd `api/v3rpc/rpctypes/error.go`).
 const COMPACTED: &str = "etcdserver: mvcc: required revision has been compacted";
 const FUTURE_REVISION: &str = "etcdserver: mvcc: required revision is a future revision";
+
+const NO_LEASE: &str = "etcdserver: requested lease not found";
 
 pub(super) const LIST_EXPIRED: &str = "The resourceVersion for the provided list is too old.";
 pub(super) const WATCH_EXPIRED: &str = "The resourceVersion for the provided watch is too old.";
@@ -28,4 +30,8 @@ pub(super) fn is_compacted(error: &Error) -> bool {
 
 pub(super) fn is_future(error: &Error) -> bool {
     matches!(error, Error::Unavailable(text) if text == FUTURE_REVISION)
+}
+
+pub(super) fn is_lost_lease(error: &Error) -> bool {
+    matches!(error, Error::Unavailable(text) if text == NO_LEASE)
 }

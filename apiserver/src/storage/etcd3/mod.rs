@@ -4,6 +4,7 @@
 mod client;
 mod compact;
 mod errors;
+mod lease;
 mod list;
 mod store;
 mod watch;

@@ -1,6 +1,8 @@
 //! Reads and writes of single objects.
 
 use super::client::{Connection, timed};
+use super::errors::is_lost_lease;
+use super::lease::Leases;
 use crate::storage::codec::{Codec, check};
 use crate::storage::interface::{
     Error, ListOptions, Listed, Preconditions, Revision, Storage, Update, UpdateFn, Watch, WatchOptions,
@@ -11,12 +13,16 @@ use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp};
 use futures::future::BoxFuture;
 use machinery::object::Stored;
 use machinery::status::Status;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// The objects of one resource in an etcd v3 store. Clones share the connection.
 #[derive(Clone)]
 pub struct Store {
     pub(super) connection: Connection,
     pub(super) codec: Codec,
+    /// For objects that expire.
+    leases: Option<Arc<Leases>>,
 }
 
 /// The callback of a deletion.
@@ -38,7 +44,39 @@ impl Known {
 impl Store {
     /// The objects of the resource that `codec` describes.
     pub fn new(connection: Connection, codec: Codec) -> Self {
-        Store { connection, codec }
+        Store {
+            connection,
+            codec,
+            leases: None,
+        }
+    }
+
+    /// Lets every object expire this long after it was last written.
+    #[must_use]
+    pub fn with_lifetime(self, lifetime: Duration) -> Self {
+        Store {
+            leases: Some(Arc::new(Leases::new(lifetime))),
+            ..self
+        }
+    }
+
+    async fn put(&self, key: &str, value: Bytes) -> Result<TxnOp, Error> {
+        let options = match &self.leases {
+            Some(leases) => Some(leases.put_options(&self.connection).await?),
+            None => None,
+        };
+        Ok(TxnOp::put(key, value, options))
+    }
+
+    /// A transaction; when it fails because its lease has gone, the next one gets a new lease.
+    async fn commit(&self, txn: Txn) -> Result<PbTxnResponse, Error> {
+        let answer = timed(self.connection.kv().txn(txn)).await;
+        if let (Err(error), Some(leases)) = (&answer, &self.leases) {
+            if is_lost_lease(error) {
+                leases.reset().await;
+            }
+        }
+        Ok(answer?.0)
     }
 
     /// The codec.
@@ -85,8 +123,7 @@ impl Store {
             .when([Compare::mod_revision(key, CompareOp::Equal, etcd_revision(known))])
             .and_then([operation])
             .or_else([TxnOp::get(key, None)]);
-        let mut kv = self.connection.kv();
-        let answer = timed(kv.txn(txn)).await?.0;
+        let answer = self.commit(txn).await?;
         if answer.succeeded {
             return Ok(Ok(answer.header.map_or(0, |header| revision(header.revision))));
         }
@@ -145,7 +182,7 @@ impl Store {
                             continue;
                         }
                         (false, _) => (
-                            self.swap(key, known.revision(), TxnOp::put(key, value, None)).await?,
+                            self.swap(key, known.revision(), self.put(key, value).await?).await?,
                             written,
                         ),
                     }
@@ -215,9 +252,8 @@ impl Storage for Store {
             let object = self.codec.decode(&key, &value, 0)?;
             let txn = Txn::new()
                 .when([Compare::mod_revision(&*key, CompareOp::Equal, 0)])
-                .and_then([TxnOp::put(&*key, value, None)]);
-            let mut kv = self.connection.kv();
-            let answer = timed(kv.txn(txn)).await?.0;
+                .and_then([self.put(&key, value).await?]);
+            let answer = self.commit(txn).await?;
             if !answer.succeeded {
                 return Err(Error::Exists { key });
             }
