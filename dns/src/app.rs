@@ -150,3 +150,6 @@ fn own_addresses(listen: IpAddr) -> Vec<IpAddr> {
         found
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,7 +111,10 @@ impl Instance {
         self.generation = self.stop.child_token();
         for (address, job) in jobs {
             let bound = self.servers.get(&address).map_or(address, |running| running.bound);
-            let context = JobContext { stop: self.generation.clone(), address: reachable(bound) };
+            let context = JobContext {
+                stop: self.generation.clone(),
+                address: reachable(bound),
+            };
             self.tasks.spawn_finite(job.name, (job.run)(context));
         }
         Ok(())

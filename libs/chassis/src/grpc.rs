@@ -2,18 +2,25 @@
 //! socket; and channels to other services.
 
 use crate::health::Health;
-use crate::net::Listener;
+use crate::net::{Connection, Listener, Peer};
 use crate::tasks::Tasks;
 use crate::telemetry::request_span;
 use ::http::{Request, Response};
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
+use futures::StreamExt;
 use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
+use tonic::transport::server::Connected;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -93,12 +100,19 @@ impl GrpcServices {
 pub fn serve(tasks: &Tasks, name: &'static str, listener: Listener, routes: Routes) {
     let shutdown = tasks.shutdown();
     tasks.spawn(name, async move {
+        let cut = CancellationToken::new();
+        // Connections are tasks of their own, which would wait for their streams to end.
+        let _cut_at_the_end = cut.clone().drop_guard();
+        let connections = listener.into_incoming().map(move |connection| {
+            let cut = Box::pin(cut.clone().cancelled_owned());
+            connection.map(|connection| Cuttable { connection, cut })
+        });
         let served = Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .trace_fn(|request| request_span(request.uri().path(), request.headers()))
             .add_routes(routes)
-            .serve_with_incoming_shutdown(listener.into_incoming(), shutdown.clone().cancelled_owned());
+            .serve_with_incoming_shutdown(connections, shutdown.clone().cancelled_owned());
         let grace_over = async {
             shutdown.cancelled().await;
             tokio::time::sleep(CALL_GRACE).await;
@@ -108,6 +122,56 @@ pub fn serve(tasks: &Tasks, name: &'static str, listener: Listener, routes: Rout
             () = grace_over => Ok(()),
         }
     });
+}
+
+/// A connection that ends, for the server, when `cut` does.
+struct Cuttable {
+    connection: Connection,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Connected for Cuttable {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.connection.connect_info()
+    }
+}
+
+impl AsyncRead for Cuttable {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        match this.cut.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            Poll::Pending => Pin::new(&mut this.connection).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Cuttable {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().connection).poll_write(cx, data)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().connection).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.connection.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().connection).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().connection).poll_shutdown(cx)
+    }
 }
 
 async fn follow_readiness(
