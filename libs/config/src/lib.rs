@@ -1,1 +1,36 @@
-//! The one model of vcluster.yaml.
+//! The one model of vcluster.yaml: a table of all its keys ([`keys`]), a reader that checks a file against it and names the
+//! line of every mistake, and the settings this version acts on ([`Config`]).
+#![warn(missing_docs)]
+
+mod checks;
+pub mod keys;
+mod model;
+mod read;
+
+pub use checks::toleration;
+pub use model::*;
+
+use std::fmt;
+
+/// A vcluster.yaml that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Error {
+    /// The file, as the caller calls it.
+    pub file: String,
+    /// The line, from 1, if the mistake has one.
+    pub line: Option<usize>,
+    /// One sentence that names the key.
+    pub message: String,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.file, self.message),
+            None => write!(f, "{}: {}", self.file, self.message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

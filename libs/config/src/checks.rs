@@ -1,0 +1,85 @@
+//! What must hold for the values this version acts on, beyond their type.
+
+use crate::model::Image;
+use serde_json::{Value, json};
+
+/// Checks the value at `path`; the problem is a clause that follows the path.
+pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
+    match path {
+        "networking.advanced.clusterDomain" => domain(value),
+        "sync.toHost.pods.enforceTolerations" => each_text(value, |text| {
+            toleration(text)
+                .map(drop)
+                .ok_or_else(|| format!("{text:?} is not *, KEY, KEY=VALUE or KEY[=VALUE]:EFFECT"))
+        }),
+        "sync.toHost.pods.translateImage" => match value.as_object() {
+            Some(images) if images.values().all(Value::is_string) => Ok(()),
+            _ => Err("every entry must map an image to an image".to_owned()),
+        },
+        "sync.toHost.pods.rewriteHosts.initContainer.image" => Image::from_value(value)
+            .map(drop)
+            .ok_or_else(|| "it must be an image, or registry, repository and tag".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn each_text(value: &Value, check: impl Fn(&str) -> Result<(), String>) -> Result<(), String> {
+    let Some(items) = value.as_array() else { return Ok(()) };
+    items.iter().try_for_each(|item| match item.as_str() {
+        Some(text) => check(text),
+        None => Err(format!("{item} is not a string")),
+    })
+}
+
+fn domain(value: &Value) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    let label = |label: &str| {
+        let edges = [label.chars().next(), label.chars().last()];
+        !label.is_empty()
+            && label.len() <= 63
+            && edges.iter().flatten().all(char::is_ascii_alphanumeric)
+            && label
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    if text.len() <= 253 && text.split('.').all(label) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{text:?} is not a DNS domain in lower case, such as cluster.local"
+        ))
+    }
+}
+
+/// The toleration that `*`, `KEY[=VALUE]` or `KEY[=VALUE]:EFFECT` stands for, as a Kubernetes object. Nothing when the text
+/// has another form.
+///
+/// As in vCluster, an operator is set only together with an effect; without one the field stays empty, which is `Equal`.
+pub fn toleration(text: &str) -> Option<Value> {
+    if text == "*" {
+        return Some(json!({"operator": "Exists"}));
+    }
+    let (selector, effect) = match text.split_once(':') {
+        Some((selector, effect)) => (selector, Some(effect)),
+        None => (text, None),
+    };
+    let (key, value) = match selector.split_once('=') {
+        Some((key, value)) => (key, Some(value)),
+        None => (selector, None),
+    };
+    if key.is_empty() || key.contains(char::is_whitespace) {
+        return None;
+    }
+    let mut toleration = json!({"key": key});
+    if let Some(value) = value {
+        toleration["value"] = value.into();
+    }
+    if let Some(effect) = effect {
+        if !matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute") {
+            return None;
+        }
+        toleration["effect"] = effect.into();
+        toleration["operator"] = if value.is_some() { "Equal" } else { "Exists" }.into();
+    }
+    Some(toleration)
+}

@@ -1,0 +1,184 @@
+//! The settings this version acts on, in the outline of the file.
+
+use crate::keys;
+use crate::{Error, read};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A vcluster.yaml with its defaults.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Config {
+    /// Which objects are synced, and how.
+    pub sync: Sync,
+    /// Names on the network.
+    pub networking: Networking,
+    /// Settings that may change.
+    pub experimental: Experimental,
+}
+
+/// Which objects are synced, and how.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sync {
+    /// From the virtual cluster to the host.
+    pub to_host: ToHost,
+    /// From the host to the virtual cluster.
+    pub from_host: FromHost,
+}
+
+/// From the virtual cluster to the host.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToHost {
+    /// Pods.
+    pub pods: Pods,
+    /// ConfigMaps.
+    pub config_maps: Selection,
+    /// Secrets.
+    pub secrets: Selection,
+}
+
+/// How pods are changed on their way to the host.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pods {
+    /// Images to replace, by exact name.
+    pub translate_image: BTreeMap<String, String>,
+    /// Tolerations that every host pod gets; [`crate::toleration`] reads them.
+    pub enforce_tolerations: Vec<String>,
+    /// The runtime class of every host pod; empty leaves it to the pod.
+    pub runtime_class_name: String,
+    /// The priority class of every host pod; empty leaves it to the pod.
+    pub priority_class_name: String,
+    /// Fully qualified names in the hosts files of pods with a subdomain.
+    pub rewrite_hosts: RewriteHosts,
+}
+
+/// Fully qualified names in the hosts files of pods with a subdomain.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RewriteHosts {
+    /// Whether they are written.
+    pub enabled: bool,
+    /// The container that writes them.
+    pub init_container: InitContainer,
+}
+
+/// The container that writes hosts files.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InitContainer {
+    /// Its image.
+    pub image: Image,
+    /// Its resources, as a Kubernetes object.
+    pub resources: Value,
+}
+
+/// The full name of an image; written as one string or as registry, repository and tag.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Value")]
+pub struct Image(pub String);
+
+impl Image {
+    /// The image a value of the file stands for.
+    pub(crate) fn from_value(value: &Value) -> Option<Self> {
+        if let Some(text) = value.as_str() {
+            return (!text.is_empty()).then(|| Image(text.to_owned()));
+        }
+        let parts = value.as_object()?;
+        if parts
+            .keys()
+            .any(|key| !matches!(key.as_str(), "registry" | "repository" | "tag"))
+        {
+            return None;
+        }
+        let part = |name: &str| parts.get(name).and_then(Value::as_str).unwrap_or_default();
+        let repository = Some(part("repository")).filter(|repository| !repository.is_empty())?;
+        let registry = Some(part("registry")).filter(|registry| !registry.is_empty());
+        let tag = Some(part("tag")).filter(|tag| !tag.is_empty());
+        let name = registry.map_or_else(|| repository.to_owned(), |registry| format!("{registry}/{repository}"));
+        Some(Image(tag.map_or_else(|| name.clone(), |tag| format!("{name}:{tag}"))))
+    }
+}
+
+impl TryFrom<Value> for Image {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        Image::from_value(&value).ok_or("not an image")
+    }
+}
+
+/// Which objects of a kind are synced.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Selection {
+    /// All of them, not only those in use.
+    pub all: bool,
+}
+
+/// From the host to the virtual cluster.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FromHost {
+    /// Virtual nodes show the host's labels, capacity and status; needs the right to read nodes.
+    pub nodes: Switch,
+    /// Events of host objects appear at their virtual objects.
+    pub events: Switch,
+}
+
+/// Something that is on or off.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Switch {
+    /// On.
+    pub enabled: bool,
+}
+
+/// Names on the network.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Networking {
+    /// Settings with good defaults.
+    pub advanced: AdvancedNetworking,
+}
+
+/// Network settings with good defaults.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdvancedNetworking {
+    /// The DNS domain of the virtual cluster.
+    pub cluster_domain: String,
+}
+
+/// Settings that may change.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Experimental {
+    /// How objects are synced.
+    pub sync_settings: SyncSettings,
+}
+
+/// How objects are synced.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncSettings {
+    /// The control plane's Service owns the host objects.
+    pub set_owner: bool,
+}
+
+impl Config {
+    /// Reads the text of `file`. A key that does not exist, one of another type, and one whose value this version cannot
+    /// honour are errors.
+    pub fn parse(file: &str, text: &str) -> Result<Config, Error> {
+        let wrong = |line, message| Error {
+            file: file.to_owned(),
+            line,
+            message,
+        };
+        let document = read::read(text, keys::root()).map_err(|(line, message)| wrong(line, message))?;
+        serde_json::from_value(document).map_err(|error| wrong(None, error.to_string()))
+    }
+}

@@ -1,0 +1,186 @@
+//! Files as they occur, and as they should not.
+
+use crate::keys::{self, Content, Kind, Support};
+use crate::{Config, toleration};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn error(text: &str) -> String {
+    Config::parse("vcluster.yaml", text).unwrap_err().to_string()
+}
+
+fn defaults() -> Config {
+    Config::parse("vcluster.yaml", "").unwrap()
+}
+
+#[test]
+fn without_a_file_the_defaults_hold() {
+    let config = defaults();
+    assert_eq!(config.networking.advanced.cluster_domain, "cluster.local");
+    assert!(config.sync.from_host.events.enabled && !config.sync.from_host.nodes.enabled);
+    assert!(!config.sync.to_host.config_maps.all && !config.sync.to_host.secrets.all);
+    let hosts = &config.sync.to_host.pods.rewrite_hosts;
+    assert_eq!(hosts.init_container.image.0, "mirror.gcr.io/library/alpine:3.20");
+    assert_eq!(hosts.init_container.resources["limits"]["cpu"], "30m");
+    for text in [
+        "# only a comment\n\n",
+        "{}",
+        "sync:\n",
+        "sync: {}\n",
+        "sync:\n  toHost:\n    pods:\n      enabled: true\n",
+    ] {
+        assert_eq!(Config::parse("f", text).unwrap(), config, "{text:?}");
+    }
+}
+
+#[test]
+fn what_the_file_says_is_read() {
+    let text = "
+sync:
+  toHost:
+    pods:
+      translateImage:
+        a: b
+      enforceTolerations: [\"*\", dedicated=gpu:NoSchedule]
+      runtimeClassName: gvisor
+      rewriteHosts:
+        initContainer:
+          image: busybox
+          resources: {limits: {cpu: 50m}}
+    secrets: {all: true}
+  fromHost:
+    events:
+      enabled: false
+networking:
+  advanced:
+    clusterDomain: example.internal
+telemetry:
+  enabled: false
+global: {anything: [1, 2]}
+";
+    let config = Config::parse("f", text).unwrap();
+    let pods = &config.sync.to_host.pods;
+    assert_eq!(pods.translate_image["a"], "b");
+    assert_eq!(pods.enforce_tolerations, ["*", "dedicated=gpu:NoSchedule"]);
+    assert_eq!(pods.runtime_class_name, "gvisor");
+    assert_eq!(pods.rewrite_hosts.init_container.image.0, "busybox");
+    assert_eq!(
+        pods.rewrite_hosts.init_container.resources,
+        json!({"limits": {"cpu": "50m", "memory": "64Mi"}, "requests": {"cpu": "30m", "memory": "64Mi"}})
+    );
+    assert!(config.sync.to_host.secrets.all && !config.sync.from_host.events.enabled);
+    assert_eq!(config.networking.advanced.cluster_domain, "example.internal");
+}
+
+#[test]
+fn mistakes_name_the_key_and_its_line() {
+    for (text, expected) in [
+        (
+            "sync:\n  toHost:\n    pod: {}\n",
+            "vcluster.yaml:3: sync.toHost.pod is not a key of vcluster.yaml; is pods meant?",
+        ),
+        (
+            "nonsense: 1\n",
+            "vcluster.yaml:1: nonsense is not a key of vcluster.yaml",
+        ),
+        (
+            "sync:\n  toHost:\n    ingresses:\n      enabled: true\n",
+            "vcluster.yaml:4: sync.toHost.ingresses.enabled is not supported yet: remove it or set it to false",
+        ),
+        (
+            "controlPlane:\n  coredns:\n    overwriteConfig: x\n",
+            "vcluster.yaml:3: controlPlane.coredns.overwriteConfig is not supported yet: remove it",
+        ),
+        (
+            "sync:\n  fromHost:\n    events:\n\n      enabled: maybe\n",
+            "vcluster.yaml:5: sync.fromHost.events.enabled must be true or false",
+        ),
+        (
+            "sync:\n  toHost: [1]\n",
+            "vcluster.yaml:2: sync.toHost must be a mapping of keys",
+        ),
+        ("just text\n", "vcluster.yaml:1: the file must be a mapping of keys"),
+        (
+            "networking:\n  advanced:\n    clusterDomain: Cluster_Local\n",
+            "vcluster.yaml:3: networking.advanced.clusterDomain: \"Cluster_Local\" is not a DNS domain in lower case, \
+             such as cluster.local",
+        ),
+        (
+            "networking:\n  advanced:\n    clusterDomain: 7\n",
+            "vcluster.yaml:3: networking.advanced.clusterDomain must be a string (in quotes if it looks like a number)",
+        ),
+        (
+            "sync:\n  toHost:\n    pods:\n      enforceTolerations: [a:Never]\n",
+            "vcluster.yaml:4: sync.toHost.pods.enforceTolerations: \"a:Never\" is not *, KEY, KEY=VALUE or KEY[=VALUE]:EFFECT",
+        ),
+        ("sync: {}\nsync: {}\n", "vcluster.yaml:2: sync is there twice"),
+    ] {
+        assert_eq!(error(text), expected, "{text}");
+    }
+    let broken = error("sync:\n  toHost: [\n");
+    assert!(broken.starts_with("vcluster.yaml"), "{broken}");
+}
+
+/// Every key that is said to be honoured is in the model: another value makes another configuration.
+#[test]
+fn honoured_keys_reach_the_model() {
+    keys::root().walk("", &mut |path, key| {
+        let Content::Leaf {
+            kind,
+            default,
+            support: Support::Honoured,
+        } = &key.content
+        else {
+            return;
+        };
+        let other = match (kind, path) {
+            (Kind::Bool, _) => json!(!default.as_bool().unwrap()),
+            (Kind::Text, _) => json!("other"),
+            (Kind::List, _) => json!(["other"]),
+            (Kind::Any, _) => json!("other"),
+            (Kind::Map, _) => json!({"other": "1"}),
+            (Kind::Int | Kind::Auto, _) => panic!("{path}: no other value is known"),
+        };
+        let document = path.rsplit('.').fold(other, |value, name| json!({name: value}));
+        let config = Config::parse("f", &document.to_string()).unwrap();
+        assert_ne!(config, defaults(), "{path} changes nothing");
+    });
+}
+
+/// The defaults, written out in full, are accepted and change nothing.
+#[test]
+fn defaults_may_be_written_out() {
+    let document: Value = keys::root().defaults();
+    assert_eq!(Config::parse("f", &document.to_string()).unwrap(), defaults());
+}
+
+#[test]
+fn tolerations_are_read_as_vcluster_reads_them() {
+    for (text, expected) in [
+        ("*", Some(json!({"operator": "Exists"}))),
+        ("k", Some(json!({"key": "k"}))),
+        ("k=v", Some(json!({"key": "k", "value": "v"}))),
+        (
+            "k:NoExecute",
+            Some(json!({"key": "k", "effect": "NoExecute", "operator": "Exists"})),
+        ),
+        (
+            "k=v:NoSchedule",
+            Some(json!({"key": "k", "value": "v", "effect": "NoSchedule", "operator": "Equal"})),
+        ),
+        ("k:Other", None),
+        ("", None),
+        ("=v", None),
+    ] {
+        assert_eq!(toleration(text), expected, "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "[a-z:{}\\[\\] \n\"'&*!|>%-]{0,80}") {
+        if let Err(error) = Config::parse("f", &text) {
+            prop_assert!(error.to_string().starts_with('f'));
+        }
+    }
+}
