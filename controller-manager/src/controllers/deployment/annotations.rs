@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::sizes::{max_surge, replicas};
 
-pub(crate) const REVISION: &str = "deployment.kubernetes.io/revision";
+const REVISION: &str = "deployment.kubernetes.io/revision";
 const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
 const DESIRED_REPLICAS: &str = "deployment.kubernetes.io/desired-replicas";
 const MAX_REPLICAS: &str = "deployment.kubernetes.io/max-replicas";
@@ -31,6 +31,15 @@ fn get<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
 
 pub(crate) fn revision_text(meta: &ObjectMeta) -> Option<&str> {
     get(meta, REVISION)
+}
+
+/// Gives the deployment the revision of its new replica set.
+pub(crate) fn copy_revision(from: &ObjectMeta, to: &mut ObjectMeta) {
+    if let Some(revision) = revision_text(from) {
+        to.annotations
+            .get_or_insert_default()
+            .insert(REVISION.to_owned(), revision.to_owned());
+    }
 }
 
 /// The revision, zero when there is none.

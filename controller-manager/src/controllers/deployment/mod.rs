@@ -16,9 +16,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Client};
-use serde_json::json;
 
 use crate::common::ownership::{self, controller_of, is_controlled_by};
 use crate::common::{pods, selector};
@@ -129,11 +128,10 @@ impl Controller {
             now,
         };
         let actions = plan::plan(&state);
-        let mut writer = Writer {
+        let writer = Writer {
             controller: self,
             key: &key,
             deployment: &deployment,
-            version: None,
         };
         for action in actions {
             writer.apply(action).await?;
@@ -154,12 +152,11 @@ impl Controller {
     }
 }
 
-/// Carries actions out. Writes to the deployment follow each other, so each one uses the version the last one returned.
+/// Carries actions out.
 struct Writer<'a> {
     controller: &'a Controller,
     key: &'a ObjectKey,
     deployment: &'a Deployment,
-    version: Option<String>,
 }
 
 impl Writer<'_> {
@@ -171,40 +168,26 @@ impl Writer<'_> {
         Api::namespaced(self.controller.client.clone(), &self.key.namespace)
     }
 
-    async fn apply(&mut self, action: Action) -> Result {
+    async fn apply(&self, action: Action) -> Result {
         match action {
             Action::CreateReplicaSet(rs) => self.create(&rs).await,
             Action::UpdateReplicaSet { rs, resized_from } => self.update(&rs, resized_from).await,
             Action::DeleteReplicaSet(rs) => self.delete(&rs).await,
-            Action::SetRevision(revision) => {
-                let patch = json!({ "metadata": { "annotations": { annotations::REVISION: revision } } });
-                let params = PatchParams::default();
-                let written = self
-                    .deployments()
-                    .patch(&self.key.name, &params, &Patch::Merge(patch))
-                    .await;
-                let written = written.during(format_args!("setting the revision of deployment {}", self.key))?;
-                self.version = written.metadata.resource_version;
-                Ok(())
-            }
             Action::UpdateStatus(deployment) => self.update_status(*deployment).await,
         }
     }
 
-    async fn update_status(&mut self, mut deployment: Deployment) -> Result {
-        if self.version.is_some() {
-            deployment.metadata.resource_version = self.version.take();
-        }
+    async fn update_status(&self, deployment: Deployment) -> Result {
         let written = self
             .deployments()
             .replace_status(&self.key.name, &PostParams::default(), &deployment)
             .await;
-        let written = written.during(format_args!("updating the status of deployment {}", self.key))?;
-        self.version = written.metadata.resource_version;
-        Ok(())
+        written
+            .map(|_| ())
+            .during(format_args!("updating the status of deployment {}", self.key))
     }
 
-    async fn create(&mut self, rs: &ReplicaSet) -> Result {
+    async fn create(&self, rs: &ReplicaSet) -> Result {
         let name = rs.metadata.name.as_deref().unwrap_or_default();
         match self.replica_sets().create(&PostParams::default(), rs).await {
             Ok(created) => {
@@ -234,7 +217,7 @@ impl Writer<'_> {
 
     /// The name is taken: either by our own replica set that the informer has not shown yet, or by another template with
     /// the same hash, in which case the collision count gives the next attempt another name.
-    async fn resolve_collision(&mut self, rs: &ReplicaSet, name: &str) -> Result {
+    async fn resolve_collision(&self, rs: &ReplicaSet, name: &str) -> Result {
         let existing = self
             .replica_sets()
             .get(name)
@@ -260,7 +243,7 @@ impl Writer<'_> {
         )))
     }
 
-    async fn update(&mut self, rs: &ReplicaSet, resized_from: Option<i32>) -> Result {
+    async fn update(&self, rs: &ReplicaSet, resized_from: Option<i32>) -> Result {
         let name = rs.metadata.name.as_deref().unwrap_or_default();
         let written = self.replica_sets().replace(name, &PostParams::default(), rs).await;
         written.during(format_args!("updating replica set {name} of deployment {}", self.key))?;
@@ -270,7 +253,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    async fn delete(&mut self, rs: &ReplicaSet) -> Result {
+    async fn delete(&self, rs: &ReplicaSet) -> Result {
         let name = rs.metadata.name.as_deref().unwrap_or_default();
         let preconditions = Preconditions {
             uid: rs.metadata.uid.clone(),

@@ -34,9 +34,8 @@ pub(crate) enum Action {
         resized_from: Option<i32>,
     },
     DeleteReplicaSet(Arc<ReplicaSet>),
-    /// The deployment's revision annotation.
-    SetRevision(String),
-    /// The deployment with its new status.
+    /// The deployment with its new status and revision annotation. One write for both, because a write of the status may
+    /// change annotations without counting as a new generation.
     UpdateStatus(Box<Deployment>),
 }
 
@@ -201,11 +200,7 @@ impl<'a> Step<'a> {
             &name,
             self.state.now,
         );
-        if let Some(revision) = annotations::revision_text(&rs.metadata)
-            && annotations::revision_text(&self.deployment.metadata) != Some(revision)
-        {
-            self.actions.push(Action::SetRevision(revision.to_owned()));
-        }
+        annotations::copy_revision(&rs.metadata, &mut self.deployment.metadata);
         self.actions.push(Action::CreateReplicaSet(Box::new(rs)));
         None
     }
@@ -233,11 +228,7 @@ impl<'a> Step<'a> {
             spec.min_ready_seconds = min_ready;
             changed = true;
         }
-        if let Some(revision) = annotations::revision_text(&rs.metadata)
-            && annotations::revision_text(&self.deployment.metadata) != Some(revision)
-        {
-            self.actions.push(Action::SetRevision(revision.to_owned()));
-        }
+        annotations::copy_revision(&rs.metadata, &mut self.deployment.metadata);
         if changed {
             self.actions.push(Action::UpdateReplicaSet {
                 rs: Box::new(rs),
@@ -389,7 +380,10 @@ impl<'a> Step<'a> {
 
     fn finish(&mut self, compute: fn(&mut Deployment, &Split<'_>, Timestamp)) {
         compute(&mut self.deployment, &self.split, self.state.now);
-        if self.deployment.status != self.state.deployment.status {
+        let before = self.state.deployment;
+        let changed = self.deployment.status != before.status
+            || self.deployment.metadata.annotations != before.metadata.annotations;
+        if changed {
             self.actions
                 .push(Action::UpdateStatus(Box::new(self.deployment.clone())));
         }

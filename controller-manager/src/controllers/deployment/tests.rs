@@ -88,11 +88,10 @@ impl World {
                     self.sets[index] = Arc::new(rs.as_ref().clone());
                 }
                 Action::DeleteReplicaSet(rs) => self.sets.retain(|set| set.metadata.name != rs.metadata.name),
-                Action::SetRevision(revision) => {
-                    let annotations = self.deployment.metadata.annotations.get_or_insert_default();
-                    annotations.insert(annotations::REVISION.to_owned(), revision.clone());
+                Action::UpdateStatus(deployment) => {
+                    self.deployment.status = deployment.status.clone();
+                    self.deployment.metadata.annotations = deployment.metadata.annotations.clone();
                 }
-                Action::UpdateStatus(deployment) => self.deployment.status = deployment.status.clone(),
             }
         }
         actions

@@ -193,7 +193,7 @@ fn tally(state: &State<'_>, spec: &JobSpec, status: &mut JobStatus, finishing: b
         .filter(|pod| has_finalizer(pod))
         .map(|pod| uid(pod))
         .collect();
-    let mut settle = |list: &mut Option<Vec<String>>, counter: &mut Option<i32>| {
+    let settle = |list: &mut Option<Vec<String>>, counter: &mut Option<i32>| {
         let all = list.take().unwrap_or_default();
         let (open, settled): (Vec<String>, Vec<String>) =
             all.into_iter().partition(|uid| tracked.contains(uid.as_str()));
