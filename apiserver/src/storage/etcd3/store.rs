@@ -71,10 +71,10 @@ impl Store {
     /// A transaction; when it fails because its lease has gone, the next one gets a new lease.
     async fn commit(&self, txn: Txn) -> Result<PbTxnResponse, Error> {
         let answer = timed(self.connection.kv().txn(txn)).await;
-        if let (Err(error), Some(leases)) = (&answer, &self.leases) {
-            if is_lost_lease(error) {
-                leases.reset().await;
-            }
+        if let (Err(error), Some(leases)) = (&answer, &self.leases)
+            && is_lost_lease(error)
+        {
+            leases.reset().await;
         }
         Ok(answer?.0)
     }
