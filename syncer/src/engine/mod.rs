@@ -58,6 +58,8 @@ pub struct Engine {
 struct State {
     queue: FairQueue<Reference>,
     waiting: HashMap<Awaited, HashSet<Reference>>,
+    /// How many changes were taken over.
+    changes: u64,
     /// Virtual objects that were written to without an answer that shows them.
     echoes: HashMap<Reference, Instant>,
     lag: Lag,
@@ -186,6 +188,8 @@ impl Engine {
     }
 
     async fn work(&self, item: Reference) {
+        // Plans without writes never wait; the other tasks of the process must have their turn all the same.
+        tokio::task::yield_now().await;
         self.reconcile(&item).await;
         let mut state = self.state();
         state.queue.done(&item);
@@ -199,7 +203,9 @@ impl Engine {
             return;
         }
         let planned_for = self.virtual_version(item);
+        let changes = self.state().changes;
         let plan = resources::plan(&self.world, item);
+        self.await_all(item, &plan.waits, changes);
         self.record_names(item, &plan);
         let names_error = plan.notes.iter().any(|note| note.reason == "SyncError");
         for note in &plan.notes {
@@ -217,14 +223,6 @@ impl Engine {
             }
         }
         let mut state = self.state();
-        for awaited in plan.waits {
-            // What is awaited may have come between planning and now.
-            if self.is_there(&awaited) {
-                state.queue.push(item.clone());
-            } else {
-                state.waiting.entry(awaited).or_default().insert(item.clone());
-            }
-        }
         match outcome {
             Outcome::Done => {
                 if !names_error {
@@ -315,6 +313,7 @@ impl Engine {
     fn wake(&self, place: Place, kind: Kind, change: &Change, side: Side, items: Vec<Reference>) {
         let now = Instant::now();
         let mut state = self.state();
+        state.changes += 1;
         if let Some(object) = change.object() {
             let awaited = Awaited {
                 place,
@@ -357,15 +356,19 @@ impl Engine {
         object.map(|object| object.version())
     }
 
-    fn is_there(&self, awaited: &Awaited) -> bool {
-        let caches = match awaited.place {
-            Place::Virtual => &self.world.virtual_side,
-            Place::Host => &self.world.host,
-            Place::ControlPlane => &self.world.control_plane,
-        };
-        caches
-            .get(awaited.kind, &awaited.key.namespace, &awaited.key.name)
-            .is_some()
+    /// Has the item looked at again when something that it waits for changes.
+    fn await_all(&self, item: &Reference, waits: &[Awaited], planned_at: u64) {
+        if waits.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        if state.changes != planned_at {
+            // What is awaited may have come while the plan was made.
+            state.queue.push(item.clone());
+        }
+        for awaited in waits {
+            state.waiting.entry(awaited.clone()).or_default().insert(item.clone());
+        }
     }
 
     fn everything(&self) -> Vec<Reference> {

@@ -332,6 +332,32 @@ async fn a_new_syncer_cleans_up_after_a_killed_one() {
     assert_eq!(bridge.host_pod("kept").expect("a pod")["metadata"]["uid"], kept);
 }
 
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_field_of_an_object_that_is_there_is_not_a_loop() {
+    let (virtual_, host) = clusters();
+    let service = json!({
+        "metadata": {
+            "namespace": "host", "name": "kube-dns-x-kube-system-x-vc", "labels": {keys::MARKER: "vc"},
+            "annotations": {keys::OBJECT_NAME: "kube-dns", keys::OBJECT_NAMESPACE: "kube-system"},
+        },
+        "spec": {"clusterIP": ""},
+    });
+    host.put(Kind::Service, service);
+    let bridge = Bridge::between(virtual_, host);
+    bridge.virtual_.put(Kind::ConfigMap, config_map());
+    bridge.virtual_.put(Kind::Pod, pod("web"));
+    tokio::time::sleep(PATIENCE).await;
+    assert!(bridge.host_pod("web").is_none());
+    bridge
+        .host
+        .change(Kind::Service, "host", "kube-dns-x-kube-system-x-vc", |service| {
+            service["spec"]["clusterIP"] = json!("10.0.0.53");
+        });
+    bridge
+        .until("the pod is on the host", || bridge.host_pod("web").is_some())
+        .await;
+}
+
 /// Something that happens to one of the clusters.
 #[derive(Clone, Debug)]
 enum Happening {
