@@ -1,5 +1,7 @@
-//! The `vcluster` command: today the playground, a host cluster and virtual clusters on this machine.
+//! The `vcluster` command: the playground, a host cluster and virtual clusters on this machine; and the certificates of a
+//! control plane that runs elsewhere.
 
+mod certs;
 mod options;
 mod playground;
 pub mod supervisor;
@@ -8,17 +10,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use options::{Command, Options, Playground};
+use options::{Certs, Command, Options, Playground};
 
 /// Does what the command line says; one sentence on standard error when that fails.
 pub fn run() -> ExitCode {
-    let Options {
-        command: Command::Playground(command),
-    } = Options::parse();
-    let done = match command {
-        Playground::Up(options) => playground::up(&options),
-        Playground::Status(options) => playground::status(&options),
-        Playground::Down(options) => playground::down(&options),
+    let done = match Options::parse().command {
+        Command::Playground(Playground::Up(options)) => playground::up(&options),
+        Command::Playground(Playground::Status(options)) => playground::status(&options),
+        Command::Playground(Playground::Down(options)) => playground::down(&options),
+        Command::Certs(Certs::Create(options)) => certs::create(options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

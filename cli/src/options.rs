@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use chassis::usage;
 use clap::{Args, Parser, Subcommand};
+use machinery::names::{dns1123_label, dns1123_subdomain};
 
 /// Virtual Kubernetes clusters: each a control plane of its own in one namespace of a host cluster.
 #[derive(Debug, Parser)]
@@ -19,6 +21,20 @@ pub(crate) enum Command {
     /// Try it on this machine: a host cluster with simulated nodes, and virtual clusters on it
     #[command(subcommand)]
     Playground(Playground),
+
+    /// Manage the certificates and kubeconfigs of a control plane
+    #[command(subcommand)]
+    Certs(Certs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Certs {
+    /// Make the certificates, keys and kubeconfigs that a control plane needs
+    ///
+    /// Makes what is missing, renews certificates that expire within 90 days or lack a name, and leaves everything else as it
+    /// is. Run it before the control plane starts; in a Pod, as an init container.
+    #[command(after_help = CERTS_EXAMPLES)]
+    Create(CreateCerts),
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,6 +55,40 @@ const UP_EXAMPLES: &str = "Examples:
   vcluster playground up                    one virtual cluster, vc-1, in the host namespace vcluster-vc-1
   vcluster playground up --clusters 3       vc-1, vc-2 and vc-3
   vcluster playground up --dir ./play       keep the files in ./play";
+
+const CERTS_EXAMPLES: &str = "Example:
+  vcluster certs create --dir /data/pki --name team-a --namespace team-a --san 10.96.14.3";
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateCerts {
+    /// Where the files are; made if it does not exist
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// Name of the virtual cluster
+    #[arg(long, value_name = "NAME", value_parser = dns_label)]
+    pub(crate) name: String,
+
+    /// Namespace of the host in which the control plane runs
+    #[arg(long, value_name = "NAMESPACE", value_parser = dns_label)]
+    pub(crate) namespace: String,
+
+    /// Service of the host that leads to the API server [default: the name of the virtual cluster]
+    #[arg(long, value_name = "NAME", value_parser = dns_label)]
+    pub(crate) service: Option<String>,
+
+    /// One more DNS name or IP address of the API server, such as the Service's cluster IP; can be repeated
+    #[arg(long = "san", value_name = "NAME", value_delimiter = ',', value_parser = host_name)]
+    pub(crate) names: Vec<String>,
+
+    /// URL in the kubeconfigs
+    #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:8443", value_parser = https_url)]
+    pub(crate) server: String,
+
+    /// DNS domain of the virtual cluster
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local", value_parser = domain)]
+    pub(crate) cluster_domain: String,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct Directory {
@@ -94,6 +144,41 @@ impl Directory {
     }
 }
 
+fn dns_label(text: &str) -> Result<String, String> {
+    sound(text, dns1123_label(text))
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    sound(text, dns1123_subdomain(text))
+}
+
+/// An IP address, or a DNS name, which may begin with a wildcard.
+fn host_name(text: &str) -> Result<String, String> {
+    if text.parse::<IpAddr>().is_ok() || dns1123_subdomain(text.strip_prefix("*.").unwrap_or(text)).is_empty() {
+        return Ok(text.to_owned());
+    }
+    let hint = if text.starts_with("$(") {
+        "; in a Pod this is a variable of a Service that did not exist when the container was made"
+    } else {
+        ""
+    };
+    Err(format!("neither an IP address nor a DNS name{hint}"))
+}
+
+fn https_url(text: &str) -> Result<String, String> {
+    match text.strip_prefix("https://") {
+        Some(rest) if !rest.is_empty() && !rest.contains(char::is_whitespace) => Ok(text.to_owned()),
+        _ => Err("expected a URL such as https://127.0.0.1:8443".to_owned()),
+    }
+}
+
+fn sound(text: &str, problems: Vec<String>) -> Result<String, String> {
+    if problems.is_empty() {
+        return Ok(text.to_owned());
+    }
+    Err(problems.join("; "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,5 +198,38 @@ mod tests {
             assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }
         assert_eq!(parse(&["up", "--version"]).unwrap_err().exit_code(), 0);
+    }
+
+    #[test]
+    fn mistakes_in_names_say_which_flag_and_why() {
+        let parse = |more: &[&str]| {
+            let required = [
+                "vcluster",
+                "certs",
+                "create",
+                "--dir=d",
+                "--name=vc",
+                "--namespace=team-a",
+            ];
+            Options::try_parse_from(required.iter().chain(more))
+        };
+        for right in [
+            "--san=10.0.0.1,fd00::1",
+            "--san=*.example.com",
+            "--server=https://api.example.com",
+            "--service=front",
+        ] {
+            assert!(parse(&[right]).is_ok(), "{right}");
+        }
+        for (flag, value, why) in [
+            ("--san", "$(VCLUSTER_SERVICE_HOST)", "variable of a Service"),
+            ("--san", "a_b", "neither an IP address nor a DNS name"),
+            ("--service", "Front", "lower case"),
+            ("--server", "http://127.0.0.1", "https://"),
+            ("--cluster-domain", "cluster..local", "lower case"),
+        ] {
+            let error = parse(&[&format!("{flag}={value}")]).unwrap_err().to_string();
+            assert!(error.contains(flag) && error.contains(why), "{error}");
+        }
     }
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use chassis::tls::{Profile, Usages};
 
-use crate::pki::{Pki, write_secret};
+use pki::{Pki, write_secret};
+
 use crate::process::{Ports, Spec};
 
 /// Network of Service addresses, in the host and, because they are the host's, in every virtual cluster.
@@ -16,6 +17,10 @@ const SERVICE_NETWORK: &str = "10.96.0.0/16";
 /// First address of it: Service `default/kubernetes`.
 const FIRST_SERVICE: &str = "10.96.0.1";
 const DOMAIN: &str = "cluster.local";
+/// Kubeconfig of the simulated nodes.
+pub const NODES: &str = "nodes.conf";
+/// What the name server of a virtual cluster does; the Pod's does the same.
+const COREFILE: &str = include_str!("../../deploy/kustomize/Corefile");
 /// A unix socket's path has 108 bytes on Linux, the last one is zero.
 const LONGEST_SOCKET: usize = 107;
 
@@ -31,6 +36,19 @@ pub enum Role {
         /// The namespace.
         host_namespace: String,
     },
+}
+
+impl Role {
+    /// The Service that the host would have for the control plane `name`.
+    fn service(&self, name: &str) -> Option<pki::Service> {
+        match self {
+            Role::Host => None,
+            Role::Virtual { host_namespace, .. } => Some(pki::Service {
+                name: name.to_string(),
+                namespace: host_namespace.clone(),
+            }),
+        }
+    }
 }
 
 /// A process of a control plane.
@@ -98,7 +116,7 @@ pub fn missing_binaries(dir: &Path) -> Vec<&'static str> {
         .collect()
 }
 
-/// One control plane: its directory holds `state.db`, `kine.sock`, `pki/`, `logs/` and `kubeconfig.yaml`.
+/// One control plane: its directory holds `state.db`, `kine.sock`, `pki/` and `logs/`.
 #[derive(Debug)]
 pub struct ControlPlane {
     /// Name; `host` for the host.
@@ -132,19 +150,29 @@ impl ControlPlane {
                 own.insert(key, number);
             }
         }
-        let pki = Pki::open(&dir.join("pki"), &format!("{name}-ca"))?;
-        let plane = Self {
+        let server = format!(
+            "https://127.0.0.1:{}",
+            own.get("apiserver/secure").copied().unwrap_or_default()
+        );
+        let description = pki::ControlPlane {
+            name: name.to_string(),
+            server,
+            domain: DOMAIN.to_string(),
+            service: role.service(name),
+            names: vec![FIRST_SERVICE.to_string()],
+        };
+        let pki = description.prepare(&dir.join("pki"))?;
+        match role {
+            Role::Host => pki.kubeconfig(NODES, &description.server, name, "simulated-nodes", &["system:masters"])?,
+            Role::Virtual { .. } => write_secret(&dir.join("Corefile"), COREFILE)?,
+        }
+        Ok(Self {
             name: name.to_string(),
             dir: dir.to_path_buf(),
             role,
             ports: own,
             pki,
-        };
-        plane.certificates()?;
-        if let Role::Virtual { .. } = plane.role {
-            write_secret(&plane.dir.join("Corefile"), &corefile())?;
-        }
-        Ok(plane)
+        })
     }
 
     /// The API server's URL.
@@ -154,7 +182,7 @@ impl ControlPlane {
 
     /// The administrator's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
-        self.dir.join("kubeconfig.yaml")
+        self.pki.path("admin.conf")
     }
 
     /// The directory of certificates, keys and the components' kubeconfigs.
@@ -200,54 +228,6 @@ impl ControlPlane {
 
     fn secret(&self, name: &str) -> String {
         self.pki.path(name).display().to_string()
-    }
-
-    fn certificates(&self) -> Result<()> {
-        let mut names = vec![
-            "localhost".to_string(),
-            "127.0.0.1".to_string(),
-            FIRST_SERVICE.to_string(),
-        ];
-        let mut service = |name: &str, namespace: &str| {
-            let qualified = [
-                format!("{name}.{namespace}"),
-                format!("{name}.{namespace}.svc"),
-                format!("{name}.{namespace}.svc.{DOMAIN}"),
-            ];
-            names.push(name.to_string());
-            names.extend(qualified);
-        };
-        service("kubernetes", "default");
-        if let Role::Virtual { host_namespace, .. } = &self.role {
-            service(&self.name, host_namespace);
-        }
-        self.pki.issue("apiserver", &Profile::server("kube-apiserver", names))?;
-        let to_kubelets = Profile::client("kube-apiserver-kubelet-client", ["system:masters"]);
-        self.pki.issue("apiserver-kubelet-client", &to_kubelets)?;
-        if let Role::Virtual { .. } = self.role {
-            self.pki.issue(
-                "kubelet",
-                &Profile::server("system:node:syncer", ["127.0.0.1", "localhost"]),
-            )?;
-        }
-        let server = self.server();
-        let identities: &[(&str, &str, &[&str])] = &[
-            ("controller-manager.conf", "system:kube-controller-manager", &[]),
-            ("scheduler.conf", "system:kube-scheduler", &[]),
-            ("syncer.conf", "system:vcluster-syncer", &["system:masters"]),
-            ("nodes.conf", "simulated-nodes", &["system:masters"]),
-        ];
-        for (file, user, groups) in identities {
-            self.pki
-                .kubeconfig(&self.pki.path(file), &server, &self.name, user, groups)?;
-        }
-        self.pki.kubeconfig(
-            &self.kubeconfig(),
-            &server,
-            &self.name,
-            &format!("{}-admin", self.name),
-            &["system:masters"],
-        )
     }
 
     /// Issues the serving certificate of a simulated node's kubelet.
@@ -352,13 +332,6 @@ fn dns(plane: &ControlPlane, _: &Role) -> Vec<String> {
         ("dns-port", plane.port("dns/dns").to_string()),
         ("records-endpoint", format!("http://{}", plane.address("syncer/grpc"))),
     ])
-}
-
-fn corefile() -> String {
-    format!(
-        ". {{\n    errors\n    kubernetes {DOMAIN} in-addr.arpa ip6.arpa {{\n        pods insecure\n        \
-         fallthrough in-addr.arpa ip6.arpa\n    }}\n    forward . /etc/resolv.conf\n    cache 30\n    loadbalance\n}}\n"
-    )
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 
 pub mod controlplane;
 pub mod node;
-pub mod pki;
 pub mod playground;
 pub mod process;
 pub mod suite;

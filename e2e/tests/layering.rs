@@ -14,14 +14,18 @@ const SERVICES: [&str; 6] = [
 ];
 
 /// The workspace crates that a crate may depend on, directly.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
     ("libs/machinery", &[]),
     ("proto", &[]),
     ("libs/config", &["machinery"]),
     ("libs/chassis", &["machinery", "proto"]),
     ("libs/client", &["machinery", "chassis"]),
-    ("e2e", &["machinery", "proto", "chassis", "config", "client"]),
-    ("cli", &["machinery", "proto", "chassis", "config", "client", "e2e"]),
+    ("libs/pki", &["chassis"]),
+    ("e2e", &["machinery", "proto", "chassis", "config", "client", "pki"]),
+    (
+        "cli",
+        &["machinery", "proto", "chassis", "config", "client", "pki", "e2e"],
+    ),
     ("SERVICE", &["machinery", "proto", "chassis", "config", "client"]),
 ];
 

@@ -15,7 +15,7 @@ use super::board::Board;
 use super::bootstrap;
 use super::layout::Layout;
 use super::state::{ClusterAccess, Phase, State};
-use crate::controlplane::{ControlPlane, FOUNDATION, Role};
+use crate::controlplane::{ControlPlane, FOUNDATION, NODES, Role};
 use crate::node::kubelet::{Kubelet, KubeletTls};
 use crate::node::{NodeIdentity, Pods, register};
 use crate::process::{Health, Ports, Process, Spec};
@@ -121,7 +121,7 @@ impl Playground {
             tasks: tasks.clone(),
         };
         host.control_plane(specs, &mut self.processes).await?;
-        let client = connect(&self.host.pki().path("nodes.conf"), "vcluster-playground").await?;
+        let client = connect(&self.host.pki().path(NODES), "vcluster-playground").await?;
         self.board.phase(Phase::Starting("the nodes of the host".to_string()));
         self.start_nodes(&client, tasks).await?;
         let starts = self.clusters.iter().map(|plane| {

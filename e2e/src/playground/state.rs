@@ -80,7 +80,7 @@ impl State {
     /// The file cannot be written.
     pub fn write(&self, file: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).context("cannot describe the playground")?;
-        crate::pki::write_secret(file, &text)
+        pki::write_secret(file, &text)
     }
 }
 

@@ -59,7 +59,7 @@ impl Ports {
         };
         self.by_name.insert(name.to_string(), port);
         let text = serde_json::to_string_pretty(&self.by_name).context("cannot write the list of ports")?;
-        crate::pki::write_secret(&self.file, &text)?;
+        pki::write_secret(&self.file, &text)?;
         Ok(port)
     }
 }

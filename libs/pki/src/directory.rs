@@ -1,14 +1,23 @@
-//! The certificates, keys and kubeconfigs of one control plane, made once and kept in its `pki/` directory.
+//! A control plane's `pki/` directory: made once, and kept.
 
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use chassis::tls::{Authority, Profile};
-use k8s_openapi::ByteString;
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::validity::serves;
+
+/// Files of the authority that signs every certificate.
+pub(crate) const AUTHORITY: &str = "ca";
+/// Files of the key that signs service account tokens.
+pub(crate) const SERVICE_ACCOUNTS: &str = "sa";
 
 /// A control plane's `pki/` directory.
 #[derive(Debug)]
@@ -25,7 +34,8 @@ impl Pki {
     /// A file cannot be read or written, or is not what its name says.
     pub fn open(dir: &Path, common_name: &str) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let (certificate, key) = (dir.join("ca.crt"), dir.join("ca.key"));
+        let file = |name: &str, end: &str| dir.join(format!("{name}.{end}"));
+        let (certificate, key) = (file(AUTHORITY, "crt"), file(AUTHORITY, "key"));
         let authority = if certificate.exists() {
             Authority::from_pem(&read(&certificate)?, &read(&key)?)
                 .with_context(|| certificate.display().to_string())?
@@ -35,16 +45,11 @@ impl Pki {
             write_secret(&certificate, authority.certificate())?;
             authority
         };
-        let pki = Self {
+        service_account_keys(&file(SERVICE_ACCOUNTS, "key"), &file(SERVICE_ACCOUNTS, "pub"))?;
+        Ok(Self {
             dir: dir.to_path_buf(),
             authority,
-        };
-        if !pki.path("sa.key").exists() {
-            let key = rcgen::KeyPair::generate().context("cannot make the service account key")?;
-            write_secret(&pki.path("sa.pub"), &key.public_key_pem())?;
-            write_secret(&pki.path("sa.key"), &key.serialize_pem())?;
-        }
-        Ok(pki)
+        })
     }
 
     /// A file of the directory.
@@ -52,30 +57,35 @@ impl Pki {
         self.dir.join(name)
     }
 
-    /// Makes `<name>.crt` and `<name>.key` unless they exist.
+    /// Makes `<name>.crt` and `<name>.key` unless they exist and serve.
     ///
     /// # Errors
     /// The certificate cannot be issued or written.
     pub fn issue(&self, name: &str, profile: &Profile) -> Result<()> {
-        let certificate = self.path(&format!("{name}.crt"));
-        if certificate.exists() {
+        let (certificate, key) = (self.path(&format!("{name}.crt")), self.path(&format!("{name}.key")));
+        if certificate.exists() && key.exists() && serves(&read(&certificate)?, profile, SystemTime::now()) {
             return Ok(());
         }
         let pem = self.authority.issue(profile)?;
-        write_secret(&self.path(&format!("{name}.key")), pem.key.as_str())?;
+        write_secret(&key, pem.key.as_str())?;
         write_secret(&certificate, &pem.certificate)
     }
 
-    /// Writes a kubeconfig with everything inside, for the API server at `server`.
+    /// Writes a kubeconfig with everything inside, for the API server at `server`. One that exists is left alone until the
+    /// certificate in it no longer serves.
     ///
     /// # Errors
     /// The client certificate cannot be issued, or the file cannot be written.
-    pub fn kubeconfig(&self, file: &Path, server: &str, cluster: &str, user: &str, groups: &[&str]) -> Result<()> {
-        if file.exists() {
+    pub fn kubeconfig(&self, name: &str, server: &str, cluster: &str, user: &str, groups: &[&str]) -> Result<()> {
+        let file = self.path(name);
+        let profile = Profile::client(user, groups.iter().copied());
+        if file.exists()
+            && client_certificate(&read(&file)?).is_none_or(|pem| serves(&pem, &profile, SystemTime::now()))
+        {
             return Ok(());
         }
-        let pem = self.authority.issue(&Profile::client(user, groups.iter().copied()))?;
-        let data = |text: &str| ByteString(text.as_bytes().to_vec());
+        let pem = self.authority.issue(&profile)?;
+        let data = |text: &str| BASE64_STANDARD.encode(text);
         let config = json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -91,8 +101,32 @@ impl Pki {
             "current-context": cluster,
         });
         let text = serde_yaml::to_string(&config).with_context(|| format!("cannot write {}", file.display()))?;
-        write_secret(file, &text)
+        write_secret(&file, &text)
     }
+}
+
+fn service_account_keys(private: &Path, public: &Path) -> Result<()> {
+    if private.exists() && public.exists() {
+        return Ok(());
+    }
+    let key = if private.exists() {
+        rcgen::KeyPair::from_pem(&read(private)?)
+            .with_context(|| format!("{} is no private key in PEM, PKCS#8", private.display()))?
+    } else {
+        rcgen::KeyPair::generate().context("cannot make the service account key")?
+    };
+    write_secret(public, &key.public_key_pem())?;
+    if private.exists() {
+        return Ok(());
+    }
+    write_secret(private, &key.serialize_pem())
+}
+
+/// The certificate inside a kubeconfig as [`Pki::kubeconfig`] writes it; none in one that somebody else has put there.
+fn client_certificate(kubeconfig: &str) -> Option<String> {
+    let config: Value = serde_yaml::from_str(kubeconfig).ok()?;
+    let data = config.pointer("/users/0/user/client-certificate-data")?.as_str()?;
+    String::from_utf8(BASE64_STANDARD.decode(data).ok()?).ok()
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -100,7 +134,10 @@ fn read(path: &Path) -> Result<String> {
 }
 
 /// Writes a file only its owner can read, whole or not at all.
-pub(crate) fn write_secret(path: &Path, text: &str) -> Result<()> {
+///
+/// # Errors
+/// It cannot be written; the error names it.
+pub fn write_secret(path: &Path, text: &str) -> Result<()> {
     let partial = path.with_extension("partial");
     let write = || {
         let mut file = fs::OpenOptions::new()
@@ -130,8 +167,7 @@ mod tests {
                 &Profile::server("kube-apiserver", ["localhost", "127.0.0.1"]),
             )
             .unwrap();
-            let file = pki.path("admin.conf");
-            pki.kubeconfig(&file, "https://127.0.0.1:1", "c", "admin", &["system:masters"])
+            pki.kubeconfig("admin.conf", "https://127.0.0.1:1", "c", "admin", &["system:masters"])
                 .unwrap();
         };
         let pki = open();
@@ -171,5 +207,31 @@ mod tests {
         fs::write(dir.path().join("ca.key"), "y").unwrap();
         let error = format!("{:#}", Pki::open(dir.path(), "test").unwrap_err());
         assert!(error.contains("ca.crt"), "{error}");
+    }
+
+    #[test]
+    fn what_is_missing_is_made_from_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+        let pki = Pki::open(dir.path(), "test").unwrap();
+        pki.issue("kubelet", &Profile::server("kubelet", ["localhost"]))
+            .unwrap();
+        let (private, public, certificate) = (text("sa.key"), text("sa.pub"), text("kubelet.crt"));
+        fs::remove_file(dir.path().join("sa.pub")).unwrap();
+        fs::remove_file(dir.path().join("kubelet.key")).unwrap();
+        fs::write(dir.path().join("admin.conf"), "users: [{name: me, user: {token: t}}]").unwrap();
+
+        let pki = Pki::open(dir.path(), "test").unwrap();
+        pki.issue("kubelet", &Profile::server("kubelet", ["localhost"]))
+            .unwrap();
+        pki.kubeconfig("admin.conf", "https://127.0.0.1:1", "c", "admin", &[])
+            .unwrap();
+        assert_eq!((text("sa.key"), text("sa.pub")), (private, public));
+        assert_ne!(
+            text("kubelet.crt"),
+            certificate,
+            "a certificate without its key is worth nothing"
+        );
+        assert!(text("admin.conf").contains("token: t"), "somebody else's kubeconfig");
     }
 }
