@@ -222,7 +222,8 @@ impl Transaction<'_> {
             self.state().reservation = Some(reservation);
         }
         store.validate_admission(rq, &write, &new).await?;
-        let removed = is_last_update(&new, old) && update.strategy.may_be_removed_by_update(&new);
+        // The resource decides, not the subresource that is written: a status write must not remove a namespace either.
+        let removed = is_last_update(&new, old) && resource.strategy.may_be_removed_by_update(&new);
         let value = codec::to_storage(resource, new.clone())?;
         let unchanged = !removed
             && same_but_for_times(&value, &codec::to_storage(resource, old.clone())?)

@@ -102,10 +102,6 @@ impl Strategy for Finalize {
         errors
     }
 
-    fn may_be_removed_by_update(&self, new: &Value) -> bool {
-        Namespace.may_be_removed_by_update(new)
-    }
-
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
