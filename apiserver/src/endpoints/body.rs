@@ -3,6 +3,7 @@
 
 use super::negotiation::Format;
 use super::yaml;
+use crate::registry::codec;
 use bytes::Bytes;
 use machinery::field::go_quote;
 use machinery::gvk::{GroupVersion, GroupVersionKind};
@@ -11,6 +12,7 @@ use machinery::schema;
 use machinery::schema::decode::{DecodeError, Decoded, decode};
 use machinery::schema::json::{Node, parse};
 use machinery::status::Status;
+use machinery::wire::{self, Envelope};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -40,36 +42,62 @@ pub fn object(
         ))
     };
     let (text, yaml_findings) = match format {
+        Format::Protobuf => return protobuf_object(body, kind, &unrecognized),
         Format::Json => (body.clone(), Vec::new()),
         Format::Yaml => yaml::to_json(body).map_err(|why| unrecognized(&why))?,
     };
     let sent = kind_of(&text, kind)
         .map_err(|why| unrecognized(&format!("couldn't get version/kind; json parse error: {why}")))?;
-    let unfit = |why: &dyn std::fmt::Display| {
-        Status::bad_request(format!(
-            "{} in version {} cannot be handled as a {}: {why}",
-            sent.kind,
-            go_quote(&sent.version),
-            kind.kind
-        ))
-    };
-    let ty = crate::registry::codec::type_of(kind)?;
+    let ty = codec::type_of(kind)?;
     if sent != *kind {
-        return Err(mismatch(&sent, kind).map_or_else(|why| unfit(&why), |status| status));
+        return Err(mismatch(&sent, kind).map_or_else(|why| unfit(&sent, kind, &why), |status| status));
     }
     let Decoded { mut value, mut strict } = decode(&text, ty).map_err(|error| match error {
         DecodeError::Syntax(error) => unrecognized(&format!("couldn't get version/kind; json parse error: {error}")),
-        DecodeError::Type(why) => unfit(&why),
+        DecodeError::Type(why) => unfit(&sent, kind, &why),
     })?;
     strict.splice(0..0, yaml_findings);
     match validation {
         FieldValidation::Strict if !strict.is_empty() => {
-            return Err(unfit(&format!("strict decoding error: {}", strict.join(", "))));
+            return Err(unfit(
+                &sent,
+                kind,
+                &format!("strict decoding error: {}", strict.join(", ")),
+            ));
         }
         FieldValidation::Warn => strict.into_iter().for_each(warn),
         FieldValidation::Strict | FieldValidation::Ignore => {}
     }
-    crate::registry::codec::set_kind(&mut value, kind);
+    codec::set_kind(&mut value, kind);
+    Ok(value)
+}
+
+/// An object that cannot be taken for the kind that is wanted.
+fn unfit(sent: &GroupVersionKind, wanted: &GroupVersionKind, why: &dyn std::fmt::Display) -> Status {
+    Status::bad_request(format!(
+        "{} in version {} cannot be handled as a {}: {why}",
+        sent.kind,
+        go_quote(&sent.version),
+        wanted.kind
+    ))
+}
+
+/// Decodes an object in protobuf, which has no unknown fields to speak of.
+fn protobuf_object(
+    body: &Bytes,
+    kind: &GroupVersionKind,
+    unrecognized: &dyn Fn(&str) -> Status,
+) -> Result<Value, Status> {
+    let envelope = Envelope::parse(body).map_err(|error| unrecognized(&error.to_string()))?;
+    let version = GroupVersion::parse(&envelope.api_version)
+        .ok_or_else(|| unrecognized(&format!("unexpected GroupVersion string: {}", envelope.api_version)))?;
+    let sent = version.kind(envelope.kind.as_ref());
+    if sent != *kind {
+        return Err(mismatch(&sent, kind).map_or_else(|why| unfit(&sent, kind, &why), |status| status));
+    }
+    let decoded = wire::decode(&envelope, codec::type_of(kind)?);
+    let mut value = decoded.map_err(|error| unfit(&sent, kind, &error))?;
+    codec::set_kind(&mut value, kind);
     Ok(value)
 }
 
@@ -80,6 +108,18 @@ pub fn object(
 pub fn delete_options(body: &Bytes, format: Format) -> Result<Value, Status> {
     let default = GroupVersionKind::new("", "v1", "DeleteOptions");
     let text = match format {
+        Format::Protobuf => {
+            let envelope = Envelope::parse(body).map_err(|error| Status::bad_request(error.to_string()))?;
+            if envelope.kind != "DeleteOptions" {
+                let version = GroupVersion::parse(&envelope.api_version).unwrap_or_default();
+                return Err(Status::bad_request(not_registered(
+                    &version.kind(envelope.kind.as_ref()),
+                    OPTIONS_SCHEME,
+                )));
+            }
+            let ty = codec::type_of(&GroupVersionKind::new("meta.k8s.io", "v1", "DeleteOptions"))?;
+            return wire::decode(&envelope, ty).map_err(|error| Status::bad_request(error.to_string()));
+        }
         Format::Json => body.clone(),
         Format::Yaml => yaml::to_json(body).map_err(Status::bad_request)?.0,
     };
@@ -88,7 +128,7 @@ pub fn delete_options(body: &Bytes, format: Format) -> Result<Value, Status> {
     if sent.kind != "DeleteOptions" {
         return Err(Status::bad_request(not_registered(&sent, OPTIONS_SCHEME)));
     }
-    let ty = crate::registry::codec::type_of(&GroupVersionKind::new("meta.k8s.io", "v1", "DeleteOptions"))?;
+    let ty = codec::type_of(&GroupVersionKind::new("meta.k8s.io", "v1", "DeleteOptions"))?;
     decode(&text, ty)
         .map(|decoded| decoded.value)
         .map_err(|error| Status::bad_request(error.to_string()))
@@ -99,7 +139,7 @@ pub fn with_version(body: &Bytes, old: &str, new: &str) -> Bytes {
     match serde_json::from_slice::<Value>(body) {
         Ok(mut object) if object.get("apiVersion").is_some_and(|version| version == old) => {
             machinery::meta::set(&mut object, &["apiVersion"], new);
-            crate::registry::codec::to_bytes(&object)
+            codec::to_bytes(&object)
         }
         _ => body.clone(),
     }

@@ -4,7 +4,7 @@ use super::query::Query;
 use http::{HeaderMap, header};
 use machinery::status::{Details, Status};
 
-/// What objects can be exchanged as; Kubernetes protobuf is offered by upstream, too, and named in its messages.
+/// What objects can be exchanged as.
 pub const MEDIA_TYPES: [&str; 3] = [
     "application/json",
     "application/yaml",
@@ -23,6 +23,8 @@ pub enum Format {
     Json,
     /// YAML.
     Yaml,
+    /// Kubernetes protobuf.
+    Protobuf,
 }
 
 impl Format {
@@ -31,6 +33,7 @@ impl Format {
         match self {
             Format::Json => "application/json",
             Format::Yaml => "application/yaml",
+            Format::Protobuf => "application/vnd.kubernetes.protobuf",
         }
     }
 
@@ -38,6 +41,7 @@ impl Format {
         match media_type {
             "application/json" => Some(Format::Json),
             "application/yaml" => Some(Format::Yaml),
+            "application/vnd.kubernetes.protobuf" => Some(Format::Protobuf),
             _ => None,
         }
     }
@@ -134,7 +138,7 @@ pub fn negotiate(headers: &HeaderMap, query: &Query, allows: Allows) -> Result<N
 /// 406 that lists what is accepted.
 pub fn negotiate_stream(headers: &HeaderMap, query: &Query) -> Result<Negotiated, Status> {
     choose(headers, query, Allows::Transforms)
-        .filter(|chosen| chosen.format == Format::Json)
+        .filter(|chosen| chosen.format != Format::Yaml)
         .ok_or_else(|| not_acceptable(&STREAM_TYPES))
 }
 
@@ -187,20 +191,22 @@ fn choose(headers: &HeaderMap, query: &Query, allows: Allows) -> Option<Negotiat
         });
     }
     clauses(accept).iter().find_map(|clause| {
-        [Format::Json, Format::Yaml].into_iter().find_map(|format| {
-            let (kind, subtype) = format.media_type().split_once('/')?;
-            let fits = match (clause.kind, clause.subtype) {
-                ("*", "*") => true,
-                (k, "*") => k == kind,
-                (k, s) => k == kind && s == subtype,
-            };
-            let (shape, pretty) = fits.then(|| parameters(clause, format, allows)).flatten()?;
-            Some(Negotiated {
-                format,
-                shape,
-                pretty: pretty || human,
+        [Format::Json, Format::Yaml, Format::Protobuf]
+            .into_iter()
+            .find_map(|format| {
+                let (kind, subtype) = format.media_type().split_once('/')?;
+                let fits = match (clause.kind, clause.subtype) {
+                    ("*", "*") => true,
+                    (k, "*") => k == kind,
+                    (k, s) => k == kind && s == subtype,
+                };
+                let (shape, pretty) = fits.then(|| parameters(clause, format, allows)).flatten()?;
+                Some(Negotiated {
+                    format,
+                    shape,
+                    pretty: pretty || human,
+                })
             })
-        })
     })
 }
 
@@ -246,7 +252,7 @@ fn parameters(clause: &Clause<'_>, format: Format, allows: Allows) -> Option<(Sh
             "as" => (kind, converts) = (value, true),
             "g" => (group, converts) = (value, true),
             "v" => (version, converts) = (value, true),
-            "stream" if !value.is_empty() && (*value != "watch" || format != Format::Json) => return None,
+            "stream" if !value.is_empty() && (*value != "watch" || format == Format::Yaml) => return None,
             "sv" if !value.is_empty() => return None,
             "pretty" => pretty = *value == "1",
             _ => {}
@@ -254,6 +260,10 @@ fn parameters(clause: &Clause<'_>, format: Format, allows: Allows) -> Option<(Sh
     }
     if !converts {
         return Some((Shape::Plain, pretty));
+    }
+    if format == Format::Protobuf && kind == "Table" {
+        // Tables have no protobuf form.
+        return None;
     }
     let version_text = version.to_owned();
     let shape = match (allows, group, version, kind) {

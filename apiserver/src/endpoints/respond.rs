@@ -12,7 +12,9 @@ use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
+use machinery::gvk::GroupVersion;
 use machinery::status::Status;
+use machinery::{schema, wire};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -65,6 +67,35 @@ pub fn tree(code: StatusCode, value: &Value, negotiated: &Negotiated, client: Cl
     match negotiated.format {
         Format::Json => json(code, codec::to_bytes(value), negotiated, client),
         Format::Yaml => compressible(code, Format::Yaml.media_type(), yaml::from_json(value), client),
+        Format::Protobuf => match protobuf(value) {
+            Ok(bytes) => compressible(code, Format::Protobuf.media_type(), bytes.into(), client),
+            // Not even an error could be sent as what the client wants.
+            Err(status) => tree(
+                StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+                &serde_json::to_value(&status).unwrap_or_default(),
+                &Negotiated {
+                    format: Format::Json,
+                    ..negotiated.clone()
+                },
+                client,
+            ),
+        },
+    }
+}
+
+/// An object in the protobuf form of the kind that it says it is.
+///
+/// # Errors
+/// 406 for a kind without one.
+pub fn protobuf(value: &Value) -> Result<Vec<u8>, Status> {
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    let version = GroupVersion::parse(text("apiVersion")).unwrap_or_default();
+    let ty = schema::by_gvk(&version.group, &version.version, text("kind"));
+    let encoded = ty.map(|ty| wire::encode(value, ty));
+    match encoded {
+        Some(Ok(bytes)) => Ok(bytes),
+        Some(Err(error)) => Err(Status::failure(406, "NotAcceptable", error.to_string())),
+        None => Err(negotiation::not_acceptable(&["application/json", "application/yaml"])),
     }
 }
 
@@ -77,7 +108,7 @@ pub fn json(code: StatusCode, text: Bytes, negotiated: &Negotiated, client: Clie
             compressible(code, Format::Json.media_type(), text.into(), client)
         }
         Format::Json => pieces(code, [text, Bytes::from_static(b"\n")].into(), client),
-        Format::Yaml => match serde_json::from_slice(&text) {
+        Format::Yaml | Format::Protobuf => match serde_json::from_slice(&text) {
             Ok(value) => tree(code, &value, negotiated, client),
             Err(error) => self::error(&Status::internal(error), client),
         },

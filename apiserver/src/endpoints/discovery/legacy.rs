@@ -100,7 +100,8 @@ fn entries(resource: &Resource) -> Vec<Value> {
 
 /// What tells clients that the stored version has changed (apiserver `discovery.StorageVersionHash`).
 fn storage_version_hash(resource: &Resource) -> String {
-    let digest = Sha256::digest(resource.storage_gvk().to_string());
+    let kind = resource.storage_gvk();
+    let digest = Sha256::digest(format!("{}/{}/{}", kind.group, kind.version, kind.kind));
     STANDARD.encode(&digest[..8])
 }
 

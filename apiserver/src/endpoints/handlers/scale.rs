@@ -35,7 +35,7 @@ const REPLICAS: &[&str] = &["spec", "replicas"];
 
 static COLUMNS: Columns = Columns {
     columns: &[
-        Column::of_field("Name", "string", META, "name").named(),
+        Column::of_field("Name", "string", META, "name"),
         Column::of_field("Desired", "integer", SPEC, "replicas"),
         Column::of_field("Available", "integer", STATUS, "replicas"),
         Column::of_field("Age", "string", META, "creationTimestamp"),

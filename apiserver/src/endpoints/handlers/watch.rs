@@ -19,6 +19,7 @@ use http_body_util::{BodyExt, StreamBody};
 use machinery::object::Stored;
 use machinery::schema::decode::decode_value;
 use machinery::status::Status;
+use machinery::wire;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +41,12 @@ pub async fn watch(scope: &Scope, options: &ReadOptions) -> Result<Response<Body
         _ => None,
     };
     let events = scope.store().watch(asked).await?;
+    let (protobuf, media_type) = match negotiated.format {
+        Format::Protobuf => (true, "application/vnd.kubernetes.protobuf;stream=watch"),
+        Format::Json | Format::Yaml => (false, Format::Json.media_type()),
+    };
     let mut encoder = Encoder {
+        protobuf,
         store: scope.store().clone(),
         shape: negotiated.shape,
         include: style.unwrap_or(table::Include::Metadata),
@@ -65,7 +71,7 @@ pub async fn watch(scope: &Scope, options: &ReadOptions) -> Result<Response<Body
         .map(|line| Ok::<_, BodyError>(Frame::data(line)));
     Ok(respond::body(
         StatusCode::OK,
-        Format::Json.media_type(),
+        media_type,
         StreamBody::new(lines).boxed_unsync(),
     ))
 }
@@ -90,6 +96,8 @@ struct Encoder {
     store: Arc<Store>,
     shape: Shape,
     include: table::Include,
+    /// Whether events are sent as protobuf.
+    protobuf: bool,
     /// Whether the next table needs its headings.
     headings: bool,
 }
@@ -121,9 +129,23 @@ impl Encoder {
         match result {
             // An event is no list: upstream ends such a watch when the first one comes.
             Ok(_) if matches!(self.shape, Shape::MetadataList(_)) => (Bytes::new(), true),
-            Ok(object) => (frame(name, &object), false),
-            Err(status) => (frame("ERROR", &serde_json::to_vec(&status).unwrap_or_default()), true),
+            Ok(object) => (self.frame(name, object), false),
+            Err(status) => (
+                self.frame("ERROR", serde_json::to_vec(&status).unwrap_or_default().into()),
+                true,
+            ),
         }
+    }
+
+    /// An event around an object that is given as JSON.
+    fn frame(&self, name: &str, object: Bytes) -> Bytes {
+        if !self.protobuf {
+            return frame(name, &object);
+        }
+        let encoded = serde_json::from_slice(&object)
+            .map_err(Status::internal)
+            .and_then(|o| respond::protobuf(&o));
+        wire::watch_frame(name, &encoded.unwrap_or_default()).into()
     }
 
     fn object(&mut self, stored: &Stored) -> Result<Bytes, Status> {

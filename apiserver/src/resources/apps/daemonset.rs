@@ -61,6 +61,8 @@ fn default(obj: &mut Value) {
         meta::set_default(obj, &["spec", "updateStrategy", "rollingUpdate", "maxSurge"], 0);
     }
     meta::set_default(obj, &["spec", "revisionHistoryLimit"], 10);
+    // Upstream keeps the number in a field of its internal version, which is 0 before anything is decided.
+    meta::set_default(obj, &TEMPLATE_GENERATION, "0");
     template::default(obj);
 }
 
@@ -168,5 +170,9 @@ pub(super) fn resource() -> Resource {
             &COLUMNS,
         )
     };
-    set.with_object_subresource("status", Status::plain(default))
+    let status = Status {
+        prepare: |new, old| meta::copy(new, old, &TEMPLATE_GENERATION),
+        ..Status::plain(default)
+    };
+    set.with_object_subresource("status", status)
 }

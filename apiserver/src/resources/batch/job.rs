@@ -7,7 +7,7 @@ use super::super::shared::pod_defaults;
 use super::super::shared::status::Status;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, MetadataChecks, Strategy};
+use crate::registry::strategy::{Context, GarbageCollection, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::selector::label::Selector;
 use machinery::{meta, time};
@@ -104,6 +104,7 @@ fn default(obj: &mut Value) {
     );
     meta::set_default(obj, &["spec", "completionMode"], "NonIndexed");
     meta::set_default(obj, &["spec", "suspend"], false);
+    meta::set_default(obj, &["spec", "manualSelector"], false);
     let replacement = replacement_policy(obj);
     meta::set_default(obj, &["spec", "podReplacementPolicy"], replacement);
     let labels = meta::map_at(obj, &["spec", "template", "metadata", "labels"]).cloned();
@@ -196,6 +197,11 @@ impl Strategy for Job {
         } else {
             Vec::new()
         }
+    }
+
+    /// For compatibility with clients of the time before garbage collection.
+    fn garbage_collection(&self) -> GarbageCollection {
+        GarbageCollection::OrphanDependents
     }
 }
 

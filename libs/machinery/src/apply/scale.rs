@@ -74,8 +74,8 @@ pub fn to_parent(
             },
         );
     }
-    let times = scale.times.iter().chain(&parent.times);
-    merged.times = times.map(|(id, time)| (id.clone(), time.clone())).collect();
+    // Upstream forgets the times of what the scale has changed.
+    merged.times = parent.times.iter().map(|(id, time)| (id.clone(), time.clone())).collect();
     merged.times.retain(|id, _| merged.fields.contains_key(id));
     merged
 }

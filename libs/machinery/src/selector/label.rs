@@ -64,7 +64,7 @@ impl Requirement {
         let complaints = names::qualified_name(&self.key);
         if !complaints.is_empty() {
             errors.push(field::Error::invalid(
-                &Path::new("key"),
+                &Path::root(),
                 self.key.clone(),
                 complaints.join("; "),
             ));
@@ -86,11 +86,11 @@ impl Requirement {
             }
             _ => {}
         }
-        for value in &self.values {
+        for (i, value) in self.values.iter().enumerate() {
             let complaints = names::label_value(value);
             if !complaints.is_empty() {
                 errors.push(field::Error::invalid(
-                    &values.key(&self.key),
+                    &values.index(i).key(&self.key),
                     value.clone(),
                     complaints.join("; "),
                 ));

@@ -34,7 +34,7 @@ impl Strategy for Pod {
         default(obj);
     }
 
-    fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
+    fn prepare_for_create(&self, cx: &Context<'_>, obj: &mut Value) {
         generation::first(obj);
         let mut status = json!({"phase": "Pending", "qosClass": qos::class(obj)});
         if !meta::list_at(obj, &["spec", "schedulingGates"]).is_empty() {
@@ -44,6 +44,7 @@ impl Strategy for Pod {
                 "status": "False",
                 "reason": "SchedulingGated",
                 "message": "Scheduling is blocked due to non-empty scheduling gates",
+                "lastTransitionTime": cx.now,
             }]);
         }
         meta::set(obj, &["status"], status);
@@ -81,11 +82,10 @@ impl Strategy for Pod {
         let phase = meta::str_at(obj, &["status", "phase"]).unwrap_or_default();
         let unscheduled = meta::str_at(obj, &["spec", "nodeName"]).unwrap_or_default().is_empty();
         if unscheduled || matches!(phase, "Failed" | "Succeeded") {
-            return Grace::Immediate;
+            return Grace::Seconds(0);
         }
         let seconds = requested.or_else(|| meta::i64_at(obj, &["spec", "terminationGracePeriodSeconds"]));
         match seconds.unwrap_or_default() {
-            0 => Grace::Immediate,
             negative if negative < 0 => Grace::Seconds(1),
             seconds => Grace::Seconds(seconds),
         }
