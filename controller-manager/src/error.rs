@@ -21,9 +21,9 @@ pub(crate) enum SyncError {
 pub(crate) type Result<T = ()> = std::result::Result<T, SyncError>;
 
 impl SyncError {
-    /// Whether another writer was faster; the next reconcile sees its change.
-    pub(crate) fn is_conflict(&self) -> bool {
-        matches!(self, SyncError::Api { source, .. } if is_conflict(source))
+    /// Whether the object changed or vanished meanwhile: ordinary, and the next reconcile sees it.
+    pub(crate) fn is_stale(&self) -> bool {
+        matches!(self, SyncError::Api { source, .. } if status_is(source, 409, "") || is_not_found(source))
     }
 }
 
@@ -47,10 +47,6 @@ fn status_is(error: &kube::Error, code: u16, reason: &str) -> bool {
 
 pub(crate) fn is_not_found(error: &kube::Error) -> bool {
     status_is(error, 404, "")
-}
-
-pub(crate) fn is_conflict(error: &kube::Error) -> bool {
-    status_is(error, 409, "Conflict")
 }
 
 pub(crate) fn is_already_exists(error: &kube::Error) -> bool {

@@ -33,7 +33,7 @@ pub(crate) async fn work<K, F, Fut>(
             match result {
                 Ok(()) => queue.forget(&key),
                 Err(error) => {
-                    if error.is_conflict() {
+                    if error.is_stale() {
                         debug!(controller, %key, %error, "will try again");
                     } else {
                         warn!(controller, %key, %error, "will try again");

@@ -180,7 +180,7 @@ mod tests {
     fn meta(uid: &str, deleting: bool, controller: Option<&str>) -> ObjectMeta {
         ObjectMeta {
             uid: Some(uid.to_owned()),
-            deletion_timestamp: deleting.then(|| Time(Timestamp::UNIX_EPOCH)),
+            deletion_timestamp: deleting.then_some(Time(Timestamp::UNIX_EPOCH)),
             owner_references: controller.map(|uid| {
                 vec![OwnerReference {
                     uid: uid.to_owned(),

@@ -157,8 +157,7 @@ fn subsets(service: &Service, pods: &[Arc<Pod>]) -> Vec<EndpointSubset> {
     let tolerate = services::publishes_not_ready(&spec);
     let ipv6 = services::families_are_ipv6(&spec).first().copied().unwrap_or(false);
     let headless_without_ports = spec.ports.as_ref().is_none_or(Vec::is_empty) && !services::has_cluster_ip(&spec);
-    let mut groups: BTreeMap<PortKey, (Vec<EndpointPort>, Vec<EndpointAddress>, Vec<EndpointAddress>)> =
-        BTreeMap::new();
+    let mut groups: BTreeMap<PortKey, Group> = BTreeMap::new();
     for pod in pods.iter().filter(|pod| services::can_be_endpoint(pod, tolerate)) {
         let Some(ip) = services::address(pod, ipv6) else {
             continue;
@@ -201,6 +200,8 @@ fn subsets(service: &Service, pods: &[Arc<Pod>]) -> Vec<EndpointSubset> {
         .collect()
 }
 
+/// Ports with the ready and the other addresses that serve them.
+type Group = (Vec<EndpointPort>, Vec<EndpointAddress>, Vec<EndpointAddress>);
 type PortKey = Vec<(Option<String>, i32, Option<String>, Option<String>)>;
 
 fn port_key(port: &EndpointPort) -> (Option<String>, i32, Option<String>, Option<String>) {

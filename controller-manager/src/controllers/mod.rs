@@ -7,11 +7,13 @@ mod endpointslice;
 mod garbage;
 mod job;
 mod namespace;
+mod node_lifecycle;
 mod pod_gc;
 mod replicaset;
 mod root_ca;
 mod serviceaccount;
 mod statefulset;
+mod taint_eviction;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -80,6 +82,14 @@ const CONTROLLERS: &[Controller] = &[
         endpointslice::start,
     ),
     controller("pod-garbage-collector-controller", &["podgc"], true, pod_gc::start),
+    // Off, unlike upstream: the nodes of a virtual cluster mirror those of the host and have no kubelet that could fall silent.
+    controller(
+        "node-lifecycle-controller",
+        &["nodelifecycle"],
+        false,
+        node_lifecycle::start,
+    ),
+    controller("taint-eviction-controller", &[], true, taint_eviction::start),
     controller(
         "garbage-collector-controller",
         &["garbagecollector"],

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Informer, ObjectKey, WorkQueue};
+use client::{Change, Informer, ObjectKey, WorkQueue};
 use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition, NamespaceSpec, NamespaceStatus};
@@ -41,6 +41,19 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
         let namespace = change.object();
         if namespace.metadata.deletion_timestamp.is_some() {
             queue.add_after(ObjectKey::of(&namespace.metadata), GRACE);
+        }
+    });
+    // The last pod to go is what the rest of the namespace waits for.
+    let (pods, this) = (context.informers.pods(), controller.clone());
+    pods.clone().on_change(move |change| {
+        if let Change::Deleted(pod) = change {
+            let key = ObjectKey::new("", pod.metadata.namespace.as_deref().unwrap_or_default());
+            let deleting = |namespace: &Namespace| namespace.metadata.deletion_timestamp.is_some();
+            if this.namespaces.get(&key).is_some_and(|namespace| deleting(&namespace))
+                && pods.list_in(&key.name).is_empty()
+            {
+                this.queue.add(key);
+            }
         }
     });
     let context = context.clone();

@@ -1,6 +1,6 @@
 //! The daemon set controller: one pod on every node that fits.
 
-mod node;
+pub(crate) mod node;
 mod plan;
 #[cfg(test)]
 mod tests;

@@ -69,7 +69,7 @@ fn limits(set: &DaemonSet, desired: usize) -> Limits {
 }
 
 /// The pods by the node they are on or meant for.
-fn by_node<'a>(pods: &'a [Arc<Pod>]) -> BTreeMap<String, Vec<&'a Arc<Pod>>> {
+fn by_node(pods: &[Arc<Pod>]) -> BTreeMap<String, Vec<&Arc<Pod>>> {
     let mut map: BTreeMap<String, Vec<&Arc<Pod>>> = BTreeMap::new();
     for pod in pods {
         map.entry(node::target(pod)).or_default().push(pod);

@@ -310,9 +310,7 @@ impl<'a> Step<'a> {
             _ => None,
         };
         if let Some(rs) = single {
-            if size(rs) != wanted {
-                self.write_size(rs, wanted);
-            } else if desired_replicas(&rs.metadata) != Some(wanted) {
+            if size(rs) != wanted || desired_replicas(&rs.metadata) != Some(wanted) {
                 self.write_size(rs, wanted);
             }
             return;

@@ -129,7 +129,7 @@ pub(crate) fn plan(state: &State<'_>) -> Plan {
         let reached = spec
             .completions
             .map_or(tally.succeeded > 0, |completions| tally.succeeded >= completions);
-        if reached && active == 0 && !suspended && !(spec.completions.is_none() && !tally.active.is_empty()) {
+        if reached && active == 0 && (spec.completions.is_some() || tally.active.is_empty()) {
             let message = "Reached expected number of succeeded pods".to_owned();
             let condition = JobCondition::new("SuccessCriteriaMet", "True", "CompletionsReached", message, state.now);
             conditions::set(&mut status.conditions, condition.clone());
@@ -139,8 +139,7 @@ pub(crate) fn plan(state: &State<'_>) -> Plan {
 
     let terminating = state.pods.iter().filter(|pod| pods::is_terminating(pod)).count() + plan.delete.len();
     let ready = tally.active.iter().filter(|pod| pods::is_ready(pod)).count();
-    let positive = |count: usize| i32::try_from(count).ok().filter(|count| *count > 0);
-    status.active = positive(active);
+    status.active = i32::try_from(active).ok().filter(|count| *count > 0);
     status.terminating = i32::try_from(terminating).ok();
     status.ready = i32::try_from(if target.is_some() { 0 } else { ready }).ok();
     let tracked = state.pods.iter().any(|pod| has_finalizer(pod));
