@@ -11,7 +11,7 @@ pub struct Dialect {
     pub extra_columns: &'static [(&'static str, &'static str)],
     /// All rows without values, in order.
     pub load: &'static str,
-    /// The highest row identifier ever handed out.
+    /// The highest row identifier.
     pub last_id: &'static str,
     /// Adds a row.
     pub insert: &'static str,
@@ -19,7 +19,7 @@ pub struct Dialect {
     pub delete: &'static str,
     /// The value of a row.
     pub value: &'static str,
-    /// Rows from one identifier up to, not including, another, with values.
+    /// Rows from one identifier up to, not including, another, with their values and those before.
     pub payloads: &'static str,
     /// The rows in which kine stored the API server's compaction key, values packed with versions.
     pub packed: &'static str,
@@ -47,12 +47,13 @@ pub struct Dialect {
 
 /// SQLite.
 ///
-/// Of kine's indexes only the one its queries walk is made here: the store itself needs none but the primary key, and
-/// each further index costs every write. kine adds its own again when it opens the file.
+/// kine's indexes and AUTOINCREMENT are left out: the store finds rows by their identifiers and counts those itself, and each
+/// of them would cost every write a page or more. kine adds its indexes again when it opens the file; in a file kine made
+/// they stay.
 pub const SQLITE: Dialect = Dialect {
     schema: &[
         "CREATE TABLE IF NOT EXISTS kine (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            id INTEGER PRIMARY KEY,
             name TEXT,
             created INTEGER,
             deleted INTEGER,
@@ -65,7 +66,6 @@ pub const SQLITE: Dialect = Dialect {
             value BLOB,
             old_value BLOB
         )",
-        "CREATE INDEX IF NOT EXISTS kine_name_id_index ON kine (name, id)",
         "CREATE TABLE IF NOT EXISTS kine_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         "CREATE TABLE IF NOT EXISTS kine_lease (id INTEGER PRIMARY KEY, ttl INTEGER NOT NULL)",
     ],
@@ -77,15 +77,16 @@ pub const SQLITE: Dialect = Dialect {
     ],
     load: "SELECT id, name, created, deleted, create_revision, prev_revision, lease, revision, version
            FROM kine ORDER BY id",
-    last_id: "SELECT max(coalesce((SELECT max(id) FROM kine), 0),
-                         coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'kine'), 0))",
+    last_id: "SELECT coalesce(max(id), 0) FROM kine",
     insert:
         "INSERT INTO kine (id, name, created, deleted, create_revision, prev_revision, lease, revision, sub, version,
                                value, old_value)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     delete: "DELETE FROM kine WHERE id = ?1",
     value: "SELECT value FROM kine WHERE id = ?1",
-    payloads: "SELECT id, name, sub, value, old_value FROM kine WHERE id >= ?1 AND id < ?2 ORDER BY id",
+    payloads: "SELECT kine.id, kine.name, kine.sub, kine.value, coalesce(kine.old_value, before.value)
+               FROM kine LEFT JOIN kine AS before ON before.id = kine.prev_revision
+               WHERE kine.id >= ?1 AND kine.id < ?2 ORDER BY kine.id",
     packed: "SELECT id, value, old_value FROM kine WHERE name = 'compact_rev_key_apiserver' AND version IS NULL",
     unpack: "UPDATE kine SET value = ?2, old_value = ?3, version = ?4 WHERE id = ?1",
     compacted_row: "SELECT coalesce(max(prev_revision), 0) FROM kine WHERE name = 'compact_rev_key'",

@@ -46,7 +46,11 @@ impl Change {
             sub: self.sub,
             version: self.version.version,
             value: live.then_some(self.value.as_ref()),
-            old_value: self.before.as_ref().map(|(_, value)| value.as_ref()),
+            old_value: if live {
+                None
+            } else {
+                self.before.as_ref().map(|(_, value)| value.as_ref())
+            },
         }
     }
 

@@ -16,8 +16,6 @@ pub struct Numbers {
     pub compact_row: Option<i64>,
     /// The row kine's own row names.
     pub kine_compact_row: i64,
-    /// The highest row identifier ever handed out.
-    pub last_row: i64,
 }
 
 /// A state in the making.
@@ -91,7 +89,9 @@ impl Loader {
             numbers,
             compacted,
         } = self;
-        state.last_row = state.last_row.max(numbers.last_row);
+        // The newest rows may be deletions that have been compacted; their identifiers and revisions are taken all the same.
+        let compact_row = numbers.compact_row.unwrap_or(0).max(numbers.kine_compact_row);
+        state.last_row = state.last_row.max(compact_row);
         let by_kine = if numbers.kine_compact_row > numbers.compact_row.unwrap_or(0) {
             let (revision, row) = compacted;
             revision + (numbers.kine_compact_row - row)
@@ -99,7 +99,6 @@ impl Loader {
             -1
         };
         state.compacted = numbers.compact_revision.unwrap_or(-1).max(by_kine);
-        // The newest rows may be deletions that have been compacted; their revisions are taken all the same.
         state.revision = state.revision.max(numbers.compact_revision.unwrap_or(1));
         state.compacted = state.compacted.min(state.revision);
         state.anchors.prune(state.compacted);
@@ -167,13 +166,7 @@ mod tests {
             row(5, "a", false, true, 0, 3),
             row(6, "a", true, false, 0, 5),
         ];
-        let state = load(
-            Numbers {
-                last_row: 6,
-                ..Numbers::default()
-            },
-            &rows,
-        );
+        let state = load(Numbers::default(), &rows);
         assert_eq!((state.revision, state.compacted, state.last_row), (6, -1, 6));
         let at = |revision| {
             state
@@ -193,7 +186,6 @@ mod tests {
         let rows = [row(2, "a", true, false, 0, 0), row(9, "b", true, false, 0, 0)];
         let numbers = Numbers {
             kine_compact_row: 5,
-            last_row: 9,
             ..Numbers::default()
         };
         assert_eq!(load(numbers, &rows).compacted, 5);
@@ -216,7 +208,6 @@ mod tests {
         let numbers = Numbers {
             compact_revision: Some(8),
             compact_row: Some(8),
-            last_row: 8,
             kine_compact_row: 8,
         };
         let state = load(numbers, &[row(1, "a", true, false, 0, 0)]);

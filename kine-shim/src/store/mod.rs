@@ -88,7 +88,6 @@ impl Store {
             compact_revision: backend.meta(Meta::CompactRevision).map_err(fault)?,
             compact_row: backend.meta(Meta::CompactRow).map_err(fault)?,
             kine_compact_row: backend.compacted_row().map_err(fault)?,
-            last_row: backend.last_id().map_err(fault)?,
         };
         let mut loader = Loader::new(numbers);
         backend.load(|row| loader.push(&row)).map_err(fault)?;

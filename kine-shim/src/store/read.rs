@@ -182,6 +182,8 @@ fn read_values(shared: &Shared, selection: &Selection) -> Result<Option<Vec<KeyV
     if missing.is_empty() {
         return Ok(Some(kvs));
     }
+    // In the order of the table, neighbours are found on the same page.
+    missing.sort_unstable_by_key(|(_, id)| *id);
     let complete = shared.readers.with(|reader| {
         reader.snapshot(|reader| {
             for (at, id) in &missing {
@@ -243,6 +245,13 @@ fn replay(shared: &Shared, range: &KeyRange, from: i64, published: i64) -> Resul
         let compacted = shared.state().compacted;
         if from < compacted {
             return Ok(Replay::Compacted(compacted));
+        }
+        // The version before may have gone; etcd does not tell it either.
+        for event in events
+            .iter_mut()
+            .filter(|event| event.kv.as_ref().is_some_and(|kv| kv.mod_revision <= compacted))
+        {
+            event.prev_kv = None;
         }
         if !events.is_empty() || complete_to >= published {
             return Ok(Replay::Events(events, complete_to));

@@ -32,7 +32,7 @@ const GROUP_SIZE: usize = 1024;
 const CHECKPOINT_BYTES: usize = 8 << 20;
 /// Bytes of pages a commit writes whatever is in it, and bytes of pages each change adds to that, roughly.
 const COMMIT_BYTES: usize = 8 << 10;
-const CHANGE_BYTES: usize = 4 << 10;
+const CHANGE_BYTES: usize = 2 << 10;
 /// Pages given back to the file system between two looks at the queue.
 const VACUUM_PAGES: i64 = 64;
 /// Free pages worth keeping for the next writes.
@@ -338,8 +338,7 @@ impl Worker {
         self.backend.begin()?;
         for change in &outcome.changes {
             self.backend.insert(&change.row())?;
-            let old = change.before.as_ref().map_or(0, |(_, value)| value.len());
-            self.unmoved += change.value.len() + old + CHANGE_BYTES;
+            self.unmoved += change.value.len() + CHANGE_BYTES;
         }
         for change in &outcome.leases {
             match change {

@@ -97,7 +97,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The highest row identifier ever handed out, be the row still there or not.
+    /// The highest row identifier there is, 0 for none.
     pub fn last_id(&self) -> Result<i64, Fault> {
         Ok(self.connection.query_row(self.dialect.last_id, [], |row| row.get(0))?)
     }
