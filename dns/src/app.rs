@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 /// Builds the name server. Its addresses are called `dns`, `health`, `ready` and `prometheus`.
 pub async fn build(options: Options, chassis: &mut Chassis) -> Result<()> {
-    chassis.grpc().descriptors(proto::FILE_DESCRIPTOR_SET);
     let metrics = chassis.metrics().register(Metrics::register);
     let store = Arc::new(Store::default());
     let shared = Shared {

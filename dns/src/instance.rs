@@ -115,7 +115,7 @@ impl Instance {
                 stop: self.generation.clone(),
                 address: reachable(bound),
             };
-            self.tasks.spawn_finite(job.name, (job.run)(context));
+            self.tasks.spawn_finite(job.name, job.start(context));
         }
         Ok(())
     }

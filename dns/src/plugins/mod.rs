@@ -129,7 +129,26 @@ pub(crate) struct Reload {
 /// Work in the background for as long as the Corefile is in use.
 pub(crate) struct Job {
     pub(crate) name: &'static str,
-    pub(crate) run: Box<dyn FnOnce(JobContext) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>,
+    run: JobStart,
+}
+
+type JobFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+type JobStart = Box<dyn FnOnce(JobContext) -> JobFuture + Send>;
+
+impl Job {
+    pub(crate) fn new<F>(name: &'static str, run: impl FnOnce(JobContext) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Job {
+            name,
+            run: Box::new(move |context| Box::pin(run(context))),
+        }
+    }
+
+    pub(crate) fn start(self, context: JobContext) -> JobFuture {
+        (self.run)(context)
+    }
 }
 
 /// What a job needs to know of the running service.

@@ -11,7 +11,9 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use std::io::IsTerminal;
 use std::time::Duration;
+use tracing::Level;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
@@ -28,6 +30,16 @@ impl Telemetry {
     /// Installs the process-wide subscriber. Needs a tokio runtime when traces are on. `environment` is the value of
     /// [`ENDPOINT_VARIABLE`].
     pub(crate) fn install(name: &'static str, options: &CommonOptions, environment: Option<String>) -> Result<Self> {
+        let (subscriber, telemetry) = Self::build(name, options, environment)?;
+        tracing::subscriber::set_global_default(subscriber).context("cannot install the log")?;
+        Ok(telemetry)
+    }
+
+    fn build(
+        name: &'static str,
+        options: &CommonOptions,
+        environment: Option<String>,
+    ) -> Result<(impl tracing::Subscriber + Send + Sync + use<>, Self)> {
         let filter = EnvFilter::try_new(&options.log_level).map_err(|error| {
             usage(format!(
                 "--log-level: {:?} is not a level or a list of target=level: {error}",
@@ -45,12 +57,19 @@ impl Telemetry {
             LogFormat::Text => format.with_ansi(std::io::stderr().is_terminal()).boxed(),
             LogFormat::Json => format.json().flatten_event(true).boxed(),
         };
-        let traces = provider
-            .as_ref()
-            .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(name)));
-        let subscriber = tracing_subscriber::registry().with(filter).with(logs).with(traces);
-        tracing::subscriber::set_global_default(subscriber).context("cannot install the log")?;
-        Ok(Telemetry { provider })
+        // What is logged and what is traced are different questions: requests are spans of level debug.
+        let traced = Targets::new()
+            .with_default(Level::INFO)
+            .with_target(module_path!(), Level::DEBUG);
+        let traces = provider.as_ref().map(|provider| {
+            tracing_opentelemetry::layer()
+                .with_tracer(provider.tracer(name))
+                .with_filter(traced)
+        });
+        let subscriber = tracing_subscriber::registry()
+            .with(logs.with_filter(filter))
+            .with(traces);
+        Ok((subscriber, Telemetry { provider }))
     }
 
     /// Sends the spans that are still waiting.
@@ -105,5 +124,94 @@ impl Extractor for Headers<'_> {
 
     fn keys(&self) -> Vec<&str> {
         self.0.keys().map(http::HeaderName::as_str).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{GrpcServices, Health, Listener, Tasks};
+    use std::convert::Infallible;
+    use std::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+    use tonic::body::Body;
+
+    /// Takes every export and passes its body on.
+    #[derive(Clone)]
+    struct Collector(mpsc::Sender<Vec<u8>>);
+
+    impl tonic::server::NamedService for Collector {
+        const NAME: &'static str = "opentelemetry.proto.collector.trace.v1.TraceService";
+    }
+
+    impl tonic::codegen::Service<http::Request<Body>> for Collector {
+        type Response = http::Response<Body>;
+        type Error = Infallible;
+        type Future = tonic::codegen::BoxFuture<Self::Response, Self::Error>;
+
+        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+            let sender = self.0.clone();
+            Box::pin(async move {
+                use http_body_util::BodyExt;
+                let body = request.into_body().collect().await.map(|body| body.to_bytes().to_vec());
+                sender.send(body.unwrap_or_default()).unwrap();
+                // An empty message.
+                let answer = Body::new(http_body_util::Full::new(bytes::Bytes::from_static(&[0; 5])));
+                let response = http::Response::builder().header("content-type", "application/grpc");
+                Ok(response.header("grpc-status", "0").body(answer).unwrap())
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn spans_are_sent_under_the_callers_trace_at_the_latest_at_the_end() {
+        let tasks = Tasks::new(Health::default(), CancellationToken::new());
+        let listener = Listener::bind(&crate::BindAddress::LOOPBACK).await.unwrap();
+        let endpoint = listener.address().endpoint();
+        let (sender, exports) = mpsc::channel();
+        let mut services = GrpcServices::default();
+        services.add(Collector(sender));
+        services
+            .serve(&tasks, "collector", listener, &Health::default())
+            .await
+            .unwrap();
+
+        let options = CommonOptions {
+            log_level: "error".to_owned(),
+            ..CommonOptions::quiet()
+        };
+        let (subscriber, telemetry) = Telemetry::build("sample", &options, Some(endpoint)).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut headers = http::HeaderMap::new();
+            let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+            headers.insert("traceparent", parent.parse().unwrap());
+            drop(request_span("/pkg.Service/Method", &headers).entered());
+        });
+        telemetry.flush().await;
+        let export = exports.try_recv().unwrap();
+        let holds = |part: &[u8]| export.windows(part.len()).any(|window| window == part);
+        assert!(
+            holds(b"/pkg.Service/Method") && holds(b"sample"),
+            "the span and its service"
+        );
+        assert!(
+            holds(&[0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd, 0x84, 0x48]),
+            "the caller's trace"
+        );
+        tasks.drain(Duration::from_secs(5)).await.unwrap();
+    }
+
+    #[test]
+    fn a_wrong_level_names_the_flag() {
+        let options = CommonOptions {
+            log_level: "a=b=c".to_owned(),
+            ..CommonOptions::quiet()
+        };
+        let error = Telemetry::build("sample", &options, None).err().unwrap().to_string();
+        assert!(error.starts_with("--log-level: \"a=b=c\" is not a level"), "{error}");
     }
 }

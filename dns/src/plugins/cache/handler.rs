@@ -114,7 +114,7 @@ impl Half {
     fn put(&self, key: Key, item: Item, now: Instant) {
         let mut items = lock(&self.items);
         items.added += 1;
-        if items.added % SWEEP_EVERY == 0 {
+        if items.added.is_multiple_of(SWEEP_EVERY) {
             items.map.retain(|_, item| item.rest(now).is_some());
         }
         if items.map.len() >= self.capacity

@@ -27,15 +27,10 @@ pub(crate) fn setup(directives: &[Directive], block: &mut Block<'_>) -> Result<V
         ));
         // Health checks must not outlive the Corefile that asks for them.
         let stop = handler.stop_token();
-        let run = Box::new(
-            move |context: crate::plugins::JobContext| -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
-                Box::pin(async move {
-                    context.stop.cancelled().await;
-                    stop.cancel();
-                })
-            },
-        );
-        block.plan.jobs.push(Job { name: "forward", run });
+        block.plan.jobs.push(Job::new("forward", move |context| async move {
+            context.stop.cancelled().await;
+            stop.cancel();
+        }));
         handlers.push(handler);
     }
     Ok(handlers)

@@ -26,11 +26,10 @@ pub(crate) fn setup(directives: &[Directive], block: &mut Block<'_>) -> Result<V
         handler.read(block.sources);
         if let Some(reload) = handler.reload_interval() {
             let reader = handler.clone();
-            let run = move |context: crate::plugins::JobContext| reader.watch(reload, context.stop);
-            block.plan.jobs.push(Job {
-                name: "hosts",
-                run: Box::new(move |context| Box::pin(run(context))),
-            });
+            block
+                .plan
+                .jobs
+                .push(Job::new("hosts", move |context| reader.watch(reload, context.stop)));
         }
         handlers.push(handler);
     }

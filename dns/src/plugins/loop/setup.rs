@@ -21,10 +21,10 @@ pub(crate) fn setup(directives: &[Directive], block: &mut Block<'_>) -> Result<V
             .map_err(|_| directive.name.error(format!("the zone {zone} is too long for a probe")))?;
         let handler = Arc::new(Loop::new(name, zone, block.shared.tasks.clone()));
         let prober = handler.clone();
-        let run = Box::new(move |context| -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
-            Box::pin(probe(prober, context))
-        });
-        block.plan.jobs.push(Job { name: "loop", run });
+        block
+            .plan
+            .jobs
+            .push(Job::new("loop", move |context| probe(prober, context)));
         handlers.push(handler);
     }
     Ok(handlers)
