@@ -329,6 +329,7 @@ fn syncer(plane: &ControlPlane, role: &Role) -> Vec<String> {
 fn dns(plane: &ControlPlane, _: &Role) -> Vec<String> {
     flags(&[
         ("conf", plane.file("Corefile")),
+        ("bind-address", "127.0.0.1".to_string()),
         ("dns-port", plane.port("dns/dns").to_string()),
         ("records-endpoint", format!("http://{}", plane.address("syncer/grpc"))),
     ])
