@@ -1,9 +1,10 @@
 //! `vcluster certs create`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::ToSocketAddrs;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use pki::{ControlPlane, Service};
 
 use crate::options::CreateCerts;
@@ -14,15 +15,20 @@ pub(crate) fn create(options: CreateCerts) -> Result<()> {
     if dir.exists() && !dir.is_dir() {
         bail!("--dir: {} is no directory", dir.display());
     }
+    let service = Service {
+        name: options.service.unwrap_or_else(|| options.name.clone()),
+        namespace: options.namespace,
+    };
+    let mut names = options.names;
+    if options.resolve_service {
+        names.extend(addresses(&format!("{}.{}.svc", service.name, service.namespace))?);
+    }
     let plane = ControlPlane {
-        service: Some(Service {
-            name: options.service.unwrap_or_else(|| options.name.clone()),
-            namespace: options.namespace,
-        }),
+        service: Some(service),
         name: options.name,
         server: options.server,
         domain: options.cluster_domain,
-        names: options.names,
+        names,
     };
     let files = plane.files();
     let before = contents(&dir, &files);
@@ -38,6 +44,14 @@ pub(crate) fn create(options: CreateCerts) -> Result<()> {
         made => println!("{}: made {}", dir.display(), made.join(", ")),
     }
     Ok(())
+}
+
+/// The addresses of a DNS name, sorted.
+fn addresses(name: &str) -> Result<BTreeSet<String>> {
+    let found = (name, 443).to_socket_addrs();
+    let found =
+        found.with_context(|| format!("--resolve-service: {name} is not in DNS (yet): create the Service first"))?;
+    Ok(found.map(|address| address.ip().to_string()).collect())
 }
 
 fn contents<'a>(dir: &Path, files: &'a [String]) -> BTreeMap<&'a str, Vec<u8>> {
@@ -58,6 +72,7 @@ mod tests {
             name: "vc".to_owned(),
             namespace: "team-a".to_owned(),
             service: None,
+            resolve_service: false,
             names: vec!["10.0.0.1".to_owned()],
             server: "https://127.0.0.1:8443".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
@@ -72,6 +87,16 @@ mod tests {
         let error = create(options(&dir.join("ca.crt"))).unwrap_err().to_string();
         assert!(
             error.contains("--dir") && error.contains("ca.crt is no directory"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn names_are_looked_up_and_unknown_ones_are_explained() {
+        assert!(addresses("localhost").unwrap().contains("127.0.0.1"));
+        let error = format!("{:#}", addresses("vc.team-a.invalid").unwrap_err());
+        assert!(
+            error.contains("--resolve-service") && error.contains("vc.team-a.invalid"),
             "{error}"
         );
     }

@@ -57,7 +57,7 @@ const UP_EXAMPLES: &str = "Examples:
   vcluster playground up --dir ./play       keep the files in ./play";
 
 const CERTS_EXAMPLES: &str = "Example:
-  vcluster certs create --dir /data/pki --name team-a --namespace team-a --san 10.96.14.3";
+  vcluster certs create --dir /data/pki --name team-a --namespace team-a --san team-a.example.com";
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateCerts {
@@ -77,7 +77,11 @@ pub(crate) struct CreateCerts {
     #[arg(long, value_name = "NAME", value_parser = dns_label)]
     pub(crate) service: Option<String>,
 
-    /// One more DNS name or IP address of the API server, such as the Service's cluster IP; can be repeated
+    /// Look the Service up in DNS and let the certificate cover its addresses, which is how Pods reach the API server
+    #[arg(long)]
+    pub(crate) resolve_service: bool,
+
+    /// One more DNS name or IP address of the API server; can be repeated
     #[arg(long = "san", value_name = "NAME", value_delimiter = ',', value_parser = host_name)]
     pub(crate) names: Vec<String>,
 
@@ -157,12 +161,7 @@ fn host_name(text: &str) -> Result<String, String> {
     if text.parse::<IpAddr>().is_ok() || dns1123_subdomain(text.strip_prefix("*.").unwrap_or(text)).is_empty() {
         return Ok(text.to_owned());
     }
-    let hint = if text.starts_with("$(") {
-        "; in a Pod this is a variable of a Service that did not exist when the container was made"
-    } else {
-        ""
-    };
-    Err(format!("neither an IP address nor a DNS name{hint}"))
+    Err("neither an IP address nor a DNS name".to_owned())
 }
 
 fn https_url(text: &str) -> Result<String, String> {
@@ -222,7 +221,7 @@ mod tests {
             assert!(parse(&[right]).is_ok(), "{right}");
         }
         for (flag, value, why) in [
-            ("--san", "$(VCLUSTER_SERVICE_HOST)", "variable of a Service"),
+            ("--san", "$(POD_IP)", "neither an IP address nor a DNS name"),
             ("--san", "a_b", "neither an IP address nor a DNS name"),
             ("--service", "Front", "lower case"),
             ("--server", "http://127.0.0.1", "https://"),

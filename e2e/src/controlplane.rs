@@ -263,7 +263,6 @@ fn apiserver(plane: &ControlPlane, _: &Role) -> Vec<String> {
         ("bind-address", "127.0.0.1".to_string()),
         ("advertise-address", "127.0.0.1".to_string()),
         ("secure-port", plane.port("apiserver/secure").to_string()),
-        ("cert-dir", plane.file("pki")),
         ("tls-cert-file", plane.secret("apiserver.crt")),
         ("tls-private-key-file", plane.secret("apiserver.key")),
         ("client-ca-file", plane.secret("ca.crt")),

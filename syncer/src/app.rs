@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::clusters::{Api, ConnectError, Connection, Informer, Selection, connect};
 use crate::engine::Engine;
+use crate::export::Export;
 use crate::kinds::{Kind, Side};
 use crate::kubelet::{self, Kubelet};
 use crate::metrics::Metrics;
@@ -63,6 +64,18 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
         recorder,
         metrics.clone(),
     );
+
+    if let Some(file) = &options.export_kubeconfig {
+        let export = Export::read(file, &world.settings)?;
+        let (shutdown, gate) = (chassis.shutdown(), chassis.health().gate("exported-kubeconfig"));
+        let run = export.run(engine.api(Side::Host).clone(), gate);
+        chassis.tasks().spawn_finite("export-kubeconfig", async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = run => {}
+            }
+        });
+    }
 
     let kubelet = Kubelet::new(world.clone(), host.clone(), options.client_ca_file.is_some());
     kubelet::serve(chassis.tasks(), listener, kubelet, kubelet::tls(&options)?);

@@ -40,6 +40,10 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     pub service_name: Option<String>,
 
+    /// Kubeconfig of the virtual cluster to publish as Secret vc-NAME of that namespace, for those who use it
+    #[arg(long, value_name = "FILE")]
+    pub export_kubeconfig: Option<PathBuf>,
+
     /// Where the name mappings are kept: the store of the virtual API server, as http://HOST:PORT or unix:///path
     #[arg(long, value_name = "URL")]
     pub etcd_servers: String,

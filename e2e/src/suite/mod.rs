@@ -7,4 +7,4 @@ mod world;
 
 pub use kubectl::{Background, Kubectl};
 pub use runner::{Case, main};
-pub use world::{World, eventually};
+pub use world::{World, binary, eventually};

@@ -190,7 +190,10 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) ->
 }
 
 /// A binary of the workspace, built next to this test.
-fn binary(name: &str) -> Result<PathBuf> {
+///
+/// # Errors
+/// It has not been built.
+pub fn binary(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot find this test's own file")?;
     let dir = own
         .parent()

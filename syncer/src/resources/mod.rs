@@ -1,6 +1,7 @@
 //! The synced kinds. Adding one is a file here and a line in [`TABLE`].
 
 pub mod placement;
+pub mod role;
 
 mod configmaps;
 mod endpoints;
