@@ -50,7 +50,7 @@ pub fn object(
         .map_err(|why| unrecognized(&format!("couldn't get version/kind; json parse error: {why}")))?;
     let ty = codec::type_of(kind)?;
     if sent != *kind {
-        return Err(mismatch(&sent, kind).map_or_else(|why| unfit(&sent, kind, &why), |status| status));
+        return Err(mismatch(&sent, kind).unwrap_or_else(|why| unfit(&sent, kind, &why)));
     }
     let Decoded { mut value, mut strict } = decode(&text, ty).map_err(|error| match error {
         DecodeError::Syntax(error) => unrecognized(&format!("couldn't get version/kind; json parse error: {error}")),
@@ -93,7 +93,7 @@ fn protobuf_object(
         .ok_or_else(|| unrecognized(&format!("unexpected GroupVersion string: {}", envelope.api_version)))?;
     let sent = version.kind(envelope.kind.as_ref());
     if sent != *kind {
-        return Err(mismatch(&sent, kind).map_or_else(|why| unfit(&sent, kind, &why), |status| status));
+        return Err(mismatch(&sent, kind).unwrap_or_else(|why| unfit(&sent, kind, &why)));
     }
     let decoded = wire::decode(&envelope, codec::type_of(kind)?);
     let mut value = decoded.map_err(|error| unfit(&sent, kind, &error))?;

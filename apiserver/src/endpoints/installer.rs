@@ -206,3 +206,106 @@ pub fn method_not_allowed() -> Status {
     )
     .with_details(Details::default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::unstored::Unstored;
+
+    fn catalog() -> Catalog {
+        let admission: crate::admission::Chain = Vec::new().into();
+        Catalog::new(crate::resources::all(), |_| Arc::new(Unstored), &admission, |_| None)
+    }
+
+    /// Verb, namespace, name and subresource of a request, or the code of the refusal; 0 for an unknown group.
+    fn found(catalog: &Catalog, method: &str, path: &str) -> Result<(Verb, String, String, &'static str), u16> {
+        let method: Method = method.parse().unwrap();
+        let info = RequestInfo::parse(&method, path, None).unwrap();
+        match route(catalog, &info, &method) {
+            Ok(route) => {
+                let subresource = route.subresource().map_or("", |s| s.name);
+                Ok((route.verb, route.namespace.clone(), route.name.clone(), subresource))
+            }
+            Err(Miss::NoGroup) => Err(0),
+            Err(Miss::Answer(status)) => Err(status.code),
+        }
+    }
+
+    #[test]
+    fn paths_and_methods_mean_verbs() {
+        let catalog = catalog();
+        for (method, path, verb, namespace, name, subresource) in [
+            ("GET", "/api/v1/configmaps", Verb::List, "", "", ""),
+            ("GET", "/api/v1/namespaces/n/configmaps", Verb::List, "n", "", ""),
+            ("POST", "/api/v1/namespaces/n/configmaps", Verb::Create, "n", "", ""),
+            (
+                "DELETE",
+                "/api/v1/namespaces/n/configmaps",
+                Verb::DeleteCollection,
+                "n",
+                "",
+                "",
+            ),
+            ("GET", "/api/v1/namespaces/n/configmaps/c", Verb::Get, "n", "c", ""),
+            (
+                "GET",
+                "/api/v1/watch/namespaces/n/configmaps/c",
+                Verb::Watch,
+                "n",
+                "c",
+                "",
+            ),
+            ("PUT", "/api/v1/namespaces/n", Verb::Update, "", "n", ""),
+            (
+                "PUT",
+                "/api/v1/namespaces/n/finalize",
+                Verb::Update,
+                "",
+                "n",
+                "finalize",
+            ),
+            (
+                "PATCH",
+                "/apis/apps/v1/namespaces/n/deployments/d/scale",
+                Verb::Patch,
+                "n",
+                "d",
+                "scale",
+            ),
+            (
+                "POST",
+                "/api/v1/namespaces/n/pods/p/exec",
+                Verb::Connect,
+                "n",
+                "p",
+                "exec",
+            ),
+            ("POST", "/api/v1/namespaces/n/bindings", Verb::Create, "n", "", ""),
+            ("DELETE", "/api/v1/nodes/x", Verb::Delete, "", "x", ""),
+        ] {
+            let expected = Ok((verb, namespace.to_owned(), name.to_owned(), subresource));
+            assert_eq!(found(&catalog, method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_exist_is_told_apart_from_what_is_not_allowed() {
+        let catalog = catalog();
+        for (method, path, code) in [
+            ("POST", "/api/v1/configmaps", 405),
+            ("HEAD", "/api/v1/namespaces/n", 405),
+            ("DELETE", "/api/v1/namespaces", 405),
+            ("GET", "/api/v1/namespaces/n/bindings", 405),
+            ("GET", "/api/v1/configmaps/c", 404),
+            ("GET", "/api/v1/namespaces/n/nodes", 404),
+            ("GET", "/api/v1/namespaces/n/configmaps/c/status", 404),
+            ("GET", "/api/v1/namespaces/n/pods/p/status/more", 404),
+            ("GET", "/api/v1/foos", 404),
+            ("GET", "/apis/apps/v2/deployments", 404),
+            ("GET", "/api/v1/../v1/namespaces", 404),
+            ("GET", "/apis/nope.example.com/v1/x", 0),
+        ] {
+            assert_eq!(found(&catalog, method, path).unwrap_err(), code, "{method} {path}");
+        }
+    }
+}

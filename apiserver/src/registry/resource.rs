@@ -4,6 +4,7 @@
 use super::columns::Columns;
 use super::strategy::Strategy;
 use machinery::gvk::{GroupResource, GroupVersion, GroupVersionKind};
+use machinery::object::FieldReader;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -66,7 +67,7 @@ pub struct Resource {
     pub strategy: Arc<dyn Strategy>,
     /// The fields a field selector may use besides `metadata.name` and `metadata.namespace`; a dotted path each, with
     /// the function that reads it.
-    pub selectable_fields: &'static [(&'static str, fn(&Value) -> String)],
+    pub selectable_fields: &'static [(&'static str, FieldReader)],
     /// The columns of server-side tables.
     pub columns: &'static Columns,
     /// Everything below the object's path.

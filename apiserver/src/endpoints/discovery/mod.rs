@@ -13,6 +13,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use machinery::status::Status;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::cmp::Reverse;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -69,7 +70,7 @@ pub fn groups(catalog: &Catalog) -> Vec<(String, Vec<String>)> {
         }
     }
     for (_, versions) in &mut groups {
-        versions.sort_by(|a, b| version_rank(b).cmp(&version_rank(a)));
+        versions.sort_by_key(|version| Reverse(version_rank(version)));
     }
     let place = |group: &str| {
         GROUP_ORDER
@@ -216,7 +217,7 @@ mod tests {
     #[test]
     fn stable_and_newer_versions_are_preferred() {
         let mut versions = ["v1beta2", "v1", "v2alpha1", "v10", "v1beta10"];
-        versions.sort_by(|a, b| version_rank(b).cmp(&version_rank(a)));
+        versions.sort_by_key(|version| Reverse(version_rank(version)));
         assert_eq!(versions, ["v10", "v1", "v1beta10", "v1beta2", "v2alpha1"]);
     }
 }

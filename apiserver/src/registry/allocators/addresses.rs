@@ -149,7 +149,7 @@ impl Addresses {
         listed
             .items
             .iter()
-            .map(|stored| codec::parse(stored).map_err(Failure::Store))
+            .map(|stored| codec::parse(stored).map_err(|status| Failure::Store(Box::new(status))))
             .collect()
     }
 
@@ -185,7 +185,7 @@ impl Addresses {
 }
 
 fn unavailable(error: Error) -> Failure {
-    Failure::Store(Status::internal(error))
+    Failure::Store(Box::new(Status::internal(error)))
 }
 
 /// Every address of a network once: from a random place in the upper part on, then the lower part.

@@ -24,7 +24,7 @@ pub(super) enum Failure {
     /// The value that was asked for cannot be had; the text says why.
     Refused(String),
     /// There is nothing left, or the store fails.
-    Store(Status),
+    Store(Box<Status>),
 }
 
 /// Reserves what Services need.
@@ -200,7 +200,7 @@ impl ServiceAllocator {
             .await
             .map_err(|failure| match failure {
                 Failure::Refused(why) => invalid(service, &Error::invalid(path, wish.unwrap_or_default(), why)),
-                Failure::Store(status) => status,
+                Failure::Store(status) => *status,
             })?;
         changes.new_ports.push(port);
         Ok(port)
@@ -316,7 +316,7 @@ fn invalid(service: &Value, error: &Error) -> Status {
 
 fn refused_address(service: &Value, wanted: &[String], wish: Option<&String>, failure: Failure) -> Status {
     match failure {
-        Failure::Store(status) => status,
+        Failure::Store(status) => *status,
         Failure::Refused(why) => {
             let path = Path::new("spec").child("clusterIPs");
             let detail = match wish {

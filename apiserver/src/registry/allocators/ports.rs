@@ -82,7 +82,10 @@ impl Ports {
         let seen: Vec<usize> = seen.iter().filter_map(|port| self.offset(*port)).collect();
         let found = Mutex::new(None);
         let choose = |bitmap: &mut Bitmap| -> bool {
-            let free = |i: &usize| !bitmap.0.get(*i).copied().unwrap_or(true) && !(dry_run && seen.contains(i));
+            let free = |i: &usize| {
+                let found_before = dry_run && seen.contains(i);
+                bitmap.0.get(*i).is_some_and(|taken| !taken) && !found_before
+            };
             let chosen = match wish {
                 Some(offset) => Some(offset).filter(free),
                 None => candidates(self.size()).find(free),
@@ -103,9 +106,9 @@ impl Ports {
             // The offset is below the size of the range, which is one of ports.
             (Some(offset), _) => Ok(self.first + u16::try_from(offset).unwrap_or_default()),
             (None, Some(_)) => Err(Failure::Refused("provided port is already allocated".to_owned())),
-            (None, None) => Err(Failure::Store(Status::internal(
+            (None, None) => Err(Failure::Store(Box::new(Status::internal(
                 "failed to allocate a nodePort: range is full",
-            ))),
+            )))),
         }
     }
 
@@ -142,16 +145,16 @@ impl Ports {
         match self.ranges.get("", NAME, Revision::Latest).await {
             Ok(stored) => self.bitmap(&stored),
             Err(Error::NotFound { .. }) => Ok(Bitmap(vec![false; self.size()])),
-            Err(error) => Err(Failure::Store(Status::internal(error))),
+            Err(error) => Err(Failure::Store(Box::new(Status::internal(error)))),
         }
     }
 
     fn bitmap(&self, stored: &Stored) -> Result<Bitmap, Failure> {
-        let object = codec::parse(stored).map_err(Failure::Store)?;
+        let object = codec::parse(stored).map_err(|status| Failure::Store(Box::new(status)))?;
         let data = meta::str_at(&object, &["data"]).unwrap_or_default();
         let data = STANDARD
             .decode(data)
-            .map_err(|error| Failure::Store(Status::internal(error)))?;
+            .map_err(|error| Failure::Store(Box::new(Status::internal(error))))?;
         Ok(Bitmap::decode(&data, self.size()))
     }
 
@@ -171,7 +174,7 @@ impl Ports {
             let read = existing.map_or_else(|| Ok(Bitmap(vec![false; self.size()])), |stored| self.bitmap(stored));
             Box::pin(async move {
                 let before = read.map_err(|failure| match failure {
-                    Failure::Store(status) => Box::new(status),
+                    Failure::Store(status) => status,
                     Failure::Refused(why) => Box::new(Status::internal(why)),
                 })?;
                 let mut after = before.clone();
@@ -184,7 +187,7 @@ impl Ports {
         match self.ranges.update("", NAME, &Preconditions::default(), &mut step).await {
             // Nothing to keep: the bitmap is not there and need not be.
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(Failure::Store(Status::internal(error))),
+            Err(error) => Err(Failure::Store(Box::new(Status::internal(error)))),
         }
     }
 }

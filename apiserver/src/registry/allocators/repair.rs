@@ -18,7 +18,7 @@ impl ServiceAllocator {
         self.repair_unworded(services, now)
             .await
             .map_err(|failure| match failure {
-                Failure::Store(status) => status,
+                Failure::Store(status) => *status,
                 Failure::Refused(why) => Status::internal(why),
             })
     }

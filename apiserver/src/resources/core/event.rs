@@ -6,6 +6,7 @@ use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, GarbageCollection, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
+use machinery::object::FieldReader;
 use machinery::{meta, names};
 use serde_json::Value;
 
@@ -147,7 +148,7 @@ impl Strategy for Event {
 }
 
 /// The selectable fields of both versions.
-pub(in super::super) const SELECTABLE: &[(&str, fn(&Value) -> String)] = &[
+pub(in super::super) const SELECTABLE: &[(&str, FieldReader)] = &[
     ("involvedObject.kind", |o| {
         first(o, &[&["involvedObject", "kind"], &["regarding", "kind"]]).to_owned()
     }),
