@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use chassis::{CommonOptions, Defaults, usage};
 use clap::{ArgAction, Parser};
-use serde_json::json;
+use config::Config;
 
 use crate::settings::{NodeSettings, PodSettings, RewriteHosts, Settings};
 
@@ -53,9 +53,13 @@ pub struct Options {
           default_missing_value = "true")]
     pub leader_elect: bool,
 
-    /// DNS domain of the virtual cluster
-    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local", help_heading = "Pods")]
-    pub cluster_domain: String,
+    /// The vcluster.yaml; what other flags say goes before it [default: the defaults of every key]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// DNS domain of the virtual cluster [default: networking.advanced.clusterDomain of --config]
+    #[arg(long, value_name = "DOMAIN", help_heading = "Pods")]
+    pub cluster_domain: Option<String>,
 
     /// Address of the virtual cluster's DNS server [default: the cluster IP of kube-system/kube-dns]
     #[arg(long, value_name = "IP", help_heading = "Pods")]
@@ -70,14 +74,9 @@ pub struct Options {
     pub workload_service_account: Option<String>,
 
     /// Image of the init container that writes the fully qualified name of pods with a subdomain into their hosts file;
-    /// empty turns it off
-    #[arg(
-        long,
-        value_name = "IMAGE",
-        default_value = "mirror.gcr.io/library/alpine:3.20",
-        help_heading = "Pods"
-    )]
-    pub rewrite_hosts_image: String,
+    /// empty turns it off [default: sync.toHost.pods.rewriteHosts of --config]
+    #[arg(long, value_name = "IMAGE", help_heading = "Pods")]
+    pub rewrite_hosts_image: Option<String>,
 
     /// Address to serve the kubelet API on
     #[arg(long, value_name = "IP", default_value = "0.0.0.0", help_heading = "Kubelet")]
@@ -139,27 +138,40 @@ impl Options {
             address if address.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
             address => address,
         });
+        let config = self.read_config()?;
+        let pods = &config.sync.to_host.pods;
         Ok(Settings {
             vcluster: self.name.clone(),
             host_namespace: self.target_namespace.clone(),
             service_name: self.service_name.clone().unwrap_or_else(|| self.name.clone()),
-            cluster_domain: self.cluster_domain.clone(),
+            cluster_domain: self
+                .cluster_domain
+                .clone()
+                .unwrap_or_else(|| config.networking.advanced.cluster_domain.clone()),
             cluster_dns: self.cluster_dns,
             dns_service: self.dns_service,
             workload_service_account: self
                 .workload_service_account
                 .clone()
                 .unwrap_or_else(|| format!("vc-workload-{}", self.name)),
-            set_owner: true,
-            all_config_maps: false,
-            all_secrets: false,
-            events: true,
+            set_owner: config.experimental.sync_settings.set_owner,
+            all_config_maps: config.sync.to_host.config_maps.all,
+            all_secrets: config.sync.to_host.secrets.all,
+            events: config.sync.from_host.events.enabled,
             pods: PodSettings {
-                rewrite_hosts: self.rewrite_hosts(),
-                ..PodSettings::default()
+                translate_image: pods.translate_image.clone(),
+                // The reader of the file refuses what is no toleration.
+                tolerations: pods
+                    .enforce_tolerations
+                    .iter()
+                    .filter_map(|text| config::toleration(text))
+                    .collect(),
+                runtime_class: pods.runtime_class_name.clone(),
+                priority_class: pods.priority_class_name.clone(),
+                rewrite_hosts: self.rewrite_hosts(&pods.rewrite_hosts),
             },
             nodes: NodeSettings {
-                from_host: false,
+                from_host: config.sync.from_host.nodes.enabled,
                 kubelet_address: advertised.to_string(),
                 kubelet_port: self.kubelet_port,
                 version: KUBERNETES_VERSION.to_owned(),
@@ -167,15 +179,29 @@ impl Options {
         })
     }
 
-    fn rewrite_hosts(&self) -> Option<RewriteHosts> {
+    fn read_config(&self) -> Result<Config> {
+        let (name, text) = match &self.config {
+            // An empty file has the defaults.
+            None => (String::new(), String::new()),
+            Some(file) => {
+                let text = std::fs::read_to_string(file)
+                    .map_err(|error| usage(format!("--config: cannot read {}: {error}", file.display())))?;
+                (file.display().to_string(), text)
+            }
+        };
+        Config::parse(&name, &text).map_err(|error| usage(format!("--config: {error}")))
+    }
+
+    fn rewrite_hosts(&self, config: &config::RewriteHosts) -> Option<RewriteHosts> {
         // As in the container image: whoever runs the syncer may run this, too.
         let user = std::fs::metadata("/proc/self").map_or(0, |process| process.uid());
-        (!self.rewrite_hosts_image.is_empty()).then(|| RewriteHosts {
-            image: self.rewrite_hosts_image.clone(),
-            resources: json!({
-                "limits": {"cpu": "30m", "memory": "64Mi"},
-                "requests": {"cpu": "30m", "memory": "64Mi"},
-            }),
+        let image = match &self.rewrite_hosts_image {
+            Some(image) => Some(image).filter(|image| !image.is_empty()),
+            None => Some(&config.init_container.image.0).filter(|_| config.enabled),
+        };
+        image.map(|image| RewriteHosts {
+            image: image.clone(),
+            resources: config.init_container.resources.clone(),
             user: if user == 0 { UNPRIVILEGED } else { user },
         })
     }
@@ -221,6 +247,37 @@ mod tests {
         let settings = settings.expect("valid");
         assert_eq!(settings.nodes.kubelet_address, "10.0.0.5");
         assert!(settings.service_name.is_empty() && settings.workload_service_account.is_empty());
+    }
+
+    #[test]
+    fn the_file_is_read_and_flags_go_before_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("vcluster.yaml");
+        let flag = format!("--config={}", file.display());
+        let write = |text: &str| std::fs::write(&file, text).expect("written");
+        write(
+            "sync:\n  toHost:\n    secrets: {all: true}\n    pods:\n      enforceTolerations: ['*']\n  fromHost:\n    \
+             events: {enabled: false}\nnetworking:\n  advanced: {clusterDomain: a.internal}\n",
+        );
+        let settings = parse(&[&flag]).expect("valid");
+        assert!(settings.all_secrets && !settings.all_config_maps && !settings.events);
+        assert_eq!(settings.cluster_domain, "a.internal");
+        assert_eq!(settings.pods.tolerations, [serde_json::json!({"operator": "Exists"})]);
+        let hosts = settings.pods.rewrite_hosts.expect("on by default");
+        assert_eq!(hosts.image, "mirror.gcr.io/library/alpine:3.20");
+        let settings = parse(&[&flag, "--cluster-domain=b.internal", "--rewrite-hosts-image="]).expect("valid");
+        assert_eq!(settings.cluster_domain, "b.internal");
+        assert!(settings.pods.rewrite_hosts.is_none());
+        write("sync:\n  toHost:\n    pods:\n      rewriteHosts: {enabled: false}\n");
+        assert!(parse(&[&flag]).expect("valid").pods.rewrite_hosts.is_none());
+        write("sync:\n  toHost:\n    ingresses: {enabled: true}\n");
+        let error = parse(&[&flag]).expect_err("not supported").to_string();
+        assert!(
+            error.ends_with(
+                "vcluster.yaml:3: sync.toHost.ingresses.enabled is not supported yet: remove it or set it to false"
+            ),
+            "{error}"
+        );
     }
 
     #[test]
