@@ -115,9 +115,7 @@ impl Manifests {
         let generator = generators.iter().find(|generator| generator["name"] == name);
         let generator = generator.unwrap_or_else(|| panic!("there is no ConfigMap {name}"));
         let literals = items(generator, "/literals").iter().filter_map(Value::as_str);
-        let literals = literals
-            .filter_map(|pair| pair.split_once('='))
-            .map(|(key, value)| (key, value));
+        let literals = literals.filter_map(|pair| pair.split_once('='));
         let files = items(generator, "/files")
             .iter()
             .filter_map(Value::as_str)
@@ -473,7 +471,10 @@ fn names_agree() {
     manifests.object("ServiceAccount", &format!("vc-workload-{name}"));
     let binding = manifests.only("RoleBinding");
     manifests.object("Role", text(binding, "/roleRef/name"));
-    assert_eq!(binding["subjects"], json!([{"kind": "ServiceAccount", "name": account}]));
+    assert_eq!(
+        binding["subjects"],
+        json!([{"kind": "ServiceAccount", "name": account}])
+    );
 }
 
 #[test]
@@ -517,7 +518,10 @@ fn an_overlay_moves_everything_to_its_namespace() {
     for wanted in ["serviceNetwork: 10.43.0.0/16", "image: registry.example/apiserver:"] {
         assert!(built.contains(wanted), "{wanted} is missing in {built}");
     }
-    assert_eq!(built.matches("namespace: team-a").count(), built.matches("namespace: ").count());
+    assert_eq!(
+        built.matches("namespace: team-a").count(),
+        built.matches("namespace: ").count()
+    );
 }
 
 #[test]

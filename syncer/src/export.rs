@@ -84,7 +84,7 @@ impl Export {
     pub async fn run(self, api: Api, gate: Gate) {
         while let Err(error) = self.publish(&api).await {
             tracing::warn!(%error, "cannot publish the kubeconfig yet");
-            gate.not_ready(&error.to_string());
+            gate.not_ready(error.to_string());
             tokio::time::sleep(RETRY).await;
         }
         tracing::info!(
