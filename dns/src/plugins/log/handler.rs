@@ -164,3 +164,45 @@ pub(crate) fn code_name(code: ResponseCode) -> String {
     }
     .to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{Answer, Transport};
+    use crate::testing::Lab;
+    use hickory_proto::op::{Message, Query};
+
+    #[test]
+    fn fields_are_replaced_and_unknown_ones_stay() {
+        let lab = Lab::new(". {\n errors\n}", Vec::new());
+        let question = Query::query(
+            Name::from_ascii("A.Example.").unwrap(),
+            hickory_proto::rr::RecordType::A,
+        );
+        let mut message = Message::query();
+        message.metadata.id = 7;
+        message.metadata.recursion_desired = true;
+        message.queries = vec![question.clone()];
+        let request = Request {
+            message,
+            question,
+            peer: "[::ffff:10.0.0.9]:5353".parse().unwrap(),
+            transport: Transport::Udp,
+            size: 30,
+            zone: Name::root(),
+            router: lab.router,
+            depth: 0,
+        };
+        let outcome = Ok(Answer {
+            message: request.reply(ResponseCode::NXDomain),
+            plugin: "test",
+        });
+        let took = Duration::from_micros(1500);
+        let format = "{remote}:{port} {>id} \"{type} {class} {name} {proto} {size} {>do} {>bufsize}\" {rcode} {>rflags} {rsize} {duration} {odd} {";
+        assert_eq!(
+            line(format, &request, &outcome, took),
+            "10.0.0.9:5353 7 \"A IN a.example. udp 30 false 512\" NXDOMAIN qr,rd 27 0.001500000s {odd} {"
+        );
+        assert_eq!(Class::of(&outcome), Class::Denial);
+    }
+}

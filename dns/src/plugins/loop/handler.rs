@@ -89,3 +89,53 @@ async fn ask(name: &Name, server: SocketAddr) -> anyhow::Result<()> {
     tokio::time::timeout(ANSWER_TIMEOUT, socket.recv(&mut answer)).await??;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Lab;
+    use chassis::{CancellationToken, Health};
+    use futures::FutureExt;
+
+    #[tokio::test]
+    async fn a_probe_that_passes_three_times_ends_the_process() {
+        let lab = Lab::new(". {\n template IN HINFO {\n rcode NXDOMAIN\n }\n}", Vec::new());
+        let tasks = Tasks::new(Health::default(), CancellationToken::new());
+        let name = Name::from_ascii("1.2.").unwrap();
+        let plugin = Arc::new(Loop::new(name, Name::root(), tasks.clone()));
+        let pass = async |question: &str| {
+            let message = lab.message(question, None).await;
+            let (name, kind) = question.split_once(' ').unwrap();
+            let question = Query::query(Name::from_ascii(name).unwrap(), kind.parse().unwrap());
+            let request = Request {
+                message,
+                question,
+                peer: "127.0.0.1:53".parse().unwrap(),
+                transport: crate::request::Transport::Udp,
+                size: 0,
+                zone: Name::root(),
+                router: lab.router.clone(),
+                depth: 0,
+            };
+            assert!(
+                plugin.serve(&request, Next(&[])).await.is_err(),
+                "handed on, and nobody is there"
+            );
+        };
+        for _ in 0..5 {
+            pass("1.2. A").await;
+            pass("1.3. HINFO").await;
+        }
+        pass("1.2. HINFO").await;
+        pass("1.2. HINFO").await;
+        assert!(tasks.failed().now_or_never().is_none());
+        pass("1.2. HINFO").await;
+        assert!(
+            tasks
+                .failed()
+                .await
+                .to_string()
+                .starts_with("queries for the zone . that are forwarded come back")
+        );
+    }
+}
