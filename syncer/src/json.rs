@@ -85,6 +85,37 @@ pub fn remove(value: &mut Value, keys: &[&str]) {
     }
 }
 
+/// Applies a JSON merge patch (RFC 7386).
+pub fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(changes) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Some(map) = target.as_object_mut() else { return };
+    for (key, change) in changes {
+        if change.is_null() {
+            map.remove(key);
+        } else {
+            merge(map.entry(key.clone()).or_insert(Value::Null), change);
+        }
+    }
+}
+
+/// Adds a JSON merge patch to another one, which keeps what both remove.
+pub fn merge_patch(first: &mut Value, second: &Value) {
+    match (first, second) {
+        (Value::Object(first), Value::Object(second)) => {
+            for (key, change) in second {
+                merge_patch(first.entry(key.clone()).or_insert(Value::Null), change);
+            }
+        }
+        (first, second) => *first = second.clone(),
+    }
+}
+
 /// The JSON merge patch (RFC 7386) that turns `from` into `to`; `None` when they are equal.
 pub fn merge_diff(from: &Value, to: &Value) -> Option<Value> {
     let (Value::Object(old), Value::Object(new)) = (from, to) else {
@@ -116,24 +147,6 @@ mod tests {
 
     use super::*;
 
-    fn apply(target: &mut Value, patch: &Value) {
-        let Value::Object(changes) = patch else {
-            *target = patch.clone();
-            return;
-        };
-        if !target.is_object() {
-            *target = json!({});
-        }
-        let map = target.as_object_mut().expect("made an object above");
-        for (key, change) in changes {
-            if change.is_null() {
-                map.remove(key);
-            } else {
-                apply(map.entry(key.clone()).or_insert(Value::Null), change);
-            }
-        }
-    }
-
     fn tree() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![any::<bool>().prop_map(Value::from), "[a-c]{0,2}".prop_map(Value::from)];
         leaf.prop_recursive(3, 16, 4, |inner| {
@@ -151,7 +164,7 @@ mod tests {
                 None => prop_assert_eq!(from, to),
                 Some(patch) => {
                     let mut changed = from;
-                    apply(&mut changed, &patch);
+                    merge(&mut changed, &patch);
                     prop_assert_eq!(changed, to);
                 }
             }

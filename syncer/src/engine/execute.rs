@@ -44,6 +44,8 @@ pub(super) struct Failure {
     pub(super) note: Option<String>,
     /// When to try again; `None` is later each time.
     pub(super) again_after: Option<Duration>,
+    /// Somebody else has what this needs and is expected to give it up: the owner is told only when that takes long.
+    pub(super) contended: bool,
 }
 
 impl Failure {
@@ -52,6 +54,7 @@ impl Failure {
             cause: cause.into(),
             note: None,
             again_after: Some(after),
+            contended: false,
         })
     }
 }
@@ -142,6 +145,7 @@ impl Engine {
             cause: text.clone(),
             note: Some(text),
             again_after: Some(REFUSED),
+            contended: false,
         })
     }
 
@@ -313,9 +317,12 @@ impl Engine {
 
 fn failure(prefix: &str, error: &ApiError) -> Outcome {
     let text = format!("{prefix}: {error}");
+    // What the allocators of API servers say about an address or a node port that another Service holds.
+    let contended = text.contains("is already allocated");
     let (note, again_after) = match error.code() {
         // The server is away or busy: it says so itself when it is back.
         429 | 503 => (None, error.retry_after()),
+        400..=499 if contended => (Some(text.clone()), None),
         400..=499 => (Some(text.clone()), Some(REFUSED)),
         _ => (Some(text.clone()), error.retry_after()),
     };
@@ -323,5 +330,6 @@ fn failure(prefix: &str, error: &ApiError) -> Outcome {
         cause: text,
         note,
         again_after,
+        contended,
     })
 }

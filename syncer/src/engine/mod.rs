@@ -36,6 +36,9 @@ const IN_FLIGHT: usize = 64;
 /// How long to wait for the watch to show what a write without an answer did.
 const ECHO: Duration = Duration::from_secs(2);
 
+/// The delay between attempts from which on it is worth telling that somebody else holds what is needed.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 impl Laned for Reference {
     fn lane(&self) -> &str {
         &self.key.namespace
@@ -256,18 +259,24 @@ impl Engine {
     }
 
     fn failed(&self, item: &Reference, failure: &Failure) {
-        if let Some(text) = &failure.note {
-            self.tell(item, &Note::error(text.clone()));
-        }
+        let now = Instant::now();
         let mut state = self.state();
         state.last_errors.insert(item.kind, failure.cause.clone());
-        match failure.again_after {
-            Some(after) => state.queue.push_at(item.clone(), Instant::now() + after),
-            None => {
-                state.queue.push_failed(item.clone(), Instant::now());
+        let delay = match failure.again_after {
+            Some(after) => {
+                state.queue.push_at(item.clone(), now + after);
+                after
             }
-        }
+            None => state.queue.push_failed(item.clone(), now),
+        };
         drop(state);
+        if let Some(text) = failure
+            .note
+            .as_ref()
+            .filter(|_| !failure.contended || delay >= PATIENCE)
+        {
+            self.tell(item, &Note::error(text.clone()));
+        }
         self.metrics.failures.get_or_create(&item.kind.into()).inc();
         debug!(%item, cause = %failure.cause, "will be tried again");
     }

@@ -20,6 +20,7 @@ use crate::clusters::Change;
 use crate::json;
 use crate::kinds::Kind;
 use crate::object::ObjectKey;
+use crate::resources::address;
 use crate::world::World;
 
 /// Messages that wait for a slow client; when they are too many the stream ends, and the client starts anew.
@@ -153,7 +154,9 @@ impl Publisher {
                     .map(|slice| slice.value())
                     .filter(|slice| json::text(slice, &["metadata", "labels", SERVICE_NAME]) == key.name)
                     .collect();
-                object(Kind::Service).map(|service| Event::Service(service_record(key, &service, &slices)))
+                object(Kind::Service)
+                    .map(address::meant)
+                    .map(|service| Event::Service(service_record(key, &service, &slices)))
             }
             RecordKind::Pod => object(Kind::Pod)
                 .as_ref()

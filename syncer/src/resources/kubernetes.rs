@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::pair;
+use super::{address, pair};
 use crate::engine::plan::Plan;
 use crate::json;
 use crate::kinds::{Kind, Side};
@@ -37,7 +37,7 @@ pub(super) fn plan_service(world: &World) -> Plan {
         metadata,
         json!({"spec": wanted}),
         |actual, wanted| {
-            let wanted = &wanted["spec"];
+            let (actual, wanted) = (address::meant(actual.clone()), &wanted["spec"]);
             let ports = |spec: &Value| {
                 json::items(spec, &["ports"])
                     .iter()
@@ -178,11 +178,12 @@ fn ensure(
         json::put(&mut object, "metadata", Some(metadata));
         return pair::create_virtual(world, kind, object);
     };
-    Plan::nothing().and(pair::patch_step(
-        Side::Virtual,
-        &item,
-        &actual,
-        None,
-        difference(&actual, &content),
-    ))
+    let change = difference(&actual, &content);
+    Plan::nothing().and(match kind {
+        Kind::Service => {
+            let spec = change.as_ref().and_then(|change| change["spec"].as_object());
+            address::step(&item, &actual, None, spec.cloned().unwrap_or_default())
+        }
+        _ => pair::patch_step(Side::Virtual, &item, &actual, None, change),
+    })
 }

@@ -23,6 +23,7 @@ use crate::settings::Settings;
 use crate::world::World;
 
 pub use pods::{REFRESH_AT, is_token_secret};
+pub use services::address;
 pub use trim::trim;
 
 /// How the name on the other side is made.

@@ -508,19 +508,39 @@ fn a_service_takes_its_address_from_the_host() {
     assert_eq!(
         body["spec"],
         json!({
-            "clusterIP": "10.0.0.9", "clusterIPs": ["10.0.0.9"],
-            "ports": [{"port": 80, "targetPort": "http", "nodePort": 31234}],
+            "type": "ExternalName", "externalName": "address-pending.invalid",
+            "clusterIP": null, "clusterIPs": null, "ipFamilies": null,
         })
     );
     let mut taken_over = service;
+    crate::json::merge(&mut taken_over, body);
     taken_over["metadata"]["resourceVersion"] = json!("6");
-    for field in ["clusterIP", "clusterIPs", "ports"] {
-        taken_over["spec"][field] = body["spec"][field].clone();
-    }
+    world.put(Side::Virtual, Kind::Service, taken_over.clone());
+    let plan = world.plan(Kind::Service, "team", "web");
+    let [
+        Step::Patch {
+            side: Side::Virtual,
+            body,
+            ..
+        },
+    ] = &plan.steps[..]
+    else {
+        panic!("{:?}", plan.steps)
+    };
+    assert_eq!(
+        body["spec"],
+        json!({
+            "type": "NodePort", "externalName": null,
+            "clusterIP": "10.0.0.9", "clusterIPs": ["10.0.0.9"], "ipFamilies": ["IPv4"],
+            "ports": [{"port": 80, "targetPort": "http", "nodePort": 31234}],
+        })
+    );
+    crate::json::merge(&mut taken_over, body);
+    taken_over["metadata"]["resourceVersion"] = json!("7");
     world.put(Side::Virtual, Kind::Service, taken_over.clone());
     assert_eq!(world.plan(Kind::Service, "team", "web").steps, []);
 
-    taken_over["metadata"]["resourceVersion"] = json!("7");
+    taken_over["metadata"]["resourceVersion"] = json!("8");
     taken_over["spec"]["selector"] = json!({"tier": "front"});
     taken_over["spec"]["ports"] =
         json!([{"port": 80, "targetPort": "http", "nodePort": 31234}, {"name": "tls", "port": 443}]);
@@ -587,11 +607,30 @@ fn the_kubernetes_service_follows_the_control_plane() {
     other["metadata"]["uid"] = json!("v");
     other["spec"]["clusterIP"] = json!("10.96.0.1");
     other["spec"]["type"] = json!("ClusterIP");
+    for (version, expected) in [
+        (
+            8,
+            json!({"type": "ExternalName", "externalName": "address-pending.invalid",
+            "clusterIP": null, "clusterIPs": null, "ipFamilies": null, "ipFamilyPolicy": null}),
+        ),
+        (
+            9,
+            json!({"type": "ClusterIP", "externalName": null,
+            "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}),
+        ),
+    ] {
+        other["metadata"]["resourceVersion"] = json!(version.to_string());
+        world.put(Side::Virtual, Kind::Service, other.clone());
+        let plan = world.plan(Kind::Service, "default", "kubernetes");
+        let [Step::Patch { body, .. }] = &plan.steps[..] else {
+            panic!("{:?}", plan.steps)
+        };
+        assert_eq!(body["spec"], expected);
+        crate::json::merge(&mut other, body);
+    }
+    other["metadata"]["resourceVersion"] = json!("10");
     world.put(Side::Virtual, Kind::Service, other);
-    assert_eq!(
-        summary(&world.plan(Kind::Service, "default", "kubernetes")),
-        ["patch virtual Service default/kubernetes {\"metadata\":{},\"spec\":{\"clusterIP\":\"10.0.0.1\"}}"]
-    );
+    assert_eq!(world.plan(Kind::Service, "default", "kubernetes").steps, []);
 
     world
         .control_plane

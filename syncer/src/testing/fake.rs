@@ -108,6 +108,9 @@ impl Fake {
         } else {
             "ADDED"
         };
+        if kind == Kind::Service {
+            allocate(&state, &mut object);
+        }
         self.store(&mut state, key, event, object)
     }
 
@@ -218,12 +221,8 @@ impl Fake {
                     return status(409, "AlreadyExists", "it already exists");
                 }
                 body["metadata"]["uid"] = json!(format!("uid-{}", *self.version.borrow() + 1));
-                if target.kind == Kind::Service && body["spec"].get("clusterIP").is_none() {
-                    body["spec"]["clusterIP"] = json!(format!(
-                        "10.0.{}.{}",
-                        *self.version.borrow() / 250,
-                        *self.version.borrow() % 250
-                    ));
+                if target.kind == Kind::Service {
+                    allocate(state, &mut body);
                 }
                 ok(self.store(state, key, "ADDED", body))
             }
@@ -238,7 +237,17 @@ impl Fake {
         if !uid.is_null() && *uid != object["metadata"]["uid"] {
             return status(409, "Conflict", "the UID differs");
         }
-        merge(&mut object, body);
+        let version = &body["metadata"]["resourceVersion"];
+        if !version.is_null() && *version != object["metadata"]["resourceVersion"] {
+            return status(409, "Conflict", "the object has been modified");
+        }
+        let old = object.clone();
+        json::merge(&mut object, body);
+        if target.kind == Kind::Service
+            && let Err(why) = check_addresses(state, &mut object, &old)
+        {
+            return status(422, "Invalid", why);
+        }
         ok(self.store(state, target.key(), "MODIFIED", object))
     }
 
@@ -381,24 +390,53 @@ fn list(state: &State, version: u64, target: &Target, query: &str) -> Response<A
     ok(json!({"metadata": {"resourceVersion": version.to_string()}, "items": items}))
 }
 
-/// A merge patch; lists of named things are merged by name, as a strategic merge patch would.
-fn merge(target: &mut Value, patch: &Value) {
-    match (target, patch) {
-        (Value::Object(target), Value::Object(patch)) => {
-            for (key, change) in patch {
-                if change.is_null() {
-                    target.remove(key);
-                } else {
-                    merge(target.entry(key.clone()).or_insert(Value::Null), change);
-                }
-            }
-        }
-        (target, Value::Object(patch)) => {
-            *target = json!({});
-            merge(target, &Value::Object(patch.clone()));
-        }
-        (target, patch) => *target = patch.clone(),
+fn cluster_ip(service: &Value) -> &str {
+    json::text(service, &["spec", "clusterIP"])
+}
+
+fn is_external(service: &Value) -> bool {
+    json::text(service, &["spec", "type"]) == "ExternalName"
+}
+
+fn is_held(state: &State, address: &str, except: &Value) -> bool {
+    state.objects.iter().any(|((kind, ..), other)| {
+        *kind == Kind::Service && cluster_ip(other) == address && other["metadata"]["uid"] != except["metadata"]["uid"]
+    })
+}
+
+/// Gives a Service the lowest free address, so that two servers soon use the same ones for different Services.
+fn allocate(state: &State, service: &mut Value) {
+    if !is_external(service) && service["spec"].get("clusterIP").is_none() {
+        let free = (2..=250)
+            .map(|number| format!("10.0.0.{number}"))
+            .find(|ip| !is_held(state, ip, service));
+        service["spec"]["clusterIP"] = json!(free);
     }
+}
+
+/// What API servers check and change when a Service is updated.
+fn check_addresses(state: &State, new: &mut Value, old: &Value) -> Result<(), &'static str> {
+    if is_external(new) {
+        if !is_external(old) && cluster_ip(new) == cluster_ip(old) {
+            json::remove(&mut new["spec"], &["clusterIP"]);
+        }
+        return if cluster_ip(new).is_empty() {
+            Ok(())
+        } else {
+            Err("spec.clusterIPs: may not be set when `type` is 'ExternalName'")
+        };
+    }
+    if !is_external(old) && cluster_ip(new).is_empty() {
+        new["spec"]["clusterIP"] = old["spec"]["clusterIP"].clone();
+    }
+    allocate(state, new);
+    if !is_external(old) && cluster_ip(new) != cluster_ip(old) {
+        return Err("spec.clusterIPs[0]: may not change once set");
+    }
+    if cluster_ip(new) != "None" && is_held(state, cluster_ip(new), new) {
+        return Err("spec.clusterIPs: provided IP is already allocated");
+    }
+    Ok(())
 }
 
 fn ok(value: Value) -> Response<Answer> {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::json;
 use crate::kinds::Kind;
+use crate::resources::address;
 use crate::world::World;
 
 /// The port of the API server's Service.
@@ -23,7 +24,7 @@ pub(super) fn variables(
         for service in world.virtual_side.of(Kind::Service).list_in(namespace) {
             let host = world.host_key(Kind::Service, namespace, &service.key().name);
             let host = world.host.get(Kind::Service, &host.namespace, &host.name);
-            let service_value = service.value();
+            let service_value = address::meant(service.value());
             let address = host.map(|host| host.value()).as_ref().unwrap_or(&service_value)["spec"]["clusterIP"].clone();
             if let Some(address) = address.as_str().filter(|address| !matches!(*address, "" | "None")) {
                 let ports = json::items(&service_value, &["spec", "ports"]);

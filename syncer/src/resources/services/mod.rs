@@ -1,5 +1,7 @@
 //! Services, to the host. The host assigns addresses and node ports; the virtual Service takes them over.
 
+pub mod address;
+
 use serde_json::{Map, Value, json};
 
 use super::kubernetes;
@@ -62,7 +64,7 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
         Pair::Taken(_) => pair::taken(world, item),
         Pair::Host(host) => pair::delete(Side::Host, item, &host),
         Pair::Virtual(object) if pair::is_deleting(&object) => Plan::nothing(),
-        Pair::Virtual(object) => create(world, item, &object),
+        Pair::Virtual(object) => create(world, item, &address::meant(object)),
         // The copy of an earlier Service keeps its address: clients may hold it.
         Pair::Both(object, host) | Pair::Replaced(object, host) => {
             if pair::is_deleting(&object) {
@@ -170,7 +172,12 @@ fn without_node_port(port: &Value) -> Value {
     port
 }
 
-fn update(world: &World, item: &Reference, object: &Value, host: &Value) -> Plan {
+fn update(world: &World, item: &Reference, actual: &Value, host: &Value) -> Plan {
+    let object = &address::meant(actual.clone());
+    if has_address(object) && has_address(host) && is_headless(object) != is_headless(host) {
+        // This never changes: the copy is another Service's.
+        return pair::delete(Side::Host, item, host);
+    }
     let gvk = item.kind.gvk();
     let name = &pair::key_of(host).name;
     let change = reconcile_metadata(&pair::source(world, &gvk, name, object, EXCLUDED), host);
@@ -181,13 +188,10 @@ fn update(world: &World, item: &Reference, object: &Value, host: &Value) -> Plan
         change.host,
         in_spec(spec_down(world, item, object, host)),
     );
-    let up = pair::patch_step(
-        Side::Virtual,
-        item,
-        object,
-        change.virtual_,
-        in_spec(spec_up(object, host)),
-    );
+    let up = match spec_up(object, host) {
+        Some(spec) => address::step(item, actual, change.virtual_, spec),
+        None => pair::patch_step(Side::Virtual, item, actual, change.virtual_, None),
+    };
     // An address that is still to come must not be confused with one that the Service does not have.
     let status = if up.is_some() {
         None
@@ -201,6 +205,14 @@ fn update(world: &World, item: &Reference, object: &Value, host: &Value) -> Plan
     .and(down)
     .and(up)
     .and(status)
+}
+
+fn has_address(service: &Value) -> bool {
+    !json::text(service, &["spec", "clusterIP"]).is_empty()
+}
+
+fn is_headless(service: &Value) -> bool {
+    json::text(service, &["spec", "clusterIP"]) == "None"
 }
 
 fn in_spec(changes: Map<String, Value>) -> Option<Value> {
@@ -224,6 +236,9 @@ fn spec_down(world: &World, item: &Reference, object: &Value, host: &Value) -> M
             }
             _ => {}
         }
+    }
+    if is_headless(object) && !has_address(host) {
+        changes.insert("clusterIP".to_owned(), json!("None"));
     }
     let (ports, host_ports) = (
         json::items(object, &["spec", "ports"]),
@@ -271,11 +286,18 @@ fn node_port(ports: &[Value], port: &Value) -> Option<Value> {
         .cloned()
 }
 
-fn spec_up(object: &Value, host: &Value) -> Map<String, Value> {
+/// What the host's API server assigned; `None` while it has not followed.
+fn spec_up(object: &Value, host: &Value) -> Option<Map<String, Value>> {
+    let kind = |service| match json::text(service, &["spec", "type"]) {
+        "" => "ClusterIP".to_owned(),
+        kind => kind.to_owned(),
+    };
+    if kind(object) != kind(host) || (kind(host) != "ExternalName" && !has_address(host)) {
+        return None;
+    }
     let mut changes = Map::new();
-    // While the types differ the host has not yet followed.
-    if object["spec"]["type"] != host["spec"]["type"] || json::text(host, &["spec", "type"]) == "ExternalName" {
-        return changes;
+    if kind(host) == "ExternalName" || is_headless(host) {
+        return Some(changes);
     }
     for field in UP {
         if let Some(value) = host["spec"].get(*field)
@@ -301,7 +323,7 @@ fn spec_up(object: &Value, host: &Value) -> Map<String, Value> {
     if with_node_ports != ports {
         changes.insert("ports".to_owned(), Value::Array(with_node_ports));
     }
-    changes
+    Some(changes)
 }
 
 fn status_up(item: &Reference, object: &Value, host: &Value) -> Option<Step> {
