@@ -23,6 +23,9 @@ pub(super) const WEBSOCKET_PROTOCOLS: &[&str] = SPDY_PROTOCOLS;
 
 /// How long a client may take to open its streams.
 const STREAM_CREATION: Duration = Duration::from_secs(30);
+/// What a container runtime takes to start a process, at least. client-go up to 1.33 drops messages that come before it has
+/// made its streams, so an answer without any delay is lost.
+const START: Duration = Duration::from_millis(15);
 const QUEUE: usize = 64;
 
 const STDIN: u8 = 0;
@@ -184,6 +187,7 @@ where
         let (stdin_sender, stdin) = mpsc::channel(QUEUE);
         let (output, mut produced) = mpsc::channel(QUEUE);
         let outgoing = channels.outgoing;
+        tokio::time::sleep(START).await;
         // An empty message on the first channel we write tells the client that the command is running.
         let first = if wanted.stdout {
             STDOUT

@@ -317,11 +317,15 @@ async fn exec_over_websocket() {
         .await
         .unwrap();
     let mut channels = std::collections::BTreeMap::<u8, Vec<u8>>::new();
+    let mut end = None;
     while let Some(Ok(message)) = socket.next().await {
-        if let Message::Binary(data) = message {
-            channels.entry(data[0]).or_default().extend(&data[1..]);
+        match message {
+            Message::Binary(data) => channels.entry(data[0]).or_default().extend(&data[1..]),
+            Message::Close(frame) => end = frame.map(|frame| u16::from(frame.code)),
+            _ => {}
         }
     }
+    assert_eq!(end, Some(1000), "kubectl calls everything else an error");
     assert_eq!(channels[&1], b"typed\n");
     let status: serde_json::Value = serde_json::from_slice(&channels[&3]).unwrap();
     assert_eq!(status["status"], "Success");

@@ -8,7 +8,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 const QUEUE: usize = 64;
 const BUFFER: usize = 32 * 1024;
@@ -60,7 +61,7 @@ where
                         }
                     }
                     None => {
-                        let _ = socket.close(None).await;
+                        let _ = socket.close(Some(normal_end())).await;
                         return;
                     }
                 },
@@ -68,6 +69,14 @@ where
         }
     };
     (Channels { incoming, outgoing }, driver)
+}
+
+/// Clients take an end without a status for a broken connection (client-go's `readDemuxLoop`).
+fn normal_end() -> CloseFrame {
+    CloseFrame {
+        code: CloseCode::Normal,
+        reason: "".into(),
+    }
 }
 
 /// Makes a byte stream of a connection whose binary messages carry nothing but bytes; the future moves them.
@@ -89,7 +98,7 @@ where
                 },
                 count = read.read_buf(&mut buffer) => match count {
                     Ok(0) | Err(_) => {
-                        let _ = socket.close(None).await;
+                        let _ = socket.close(Some(normal_end())).await;
                         return;
                     }
                     Ok(_) => if socket.send(Message::Binary(buffer.split().freeze())).await.is_err() { return },
