@@ -8,7 +8,7 @@ package_of() {
   case "$1" in
     kubectl) echo kubernetes-client ;;
     dig) echo dnsutils ;;
-    protoc) echo protobuf-compiler ;;
+    protoc) echo protobuf-compiler libprotobuf-dev ;; # the second has the .proto files that others import
     etcd) echo etcd-server ;;
     cc) echo gcc libc6-dev ;;
     *) echo "$1" ;;
