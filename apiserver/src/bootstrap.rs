@@ -118,9 +118,15 @@ impl Bootstrap {
         };
         let mut new = wanted.clone();
         managers.update(&rq, None, &mut new, MANAGER);
-        match store.create(&rq, new).await {
-            Ok(_) => return Ok(()),
-            Err(status) if status.reason == "AlreadyExists" => {}
+        // Looked up first: a Service that is there holds its address, which another creation could not reserve.
+        match store.get(namespace, name, Revision::Latest).await {
+            Ok(_) => {}
+            Err(status) if status.reason == "NotFound" => match store.create(&rq, new).await {
+                Ok(_) => return Ok(()),
+                // Another server was faster.
+                Err(status) if status.reason == "AlreadyExists" => {}
+                Err(status) => return Err(status),
+            },
             Err(status) => return Err(status),
         }
         let part = match plural {

@@ -125,16 +125,16 @@ fn server_side_apply_detects_conflicts(world: &World) -> Result<()> {
         )
     };
     apply("one", "x", false)?;
-    let conflict = format!("{:#}", apply("two", "y", false).err().context("no conflict")?);
+    let conflict = format!("{:#}", apply("two", "z", false).err().context("no conflict")?);
     ensure!(
         conflict.contains("conflict") && conflict.contains("\"one\"") && conflict.contains(".data.a"),
         "{conflict}"
     );
-    apply("two", "y", true)?;
+    apply("two", "z", true)?;
     let object = kubectl.json(&["get", "configmap", "ssa", "--show-managed-fields"]);
     // kubectl before 1.21 shows managed fields without being asked, and does not know the flag.
     let object = object.or_else(|_| kubectl.json(&["get", "configmap", "ssa"]))?;
-    ensure!(object["data"]["a"] == "y", "{object}");
+    ensure!(object["data"]["a"] == "z", "{object}");
     let managers: Vec<&str> = object["metadata"]["managedFields"]
         .as_array()
         .into_iter()
@@ -357,11 +357,10 @@ fn propagation_policies(world: &World) -> Result<()> {
 fn bad_input_is_explained(world: &World) -> Result<()> {
     let kubectl = world.kubectl("vc-1")?;
     let table = [
-        // A field nobody knows, a value out of range, a name that is not one, a kind nobody knows, something that is no YAML.
+        // A field nobody knows, a value out of range, a name that is not one, something that is no YAML.
         (WEB.replace("replicas:", "replicaz:"), "replicaz"),
         (WEB.replace("containerPort: 8080", "containerPort: 99999"), "99999"),
         (WEB.replace("name: web\n  labels", "name: Web_1\n  labels"), "Web_1"),
-        (WEB.replace("kind: Deployment", "kind: Deploiment"), "Deploiment"),
         (
             WEB.replace("matchLabels: {app: web}", "matchLabels: {app: other}"),
             "selector",
@@ -376,6 +375,11 @@ fn bad_input_is_explained(world: &World) -> Result<()> {
         let error = format!("{error:#}");
         ensure!(error.to_lowercase().contains(&word.to_lowercase()), "{word}: {error}");
     }
+    // Told not to validate, kubectl does not ask for the schema of a kind nobody knows either.
+    let stranger = WEB.replace("kind: Deployment", "kind: Deploiment");
+    let error = kubectl.with_input(&["apply", "--validate=false", "-f", "-"], &stranger);
+    let error = format!("{:#}", error.err().context("an unknown kind was accepted")?);
+    ensure!(error.contains("no matches for kind \"Deploiment\""), "{error}");
     let (_, error) = kubectl.fails(&["get", "pod", "nobody"])?;
     ensure!(
         error.contains("(NotFound)") && error.contains("pods \"nobody\" not found"),

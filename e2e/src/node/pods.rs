@@ -328,6 +328,7 @@ impl Shared {
                 "event"
             );
             self.recorder
+                .on_node(&node.name)
                 .event_about(about, severity, notice.reason, notice.message);
         }
     }

@@ -35,6 +35,7 @@ impl Severity {
 
 struct Entry {
     component: &'static str,
+    host: Option<String>,
     regarding: ObjectReference,
     severity: Severity,
     reason: String,
@@ -45,6 +46,7 @@ struct Entry {
 #[derive(Clone, Debug)]
 pub struct Recorder {
     component: &'static str,
+    host: Option<String>,
     queue: mpsc::Sender<Entry>,
 }
 
@@ -78,6 +80,7 @@ impl Recorder {
         (
             Self {
                 component,
+                host: None,
                 queue: sender,
             },
             writer,
@@ -89,7 +92,16 @@ impl Recorder {
     pub fn for_component(&self, component: &'static str) -> Self {
         Self {
             component,
-            queue: self.queue.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// The same recorder for the component's instance on a node.
+    #[must_use]
+    pub fn on_node(&self, node: &str) -> Self {
+        Self {
+            host: Some(node.to_owned()),
+            ..self.clone()
         }
     }
 
@@ -111,6 +123,7 @@ impl Recorder {
     ) {
         let entry = Entry {
             component: self.component,
+            host: self.host.clone(),
             regarding,
             severity,
             reason: reason.to_owned(),
@@ -206,8 +219,9 @@ impl Entry {
             message: Some(self.message),
             source: Some(EventSource {
                 component: Some(self.component.to_owned()),
-                host: None,
+                host: self.host.clone(),
             }),
+            reporting_instance: self.host,
             reporting_component: Some(self.component.to_owned()),
             count: Some(1),
             first_timestamp: Some(Time(now)),
@@ -231,7 +245,8 @@ mod tests {
             ..ObjectReference::default()
         };
         let entry = Entry {
-            component: "replicaset-controller",
+            component: "kubelet",
+            host: Some("node-1".into()),
             regarding,
             severity: Severity::Warning,
             reason: "FailedCreate".into(),
@@ -240,10 +255,12 @@ mod tests {
         let event = entry.into_event("shop", Timestamp::from_second(1).unwrap());
         assert_eq!(event.metadata.name.as_deref(), Some("web.000000003b9aca00"));
         assert_eq!(event.type_.as_deref(), Some("Warning"));
+        let source = event.source.unwrap();
         assert_eq!(
-            event.source.unwrap().component.as_deref(),
-            Some("replicaset-controller")
+            (source.component.as_deref(), source.host.as_deref()),
+            (Some("kubelet"), Some("node-1"))
         );
+        assert_eq!(event.reporting_instance.as_deref(), Some("node-1"));
         assert_eq!(
             (event.count, event.involved_object.uid.as_deref()),
             (Some(1), Some("u1"))
