@@ -8,7 +8,9 @@ vcluster=${VCLUSTER:-target/debug/vcluster}
 if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; else bold= plain=; fi
 
 title() { printf '\n%s== %s ==%s\n' "$bold" "$*" "$plain"; }
-state() { "$vcluster" playground status --json | sed -n "$1"; }
+# Reads everything: who writes to a pipe that is closed early fails.
+first() { awk 'NR == 1'; }
+state() { "$vcluster" playground status --json | sed -n "$1" | first; }
 # Runs a command, shown as the user would type it.
 show() { printf '$ %s\n' "$*"; "$@"; }
 
@@ -19,10 +21,10 @@ else
   "$vcluster" playground up
 fi
 
-host_config=$(state 's/.*"kubeconfig": "\(.*host.*\)".*/\1/p' | head -n 1)
-virtual_config=$(state 's/.*"kubeconfig": "\(.*vc-1.*\)".*/\1/p' | head -n 1)
-namespace=$(state 's/.*"namespace": "\(.*\)".*/\1/p' | head -n 1)
-dns=$(state 's/.*"dns": "\(.*\)".*/\1/p' | head -n 1)
+host_config=$(state 's/.*"kubeconfig": "\(.*host.*\)".*/\1/p')
+virtual_config=$(state 's/.*"kubeconfig": "\(.*vc-1.*\)".*/\1/p')
+namespace=$(state 's/.*"namespace": "\(.*\)".*/\1/p')
+dns=$(state 's/.*"dns": "\(.*\)".*/\1/p')
 virtual() { KUBECONFIG=$virtual_config kubectl "$@"; }
 host() { KUBECONFIG=$host_config kubectl "$@"; }
 
@@ -43,7 +45,7 @@ title "Side by side"
 printf '%-34s %-10s %-14s %s\n' "VIRTUAL POD (shop)" STATUS ADDRESS "HOST POD ($namespace)"
 virtual -n shop get pods --no-headers -o custom-columns=N:.metadata.name,P:.status.phase,I:.status.podIP |
   while read -r name phase address; do
-    twin=$(host -n "$namespace" get pods -o name | grep -F "/$name-x-shop-x-" | head -n 1)
+    twin=$(host -n "$namespace" get pods -o name | grep -F "/$name-x-shop-x-" | first)
     printf '%-34s %-10s %-14s %s\n' "$name" "$phase" "$address" "${twin#pod/}"
   done
 
@@ -53,7 +55,7 @@ show dig +short @"${dns%:*}" -p "${dns##*:}" db-0.db.shop.svc.cluster.local A
 show dig +short @"${dns%:*}" -p "${dns##*:}" _http._tcp.web.shop.svc.cluster.local SRV
 
 title "Logs and commands go through both clusters"
-pod=$(virtual -n shop get pods -l app=web -o name | head -n 1)
+pod=$(virtual -n shop get pods -l app=web -o name | first)
 virtual -n shop logs job/report
 virtual -n shop logs "$pod" --tail=1
 virtual -n shop exec "$pod" -- cat /etc/shop/shop.properties

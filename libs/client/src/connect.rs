@@ -21,12 +21,12 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The file is missing, unreadable or not a kubeconfig.
-    #[error("cannot use kubeconfig {path}: {source}")]
+    #[error("cannot use kubeconfig {path}: {cause}")]
     Kubeconfig {
         /// The file that was named.
         path: PathBuf,
-        /// What kube found wrong with it.
-        source: Box<KubeconfigError>,
+        /// What kube found wrong with it, in one line.
+        cause: String,
     },
     /// A certificate, key or token of the file is not usable.
     #[error("cannot use the credentials in kubeconfig {path}: {source}")]
@@ -52,15 +52,20 @@ pub enum ConnectError {
 /// # Errors
 /// The file, or the credentials in it, cannot be used.
 pub async fn connect(kubeconfig: &Path, component: &str) -> Result<Client, ConnectError> {
-    let kubeconfig_error = |source| ConnectError::Kubeconfig {
+    let kubeconfig_error = |error| ConnectError::Kubeconfig {
         path: kubeconfig.to_owned(),
-        source: Box::new(source),
+        cause: in_one_line(&error),
     };
     let file = Kubeconfig::read_from(kubeconfig).map_err(kubeconfig_error)?;
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
         .await
         .map_err(kubeconfig_error)?;
     connect_with(config, kubeconfig, component)
+}
+
+/// What is wrong with a kubeconfig, without the excerpt of the file that a YAML error ends with.
+pub fn in_one_line(error: &KubeconfigError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// Builds a client from a configuration that came from `source`, which errors name.
@@ -119,6 +124,14 @@ mod tests {
             .to_string();
         assert!(
             error.starts_with("cannot use kubeconfig /does/not/exist.yaml: "),
+            "{error}"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let broken = dir.path().join("broken.yaml");
+        std::fs::write(&broken, "a: [").unwrap();
+        let error = connect(&broken, "test").await.err().unwrap().to_string();
+        assert!(
+            error.contains("broken.yaml: ") && error.contains("line 1") && !error.contains('\n'),
             "{error}"
         );
     }

@@ -8,7 +8,7 @@ pub mod informer;
 pub mod leader;
 pub mod queue;
 
-pub use connect::{connect, connect_with};
+pub use connect::{connect, connect_with, in_one_line};
 pub use events::Recorder;
 pub use informer::{Change, Informer, ObjectKey};
 pub use queue::WorkQueue;

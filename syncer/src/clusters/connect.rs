@@ -45,7 +45,7 @@ pub async fn connect(flag: &'static str, kubeconfig: Option<&Path>) -> Result<Co
         Some(path) => {
             let unusable = |error: kube::config::KubeconfigError| ConnectError::Kubeconfig {
                 flag,
-                cause: format!("cannot use {}: {error}", path.display()),
+                cause: format!("cannot use {}: {}", path.display(), client::in_one_line(&error)),
             };
             let file = Kubeconfig::read_from(path).map_err(unusable)?;
             let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())

@@ -111,6 +111,8 @@ async fn forward<D: Dial>(data: Stream, error: Stream, pod: &D) {
                     }
                 }
                 let _ = write.shutdown().await;
+                // The pod may still have something to say.
+                std::future::pending::<()>().await;
             };
             let downwards = async {
                 let mut buffer = BytesMut::with_capacity(BUFFER);
@@ -121,7 +123,11 @@ async fn forward<D: Dial>(data: Stream, error: Stream, pod: &D) {
                 }
                 writer.finish().await;
             };
-            tokio::join!(upwards, downwards, serving);
+            // Once the pod is done so is the connection: clients wait for that before they close their end.
+            tokio::select! {
+                () = upwards => {}
+                ((), ()) = async { tokio::join!(downwards, serving) } => {}
+            }
         }
         Err(why) => {
             error.writer.send(why.into()).await;

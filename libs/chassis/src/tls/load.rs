@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file cannot be read.
-    #[error("{flag}: cannot read {}: {source}", path.display())]
+    #[error("{flag}: cannot read {}: {cause}", path.display())]
     Read {
         /// The flag that names the file.
         flag: String,
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file holds something else.
     #[error("{flag}: {} {problem}", path.display())]
@@ -36,10 +36,10 @@ pub enum TlsError {
 }
 
 fn read(flag: &str, path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|source| TlsError::Read {
+    std::fs::read(path).map_err(|cause| TlsError::Read {
         flag: flag.to_owned(),
         path: path.to_owned(),
-        source,
+        cause,
     })
 }
 
