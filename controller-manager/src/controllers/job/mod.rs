@@ -1,6 +1,8 @@
 //! The job controller: runs pods until enough of them have succeeded.
 
+mod backoff;
 mod indexes;
+mod per_index;
 mod plan;
 mod policy;
 #[cfg(test)]
@@ -28,8 +30,10 @@ use crate::common::{conditions, pods, selector};
 use crate::context::{Context, Task};
 use crate::error::{During, Result, SyncError, ignore_not_found, is_namespace_terminating};
 use crate::workers::work;
+use backoff::Backoff;
 use indexes::INDEX_KEY;
-use plan::{Backoff, FINALIZER, Plan, State, has_finalizer, is_finished, is_indexed};
+use per_index::{FAILURES_KEY, Failures, IGNORED_KEY};
+use plan::{FINALIZER, NewPod, Plan, State, has_finalizer, is_finished, is_indexed};
 
 const NAME: &str = "job-controller";
 
@@ -227,7 +231,7 @@ impl Controller {
             .expect(key, plan.create.len(), plan.delete.iter().map(|pod| uid(pod)));
         let create = &plan.create;
         let request = |index: usize| async move {
-            match self.pod_control.create(job, &new_pod(job, create[index])).await {
+            match self.pod_control.create(job, &new_pod(job, &create[index])).await {
                 Ok(_) => Ok(()),
                 Err(error) if is_namespace_terminating(&error) => Ok(()),
                 Err(error) => Err(error),
@@ -277,8 +281,11 @@ impl Controller {
     }
 }
 
+/// Longest prefix that leaves room for the random end of a generated name (`names.MaxGeneratedNameLength`).
+const LONGEST_PREFIX: usize = 58;
+
 /// The pod of a job, for one index if it has indexes.
-fn new_pod(job: &Job, index: Option<i32>) -> Pod {
+fn new_pod(job: &Job, new: &NewPod) -> Pod {
     let spec = job.spec.clone().unwrap_or_default();
     let namespace = job.metadata.namespace.as_deref().unwrap_or_default();
     let mut pod = generated_pod(namespace, &spec.template, ownership::reference_to(job));
@@ -286,14 +293,24 @@ fn new_pod(job: &Job, index: Option<i32>) -> Pod {
     if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
         finalizers.push(FINALIZER.to_owned());
     }
-    let Some(index) = index.filter(|_| is_indexed(&spec)) else {
+    let Some(index) = new.index.filter(|_| is_indexed(&spec)) else {
         return pod;
     };
     let name = job.metadata.name.as_deref().unwrap_or_default();
-    pod.metadata.generate_name = Some(format!("{name}-{index}-"));
+    let end = format!("-{index}-");
+    let start: String = name.chars().take(LONGEST_PREFIX.saturating_sub(end.len())).collect();
+    pod.metadata.generate_name = Some(start + &end);
     for map in [&mut pod.metadata.labels, &mut pod.metadata.annotations] {
         map.get_or_insert_default()
             .insert(INDEX_KEY.to_owned(), index.to_string());
+    }
+    if spec.backoff_limit_per_index.is_some() {
+        let failures = Failures::for_replacement(job, new.replaces.as_deref());
+        let annotations = pod.metadata.annotations.get_or_insert_default();
+        annotations.insert(FAILURES_KEY.to_owned(), failures.counted.to_string());
+        if failures.ignored > 0 {
+            annotations.insert(IGNORED_KEY.to_owned(), failures.ignored.to_string());
+        }
     }
     let pod_spec = pod.spec.get_or_insert_default();
     pod_spec.hostname = Some(format!("{name}-{index}"));

@@ -10,7 +10,9 @@ use k8s_openapi::api::batch::v1::{Job, JobCondition, JobSpec, JobStatus, Uncount
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::backoff::{Backoff, finished_at};
 use super::indexes;
+use super::per_index::Progress;
 use super::policy::{self, Verdict};
 use crate::common::conditions::{self, Condition};
 use crate::common::pods;
@@ -18,15 +20,6 @@ use crate::common::pods;
 pub(crate) const FINALIZER: &str = "batch.kubernetes.io/job-tracking";
 /// Most pods created, deleted or counted in one go.
 const BURST: usize = 500;
-const FIRST_BACKOFF: Duration = Duration::from_secs(10);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(10 * 60);
-
-/// Failures in a row and when the last one happened; pods are created more and more slowly.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Backoff {
-    pub(crate) failures: u32,
-    pub(crate) last: Option<Timestamp>,
-}
 
 pub(crate) struct State<'a> {
     pub(crate) job: &'a Job,
@@ -37,10 +30,18 @@ pub(crate) struct State<'a> {
     pub(crate) now: Timestamp,
 }
 
+/// A pod to create.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NewPod {
+    /// Its completion index; nothing for jobs without indexes.
+    pub(crate) index: Option<i32>,
+    /// The failed pod whose place it takes, if the index counts its failures.
+    pub(crate) replaces: Option<Arc<Pod>>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    /// The completion index of every pod to create; nothing for jobs without indexes.
-    pub(crate) create: Vec<Option<i32>>,
+    pub(crate) create: Vec<NewPod>,
     pub(crate) delete: Vec<Arc<Pod>>,
     /// Pods whose end the new status records.
     pub(crate) release: Vec<Arc<Pod>>,
@@ -64,7 +65,7 @@ pub(crate) fn is_finished(job: &Job) -> bool {
     })
 }
 
-fn uid(pod: &Pod) -> &str {
+pub(crate) fn uid(pod: &Pod) -> &str {
     pod.metadata.uid.as_deref().unwrap_or_default()
 }
 
@@ -77,7 +78,7 @@ fn replaces_failed_only(spec: &JobSpec) -> bool {
 }
 
 /// A pod that is being deleted counts as failed, because it may never say so itself.
-fn has_failed(spec: &JobSpec, pod: &Pod) -> bool {
+pub(crate) fn has_failed(spec: &JobSpec, pod: &Pod) -> bool {
     let phase = pods::phase(pod);
     phase == "Failed" || (!replaces_failed_only(spec) && pods::is_deleting(pod) && phase != "Succeeded")
 }
@@ -87,7 +88,7 @@ struct Tally {
     active: Vec<Arc<Pod>>,
     succeeded: i32,
     failed: i32,
-    completed: BTreeSet<i32>,
+    progress: Progress,
     uncounted: UncountedTerminatedPods,
     fail_job: Option<String>,
     release: Vec<Arc<Pod>>,
@@ -183,8 +184,8 @@ fn finish(status: &mut JobStatus, target: &JobCondition, now: Timestamp) {
 
 /// Counts the pods that ended and moves those whose finalizer is gone from the list of UIDs into the numbers.
 fn tally(state: &State<'_>, spec: &JobSpec, status: &mut JobStatus, finishing: bool, backoff: &mut Backoff) -> Tally {
-    let completions = spec.completions.unwrap_or(0);
     let indexed = is_indexed(spec);
+    let progress = Progress::of(state.job, spec, status, state.pods);
     let mut uncounted = status.uncounted_terminated_pods.take().unwrap_or_default();
     let tracked: HashSet<&str> = state
         .pods
@@ -204,10 +205,12 @@ fn tally(state: &State<'_>, spec: &JobSpec, status: &mut JobStatus, finishing: b
     let mut open_succeeded = settle(&mut uncounted.succeeded, &mut status.succeeded);
     let mut open_failed = settle(&mut uncounted.failed, &mut status.failed);
 
-    let mut completed = indexes::parse(status.completed_indexes.as_deref().unwrap_or_default(), completions);
     let mut fail_job = None;
     let mut release = Vec::new();
     let mut active = Vec::new();
+    let mut held = 0;
+    let (mut successes, mut failures) = (Vec::new(), Vec::new());
+    let over = finishing || state.job.metadata.deletion_timestamp.is_some();
     for pod in state.pods {
         let succeeded = pods::phase(pod) == "Succeeded";
         // When the job is over or going, whatever its pods still do no longer matters.
@@ -227,39 +230,45 @@ fn tally(state: &State<'_>, spec: &JobSpec, status: &mut JobStatus, finishing: b
         if release.len() >= BURST {
             continue;
         }
-        release.push(pod.clone());
+        let ended = finished_at(pod).unwrap_or(state.now);
         let known = |list: &[String]| list.iter().any(|known| known == uid(pod));
         if succeeded {
-            if indexed {
-                if let Some(index) = indexes::of(pod).filter(|index| *index < completions) {
-                    completed.insert(index);
-                }
-            } else if !known(&open_succeeded) {
+            // An index is counted by its number, which cannot happen twice.
+            if !indexed && !known(&open_succeeded) {
                 open_succeeded.push(uid(pod).to_owned());
             }
-            *backoff = Backoff::default();
+            successes.push(ended);
         } else if !known(&open_failed) {
-            match policy::failure(state.job, pod) {
-                Verdict::Ignore => continue,
-                Verdict::FailJob(reason) => fail_job = fail_job.or(Some(reason)),
-                Verdict::Count => {}
+            let verdict = policy::failure(state.job, pod);
+            let ignored = verdict == Verdict::Ignore;
+            if let Verdict::FailJob(reason) = verdict {
+                fail_job = fail_job.or(Some(reason));
             }
-            open_failed.push(uid(pod).to_owned());
-            backoff.failures = backoff.failures.saturating_add(1);
-            backoff.last = Some(ended_at(pod).unwrap_or(state.now)).max(backoff.last);
+            if !over && progress.holds(pod) {
+                held += i32::from(!ignored);
+                continue;
+            }
+            if !ignored {
+                open_failed.push(uid(pod).to_owned());
+                failures.push(ended);
+            }
         }
+        release.push(pod.clone());
     }
+    *backoff = backoff.after(&successes, &failures);
     if indexed {
-        status.completed_indexes = Some(indexes::format(&completed)).filter(|text| !text.is_empty());
-        status.succeeded = i32::try_from(completed.len()).ok().filter(|count| *count > 0);
+        let count = i32::try_from(progress.completed.len()).ok();
+        status.succeeded = count.filter(|count| *count > 0);
+        status.completed_indexes = Some(indexes::format(&progress.completed)).filter(|text| !text.is_empty());
+        status.failed_indexes = progress.failed.as_ref().map(indexes::format);
     }
     let total = |counted: Option<i32>, open: &[String]| counted.unwrap_or(0) + i32::try_from(open.len()).unwrap_or(0);
     let some = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
     Tally {
         active,
         succeeded: total(status.succeeded, &open_succeeded),
-        failed: total(status.failed, &open_failed),
-        completed,
+        failed: total(status.failed, &open_failed) + held,
+        progress,
         uncounted: UncountedTerminatedPods {
             succeeded: some(open_succeeded),
             failed: some(open_failed),
@@ -269,16 +278,11 @@ fn tally(state: &State<'_>, spec: &JobSpec, status: &mut JobStatus, finishing: b
     }
 }
 
-/// When the last container ended.
-fn ended_at(pod: &Pod) -> Option<Timestamp> {
-    let ended = |status: &k8s_openapi::api::core::v1::ContainerStatus| {
-        Some(status.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0)
-    };
-    pods::container_statuses(pod).filter_map(ended).max()
-}
-
 fn failure_target(state: &State<'_>, spec: &JobSpec, status: &JobStatus, tally: &Tally) -> Option<JobCondition> {
-    let limit = spec.backoff_limit.unwrap_or(6);
+    let limit = spec.backoff_limit.unwrap_or(match spec.backoff_limit_per_index {
+        Some(_) => i32::MAX,
+        None => 6,
+    });
     let target =
         |reason: &str, message: String| Some(JobCondition::new("FailureTarget", "True", reason, message, state.now));
     if let Some(message) = &tally.fail_job {
@@ -295,6 +299,16 @@ fn failure_target(state: &State<'_>, spec: &JobSpec, status: &JobStatus, tally: 
             "DeadlineExceeded",
             "Job was active longer than specified deadline".to_owned(),
         );
+    }
+    let failed = tally.progress.failed.as_ref().map_or(0, BTreeSet::len);
+    let is_more = |limit: i32| usize::try_from(limit).is_ok_and(|limit| failed > limit);
+    if spec.max_failed_indexes.is_some_and(is_more) {
+        let message = "Job has exceeded the specified maximal number of failed indexes";
+        return target("MaxFailedIndexesExceeded", message.to_owned());
+    }
+    let settled = i32::try_from(failed + tally.progress.completed.len()).unwrap_or(i32::MAX);
+    if failed > 0 && settled >= spec.completions.unwrap_or(0) {
+        return target("FailedIndexes", "Job has failed indexes".to_owned());
     }
     None
 }
@@ -339,7 +353,7 @@ fn deadline_in(spec: &JobSpec, status: &JobStatus, now: Timestamp) -> Option<Dur
 }
 
 fn success_target(state: &State<'_>, spec: &JobSpec, tally: &Tally) -> Option<JobCondition> {
-    let rule = policy::success(state.job, &tally.completed, spec.completions.unwrap_or(0))?;
+    let rule = policy::success(state.job, &tally.progress.completed, spec.completions.unwrap_or(0))?;
     let message = format!("Matched rules at index {rule}");
     Some(JobCondition::new(
         "SuccessCriteriaMet",
@@ -419,18 +433,32 @@ fn manage(state: &State<'_>, spec: &JobSpec, tally: &Tally, plan: &mut Plan) {
     if missing == 0 || !plan.delete.is_empty() {
         return;
     }
-    if let Some(wait) = backoff_in(plan.backoff, state.now).filter(|wait| !wait.is_zero()) {
-        plan.again_in = Some(plan.again_in.map_or(wait, |other| other.min(wait)));
-        return;
+    let mut wait = |delay: Duration| plan.again_in = Some(plan.again_in.map_or(delay, |other| other.min(delay)));
+    // With a limit per index every index waits for itself.
+    let delay = plan.backoff.wait(state.now);
+    if spec.backoff_limit_per_index.is_none() && !delay.is_zero() {
+        return wait(delay);
     }
     let missing = missing.min(BURST);
-    if is_indexed(spec) {
-        let busy: HashSet<i32> = rest.iter().filter_map(|pod| indexes::of(pod)).collect();
-        let open = (0..spec.completions.unwrap_or(0))
-            .filter(|index| !tally.completed.contains(index) && !busy.contains(index));
-        plan.create = open.take(missing).map(Some).collect();
-    } else {
-        plan.create = vec![None; missing];
+    if !is_indexed(spec) {
+        plan.create = vec![NewPod::default(); missing];
+        return;
+    }
+    let going = state
+        .pods
+        .iter()
+        .filter(|pod| replaces_failed_only(spec) && pods::is_terminating(pod));
+    let busy: HashSet<i32> = rest.iter().chain(going).filter_map(|pod| indexes::of(pod)).collect();
+    let open =
+        (0..spec.completions.unwrap_or(0)).filter(|index| !tally.progress.is_settled(*index) && !busy.contains(index));
+    for index in open.take(missing) {
+        match tally.progress.wait(index, state.now) {
+            Duration::ZERO => plan.create.push(NewPod {
+                index: Some(index),
+                replaces: tally.progress.held(index).cloned(),
+            }),
+            delay => wait(delay),
+        }
     }
 }
 
@@ -443,19 +471,10 @@ fn surplus_indexes(spec: &JobSpec, tally: &Tally) -> Vec<Arc<Pod>> {
     let mut pods = tally.active.clone();
     pods.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
     pods.retain(|pod| match indexes::of(pod) {
-        Some(index) if index < spec.completions.unwrap_or(0) && !tally.completed.contains(&index) => {
+        Some(index) if index < spec.completions.unwrap_or(0) && !tally.progress.completed.contains(&index) => {
             !seen.insert(index)
         }
         _ => true,
     });
     pods
-}
-
-/// How long to wait before the next pod is created.
-fn backoff_in(backoff: Backoff, now: Timestamp) -> Option<Duration> {
-    let last = backoff.last?;
-    let doublings = backoff.failures.checked_sub(1)?.min(10);
-    let delay = FIRST_BACKOFF.saturating_mul(1 << doublings).min(LONGEST_BACKOFF);
-    let passed = u64::try_from(now.as_millisecond() - last.as_millisecond()).unwrap_or(0);
-    Some(delay.saturating_sub(Duration::from_millis(passed)))
 }

@@ -16,6 +16,8 @@ pub(crate) enum Verdict {
     Count,
     /// No failure at all.
     Ignore,
+    /// The index of the pod is not tried again.
+    FailIndex,
     /// The whole job has failed, for this reason.
     FailJob(String),
 }
@@ -31,6 +33,8 @@ pub(crate) fn failure(job: &Job, pod: &Pod) -> Verdict {
         let Some(cause) = matches(rule, pod) else { continue };
         return match rule.action.as_str() {
             "Ignore" => Verdict::Ignore,
+            // Without a limit per index the API server does not let this action in.
+            "FailIndex" => Verdict::FailIndex,
             "FailJob" => Verdict::FailJob(format!("{cause} matching FailJob rule at index {index}")),
             _ => Verdict::Count,
         };
@@ -76,18 +80,16 @@ fn failed_container<'a>(requirement: &PodFailurePolicyOnExitCodesRequirement, po
 pub(crate) fn success(job: &Job, succeeded: &BTreeSet<i32>, completions: i32) -> Option<usize> {
     let policy = job.spec.as_ref()?.success_policy.as_ref()?;
     policy.rules.iter().position(|rule| {
-        let wanted = rule
-            .succeeded_indexes
-            .as_deref()
-            .map(|text| indexes::parse(text, completions));
-        let met = match &wanted {
-            Some(wanted) => wanted.intersection(succeeded).count(),
-            None => succeeded.len(),
+        let enough = |met: usize| {
+            rule.succeeded_count
+                .is_some_and(|count| usize::try_from(count).is_ok_and(|count| met >= count))
         };
-        match (rule.succeeded_count, &wanted) {
-            (Some(count), _) => usize::try_from(count).is_ok_and(|count| met >= count),
-            (None, Some(wanted)) => met == wanted.len(),
-            (None, None) => false,
-        }
+        let Some(text) = rule.succeeded_indexes.as_deref() else {
+            return enough(succeeded.len());
+        };
+        let wanted = indexes::parse(text, completions);
+        let met = wanted.intersection(succeeded).count();
+        // A rule whose indexes cannot be read is met by nothing.
+        !wanted.is_empty() && (met == wanted.len() || enough(met))
     })
 }

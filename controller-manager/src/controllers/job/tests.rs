@@ -10,9 +10,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::backoff::Backoff;
 use super::indexes;
-use super::new_pod;
-use super::plan::{Backoff, State, has_finalizer, is_finished, plan};
+use super::per_index::FAILURES_KEY;
+use super::plan::{NewPod, State, has_finalizer, is_finished, plan};
+use super::{new_pod, policy};
 
 fn job(spec: Value) -> Job {
     let mut spec = spec;
@@ -64,9 +66,9 @@ impl World {
             || !plan.release.is_empty();
         self.backoff = plan.backoff;
         self.job.status = Some(plan.status);
-        for index in plan.create {
+        for new in plan.create {
             self.next += 1;
-            let mut pod = new_pod(&self.job, index);
+            let mut pod = new_pod(&self.job, &new);
             let name = format!("p{:03}", self.next);
             pod.metadata.name = Some(name.clone());
             pod.metadata.uid = Some(name.clone());
@@ -294,6 +296,204 @@ fn policies_decide_about_failures_and_success() {
     world.settle();
     assert_eq!(world.condition("Complete").as_deref(), Some("SuccessPolicy"));
     assert!(world.active().is_empty(), "the others are stopped");
+}
+
+/// Ends the pods of every index with its exit codes, one after the other, and with success when they are used up. Returns how
+/// many pods each index had.
+fn play(world: &mut World, codes: &[&[i32]]) -> Vec<usize> {
+    let mut used = vec![0; codes.len()];
+    for _ in 0..20 {
+        world.settle();
+        for name in world.active() {
+            let index = usize::try_from(indexes::of(&world.pods[&name]).unwrap()).unwrap();
+            let code = codes[index].get(used[index]).copied().unwrap_or(0);
+            used[index] += 1;
+            world.end(&name, code);
+        }
+        world.settle();
+        world.clock += 1000;
+    }
+    used
+}
+
+#[test]
+fn every_index_has_a_limit_for_itself() {
+    struct Case {
+        what: &'static str,
+        spec: Value,
+        codes: [&'static [i32]; 3],
+        pods: [usize; 3],
+        ended: (&'static str, &'static str),
+        completed: Option<&'static str>,
+        failed: &'static str,
+        /// Failed pods in all.
+        failures: i32,
+    }
+    let policy = |action: &str| {
+        let rule = json!({ "action": action, "onExitCodes": { "operator": "In", "values": [42] } });
+        json!({ "backoffLimitPerIndex": 1, "podFailurePolicy": { "rules": [rule] } })
+    };
+    let table = [
+        Case {
+            what: "failures within the limit",
+            spec: json!({ "backoffLimitPerIndex": 1 }),
+            codes: [&[1], &[], &[1]],
+            pods: [2, 1, 2],
+            ended: ("Complete", "CompletionsReached"),
+            completed: Some("0-2"),
+            failed: "",
+            failures: 2,
+        },
+        Case {
+            what: "one index beyond its limit, the others go on",
+            spec: json!({ "backoffLimitPerIndex": 1 }),
+            codes: [&[1, 1, 1], &[1], &[]],
+            pods: [2, 2, 1],
+            ended: ("Failed", "FailedIndexes"),
+            completed: Some("1,2"),
+            failed: "0",
+            failures: 3,
+        },
+        Case {
+            what: "no second try at all",
+            spec: json!({ "backoffLimitPerIndex": 0 }),
+            codes: [&[1], &[1], &[1]],
+            pods: [1, 1, 1],
+            ended: ("Failed", "FailedIndexes"),
+            completed: None,
+            failed: "0-2",
+            failures: 3,
+        },
+        Case {
+            what: "too many failed indexes",
+            spec: json!({ "backoffLimitPerIndex": 0, "maxFailedIndexes": 1, "parallelism": 1 }),
+            codes: [&[1], &[1], &[]],
+            pods: [1, 1, 0],
+            ended: ("Failed", "MaxFailedIndexesExceeded"),
+            completed: None,
+            failed: "0,1",
+            failures: 2,
+        },
+        Case {
+            what: "the limit of the whole job holds too",
+            spec: json!({ "backoffLimitPerIndex": 5, "backoffLimit": 1, "parallelism": 1 }),
+            codes: [&[1, 1, 1], &[], &[]],
+            pods: [2, 0, 0],
+            ended: ("Failed", "BackoffLimitExceeded"),
+            completed: None,
+            failed: "",
+            failures: 2,
+        },
+        Case {
+            what: "a rule gives an index up at once",
+            spec: policy("FailIndex"),
+            codes: [&[42], &[1], &[]],
+            pods: [1, 2, 1],
+            ended: ("Failed", "FailedIndexes"),
+            completed: Some("1,2"),
+            failed: "0",
+            failures: 2,
+        },
+        Case {
+            what: "ignored failures do not count",
+            spec: policy("Ignore"),
+            codes: [&[42, 1, 42], &[], &[]],
+            pods: [4, 1, 1],
+            ended: ("Complete", "CompletionsReached"),
+            completed: Some("0-2"),
+            failed: "",
+            failures: 1,
+        },
+        Case {
+            what: "a rule fails the whole job",
+            spec: policy("FailJob"),
+            codes: [&[42], &[], &[]],
+            pods: [1, 1, 1],
+            ended: ("Failed", "PodFailurePolicy"),
+            completed: Some("1,2"),
+            failed: "",
+            failures: 1,
+        },
+    ];
+    for case in table {
+        let mut spec = json!({ "completions": 3, "parallelism": 3, "completionMode": "Indexed" });
+        for (key, value) in case.spec.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        let mut world = World::new(spec);
+        let pods = play(&mut world, &case.codes);
+        let what = case.what;
+        assert_eq!(pods, case.pods, "{what}: pods");
+        assert_eq!(world.condition(case.ended.0).as_deref(), Some(case.ended.1), "{what}");
+        let status = world.job.status.clone().unwrap();
+        assert_eq!(status.completed_indexes.as_deref(), case.completed, "{what}: completed");
+        assert_eq!(status.failed_indexes.as_deref(), Some(case.failed), "{what}: failed");
+        assert_eq!(status.failed.unwrap_or(0), case.failures, "{what}: failures");
+        assert!(
+            !world.pods.values().any(|pod| has_finalizer(pod)),
+            "{what}: every pod was let go"
+        );
+    }
+}
+
+#[test]
+fn a_failed_pod_is_held_until_its_index_has_a_new_one() {
+    let mut world = World::new(
+        json!({ "completions": 2, "parallelism": 2, "completionMode": "Indexed", "backoffLimitPerIndex": 3 }),
+    );
+    world.settle();
+    world.end("p001", 1);
+    world.settle();
+    assert_eq!((world.active(), world.counts()), (vec!["p002".to_owned()], (1, 0, 0)));
+    assert!(has_finalizer(&world.pods["p001"]));
+    world.clock += 15;
+    world.settle();
+    assert_eq!((world.active().len(), world.counts()), (2, (2, 0, 1)));
+    assert!(!has_finalizer(&world.pods["p001"]));
+    let failures = |name: &str| world.pods[name].metadata.annotations.clone().unwrap()[FAILURES_KEY].clone();
+    assert_eq!((failures("p001"), failures("p003")), ("0".to_owned(), "1".to_owned()));
+    world.end("p003", 1);
+    world.clock += 12;
+    world.settle();
+    assert_eq!(world.active(), ["p002"], "the second failure waits longer");
+    world.clock += 15;
+    world.settle();
+    assert_eq!(world.active(), ["p002", "p004"]);
+}
+
+#[test]
+fn success_rules_may_name_indexes_and_numbers() {
+    let table = [
+        (json!({ "succeededCount": 2 }), "2,4", true),
+        (json!({ "succeededCount": 3 }), "2,4", false),
+        (json!({ "succeededIndexes": "2-3" }), "2,4", false),
+        (json!({ "succeededIndexes": "2-3" }), "2,3", true),
+        (json!({ "succeededIndexes": "0-3", "succeededCount": 1 }), "2,4", true),
+        (json!({ "succeededIndexes": "0-1", "succeededCount": 1 }), "2,4", false),
+        (json!({ "succeededIndexes": "7-9" }), "2,4", false),
+        (json!({ "succeededIndexes": "x", "succeededCount": 1 }), "2,4", false),
+    ];
+    for (rule, succeeded, met) in table {
+        let job = job(json!({ "completions": 5, "successPolicy": { "rules": [rule] } }));
+        let succeeded = indexes::parse(succeeded, 5);
+        assert_eq!(
+            policy::success(&job, &succeeded, 5).is_some(),
+            met,
+            "{rule} {succeeded:?}"
+        );
+    }
+}
+
+#[test]
+fn generated_names_keep_their_index() {
+    let mut long = job(json!({ "completions": 20, "completionMode": "Indexed" }));
+    long.metadata.name = Some("j".repeat(60));
+    let new = NewPod {
+        index: Some(17),
+        replaces: None,
+    };
+    let prefix = new_pod(&long, &new).metadata.generate_name.unwrap();
+    assert_eq!((prefix.len(), prefix.ends_with("j-17-")), (58, true));
 }
 
 #[test]
