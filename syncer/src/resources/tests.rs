@@ -564,6 +564,29 @@ fn a_service_takes_its_address_from_the_host() {
 }
 
 #[test]
+fn a_service_made_anew_without_an_address_gets_a_copy_of_its_own() {
+    let world = small_world();
+    let service = |uid: &str, ip: &str| {
+        json!({
+            "metadata": {"namespace": "team", "name": "web", "uid": uid, "resourceVersion": "5"},
+            "spec": {"type": "ClusterIP", "clusterIP": ip, "clusterIPs": [ip], "ports": [{"port": 80}]},
+        })
+    };
+    world.put(Side::Virtual, Kind::Service, service("v1", "10.96.0.9"));
+    let plan = world.plan(Kind::Service, "team", "web");
+    let mut host = world.create(&plan, "h");
+    host["metadata"]["resourceVersion"] = json!("101");
+    host["spec"]["clusterIP"] = json!("10.0.0.9");
+    world.put(Side::Host, Kind::Service, host);
+    world.take(Side::Virtual, Kind::Service, "team", "web");
+    world.put(Side::Virtual, Kind::Service, service("v2", "None"));
+    assert_eq!(
+        summary(&world.plan(Kind::Service, "team", "web")),
+        ["delete host Service host/web-x-team-x-vc h"]
+    );
+}
+
+#[test]
 fn the_dns_service_is_kept_and_leads_to_the_control_plane() {
     let world = world();
     let plan = world.plan(Kind::Service, "kube-system", "kube-dns");

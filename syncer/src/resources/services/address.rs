@@ -121,7 +121,7 @@ fn is_move(old: &Value, new: &Value) -> bool {
             held.is_some_and(|held| new.get("nodePort") != Some(held))
         })
     };
-    FIXED.iter().any(|field| fixed(field)) || node_ports()
+    FIXED.iter().any(fixed) || node_ports()
 }
 
 /// The Service without addresses, with all that is needed to make it what it was.
