@@ -3,6 +3,7 @@
 use super::query::Query;
 use crate::registry::columns::{Columns, Description};
 use machinery::field::{Error, Path};
+use machinery::schema;
 use machinery::status::Status;
 use serde_json::{Map, Value, json};
 
@@ -80,8 +81,9 @@ fn headings(columns: &Columns) -> Value {
         .map(|column| {
             let description = match column.description {
                 Description::Text(text) => text,
-                // The schema carries no documentation of fields, and kubectl shows headings without it.
-                Description::Field(..) => "",
+                Description::Field(ty, field) => schema::builtin(ty)
+                    .and_then(|ty| ty.property(field))
+                    .map_or("", |property| &property.description),
             };
             json!({
                 "name": column.name,

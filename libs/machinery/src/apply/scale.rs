@@ -75,7 +75,11 @@ pub fn to_parent(
         );
     }
     // Upstream forgets the times of what the scale has changed.
-    merged.times = parent.times.iter().map(|(id, time)| (id.clone(), time.clone())).collect();
+    merged.times = parent
+        .times
+        .iter()
+        .map(|(id, time)| (id.clone(), time.clone()))
+        .collect();
     merged.times.retain(|id, _| merged.fields.contains_key(id));
     merged
 }

@@ -50,6 +50,9 @@ fn referenced<'a>(ty: &'a TypeRef, todo: &mut Vec<&'a Type>) {
 /// The schema of a type. `served` are the versions that types without a version of their own are listed under.
 pub(super) fn definition(ty: &Type, dialect: Dialect, served: &[GroupVersion]) -> Value {
     let mut out = Map::new();
+    if !ty.description.is_empty() {
+        out.insert("description".to_owned(), json!(*ty.description));
+    }
     if ty.properties.is_empty() {
         leaf(ty, dialect, &mut out);
     } else {
@@ -113,6 +116,9 @@ fn property(property: &Property, dialect: Dialect) -> Value {
     let details = &property.details;
     let mut extra = Map::new();
     let mut set = |name: &str, value: Value| extra.insert(name.to_owned(), value);
+    if !property.description.is_empty() {
+        set("description", json!(*property.description));
+    }
     if dialect == Dialect::V3
         && let Some(default) = details
             .default

@@ -105,6 +105,7 @@ fn v3_has_what_kubectl_looks_for() {
     assert_eq!(
         spec["properties"]["strategy"],
         json!({"allOf": [{"$ref": "#/components/schemas/io.k8s.api.apps.v1.DeploymentStrategy"}], "default": {},
+            "description": "The deployment strategy to use to replace existing pods with new ones.",
             "x-kubernetes-patch-strategy": "retainKeys"})
     );
     let pod = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"];
@@ -157,7 +158,9 @@ fn v2_is_whole_in_both_encodings() {
     let definitions = &document["definitions"];
     assert_eq!(
         definitions["io.k8s.api.apps.v1.DeploymentSpec"]["properties"]["strategy"],
-        json!({"$ref": "#/definitions/io.k8s.api.apps.v1.DeploymentStrategy", "x-kubernetes-patch-strategy": "retainKeys"})
+        json!({"$ref": "#/definitions/io.k8s.api.apps.v1.DeploymentStrategy",
+            "description": "The deployment strategy to use to replace existing pods with new ones.",
+            "x-kubernetes-patch-strategy": "retainKeys"})
     );
     let mut found = Vec::new();
     references(&document, &mut found);
@@ -176,4 +179,19 @@ fn v2_is_whole_in_both_encodings() {
         };
         assert_eq!(Fields::new(section).count(), entries.as_object().unwrap().len());
     }
+}
+
+#[test]
+fn types_and_fields_are_described() {
+    let strategy = schema::builtin("io.k8s.api.apps.v1.DeploymentStrategy").unwrap();
+    assert!(!strategy.description.is_empty());
+    assert!(!strategy.property("type").unwrap().description.is_empty());
+    let undescribed: Vec<&str> = schema::builtins()
+        .iter()
+        .filter(|ty| !ty.hidden && ty.description.is_empty() && !ty.kinds.is_empty())
+        .map(|ty| &*ty.name)
+        // k8s-openapi has one generic type for all lists.
+        .filter(|name| !name.ends_with("List"))
+        .collect();
+    assert_eq!(undescribed, Vec::<&str>::new());
 }

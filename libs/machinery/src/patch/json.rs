@@ -51,6 +51,7 @@ static NO_DETAILS: Details = Details {
 const fn member(name: &'static str, ty: TypeRef, position: u8) -> Property {
     Property {
         name: Held::Static(name),
+        description: Held::Static(""),
         ty,
         details: Held::Static(&NO_DETAILS),
         pointer: false,
@@ -65,6 +66,7 @@ const fn member(name: &'static str, ty: TypeRef, position: u8) -> Property {
 /// One operation, as a schema: so its errors read like those of any other object.
 static OPERATION: Type = Type {
     name: Held::Static("handlers.jsonPatchOp"),
+    description: Held::Static(""),
     properties: Held::Static(&[
         member("from", TypeRef::Scalar(Scalar::String), 2),
         member("op", TypeRef::Scalar(Scalar::String), 0),

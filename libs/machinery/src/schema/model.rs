@@ -66,6 +66,8 @@ pub type Text = Held<str>;
 pub struct Type {
     /// The name in OpenAPI documents, such as `io.k8s.api.core.v1.Pod`.
     pub name: Text,
+    /// What it is, for people; may be empty.
+    pub description: Text,
     /// The properties, sorted by name.
     pub properties: Held<[Property]>,
     /// The kinds this type is served as.
@@ -146,6 +148,8 @@ pub struct Union {
 pub struct Property {
     /// The name in JSON.
     pub name: Text,
+    /// What it means, for people; may be empty.
+    pub description: Text,
     /// What it holds.
     pub ty: TypeRef,
     /// The facts few properties have.

@@ -1,26 +1,33 @@
-//! Turns `data/types.json`, the facts about the built-in API types, into `static` Rust data.
+//! Turns `data/types.json`, the facts about the built-in API types, into `static` Rust data, with descriptions.
+
+mod descriptions;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write;
 use std::path::Path;
 
+use descriptions::Descriptions;
 use serde_json::{Map, Value};
 
 const FACTS: &str = "data/types.json";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={FACTS}");
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
     let facts: Value = serde_json::from_str(&std::fs::read_to_string(FACTS)?)?;
     let types = facts["types"].as_object().ok_or("data/types.json has no types")?;
     let out = std::env::var("OUT_DIR")?;
-    std::fs::write(Path::new(&out).join("types.rs"), Generator::new(types).run()?)?;
+    std::fs::write(
+        Path::new(&out).join("types.rs"),
+        Generator::new(types, Descriptions::read()?).run()?,
+    )?;
     Ok(())
 }
 
 struct Generator<'a> {
     types: &'a Map<String, Value>,
+    descriptions: Descriptions,
     index: BTreeMap<&'a str, usize>,
     /// Details are shared between properties: most of them have none or the same few.
     details: BTreeMap<String, usize>,
@@ -28,10 +35,11 @@ struct Generator<'a> {
 }
 
 impl<'a> Generator<'a> {
-    fn new(types: &'a Map<String, Value>) -> Self {
+    fn new(types: &'a Map<String, Value>, descriptions: Descriptions) -> Self {
         let index = types.keys().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
         Generator {
             types,
+            descriptions,
             index,
             details: BTreeMap::new(),
             out: String::new(),
@@ -66,7 +74,7 @@ impl<'a> Generator<'a> {
         let mut properties = String::new();
         let required: Vec<&str> = strings(&facts["required"]);
         for (property, facts) in facts["properties"].as_object().into_iter().flatten() {
-            let one = self.property(property, facts, required.contains(&property.as_str()));
+            let one = self.property((name, property), facts, required.contains(&property.as_str()));
             properties.push_str(&one.map_err(|e| format!("{property}: {e}"))?);
         }
         let kinds: String = facts["gvk"]
@@ -85,9 +93,10 @@ impl<'a> Generator<'a> {
         let unions: String = facts["unions"].as_array().into_iter().flatten().map(union).collect();
         writeln!(
             self.out,
-            "static T{i}: Type = Type{{name:{},properties:Held::Static(&[{properties}]),kinds:Held::Static(&[{kinds}]),\
+            "static T{i}: Type = Type{{name:{},description:{},properties:Held::Static(&[{properties}]),kinds:Held::Static(&[{kinds}]),\
              any_version:{},atomic:{},open:false,hidden:{},message:{},json_type:{},format:{},unions:Held::Static(&[{unions}])}};",
             text(name),
+            text(self.descriptions.of_type(name)),
             facts["gvk"] == "all",
             facts["mapType"] == "atomic",
             facts["hidden"] == 1,
@@ -98,15 +107,16 @@ impl<'a> Generator<'a> {
         Ok(())
     }
 
-    fn property(&mut self, name: &str, facts: &Value, required: bool) -> Result<String, Box<dyn Error>> {
+    fn property(&mut self, (ty, name): (&str, &str), facts: &Value, required: bool) -> Result<String, Box<dyn Error>> {
         let details = self.property_details(facts)?;
         let next = self.details.len();
         let details = *self.details.entry(details).or_insert(next);
         let flags = facts["f"].as_str().ok_or("no encoding flags")?;
         Ok(format!(
-            "Property{{name:{},ty:{},details:Held::Static(&D{details}),pointer:{},omit_empty:{},omit_zero:{},required:{required},\
+            "Property{{name:{},description:{},ty:{},details:Held::Static(&D{details}),pointer:{},omit_empty:{},omit_zero:{},required:{required},\
              position:{},number:{}}},",
             text(name),
+            text(self.descriptions.of_property(ty, name)),
             self.type_ref(&facts["t"], facts)?,
             flags.contains('p'),
             flags.contains('e'),
