@@ -5,7 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use client::ObjectKey;
+use client::{Change, ObjectKey};
+use k8s_openapi::api::core::v1::Pod;
+
+use super::pods;
 
 /// An event that does not arrive within this time never will (`ExpectationsTimeout`).
 const TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -48,6 +51,16 @@ impl Expectations {
     pub(crate) fn deletion_observed(&self, owner: &ObjectKey, uid: &str) {
         if let Some(expected) = self.lock().get_mut(owner) {
             expected.deletions.remove(uid);
+        }
+    }
+
+    /// Takes in what the informer shows of a pod of `owner`. A pod on its way out is as good as deleted.
+    pub(crate) fn observe(&self, owner: &ObjectKey, change: &Change<'_, Pod>) {
+        let pod = change.object();
+        match change {
+            Change::Added(_) if !pods::is_deleting(pod) => self.creation_observed(owner),
+            Change::Updated { .. } if !pods::is_deleting(pod) => {}
+            _ => self.deletion_observed(owner, pod.metadata.uid.as_deref().unwrap_or_default()),
         }
     }
 

@@ -8,16 +8,20 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
-use kube::Resource;
+use kube::api::DeleteParams;
+use kube::{Api, Client, Resource};
 use serde_json::{Map, Value, json};
 
 use super::hash::{fnv32, safe_encode};
-use super::ownership::reference_to;
+use super::ownership::{describe, reference_to};
+use crate::error::{During, Result, ignore_not_found};
 
 /// Label of a revision with the hash of its content.
 const HASH_LABEL: &str = "controller.kubernetes.io/hash";
 /// Label of pods (and of the revisions of a DaemonSet) with their revision.
 pub(crate) const REVISION_LABEL: &str = "controller-revision-hash";
+/// How many old revisions are kept unless the owner says otherwise.
+const DEFAULT_LIMIT: i32 = 10;
 /// Longest part of an owner's name in the name of its revisions.
 const PREFIX_LIMIT: usize = 223;
 
@@ -164,8 +168,28 @@ pub(crate) fn sort(revisions: &mut [Arc<ControllerRevision>]) {
     revisions.sort_by_key(|revision| key(revision));
 }
 
-/// The revisions beyond the limit that nothing uses, oldest first.
-pub(crate) fn excess(
+/// Deletes the revisions beyond the limit that nothing uses, the oldest first.
+pub(crate) async fn forget<O>(
+    client: &Client,
+    owner: &O,
+    sorted: &[Arc<ControllerRevision>],
+    limit: Option<i32>,
+    in_use: impl Fn(&ControllerRevision) -> bool,
+) -> Result
+where
+    O: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    let namespace = owner.meta().namespace.as_deref().unwrap_or_default();
+    let api: Api<ControllerRevision> = Api::namespaced(client.clone(), namespace);
+    for revision in excess(sorted, limit.unwrap_or(DEFAULT_LIMIT), in_use) {
+        let name = revision.metadata.name.as_deref().unwrap_or_default();
+        ignore_not_found(api.delete(name, &DeleteParams::default()).await)
+            .during(format_args!("deleting old revision {name} of {}", describe(owner)))?;
+    }
+    Ok(())
+}
+
+fn excess(
     sorted: &[Arc<ControllerRevision>],
     limit: i32,
     in_use: impl Fn(&ControllerRevision) -> bool,
@@ -188,6 +212,24 @@ mod tests {
             go_json(&value),
             r#"{"a":"\u003cx\u003e \u0026 \"y\"\n","b":[1,true,null]}"#
         );
+    }
+
+    #[test]
+    fn the_oldest_unused_revisions_go() {
+        let all: Vec<_> = (1..=4)
+            .map(|revision| {
+                Arc::new(ControllerRevision {
+                    revision,
+                    ..ControllerRevision::default()
+                })
+            })
+            .collect();
+        let table: [(i32, &[i64]); 4] = [(0, &[1, 3, 4]), (1, &[1, 3]), (3, &[]), (9, &[])];
+        for (limit, gone) in table {
+            let excess = excess(&all, limit, |revision| revision.revision == 2);
+            let numbers: Vec<i64> = excess.iter().map(|revision| revision.revision).collect();
+            assert_eq!(numbers, gone, "limit {limit}");
+        }
     }
 
     #[test]

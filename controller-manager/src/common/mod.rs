@@ -1,6 +1,7 @@
-//! What several controllers need: ownership, expectations, pod helpers, hashes, revision history.
+//! What several controllers need: ownership, expectations, pod helpers, hashes, revision history, status writes.
 
 pub(crate) mod conditions;
+pub(crate) mod deletion;
 pub(crate) mod discovery;
 pub(crate) mod expectations;
 pub(crate) mod go_dump;
@@ -12,3 +13,4 @@ pub(crate) mod pod_control;
 pub(crate) mod pods;
 pub(crate) mod selector;
 pub(crate) mod services;
+pub(crate) mod status;

@@ -25,6 +25,11 @@ pub(crate) fn is_controlled_by(meta: &ObjectMeta, owner: &ObjectMeta) -> bool {
     owner.uid.is_some() && controller_of(meta).map(|reference| &reference.uid) == owner.uid.as_ref()
 }
 
+/// An object in messages, as in `StatefulSet shop/db`.
+pub(crate) fn describe<O: Resource<DynamicType = ()>>(object: &O) -> String {
+    format!("{} {}", O::kind(&()), ObjectKey::of(object.meta()))
+}
+
 /// The reference a controller puts into what it creates.
 pub(crate) fn reference_to<O: Resource<DynamicType = ()>>(owner: &O) -> OwnerReference {
     OwnerReference {

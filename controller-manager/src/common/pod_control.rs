@@ -1,21 +1,25 @@
 //! Creating and deleting the pods of a workload, with the events that say so (`pkg/controller/controller_utils.go`).
 
 use std::future::Future;
+use std::sync::Arc;
 
-use client::Recorder;
 use client::events::Severity;
+use client::{ObjectKey, Recorder};
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client, Resource};
 
+use super::deletion;
+use super::expectations::Expectations;
+use crate::context::Context;
 use crate::error::{ignore_not_found, is_namespace_terminating, message};
 
 /// Creates and deletes pods on behalf of one controller.
 pub(crate) struct PodControl {
-    pub(crate) client: Client,
-    pub(crate) recorder: Recorder,
+    client: Client,
+    recorder: Recorder,
 }
 
 /// A pod from a template, without name and owner.
@@ -42,7 +46,79 @@ pub(crate) fn generated_pod(namespace: &str, template: &PodTemplateSpec, owner: 
     pod
 }
 
+/// The first request that failed.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    Create(kube::Error),
+    Delete(kube::Error),
+}
+
+impl Failed {
+    pub(crate) fn into_error(self) -> kube::Error {
+        match self {
+            Failed::Create(error) | Failed::Delete(error) => error,
+        }
+    }
+}
+
 impl PodControl {
+    pub(crate) fn new(context: &Context, controller: &'static str) -> Self {
+        Self {
+            client: context.client.clone(),
+            recorder: context.recorder.for_component(controller),
+        }
+    }
+
+    /// Creates `create` pods and deletes others for `owner`. Until the informer shows all of that, the expectations are not
+    /// satisfied.
+    pub(crate) async fn change<O>(
+        &self,
+        owner: &O,
+        expectations: &Expectations,
+        create: usize,
+        new_pod: impl Fn(usize) -> Pod,
+        delete: &[Arc<Pod>],
+    ) -> Result<(), Failed>
+    where
+        O: Resource<DynamicType = ()>,
+    {
+        if create == 0 && delete.is_empty() {
+            return Ok(());
+        }
+        let key = ObjectKey::of(owner.meta());
+        let uid = |pod: &Pod| pod.metadata.uid.clone().unwrap_or_default();
+        expectations.expect(&key, create, delete.iter().map(|pod| uid(pod)));
+        let request = |index| {
+            let pod = new_pod(index);
+            async move {
+                match self.create(owner, &pod).await {
+                    Ok(_) => Ok(()),
+                    Err(error) if is_namespace_terminating(&error) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        let (created, create_error) = slow_start(create, request).await;
+        // What was never created will never be seen.
+        for _ in created..create {
+            expectations.creation_observed(&key);
+        }
+        let key = &key;
+        let deletions = delete.iter().map(|pod| async move {
+            let result = self.delete(owner, pod).await;
+            if result.is_err() {
+                expectations.deletion_observed(key, &uid(pod));
+            }
+            result
+        });
+        let delete_error = join_all(deletions).await.into_iter().find_map(Result::err);
+        match (create_error, delete_error) {
+            (Some(error), _) => Err(Failed::Create(error)),
+            (None, Some(error)) => Err(Failed::Delete(error)),
+            (None, None) => Ok(()),
+        }
+    }
+
     fn pods(&self, namespace: &str) -> Api<Pod> {
         Api::namespaced(self.client.clone(), namespace)
     }
@@ -78,14 +154,7 @@ impl PodControl {
     pub(crate) async fn remove(&self, pod: &Pod) -> Result<(), kube::Error> {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        let preconditions = Preconditions {
-            uid: pod.metadata.uid.clone(),
-            resource_version: None,
-        };
-        let params = DeleteParams {
-            preconditions: Some(preconditions),
-            ..DeleteParams::default()
-        };
+        let params = deletion::only(&pod.metadata, DeleteParams::default());
         ignore_not_found(self.pods(namespace).delete(name, &params).await)
     }
 

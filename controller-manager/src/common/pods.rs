@@ -1,5 +1,6 @@
 //! Questions about pods (`k8s.io/kubernetes/pkg/api/v1/pod` and `pkg/controller`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -69,6 +70,12 @@ pub(crate) fn available_in(pod: &Pod, min_ready_seconds: i32, now: Timestamp) ->
     Some(Duration::from_millis(
         u64::try_from(until - now.as_millisecond()).unwrap_or(0),
     ))
+}
+
+/// When the next of these pods becomes available; nothing else would wake its controller then.
+pub(crate) fn next_available(pods: &[Arc<Pod>], min_ready_seconds: i32, now: Timestamp) -> Option<Duration> {
+    let waits = pods.iter().filter_map(|pod| available_in(pod, min_ready_seconds, now));
+    waits.filter(|wait| !wait.is_zero()).min()
 }
 
 pub(crate) fn node_name(pod: &Pod) -> &str {

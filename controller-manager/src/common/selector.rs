@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use client::{Informer, ObjectKey, WorkQueue};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use kube::Resource;
 use kube::core::{Selector, SelectorExt};
 
 use crate::error::{Result, SyncError};
@@ -22,6 +24,24 @@ pub(crate) fn parse(selector: &LabelSelector, owner: &str) -> Result<Labels> {
 pub(crate) fn is_empty(selector: &LabelSelector) -> bool {
     selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty)
         && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
+}
+
+/// Queues every object whose selector takes an orphan in, so that it may adopt it. An invalid selector
+/// matches nothing here; it is reported when its owner is reconciled.
+pub(crate) fn queue_matching<O>(
+    orphan: &ObjectMeta,
+    owners: &Informer<O>,
+    selector: impl Fn(&O) -> Option<&LabelSelector>,
+    queue: &WorkQueue<ObjectKey>,
+) where
+    O: Resource<DynamicType = ()> + Send + Sync + 'static,
+{
+    for owner in owners.list_in(orphan.namespace.as_deref().unwrap_or_default()) {
+        let labels = selector(&owner).and_then(|selector| parse(selector, "").ok());
+        if labels.is_some_and(|labels| labels.matches(orphan.labels.as_ref())) {
+            queue.add(ObjectKey::of(owner.meta()));
+        }
+    }
 }
 
 impl Labels {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use client::{Change, Informer, ObjectKey, WorkQueue};
-use futures::FutureExt;
 use k8s_openapi::api::core::v1::{EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Pod, Service};
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
@@ -13,7 +12,7 @@ use crate::common::pods;
 use crate::common::services::{self, HEADLESS_LABEL, TRIGGER_TIME, TriggerTimes};
 use crate::context::{Context, Task};
 use crate::error::{During, Result, ignore_not_found, is_namespace_terminating};
-use crate::workers::work;
+use crate::workers::{Reconcile, run};
 
 const NAME: &str = "endpoints-controller";
 const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
@@ -54,19 +53,14 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
             this.queue.add(ObjectKey::of(&endpoints.metadata));
         }
     });
-    let context = context.clone();
-    async move {
-        context.informers.synced().await;
-        let workers = context.settings.concurrent_endpoint_syncs;
-        work(NAME, &controller.queue, workers, &context.metrics, |key| {
-            controller.sync(key)
-        })
-        .await;
-    }
-    .boxed()
+    run(NAME, context, context.settings.concurrent_endpoint_syncs, controller)
 }
 
-impl Controller {
+impl Reconcile for Controller {
+    fn queue(&self) -> &WorkQueue<ObjectKey> {
+        &self.queue
+    }
+
     async fn sync(&self, key: ObjectKey) -> Result {
         let api: Api<Endpoints> = Api::namespaced(self.client.clone(), &key.namespace);
         let Some(service) = self.services.get(&key) else {
@@ -279,7 +273,7 @@ fn cut(mut lists: Vec<&mut Option<Vec<EndpointAddress>>>, total: usize, mut room
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
@@ -315,6 +309,24 @@ mod tests {
             json!([ips(&subset.addresses), ips(&subset.not_ready_addresses), ports])
         });
         Value::Array(subsets.collect())
+    }
+
+    /// What was written is not written again, however the server returns it.
+    pub(crate) fn rests() {
+        let service = service(json!({ "clusterIP": "10.0.0.1", "ports": [{ "port": 80, "targetPort": 80 }] }));
+        for pods in [
+            vec![],
+            vec![pod("a", "10.1.0.3", true, 80), pod("b", "10.1.0.4", false, 80)],
+        ] {
+            let written = plan(&service, &pods, None, Some("t".into())).unwrap();
+            for returned in crate::common::status::as_returned(&written) {
+                assert_eq!(
+                    plan(&service, &pods, Some(&returned), Some("u".into())),
+                    None,
+                    "{returned:?}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -188,6 +188,36 @@ mod tests {
         assert!(Selection::parse(&["nonsense".to_owned()]).is_err());
     }
 
+    /// A controller hears of its own writes, so one that answers them with another write never comes to rest. Those without
+    /// an entry only create what is missing or delete.
+    #[test]
+    fn every_controller_comes_to_rest() {
+        type Check = fn();
+        let table: [(&str, Option<Check>); CONTROLLERS.len()] = [
+            ("namespace-controller", Some(namespace::tests::rests)),
+            ("serviceaccount-controller", None),
+            ("root-ca-certificate-publisher-controller", Some(root_ca::tests::rests)),
+            ("deployment-controller", Some(deployment::tests::rests)),
+            ("replicaset-controller", Some(replicaset::tests::rests)),
+            ("statefulset-controller", Some(statefulset::tests::rests)),
+            ("daemonset-controller", Some(daemonset::tests::rests)),
+            ("job-controller", Some(job::tests::rests)),
+            ("ttl-after-finished-controller", None),
+            ("endpoints-controller", Some(endpoints::tests::rests)),
+            ("endpointslice-controller", Some(endpointslice::tests::rests)),
+            ("pod-garbage-collector-controller", None),
+            ("node-lifecycle-controller", Some(node_lifecycle::tests::rests)),
+            ("taint-eviction-controller", None),
+            ("garbage-collector-controller", None),
+        ];
+        for ((name, rests), controller) in table.into_iter().zip(CONTROLLERS) {
+            assert_eq!(name, controller.name);
+            if let Some(rests) = rests {
+                rests();
+            }
+        }
+    }
+
     #[test]
     fn names_and_aliases_are_unique() {
         let mut seen = BTreeSet::new();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Change, Informer, ObjectKey, WorkQueue};
-use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition, NamespaceSpec, NamespaceStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -16,7 +15,7 @@ use kube::{Api, Client};
 use crate::common::discovery::{self, Kind};
 use crate::context::{Context, Task};
 use crate::error::{During, Result, SyncError, ignore_not_found, is_not_found, message};
-use crate::workers::work;
+use crate::workers::{Reconcile, run};
 
 const NAME: &str = "namespace-controller";
 /// The finalizer that is ours to remove.
@@ -56,16 +55,7 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
             }
         }
     });
-    let context = context.clone();
-    async move {
-        context.informers.synced().await;
-        let workers = context.settings.concurrent_namespace_syncs;
-        work(NAME, &controller.queue, workers, &context.metrics, |key| {
-            controller.sync(key)
-        })
-        .await;
-    }
-    .boxed()
+    run(NAME, context, context.settings.concurrent_namespace_syncs, controller)
 }
 
 /// What one pass over a namespace found.
@@ -87,7 +77,11 @@ impl Findings {
     }
 }
 
-impl Controller {
+impl Reconcile for Controller {
+    fn queue(&self) -> &WorkQueue<ObjectKey> {
+        &self.queue
+    }
+
     async fn sync(&self, key: ObjectKey) -> Result {
         let api: Api<Namespace> = Api::all(self.client.clone());
         // The informer may be behind our own writes; deletion is rare enough to ask.
@@ -131,7 +125,9 @@ impl Controller {
             errors.join("; ")
         )))
     }
+}
 
+impl Controller {
     async fn write_status(&self, namespace: &Namespace) -> Result<Namespace> {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let name = namespace.metadata.name.as_deref().unwrap_or_default();
@@ -345,8 +341,27 @@ fn conditions(namespace: &Namespace, findings: &Findings, now: Timestamp) -> Vec
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// What was written is not written again, however late it is.
+    pub(crate) fn rests() {
+        let findings = [
+            Findings::default(),
+            Findings {
+                deletion_errors: vec!["pods: no".to_owned()],
+                remaining: [("pods".to_owned(), 2)].into(),
+                ..Findings::default()
+            },
+        ];
+        for findings in findings {
+            let mut namespace = Namespace::default();
+            let written = conditions(&namespace, &findings, Timestamp::from_second(10).unwrap());
+            namespace.status.get_or_insert_default().conditions = Some(written.clone());
+            let later = Timestamp::from_second(10_000).unwrap();
+            assert_eq!(conditions(&namespace, &findings, later), written);
+        }
+    }
 
     #[test]
     fn conditions_say_what_is_left() {

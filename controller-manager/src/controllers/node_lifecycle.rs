@@ -269,7 +269,7 @@ fn corrected_taints(node: &Node, now: Timestamp) -> Option<Vec<Taint>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::Value;
 
     use super::*;
@@ -281,6 +281,18 @@ mod tests {
             "status": { "conditions": [{ "type": "Ready", "status": ready }] },
         }))
         .unwrap()
+    }
+
+    /// What was written is not written again, however late it is.
+    pub(crate) fn rests() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut node = node("True", json!([]), true);
+        let written = unknown_conditions(&node, at(1)).unwrap();
+        node.status.get_or_insert_default().conditions = Some(written);
+        assert_eq!(unknown_conditions(&node, at(1000)), None);
+        let taints = corrected_taints(&node, at(1)).unwrap();
+        node.spec.get_or_insert_default().taints = Some(taints);
+        assert_eq!(corrected_taints(&node, at(1000)), None);
     }
 
     #[test]

@@ -9,12 +9,12 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 use tracing::{info, warn};
 
-use crate::common::pods;
+use crate::common::{deletion, pods};
 use crate::context::{Context, Task};
 use crate::error::{During, Result, ignore_not_found, is_not_found};
 
@@ -124,14 +124,11 @@ impl Controller {
                 .await;
             ignore_not_found(written).during(format_args!("marking pod {key} as failed"))?;
         }
-        let params = DeleteParams {
+        let at_once = DeleteParams {
             grace_period_seconds: Some(0),
-            preconditions: Some(Preconditions {
-                uid: pod.metadata.uid.clone(),
-                resource_version: None,
-            }),
             ..DeleteParams::default()
         };
+        let params = deletion::only(&pod.metadata, at_once);
         ignore_not_found(api.delete(&key.name, &params).await).during(format_args!("deleting pod {key}"))
     }
 }

@@ -66,7 +66,7 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
         let events = watcher(Api::<ConfigMap>::all(context.client.clone()), only_ours);
         let watch = controller
             .config_maps
-            .run("ConfigMap", events, |config_map| controller.trim(config_map));
+            .run("ConfigMap", events, |config_map| trim(config_map, &controller.root_ca));
         let work = async {
             context.informers.synced().await;
             controller.config_maps.synced().await;
@@ -78,41 +78,17 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
 }
 
 impl Controller {
-    /// The right content need not be kept once per namespace: an empty value stands for it.
-    fn trim(&self, config_map: &mut ConfigMap) {
-        let value = config_map.data.as_mut().and_then(|data| data.get_mut(KEY));
-        match value {
-            Some(value) if *value == self.root_ca => value.clear(),
-            Some(value) => "differs".clone_into(value),
-            None => {}
-        }
-    }
-
-    fn is_right(config_map: &ConfigMap) -> bool {
-        let data = config_map.data.as_ref();
-        let annotations = config_map.metadata.annotations.as_ref();
-        data.is_some_and(|data| data.len() == 1 && data.get(KEY).is_some_and(String::is_empty))
-            && annotations
-                .and_then(|all| all.get(DESCRIPTION_KEY))
-                .is_some_and(|text| text == DESCRIPTION)
-    }
-
     async fn sync(&self, key: ObjectKey) -> Result {
         let namespace = self.namespaces.get(&key);
         if !namespace.is_some_and(|namespace| is_active(&namespace)) {
             return Ok(());
         }
         let current = self.config_maps.get(&ObjectKey::new(&key.name, CONFIG_MAP));
-        if current.as_deref().is_some_and(Self::is_right) {
+        if current.as_deref().is_some_and(is_right) {
             return Ok(());
         }
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &key.name);
-        let mut wanted = current.as_deref().cloned().unwrap_or_default();
-        wanted.metadata.name = Some(CONFIG_MAP.to_owned());
-        wanted.metadata.namespace = Some(key.name.clone());
-        let annotations = wanted.metadata.annotations.get_or_insert_default();
-        annotations.insert(DESCRIPTION_KEY.to_owned(), DESCRIPTION.to_owned());
-        wanted.data = Some(BTreeMap::from([(KEY.to_owned(), self.root_ca.clone())]));
+        let wanted = corrected(current.as_deref(), &key.name, &self.root_ca);
         let written = match current {
             None => api.create(&PostParams::default(), &wanted).await,
             Some(_) => api.replace(CONFIG_MAP, &PostParams::default(), &wanted).await,
@@ -124,6 +100,66 @@ impl Controller {
             written => written
                 .map(|_| ())
                 .during(format_args!("publishing {CONFIG_MAP} in namespace {key}")),
+        }
+    }
+}
+
+/// The right content need not be kept once per namespace: an empty value stands for it.
+fn trim(config_map: &mut ConfigMap, root_ca: &str) {
+    let value = config_map.data.as_mut().and_then(|data| data.get_mut(KEY));
+    match value {
+        Some(value) if *value == root_ca => value.clear(),
+        Some(value) => "differs".clone_into(value),
+        None => {}
+    }
+}
+
+/// Whether a trimmed config map needs no write.
+fn is_right(config_map: &ConfigMap) -> bool {
+    let data = config_map.data.as_ref();
+    let annotations = config_map.metadata.annotations.as_ref();
+    data.is_some_and(|data| data.len() == 1 && data.get(KEY).is_some_and(String::is_empty))
+        && annotations
+            .and_then(|all| all.get(DESCRIPTION_KEY))
+            .is_some_and(|text| text == DESCRIPTION)
+}
+
+fn corrected(current: Option<&ConfigMap>, namespace: &str, root_ca: &str) -> ConfigMap {
+    let mut wanted = current.cloned().unwrap_or_default();
+    wanted.metadata.name = Some(CONFIG_MAP.to_owned());
+    wanted.metadata.namespace = Some(namespace.to_owned());
+    let annotations = wanted.metadata.annotations.get_or_insert_default();
+    annotations.insert(DESCRIPTION_KEY.to_owned(), DESCRIPTION.to_owned());
+    wanted.data = Some(BTreeMap::from([(KEY.to_owned(), root_ca.to_owned())]));
+    wanted
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    fn trimmed(mut config_map: ConfigMap) -> ConfigMap {
+        trim(&mut config_map, "ca");
+        config_map
+    }
+
+    /// What was written is not written again.
+    pub(crate) fn rests() {
+        assert!(is_right(&trimmed(corrected(None, "ns", "ca"))));
+    }
+
+    #[test]
+    fn whatever_was_changed_is_put_right_and_the_rest_kept() {
+        let mut foreign = corrected(None, "ns", "ca");
+        foreign.metadata.labels = Some(BTreeMap::from([("team".to_owned(), "a".to_owned())]));
+        let data = |key: &str, value: &str| Some(BTreeMap::from([(key.to_owned(), value.to_owned())]));
+        for wrong in [None, data(KEY, "other"), data(KEY, ""), data("more", "ca")] {
+            foreign.data = wrong;
+            let seen = trimmed(foreign.clone());
+            assert!(!is_right(&seen), "{seen:?}");
+            let put_right = corrected(Some(&seen), "ns", "ca");
+            assert_eq!(put_right.metadata.labels, foreign.metadata.labels);
+            assert!(is_right(&trimmed(put_right)));
         }
     }
 }

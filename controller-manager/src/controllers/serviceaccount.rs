@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use client::{Change, Informer, ObjectKey, WorkQueue};
-use futures::FutureExt;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::PostParams;
 use kube::{Api, Client};
 
 use crate::context::{Context, Task};
 use crate::error::{During, Result, is_already_exists, is_namespace_terminating, is_not_found};
-use crate::workers::work;
+use crate::workers::{Reconcile, run};
 
 const NAME: &str = "serviceaccount-controller";
 const ACCOUNT: &str = "default";
@@ -52,15 +51,14 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
             ));
         }
     });
-    let context = context.clone();
-    async move {
-        context.informers.synced().await;
-        work(NAME, &controller.queue, 1, &context.metrics, |key| controller.sync(key)).await;
-    }
-    .boxed()
+    run(NAME, context, 1, controller)
 }
 
-impl Controller {
+impl Reconcile for Controller {
+    fn queue(&self) -> &WorkQueue<ObjectKey> {
+        &self.queue
+    }
+
     async fn sync(&self, key: ObjectKey) -> Result {
         let active = self.namespaces.get(&key).is_some_and(|namespace| is_active(&namespace));
         if !active || self.accounts.get(&ObjectKey::new(&key.name, ACCOUNT)).is_some() {

@@ -6,20 +6,19 @@ use std::time::Duration;
 
 use client::events::Severity;
 use client::{Change, Informer, ObjectKey, Recorder, WorkQueue};
-use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod, Taint, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 
 use super::daemonset::node::is_tolerated;
-use crate::common::pods;
+use crate::common::{deletion, pods};
 use crate::context::{Context, Task};
 use crate::error::{During, Result, ignore_not_found};
 use crate::informers::Informers;
-use crate::workers::work;
+use crate::workers::{Reconcile, run};
 
 const NAME: &str = "taint-eviction-controller";
 
@@ -60,12 +59,7 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
         }
         this.queue.add(ObjectKey::of(&change.object().metadata));
     });
-    let context = context.clone();
-    async move {
-        context.informers.synced().await;
-        work(NAME, &controller.queue, 8, &context.metrics, |key| controller.sync(key)).await;
-    }
-    .boxed()
+    run(NAME, context, 8, controller)
 }
 
 /// How long a pod with these tolerations may stay on a node with these taints; nothing means for ever.
@@ -94,7 +88,11 @@ fn may_stay(taints: &[Taint], tolerations: &[Toleration], now: Timestamp) -> Opt
         .map(Duration::from_millis)
 }
 
-impl Controller {
+impl Reconcile for Controller {
+    fn queue(&self) -> &WorkQueue<ObjectKey> {
+        &self.queue
+    }
+
     async fn sync(&self, key: ObjectKey) -> Result {
         let Some(pod) = self.pods.get(&key).filter(|pod| pods::is_active(pod)) else {
             return Ok(());
@@ -121,7 +119,9 @@ impl Controller {
             Some(_) => self.evict(&key, &pod).await,
         }
     }
+}
 
+impl Controller {
     async fn evict(&self, key: &ObjectKey, pod: &Pod) -> Result {
         let text = format!("Marking for deletion Pod {key}");
         self.recorder.event(pod, Severity::Normal, "TaintManagerEviction", text);
@@ -138,14 +138,7 @@ impl Controller {
             .patch_status(&key.name, &PatchParams::default(), &Patch::Strategic(patch))
             .await;
         ignore_not_found(written).during(format_args!("marking pod {key} for eviction"))?;
-        let preconditions = Preconditions {
-            uid: pod.metadata.uid.clone(),
-            resource_version: None,
-        };
-        let params = DeleteParams {
-            preconditions: Some(preconditions),
-            ..DeleteParams::default()
-        };
+        let params = deletion::only(&pod.metadata, DeleteParams::default());
         ignore_not_found(api.delete(&key.name, &params).await).during(format_args!("evicting pod {key}"))
     }
 }

@@ -3,29 +3,27 @@
 pub(crate) mod node;
 mod plan;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 
 use client::events::Severity;
 use client::{Change, Informer, ObjectKey, Recorder, WorkQueue};
-use futures::FutureExt;
-use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::PostParams;
 use kube::{Api, Client};
 
 use crate::common::expectations::Expectations;
 use crate::common::history::{self, REVISION_LABEL};
 use crate::common::ownership::{self, controller_of, is_controlled_by};
-use crate::common::pod_control::{PodControl, slow_start};
-use crate::common::{hash, pods, selector};
+use crate::common::pod_control::{Failed, PodControl};
+use crate::common::{hash, pods, selector, status};
 use crate::context::{Context, Task};
-use crate::error::{During, Result, SyncError, ignore_not_found, is_already_exists, is_namespace_terminating};
-use crate::workers::work;
+use crate::error::{During, Result, is_already_exists};
+use crate::workers::{Reconcile, run};
 use plan::{Plan, State, Why};
 
 const NAME: &str = "daemonset-controller";
@@ -43,14 +41,10 @@ struct Controller {
 }
 
 pub(crate) fn start(context: &Arc<Context>) -> Task {
-    let recorder = context.recorder.for_component(NAME);
     let controller = Arc::new(Controller {
         client: context.client.clone(),
-        recorder: recorder.clone(),
-        pod_control: PodControl {
-            client: context.client.clone(),
-            recorder,
-        },
+        recorder: context.recorder.for_component(NAME),
+        pod_control: PodControl::new(context, NAME),
         sets: context.informers.daemon_sets(),
         pods: context.informers.pods(),
         nodes: context.informers.nodes(),
@@ -59,16 +53,7 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
         queue: WorkQueue::new(),
     });
     controller.listen();
-    let context = context.clone();
-    async move {
-        context.informers.synced().await;
-        let workers = context.settings.concurrent_daemonset_syncs;
-        work(NAME, &controller.queue, workers, &context.metrics, |key| {
-            controller.sync(key)
-        })
-        .await;
-    }
-    .boxed()
+    run(NAME, context, context.settings.concurrent_daemonset_syncs, controller)
 }
 
 /// The revisions a pass works with.
@@ -84,6 +69,55 @@ fn hash_of(meta: &ObjectMeta) -> &str {
         .and_then(|labels| labels.get(REVISION_LABEL))
         .map(String::as_str)
         .unwrap_or_default()
+}
+
+impl Reconcile for Controller {
+    fn queue(&self) -> &WorkQueue<ObjectKey> {
+        &self.queue
+    }
+
+    async fn sync(&self, key: ObjectKey) -> Result {
+        let Some(set) = self.sets.get(&key) else {
+            self.expectations.forget(&key);
+            return Ok(());
+        };
+        let Some(spec) = &set.spec else { return Ok(()) };
+        if selector::is_empty(&spec.selector) {
+            let text = "This daemon set is selecting all pods. A non-empty selector is required.";
+            self.recorder
+                .event(set.as_ref(), Severity::Warning, "SelectingAll", text);
+            return Ok(());
+        }
+        if set.metadata.deletion_timestamp.is_some() {
+            return Ok(());
+        }
+        let labels = selector::parse(&spec.selector, &format!("daemon set {key}"))?;
+        let revisions = self.revisions(&key, &set, &labels).await?;
+        let matches = |pod: &Pod| labels.matches(pod.metadata.labels.as_ref());
+        let owned = ownership::claim(&self.client, set.as_ref(), self.pods.list_in(&key.namespace), matches).await?;
+        let nodes = self.nodes.list();
+        let now = Timestamp::now();
+        let state = State {
+            set: &set,
+            nodes: &nodes,
+            pods: &owned,
+            hash: &revisions.hash,
+            now,
+        };
+        let mut result = Ok(());
+        if self.expectations.satisfied(&key) {
+            result = self.carry_out(&key, &set, plan::plan(&state), &revisions.hash).await;
+            self.forget_old_revisions(&set, &owned, &revisions).await?;
+        }
+        let status = plan::status(&state, revisions.collisions);
+        status::write(&self.client, set.as_ref(), &status).await?;
+        result?;
+        let min_ready = spec.min_ready_seconds.unwrap_or(0);
+        if let Some(wait) = pods::next_available(&owned, min_ready, now) {
+            self.queue.add_after(key, wait);
+        }
+        Ok(())
+    }
 }
 
 impl Controller {
@@ -119,118 +153,29 @@ impl Controller {
             return self.queue_matching(&pod.metadata);
         };
         let key = ObjectKey::of(&set.metadata);
-        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-        match change {
-            Change::Added(_) if !pods::is_deleting(pod) => self.expectations.creation_observed(&key),
-            Change::Updated { .. } if !pods::is_deleting(pod) => {}
-            _ => self.expectations.deletion_observed(&key, uid),
-        }
+        self.expectations.observe(&key, change);
         self.queue.add(key);
     }
 
     fn queue_matching(&self, pod: &ObjectMeta) {
-        if controller_of(pod).is_some() || pod.deletion_timestamp.is_some() {
-            return;
+        if controller_of(pod).is_none() && pod.deletion_timestamp.is_none() {
+            selector::queue_matching(pod, &self.sets, |set| Some(&set.spec.as_ref()?.selector), &self.queue);
         }
-        for set in self.sets.list_in(pod.namespace.as_deref().unwrap_or_default()) {
-            let matches = set.spec.as_ref().is_some_and(|spec| {
-                selector::parse(&spec.selector, "").is_ok_and(|labels| labels.matches(pod.labels.as_ref()))
-            });
-            if matches {
-                self.queue.add(ObjectKey::of(&set.metadata));
-            }
-        }
-    }
-
-    async fn sync(&self, key: ObjectKey) -> Result {
-        let Some(set) = self.sets.get(&key) else {
-            self.expectations.forget(&key);
-            return Ok(());
-        };
-        let Some(spec) = &set.spec else { return Ok(()) };
-        if selector::is_empty(&spec.selector) {
-            let text = "This daemon set is selecting all pods. A non-empty selector is required.";
-            self.recorder
-                .event(set.as_ref(), Severity::Warning, "SelectingAll", text);
-            return Ok(());
-        }
-        if set.metadata.deletion_timestamp.is_some() {
-            return Ok(());
-        }
-        let labels = selector::parse(&spec.selector, &format!("daemon set {key}"))?;
-        let revisions = self.revisions(&key, &set, &labels).await?;
-        let matches = |pod: &Pod| labels.matches(pod.metadata.labels.as_ref());
-        let owned = ownership::claim(&self.client, set.as_ref(), self.pods.list_in(&key.namespace), matches).await?;
-        let nodes = self.nodes.list();
-        let now = Timestamp::now();
-        let state = State {
-            set: &set,
-            nodes: &nodes,
-            pods: &owned,
-            hash: &revisions.hash,
-            now,
-        };
-        let mut result = Ok(());
-        if self.expectations.satisfied(&key) {
-            result = self.carry_out(&key, &set, plan::plan(&state), &revisions.hash).await;
-            self.forget_old_revisions(&key, &set, &owned, &revisions).await?;
-        }
-        let status = plan::status(&state, revisions.collisions);
-        if set.status.as_ref() != Some(&status) {
-            let mut updated = set.as_ref().clone();
-            updated.status = Some(status);
-            let api: Api<DaemonSet> = Api::namespaced(self.client.clone(), &key.namespace);
-            let written = api.replace_status(&key.name, &PostParams::default(), &updated).await;
-            written.during(format_args!("updating the status of daemon set {key}"))?;
-        }
-        result?;
-        let min_ready = spec.min_ready_seconds.unwrap_or(0);
-        let next = owned
-            .iter()
-            .filter_map(|pod| pods::available_in(pod, min_ready, now))
-            .filter(|wait| !wait.is_zero());
-        if let Some(wait) = next.min() {
-            self.queue.add_after(key, wait);
-        }
-        Ok(())
     }
 
     async fn carry_out(&self, key: &ObjectKey, set: &DaemonSet, plan: Plan, hash: &str) -> Result {
-        if plan.create.is_empty() && plan.delete.is_empty() {
-            return Ok(());
-        }
-        let uid = |pod: &Pod| pod.metadata.uid.clone().unwrap_or_default();
-        self.expectations
-            .expect(key, plan.create.len(), plan.delete.iter().map(|(pod, _)| uid(pod)));
-        let create = &plan.create;
-        let request = |index: usize| async move {
-            let pod = node::new_pod(set, &create[index], hash);
-            match self.pod_control.create(set, &pod).await {
-                Ok(_) => Ok(()),
-                Err(error) if is_namespace_terminating(&error) => Ok(()),
-                Err(error) => Err(error),
-            }
-        };
-        let (created, create_error) = slow_start(create.len(), request).await;
-        for _ in created..create.len() {
-            self.expectations.creation_observed(key);
-        }
-        let deletions = plan.delete.iter().map(|(pod, why)| async move {
+        for (pod, why) in &plan.delete {
             self.say_why(set, pod, *why);
-            let result = self.pod_control.delete(set, pod).await;
-            if result.is_err() {
-                self.expectations.deletion_observed(key, &uid(pod));
-            }
-            result
-        });
-        let delete_error = join_all(deletions).await.into_iter().find_map(std::result::Result::err);
-        match create_error.or(delete_error) {
-            None => Ok(()),
-            Some(source) => Err(SyncError::Api {
-                action: format!("changing the pods of daemon set {key}"),
-                source: Box::new(source),
-            }),
         }
+        let new_pod = |index: usize| node::new_pod(set, &plan.create[index], hash);
+        let delete: Vec<Arc<Pod>> = plan.delete.into_iter().map(|(pod, _)| pod).collect();
+        let changed = self
+            .pod_control
+            .change(set, &self.expectations, plan.create.len(), new_pod, &delete)
+            .await;
+        changed
+            .map_err(Failed::into_error)
+            .during(format_args!("changing the pods of daemon set {key}"))
     }
 
     fn say_why(&self, set: &DaemonSet, pod: &Pod, why: Why) {
@@ -307,28 +252,12 @@ impl Controller {
         })
     }
 
-    async fn forget_old_revisions(
-        &self,
-        key: &ObjectKey,
-        set: &DaemonSet,
-        owned: &[Arc<Pod>],
-        revisions: &Revisions,
-    ) -> Result {
-        let limit = set
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.revision_history_limit)
-            .unwrap_or(10);
+    async fn forget_old_revisions(&self, set: &DaemonSet, owned: &[Arc<Pod>], revisions: &Revisions) -> Result {
+        let limit = set.spec.as_ref().and_then(|spec| spec.revision_history_limit);
         let in_use = |revision: &ControllerRevision| {
             let hash = hash_of(&revision.metadata);
             owned.iter().any(|pod| hash_of(&pod.metadata) == hash)
         };
-        let api: Api<ControllerRevision> = Api::namespaced(self.client.clone(), &key.namespace);
-        for revision in history::excess(&revisions.old, limit, in_use) {
-            let name = revision.metadata.name.as_deref().unwrap_or_default();
-            ignore_not_found(api.delete(name, &DeleteParams::default()).await)
-                .during(format_args!("deleting old revision {name} of daemon set {key}"))?;
-        }
-        Ok(())
+        history::forget(&self.client, set, &revisions.old, limit, in_use).await
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::node;
 use super::plan::{State, Why, plan, status};
+use crate::common::status::{as_returned, is_same};
 
 fn set(strategy: Value, pod_spec: Value) -> DaemonSet {
     let mut pod_spec = pod_spec;
@@ -115,6 +116,21 @@ impl World {
             }
         }
         panic!("never settles");
+    }
+}
+
+/// What was written is not written again, however the server returns it.
+pub(crate) fn rests() {
+    for nodes in [vec![], vec![node("a", json!({})), node("b", json!({}))]] {
+        let mut world = World::new(set(rolling(1, 0), json!({})), nodes);
+        world.settle();
+        let settled = status(&world.state(), None);
+        for returned in as_returned(&settled) {
+            world.set.status = Some(returned);
+            let again = status(&world.state(), None);
+            assert!(is_same(world.set.status.as_ref(), &again), "{again:?}");
+            assert!(!world.step());
+        }
     }
 }
 

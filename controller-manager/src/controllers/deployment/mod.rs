@@ -5,25 +5,24 @@ mod plan;
 mod sizes;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 
 use client::events::Severity;
 use client::{Change, Informer, ObjectKey, Recorder, WorkQueue};
-use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
 
 use crate::common::ownership::{self, controller_of, is_controlled_by};
-use crate::common::{pods, selector};
+use crate::common::{deletion, pods, selector};
 use crate::context::{Context, Task};
 use crate::error::{During, Result, ignore_not_found, is_already_exists, is_namespace_terminating, message};
-use crate::workers::work;
+use crate::workers::{Reconcile, run};
 use plan::{Action, State};
 
 const NAME: &str = "deployment-controller";
@@ -47,61 +46,12 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
         queue: WorkQueue::new(),
     });
     controller.listen();
-    let context = context.clone();
-    async move {
-        context.informers.synced().await;
-        let workers = context.settings.concurrent_deployment_syncs;
-        work(NAME, &controller.queue, workers, &context.metrics, |key| {
-            controller.sync(key)
-        })
-        .await;
-    }
-    .boxed()
+    run(NAME, context, context.settings.concurrent_deployment_syncs, controller)
 }
 
-impl Controller {
-    fn listen(self: &Arc<Self>) {
-        let queue = self.queue.clone();
-        self.deployments
-            .on_change(move |change| queue.add(ObjectKey::of(&change.object().metadata)));
-        let this = self.clone();
-        self.replica_sets.on_change(move |change| {
-            if let Change::Updated { old, new } = change
-                && controller_of(&old.metadata).map(|owner| &owner.uid)
-                    != controller_of(&new.metadata).map(|owner| &owner.uid)
-            {
-                this.enqueue_owner(&old.metadata);
-            }
-            this.enqueue_owner(&change.object().metadata);
-        });
-        // Recreate waits for the last old pod to go.
-        let this = self.clone();
-        self.pods.on_change(move |change| {
-            if let Change::Deleted(pod) = change
-                && let Some(rs) = ownership::resolve(&pod.metadata, &this.replica_sets)
-                && let Some(deployment) = ownership::resolve(&rs.metadata, &this.deployments)
-                && !sizes::is_rolling(&deployment)
-            {
-                this.queue.add(ObjectKey::of(&deployment.metadata));
-            }
-        });
-    }
-
-    fn enqueue_owner(&self, rs: &ObjectMeta) {
-        if controller_of(rs).is_some() {
-            if let Some(deployment) = ownership::resolve(rs, &self.deployments) {
-                self.queue.add(ObjectKey::of(&deployment.metadata));
-            }
-            return;
-        }
-        // An orphan may be adopted by any deployment whose selector matches.
-        for deployment in self.deployments.list_in(rs.namespace.as_deref().unwrap_or_default()) {
-            let key = ObjectKey::of(&deployment.metadata);
-            let Some(spec) = &deployment.spec else { continue };
-            if selector::parse(&spec.selector, "").is_ok_and(|labels| labels.matches(rs.labels.as_ref())) {
-                self.queue.add(key);
-            }
-        }
+impl Reconcile for Controller {
+    fn queue(&self) -> &WorkQueue<ObjectKey> {
+        &self.queue
     }
 
     async fn sync(&self, key: ObjectKey) -> Result {
@@ -140,6 +90,50 @@ impl Controller {
             self.queue.add_after(key, delay);
         }
         Ok(())
+    }
+}
+
+impl Controller {
+    fn listen(self: &Arc<Self>) {
+        let queue = self.queue.clone();
+        self.deployments
+            .on_change(move |change| queue.add(ObjectKey::of(&change.object().metadata)));
+        let this = self.clone();
+        self.replica_sets.on_change(move |change| {
+            if let Change::Updated { old, new } = change
+                && controller_of(&old.metadata).map(|owner| &owner.uid)
+                    != controller_of(&new.metadata).map(|owner| &owner.uid)
+            {
+                this.enqueue_owner(&old.metadata);
+            }
+            this.enqueue_owner(&change.object().metadata);
+        });
+        // Recreate waits for the last old pod to go.
+        let this = self.clone();
+        self.pods.on_change(move |change| {
+            if let Change::Deleted(pod) = change
+                && let Some(rs) = ownership::resolve(&pod.metadata, &this.replica_sets)
+                && let Some(deployment) = ownership::resolve(&rs.metadata, &this.deployments)
+                && !sizes::is_rolling(&deployment)
+            {
+                this.queue.add(ObjectKey::of(&deployment.metadata));
+            }
+        });
+    }
+
+    fn enqueue_owner(&self, rs: &ObjectMeta) {
+        if controller_of(rs).is_some() {
+            if let Some(deployment) = ownership::resolve(rs, &self.deployments) {
+                self.queue.add(ObjectKey::of(&deployment.metadata));
+            }
+            return;
+        }
+        selector::queue_matching(
+            rs,
+            &self.deployments,
+            |one| Some(&one.spec.as_ref()?.selector),
+            &self.queue,
+        );
     }
 
     /// Whether a pod of any replica set but the new one has not ended (`oldPodsRunning`).
@@ -255,14 +249,7 @@ impl Writer<'_> {
 
     async fn delete(&self, rs: &ReplicaSet) -> Result {
         let name = rs.metadata.name.as_deref().unwrap_or_default();
-        let preconditions = Preconditions {
-            uid: rs.metadata.uid.clone(),
-            resource_version: None,
-        };
-        let params = DeleteParams {
-            preconditions: Some(preconditions),
-            ..DeleteParams::background()
-        };
+        let params = deletion::only(&rs.metadata, DeleteParams::background());
         ignore_not_found(self.replica_sets().delete(name, &params).await).during(format_args!(
             "deleting old replica set {name} of deployment {}",
             self.key

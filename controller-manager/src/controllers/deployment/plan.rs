@@ -11,6 +11,7 @@ use super::annotations::{self, desired_replicas, max_replicas};
 use super::sizes::{self, actual, available, replicas, size};
 use super::status;
 use crate::common::hash;
+use crate::common::status::is_same;
 
 pub(crate) const TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 
@@ -379,7 +380,8 @@ impl<'a> Step<'a> {
     fn finish(&mut self, compute: fn(&mut Deployment, &Split<'_>, Timestamp)) {
         compute(&mut self.deployment, &self.split, self.state.now);
         let before = self.state.deployment;
-        let changed = self.deployment.status != before.status
+        let is_new = |status| !is_same(before.status.as_ref(), status);
+        let changed = self.deployment.status.as_ref().is_some_and(is_new)
             || self.deployment.metadata.annotations != before.metadata.annotations;
         if changed {
             self.actions

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::plan::{Action, State, plan};
 use super::{annotations, sizes, status};
+use crate::common::status::as_returned;
 
 fn deployment(replicas: i32, surge: &str, unavailable: &str) -> Deployment {
     let value = |text: &str| text.parse::<i32>().map_or_else(|_| json!(text), |number| json!(number));
@@ -148,6 +149,23 @@ impl World {
     fn reason(&self) -> String {
         status::progressing(&self.deployment).unwrap().reason.clone().unwrap()
     }
+}
+
+/// What was written is not written again, however the server returns it and however late it is.
+pub(crate) fn rests() {
+    let mut world = World::new(deployment(3, "1", "0"));
+    world.settle();
+    world.set_image("v2");
+    world.settle();
+    let settled = world.deployment.status.clone().unwrap();
+    for status in as_returned(&settled) {
+        world.deployment.status = Some(status);
+        world.clock += 10_000;
+        assert_eq!(world.step(), [], "{:?}", world.deployment.status);
+    }
+    world.deployment.spec.as_mut().unwrap().paused = Some(true);
+    world.settle();
+    assert_eq!(world.step(), []);
 }
 
 #[test]

@@ -2,14 +2,13 @@
 
 mod plan;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use client::{Change, Informer, ObjectKey, WorkQueue};
-use futures::FutureExt;
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, PostParams};
@@ -18,7 +17,7 @@ use kube::{Api, Client};
 use crate::common::services::{self, TriggerTimes};
 use crate::context::{Context, Task};
 use crate::error::{During, Result, SyncError, ignore_not_found, is_namespace_terminating, is_not_found};
-use crate::workers::work;
+use crate::workers::{Reconcile, run};
 use plan::{MANAGED_BY, MANAGER, SERVICE_NAME, State};
 
 const NAME: &str = "endpointslice-controller";
@@ -48,16 +47,12 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
         queue: WorkQueue::new(),
     });
     controller.listen();
-    let context = context.clone();
-    async move {
-        context.informers.synced().await;
-        let workers = context.settings.concurrent_service_endpoint_syncs;
-        work(NAME, &controller.queue, workers, &context.metrics, |key| {
-            controller.sync(key)
-        })
-        .await;
-    }
-    .boxed()
+    run(
+        NAME,
+        context,
+        context.settings.concurrent_service_endpoint_syncs,
+        controller,
+    )
 }
 
 fn label<'a>(slice: &'a EndpointSlice, key: &str) -> &'a str {
@@ -74,28 +69,9 @@ fn is_ours(slice: &EndpointSlice) -> bool {
     label(slice, MANAGED_BY) == MANAGER
 }
 
-impl Controller {
-    fn listen(self: &Arc<Self>) {
-        let this = self.clone();
-        self.services
-            .on_change(move |change| this.queue.add(ObjectKey::of(&change.object().metadata)));
-        let this = self.clone();
-        self.pods
-            .on_change(move |change| services::queue_services_of(change, &this.services, &this.queue));
-        let this = self.clone();
-        self.slices.on_change(move |change| {
-            let slice = change.object();
-            let namespace = slice.metadata.namespace.as_deref().unwrap_or_default();
-            let key = ObjectKey::new(namespace, label(slice, SERVICE_NAME));
-            let theirs = match change {
-                Change::Added(_) => is_ours(slice) && !this.written.is_current(slice),
-                Change::Updated { old, .. } => (is_ours(slice) || is_ours(old)) && !this.written.is_current(slice),
-                Change::Deleted(_) => is_ours(slice) && !this.written.was_deleted(slice),
-            };
-            if theirs && !key.name.is_empty() {
-                this.queue.add(key);
-            }
-        });
+impl Reconcile for Controller {
+    fn queue(&self) -> &WorkQueue<ObjectKey> {
+        &self.queue
     }
 
     async fn sync(&self, key: ObjectKey) -> Result {
@@ -132,6 +108,31 @@ impl Controller {
             ))),
             None => Ok(()),
         }
+    }
+}
+
+impl Controller {
+    fn listen(self: &Arc<Self>) {
+        let this = self.clone();
+        self.services
+            .on_change(move |change| this.queue.add(ObjectKey::of(&change.object().metadata)));
+        let this = self.clone();
+        self.pods
+            .on_change(move |change| services::queue_services_of(change, &this.services, &this.queue));
+        let this = self.clone();
+        self.slices.on_change(move |change| {
+            let slice = change.object();
+            let namespace = slice.metadata.namespace.as_deref().unwrap_or_default();
+            let key = ObjectKey::new(namespace, label(slice, SERVICE_NAME));
+            let theirs = match change {
+                Change::Added(_) => is_ours(slice) && !this.written.is_current(slice),
+                Change::Updated { old, .. } => (is_ours(slice) || is_ours(old)) && !this.written.is_current(slice),
+                Change::Deleted(_) => is_ours(slice) && !this.written.was_deleted(slice),
+            };
+            if theirs && !key.name.is_empty() {
+                this.queue.add(key);
+            }
+        });
     }
 
     async fn carry_out(&self, key: &ObjectKey, changes: plan::Changes) -> Result {

@@ -84,6 +84,22 @@ fn is_nothing(changes: &Changes) -> bool {
     changes.create.is_empty() && changes.update.is_empty() && changes.delete.is_empty()
 }
 
+/// What was written is not written again, however the server returns it.
+pub(crate) fn rests() {
+    for pods in [
+        vec![],
+        (0..150).map(|number| pod(number, number % 3 > 0, 8080)).collect(),
+    ] {
+        let mut world = World::default();
+        world.step(&service(), &pods);
+        for slice in &mut world.slices {
+            let read: EndpointSlice = serde_json::from_value(serde_json::to_value(slice.as_ref()).unwrap()).unwrap();
+            *slice = Arc::new(read);
+        }
+        assert!(is_nothing(&world.step(&service(), &pods)));
+    }
+}
+
 #[test]
 fn a_service_without_pods_has_one_empty_slice() {
     let mut world = World::default();

@@ -97,21 +97,21 @@ mod tests {
             failures: 2,
             last: Some(at(5)),
         };
-        let table: [(&[i64], &[i64], (u32, Option<i64>)); 5] = [
-            (&[], &[], (2, Some(5))),
-            (&[], &[7, 6], (4, Some(7))),
-            (&[8], &[], (0, None)),
-            (&[8], &[7, 9, 10], (2, Some(10))),
-            (&[8, 11], &[7, 9, 10, 11], (0, None)),
+        let table = [
+            (vec![], vec![], 2, Some(5)),
+            (vec![], vec![7, 6], 4, Some(7)),
+            (vec![8], vec![], 0, None),
+            (vec![8], vec![7, 9, 10], 2, Some(10)),
+            (vec![8, 11], vec![7, 9, 10, 11], 0, None),
         ];
-        for (succeeded, failed, (failures, last)) in table {
+        for (succeeded, failed, failures, last) in table {
             let times = |list: &[i64]| list.iter().map(|second| at(*second)).collect::<Vec<_>>();
             let expected = Backoff {
                 failures,
                 last: last.map(at),
             };
             assert_eq!(
-                two.after(&times(succeeded), &times(failed)),
+                two.after(&times(&succeeded), &times(&failed)),
                 expected,
                 "{succeeded:?} {failed:?}"
             );

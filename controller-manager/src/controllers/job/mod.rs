@@ -6,7 +6,7 @@ mod per_index;
 mod plan;
 mod policy;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub(crate) mod ttl;
 
 use std::collections::HashMap;
@@ -19,16 +19,16 @@ use futures::future::{join, join_all};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector, Pod};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 
 use crate::common::expectations::Expectations;
 use crate::common::ownership::{self, controller_of};
-use crate::common::pod_control::{PodControl, generated_pod, slow_start};
-use crate::common::{conditions, pods, selector};
+use crate::common::pod_control::{Failed, PodControl, generated_pod};
+use crate::common::{conditions, selector, status};
 use crate::context::{Context, Task};
-use crate::error::{During, Result, SyncError, ignore_not_found, is_namespace_terminating};
+use crate::error::{During, Result, ignore_not_found};
 use crate::workers::work;
 use backoff::Backoff;
 use indexes::INDEX_KEY;
@@ -51,14 +51,10 @@ struct Controller {
 }
 
 pub(crate) fn start(context: &Arc<Context>) -> Task {
-    let recorder = context.recorder.for_component(NAME);
     let controller = Arc::new(Controller {
         client: context.client.clone(),
-        recorder: recorder.clone(),
-        pod_control: PodControl {
-            client: context.client.clone(),
-            recorder,
-        },
+        recorder: context.recorder.for_component(NAME),
+        pod_control: PodControl::new(context, NAME),
         jobs: context.informers.jobs(),
         pods: context.informers.pods(),
         expectations: Expectations::default(),
@@ -120,12 +116,7 @@ impl Controller {
             return;
         };
         let key = ObjectKey::of(&job.metadata);
-        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-        match change {
-            Change::Added(_) if !pods::is_deleting(pod) => self.expectations.creation_observed(&key),
-            Change::Updated { .. } if !pods::is_deleting(pod) => {}
-            _ => self.expectations.deletion_observed(&key, uid),
-        }
+        self.expectations.observe(&key, change);
         if is_finished(&job) && has_finalizer(pod) {
             self.orphans.add(ObjectKey::of(&pod.metadata));
         }
@@ -198,7 +189,7 @@ impl Controller {
         let plan = plan::plan(&state);
 
         let changed = self.change_pods(&key, &job, &plan).await;
-        self.write_status(&key, &job, &plan.status).await?;
+        status::write(&self.client, job.as_ref(), &plan.status).await?;
         self.backoffs().insert(key.clone(), plan.backoff);
         // The status has recorded them: now they may go.
         let released = join_all(plan.release.iter().map(|pod| self.release(pod))).await;
@@ -209,53 +200,15 @@ impl Controller {
         changed.and(released.into_iter().collect())
     }
 
-    async fn write_status(&self, key: &ObjectKey, job: &Job, status: &JobStatus) -> Result {
-        if job.status.as_ref() == Some(status) {
-            return Ok(());
-        }
-        let mut updated = job.clone();
-        updated.status = Some(status.clone());
-        let api: Api<Job> = Api::namespaced(self.client.clone(), &key.namespace);
-        let written = api.replace_status(&key.name, &PostParams::default(), &updated).await;
-        written
-            .map(|_| ())
-            .during(format_args!("updating the status of job {key}"))
-    }
-
     async fn change_pods(&self, key: &ObjectKey, job: &Job, plan: &Plan) -> Result {
-        if plan.create.is_empty() && plan.delete.is_empty() {
-            return Ok(());
-        }
-        let uid = |pod: &Pod| pod.metadata.uid.clone().unwrap_or_default();
-        self.expectations
-            .expect(key, plan.create.len(), plan.delete.iter().map(|pod| uid(pod)));
-        let create = &plan.create;
-        let request = |index: usize| async move {
-            match self.pod_control.create(job, &new_pod(job, &create[index])).await {
-                Ok(_) => Ok(()),
-                Err(error) if is_namespace_terminating(&error) => Ok(()),
-                Err(error) => Err(error),
-            }
-        };
-        let (created, create_error) = slow_start(create.len(), request).await;
-        for _ in created..create.len() {
-            self.expectations.creation_observed(key);
-        }
-        let deletions = plan.delete.iter().map(|pod| async move {
-            let result = self.pod_control.delete(job, pod).await;
-            if result.is_err() {
-                self.expectations.deletion_observed(key, &uid(pod));
-            }
-            result
-        });
-        let delete_error = join_all(deletions).await.into_iter().find_map(std::result::Result::err);
-        match create_error.or(delete_error) {
-            None => Ok(()),
-            Some(source) => Err(SyncError::Api {
-                action: format!("changing the pods of job {key}"),
-                source: Box::new(source),
-            }),
-        }
+        let new_pod = |index: usize| new_pod(job, &plan.create[index]);
+        let changed = self
+            .pod_control
+            .change(job, &self.expectations, plan.create.len(), new_pod, &plan.delete)
+            .await;
+        changed
+            .map_err(Failed::into_error)
+            .during(format_args!("changing the pods of job {key}"))
     }
 
     /// Events for the turns in a job's life that this status brings.

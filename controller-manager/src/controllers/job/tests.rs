@@ -15,6 +15,7 @@ use super::indexes;
 use super::per_index::FAILURES_KEY;
 use super::plan::{NewPod, State, has_finalizer, is_finished, plan};
 use super::{new_pod, policy};
+use crate::common::status::{as_returned, is_same};
 
 fn job(spec: Value) -> Job {
     let mut spec = spec;
@@ -60,7 +61,7 @@ impl World {
             backoff: self.backoff,
             now,
         });
-        let acted = self.job.status.as_ref() != Some(&plan.status)
+        let acted = !is_same(self.job.status.as_ref(), &plan.status)
             || !plan.create.is_empty()
             || !plan.delete.is_empty()
             || !plan.release.is_empty();
@@ -146,6 +147,25 @@ impl World {
             status.succeeded.unwrap_or(0),
             status.failed.unwrap_or(0),
         )
+    }
+}
+
+/// What was written is not written again, however the server returns it and however late it is.
+pub(crate) fn rests() {
+    let table = [
+        json!({ "completions": 3, "parallelism": 2 }),
+        json!({ "completions": 3, "parallelism": 2, "suspend": true }),
+        json!({ "completions": 3, "parallelism": 2, "completionMode": "Indexed", "backoffLimitPerIndex": 1 }),
+    ];
+    for spec in table {
+        let mut world = World::new(spec);
+        world.settle();
+        let settled = world.job.status.clone().unwrap();
+        for status in as_returned(&settled) {
+            world.job.status = Some(status);
+            world.clock += 10_000;
+            assert!(!world.step(), "{:?}", world.job);
+        }
     }
 }
 

@@ -4,17 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Change, Informer, ObjectKey, WorkQueue};
-use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
+use kube::api::DeleteParams;
 use kube::{Api, Client};
 use tracing::info;
 
-use crate::common::conditions;
+use crate::common::{conditions, deletion};
 use crate::context::{Context, Task};
 use crate::error::{During, Result, ignore_not_found};
-use crate::workers::work;
+use crate::workers::{Reconcile, run};
 
 const NAME: &str = "ttl-after-finished-controller";
 
@@ -37,12 +36,7 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
             queue.add(ObjectKey::of(&job.metadata));
         }
     });
-    let context = context.clone();
-    async move {
-        context.informers.synced().await;
-        work(NAME, &controller.queue, 1, &context.metrics, |key| controller.sync(key)).await;
-    }
-    .boxed()
+    run(NAME, context, 1, controller)
 }
 
 /// How long the job is still kept; nothing when it has not finished or is kept for ever.
@@ -64,7 +58,11 @@ fn expires_in(job: &Job, now: Timestamp) -> Option<Duration> {
     ))
 }
 
-impl Controller {
+impl Reconcile for Controller {
+    fn queue(&self) -> &WorkQueue<ObjectKey> {
+        &self.queue
+    }
+
     async fn sync(&self, key: ObjectKey) -> Result {
         let Some(wait) = self.jobs.get(&key).and_then(|job| expires_in(&job, Timestamp::now())) else {
             return Ok(());
@@ -90,14 +88,7 @@ impl Controller {
             }
             Some(_) => {
                 info!(job = %key, "its time after finishing is over: deleting");
-                let params = DeleteParams {
-                    propagation_policy: Some(PropagationPolicy::Foreground),
-                    preconditions: Some(Preconditions {
-                        uid: job.metadata.uid,
-                        resource_version: None,
-                    }),
-                    ..DeleteParams::default()
-                };
+                let params = deletion::only(&job.metadata, DeleteParams::foreground());
                 ignore_not_found(api.delete(&key.name, &params).await).during(format_args!("deleting job {key}"))
             }
         }

@@ -3,28 +3,25 @@
 mod plan;
 mod rank;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 
 use client::{Change, Informer, ObjectKey, WorkQueue};
-use futures::FutureExt;
-use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::Client;
 
 use crate::common::expectations::Expectations;
 use crate::common::ownership::{self, controller_of};
-use crate::common::pod_control::{PodControl, generated_pod, slow_start};
-use crate::common::{pods, selector};
+use crate::common::pod_control::{Failed, PodControl, generated_pod};
+use crate::common::{pods, selector, status};
 use crate::context::{Context, Task};
-use crate::error::{During, Result, SyncError, is_namespace_terminating, message};
+use crate::error::{During, Result};
 use crate::informers::Informers;
-use crate::workers::work;
+use crate::workers::{Reconcile, run};
 use plan::{Decision, State};
 
 const NAME: &str = "replicaset-controller";
@@ -40,30 +37,68 @@ struct Controller {
 }
 
 pub(crate) fn start(context: &Arc<Context>) -> Task {
-    let recorder = context.recorder.for_component(NAME);
     let controller = Arc::new(Controller {
         client: context.client.clone(),
         informers: context.informers.clone(),
-        pod_control: PodControl {
-            client: context.client.clone(),
-            recorder,
-        },
+        pod_control: PodControl::new(context, NAME),
         replica_sets: context.informers.replica_sets(),
         pods: context.informers.pods(),
         expectations: Expectations::default(),
         queue: WorkQueue::new(),
     });
     controller.listen();
-    let context = context.clone();
-    async move {
-        context.informers.synced().await;
-        let workers = context.settings.concurrent_replicaset_syncs;
-        work(NAME, &controller.queue, workers, &context.metrics, |key| {
-            controller.sync(key)
-        })
-        .await;
+    run(NAME, context, context.settings.concurrent_replicaset_syncs, controller)
+}
+
+impl Reconcile for Controller {
+    fn queue(&self) -> &WorkQueue<ObjectKey> {
+        &self.queue
     }
-    .boxed()
+
+    async fn sync(&self, key: ObjectKey) -> Result {
+        let Some(rs) = self.replica_sets.get(&key) else {
+            self.expectations.forget(&key);
+            return Ok(());
+        };
+        let Some(spec) = &rs.spec else { return Ok(()) };
+        let may_manage = self.expectations.satisfied(&key) && rs.metadata.deletion_timestamp.is_none();
+        let labels = selector::parse(&spec.selector, &format!("replica set {key}"))?;
+        let candidates = self.pods.list_in(&key.namespace);
+        let matches = |pod: &Pod| labels.matches(pod.metadata.labels.as_ref());
+        let live = candidates.into_iter().filter(|pod| !pods::is_terminal(pod)).collect();
+        let owned = ownership::claim(&self.client, rs.as_ref(), live, matches).await?;
+        let now = Timestamp::now();
+        let state = State {
+            rs: &rs,
+            owned: &owned,
+            now,
+        };
+        let decision = if may_manage {
+            plan::decide(&state, || self.related(&rs))
+        } else {
+            Decision::Nothing
+        };
+        let failure = self.carry_out(&key, &rs, decision).await.err();
+        // After creating or deleting, the informer is behind, so the status is that of the pods seen before, as in upstream.
+        let fresh = self.replica_sets.get(&key).unwrap_or(rs);
+        let status = plan::status(
+            &State {
+                rs: &fresh,
+                owned: &owned,
+                now,
+            },
+            failure.as_ref(),
+        );
+        status::write(&self.client, fresh.as_ref(), &status).await?;
+        if let Some(failed) = failure {
+            return Err(failed.into_error()).during(format_args!("changing the pods of replica set {key}"));
+        }
+        let min_ready = fresh.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or(0);
+        if let Some(wait) = pods::next_available(&owned, min_ready, now) {
+            self.queue.add_after(key, wait);
+        }
+        Ok(())
+    }
 }
 
 impl Controller {
@@ -106,7 +141,14 @@ impl Controller {
         }
         match controller_of(&pod.metadata) {
             Some(_) => self.queue_owner(&pod.metadata),
-            None if !pods::is_deleting(pod) => self.queue_matching(&pod.metadata),
+            None if !pods::is_deleting(pod) => {
+                selector::queue_matching(
+                    &pod.metadata,
+                    &self.replica_sets,
+                    |rs| Some(&rs.spec.as_ref()?.selector),
+                    &self.queue,
+                );
+            }
             None => {}
         }
     }
@@ -129,72 +171,6 @@ impl Controller {
         }
     }
 
-    fn queue_matching(&self, pod: &ObjectMeta) {
-        for rs in self.replica_sets.list_in(pod.namespace.as_deref().unwrap_or_default()) {
-            let matches = rs.spec.as_ref().is_some_and(|spec| {
-                selector::parse(&spec.selector, "").is_ok_and(|labels| labels.matches(pod.labels.as_ref()))
-            });
-            if matches {
-                self.queue.add(ObjectKey::of(&rs.metadata));
-            }
-        }
-    }
-
-    async fn sync(&self, key: ObjectKey) -> Result {
-        let Some(rs) = self.replica_sets.get(&key) else {
-            self.expectations.forget(&key);
-            return Ok(());
-        };
-        let Some(spec) = &rs.spec else { return Ok(()) };
-        let may_manage = self.expectations.satisfied(&key) && rs.metadata.deletion_timestamp.is_none();
-        let labels = selector::parse(&spec.selector, &format!("replica set {key}"))?;
-        let candidates = self.pods.list_in(&key.namespace);
-        let matches = |pod: &Pod| labels.matches(pod.metadata.labels.as_ref());
-        let live = candidates.into_iter().filter(|pod| !pods::is_terminal(pod)).collect();
-        let owned = ownership::claim(&self.client, rs.as_ref(), live, matches).await?;
-        let now = Timestamp::now();
-        let state = State {
-            rs: &rs,
-            owned: &owned,
-            now,
-        };
-        let decision = if may_manage {
-            plan::decide(&state, || self.related(&rs))
-        } else {
-            Decision::Nothing
-        };
-        let failure = self.carry_out(&key, &rs, decision).await;
-        // After creating or deleting, the informer is behind, so the status is that of the pods seen before, as in upstream.
-        let fresh = self.replica_sets.get(&key).unwrap_or(rs);
-        let status = plan::status(
-            &State {
-                rs: &fresh,
-                owned: &owned,
-                now,
-            },
-            failure.as_ref(),
-        );
-        if fresh.status.as_ref() != Some(&status) {
-            let mut updated = fresh.as_ref().clone();
-            updated.status = Some(status.clone());
-            let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &key.namespace);
-            let written = api.replace_status(&key.name, &PostParams::default(), &updated).await;
-            written.during(format_args!("updating the status of replica set {key}"))?;
-        }
-        if let Some((_, error)) = failure {
-            return Err(error);
-        }
-        let min_ready = fresh.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or(0);
-        let next = owned
-            .iter()
-            .filter_map(|pod| pods::available_in(pod, min_ready, now))
-            .filter(|wait| !wait.is_zero());
-        if let Some(wait) = next.min() {
-            self.queue.add_after(key, wait);
-        }
-        Ok(())
-    }
-
     /// The active pods of all replica sets that have the same owner: they share nodes with ours
     /// (`getIndirectlyRelatedPods`).
     fn related(&self, rs: &ReplicaSet) -> Vec<Arc<Pod>> {
@@ -215,70 +191,20 @@ impl Controller {
             .collect()
     }
 
-    /// Returns the first error with whether it was a creation that failed.
-    async fn carry_out(
-        &self,
-        key: &ObjectKey,
-        rs: &ReplicaSet,
-        decision: Decision,
-    ) -> Option<(plan::Failed, SyncError)> {
-        match decision {
-            Decision::Nothing => None,
-            Decision::Create(count) => {
-                self.expectations.expect(key, count, []);
-                let template = rs
-                    .spec
-                    .as_ref()
-                    .and_then(|spec| spec.template.clone())
-                    .unwrap_or_default();
-                let pod = generated_pod(&key.namespace, &template, ownership::reference_to(rs));
-                let pod = &pod;
-                let request = |_| async move {
-                    match self.pod_control.create(rs, pod).await {
-                        Ok(_) => Ok(()),
-                        Err(error) if is_namespace_terminating(&error) => Ok(()),
-                        Err(error) => Err(error),
-                    }
-                };
-                let (created, error) = slow_start(count, request).await;
-                // What was never created will never be seen.
-                for _ in created..count {
-                    self.expectations.creation_observed(key);
-                }
-                let error = error?;
-                let text = message(&error);
-                Some((
-                    plan::Failed::Create(text),
-                    api_error(format!("creating pods of replica set {key}"), error),
-                ))
-            }
-            Decision::Delete(victims) => {
-                let uid = |pod: &Pod| pod.metadata.uid.clone().unwrap_or_default();
-                self.expectations.expect(key, 0, victims.iter().map(|pod| uid(pod)));
-                let deletions = victims.iter().map(|pod| async move {
-                    let result = self.pod_control.delete(rs, pod).await;
-                    if result.is_err() {
-                        self.expectations.deletion_observed(key, &uid(pod));
-                    }
-                    result
-                });
-                let error = join_all(deletions)
-                    .await
-                    .into_iter()
-                    .find_map(std::result::Result::err)?;
-                let text = message(&error);
-                Some((
-                    plan::Failed::Delete(text),
-                    api_error(format!("deleting pods of replica set {key}"), error),
-                ))
-            }
-        }
-    }
-}
-
-fn api_error(action: String, source: kube::Error) -> SyncError {
-    SyncError::Api {
-        action,
-        source: Box::new(source),
+    async fn carry_out(&self, key: &ObjectKey, rs: &ReplicaSet, decision: Decision) -> std::result::Result<(), Failed> {
+        let (create, delete) = match decision {
+            Decision::Nothing => return Ok(()),
+            Decision::Create(count) => (count, Vec::new()),
+            Decision::Delete(victims) => (0, victims),
+        };
+        let template = rs
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.template.clone())
+            .unwrap_or_default();
+        let new_pod = |_| generated_pod(&key.namespace, &template, ownership::reference_to(rs));
+        self.pod_control
+            .change(rs, &self.expectations, create, new_pod, &delete)
+            .await
     }
 }

@@ -8,8 +8,9 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::rank;
 use crate::common::conditions::{self, Condition};
+use crate::common::pod_control::Failed;
 use crate::common::{pods, selector};
-use crate::error::SyncError;
+use crate::error::message;
 
 /// Most pods created or deleted in one go (`BurstReplicas`).
 const BURST: usize = 500;
@@ -27,12 +28,6 @@ pub(crate) enum Decision {
     Nothing,
     Create(usize),
     Delete(Vec<Arc<Pod>>),
-}
-
-/// What went wrong, with upstream's sentence for the condition.
-pub(crate) enum Failed {
-    Create(String),
-    Delete(String),
 }
 
 /// `related` is asked only when pods have to go (`manageReplicas`).
@@ -54,7 +49,7 @@ pub(crate) fn decide(state: &State<'_>, related: impl FnOnce() -> Vec<Arc<Pod>>)
 }
 
 /// The status that the owned pods add up to (`calculateStatus`).
-pub(crate) fn status(state: &State<'_>, failure: Option<&(Failed, SyncError)>) -> ReplicaSetStatus {
+pub(crate) fn status(state: &State<'_>, failure: Option<&Failed>) -> ReplicaSetStatus {
     let spec = state.rs.spec.clone().unwrap_or_default();
     let template_labels = spec
         .template
@@ -83,12 +78,12 @@ pub(crate) fn status(state: &State<'_>, failure: Option<&(Failed, SyncError)>) -
     match failure {
         None => conditions::remove(&mut status.conditions, FAILURE),
         Some(_) if conditions::find(&status.conditions, FAILURE).is_some() => {}
-        Some((failed, _)) => {
-            let (reason, message) = match failed {
-                Failed::Create(message) => ("FailedCreate", message),
-                Failed::Delete(message) => ("FailedDelete", message),
+        Some(failed) => {
+            let (reason, error) = match failed {
+                Failed::Create(error) => ("FailedCreate", error),
+                Failed::Delete(error) => ("FailedDelete", error),
             };
-            let condition = ReplicaSetCondition::new(FAILURE, "True", reason, message.clone(), state.now);
+            let condition = ReplicaSetCondition::new(FAILURE, "True", reason, message(error), state.now);
             conditions::set(&mut status.conditions, condition);
         }
     }

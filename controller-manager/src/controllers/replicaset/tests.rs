@@ -6,9 +6,10 @@ use k8s_openapi::api::core::v1::Pod;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::plan::{Decision, Failed, State, decide, status};
+use super::plan::{Decision, State, decide, status};
 use super::rank;
-use crate::error::SyncError;
+use crate::common::pod_control::Failed;
+use crate::common::status::{as_returned, is_same};
 
 fn now() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
@@ -50,6 +51,30 @@ fn replica_set(replicas: i32, min_ready: i32) -> ReplicaSet {
         },
     }))
     .unwrap()
+}
+
+/// What was written is not written again, however the server returns it.
+pub(crate) fn rests() {
+    fn state<'a>(rs: &'a ReplicaSet, owned: &'a [Arc<Pod>]) -> State<'a> {
+        State { rs, owned, now: now() }
+    }
+    let ready: Vec<Arc<Pod>> = vec![Arc::new(pod("a", json!({ "readySince": "2025-12-31T00:00:00Z" })))];
+    let quota = Failed::Create(kube::Error::Api(
+        kube::core::Status::failure("quota", "Forbidden").boxed(),
+    ));
+    for (replicas, owned, failure) in [(1, &ready[..], None), (0, &[], None), (2, &ready[..], Some(&quota))] {
+        let mut rs = replica_set(replicas, 0);
+        let written = status(&state(&rs, owned), failure);
+        for returned in as_returned(&written) {
+            rs.status = Some(returned);
+            let again = status(&state(&rs, owned), failure);
+            assert!(is_same(rs.status.as_ref(), &again), "{:?} {again:?}", rs.status);
+        }
+        if failure.is_none() {
+            let decision = decide(&state(&rs, owned), Vec::new);
+            assert!(matches!(decision, Decision::Nothing), "{decision:?}");
+        }
+    }
 }
 
 #[test]
@@ -143,7 +168,9 @@ fn the_status_counts_what_upstream_counts() {
         (Some(1), Some(1))
     );
     assert_eq!((healthy.observed_generation, &healthy.conditions), (Some(3), &None));
-    let failure = (Failed::Create("quota".into()), SyncError::Invalid("quota".into()));
+    let failure = Failed::Create(kube::Error::Api(
+        kube::core::Status::failure("quota", "Forbidden").boxed(),
+    ));
     let failed = status(&state, Some(&failure)).conditions.unwrap();
     assert_eq!(
         (failed[0].type_.as_str(), failed[0].reason.as_deref()),

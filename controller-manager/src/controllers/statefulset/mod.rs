@@ -3,27 +3,26 @@
 mod identity;
 mod plan;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 
 use client::events::Severity;
 use client::{Change, Informer, ObjectKey, Recorder, WorkQueue};
-use futures::FutureExt;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
 
 use crate::common::ownership::{self, controller_of, is_controlled_by};
 use crate::common::pod_control::PodControl;
-use crate::common::{history, pods, selector};
+use crate::common::{history, pods, selector, status};
 use crate::context::{Context, Task};
 use crate::error::{During, Result, SyncError, ignore_not_found, is_already_exists, is_namespace_terminating, message};
-use crate::workers::work;
+use crate::workers::{Reconcile, run};
 use plan::{Action, State};
 
 const NAME: &str = "statefulset-controller";
@@ -40,14 +39,10 @@ struct Controller {
 }
 
 pub(crate) fn start(context: &Arc<Context>) -> Task {
-    let recorder = context.recorder.for_component(NAME);
     let controller = Arc::new(Controller {
         client: context.client.clone(),
-        recorder: recorder.clone(),
-        pod_control: PodControl {
-            client: context.client.clone(),
-            recorder,
-        },
+        recorder: context.recorder.for_component(NAME),
+        pod_control: PodControl::new(context, NAME),
         sets: context.informers.stateful_sets(),
         pods: context.informers.pods(),
         claims: context.informers.claims(),
@@ -55,16 +50,7 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
         queue: WorkQueue::new(),
     });
     controller.listen();
-    let context = context.clone();
-    async move {
-        context.informers.synced().await;
-        let workers = context.settings.concurrent_statefulset_syncs;
-        work(NAME, &controller.queue, workers, &context.metrics, |key| {
-            controller.sync(key)
-        })
-        .await;
-    }
-    .boxed()
+    run(NAME, context, context.settings.concurrent_statefulset_syncs, controller)
 }
 
 /// The revisions a pass works with.
@@ -79,37 +65,9 @@ fn name_of(meta: &ObjectMeta) -> &str {
     meta.name.as_deref().unwrap_or_default()
 }
 
-impl Controller {
-    fn listen(self: &Arc<Self>) {
-        let queue = self.queue.clone();
-        self.sets
-            .on_change(move |change| queue.add(ObjectKey::of(&change.object().metadata)));
-        let this = self.clone();
-        self.pods.on_change(move |change| {
-            if let Change::Updated { old, new } = change
-                && controller_of(&old.metadata) != controller_of(&new.metadata)
-            {
-                this.enqueue_owner(&old.metadata);
-            }
-            this.enqueue_owner(&change.object().metadata);
-        });
-    }
-
-    fn enqueue_owner(&self, pod: &ObjectMeta) {
-        if controller_of(pod).is_some() {
-            if let Some(set) = ownership::resolve(pod, &self.sets) {
-                self.queue.add(ObjectKey::of(&set.metadata));
-            }
-            return;
-        }
-        for set in self.sets.list_in(pod.namespace.as_deref().unwrap_or_default()) {
-            let matches = set.spec.as_ref().is_some_and(|spec| {
-                selector::parse(&spec.selector, "").is_ok_and(|labels| labels.matches(pod.labels.as_ref()))
-            });
-            if matches {
-                self.queue.add(ObjectKey::of(&set.metadata));
-            }
-        }
+impl Reconcile for Controller {
+    fn queue(&self) -> &WorkQueue<ObjectKey> {
+        &self.queue
     }
 
     async fn sync(&self, key: ObjectKey) -> Result {
@@ -145,24 +103,41 @@ impl Controller {
                 break;
             }
         }
-        if set.status.as_ref() != Some(&plan.status) {
-            let mut updated = set.as_ref().clone();
-            updated.status = Some(plan.status);
-            let api: Api<StatefulSet> = Api::namespaced(self.client.clone(), &key.namespace);
-            let written = api.replace_status(&key.name, &PostParams::default(), &updated).await;
-            written.during(format_args!("updating the status of stateful set {key}"))?;
-        }
+        status::write(&self.client, set.as_ref(), &plan.status).await?;
         result?;
-        self.forget_old_revisions(&key, &set, &owned, &revisions).await?;
+        self.forget_old_revisions(&set, &owned, &revisions).await?;
         let min_ready = spec.min_ready_seconds.unwrap_or(0);
-        let next = owned
-            .iter()
-            .filter_map(|pod| pods::available_in(pod, min_ready, now))
-            .filter(|wait| !wait.is_zero());
-        if let Some(wait) = next.min() {
+        if let Some(wait) = pods::next_available(&owned, min_ready, now) {
             self.queue.add_after(key, wait);
         }
         Ok(())
+    }
+}
+
+impl Controller {
+    fn listen(self: &Arc<Self>) {
+        let queue = self.queue.clone();
+        self.sets
+            .on_change(move |change| queue.add(ObjectKey::of(&change.object().metadata)));
+        let this = self.clone();
+        self.pods.on_change(move |change| {
+            if let Change::Updated { old, new } = change
+                && controller_of(&old.metadata) != controller_of(&new.metadata)
+            {
+                this.enqueue_owner(&old.metadata);
+            }
+            this.enqueue_owner(&change.object().metadata);
+        });
+    }
+
+    fn enqueue_owner(&self, pod: &ObjectMeta) {
+        if controller_of(pod).is_some() {
+            if let Some(set) = ownership::resolve(pod, &self.sets) {
+                self.queue.add(ObjectKey::of(&set.metadata));
+            }
+            return;
+        }
+        selector::queue_matching(pod, &self.sets, |set| Some(&set.spec.as_ref()?.selector), &self.queue);
     }
 
     /// Finds the revisions of the running and of the wanted template; a template nobody has seen becomes a new one.
@@ -250,31 +225,15 @@ impl Controller {
         }
     }
 
-    async fn forget_old_revisions(
-        &self,
-        key: &ObjectKey,
-        set: &StatefulSet,
-        owned: &[Arc<Pod>],
-        revisions: &Revisions,
-    ) -> Result {
-        let limit = set
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.revision_history_limit)
-            .unwrap_or(10);
+    async fn forget_old_revisions(&self, set: &StatefulSet, owned: &[Arc<Pod>], revisions: &Revisions) -> Result {
+        let limit = set.spec.as_ref().and_then(|spec| spec.revision_history_limit);
         let in_use = |revision: &ControllerRevision| {
             let name = name_of(&revision.metadata);
             name == name_of(&revisions.current.metadata)
                 || name == name_of(&revisions.update.metadata)
                 || owned.iter().any(|pod| identity::revision(pod) == name)
         };
-        let api: Api<ControllerRevision> = Api::namespaced(self.client.clone(), &key.namespace);
-        for revision in history::excess(&revisions.all, limit, in_use) {
-            let name = name_of(&revision.metadata);
-            ignore_not_found(api.delete(name, &DeleteParams::default()).await)
-                .during(format_args!("deleting old revision {name} of stateful set {key}"))?;
-        }
-        Ok(())
+        history::forget(&self.client, set, &revisions.all, limit, in_use).await
     }
 
     async fn carry_out(&self, key: &ObjectKey, set: &StatefulSet, action: Action) -> Result {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::identity;
 use super::plan::{Action, State, plan};
+use crate::common::status::{as_returned, is_same};
 
 fn set(replicas: i32, extra: Value) -> StatefulSet {
     let mut spec = json!({
@@ -121,6 +122,20 @@ impl World {
         self.old = self.set.clone();
         self.log.clear();
         self.settle();
+    }
+}
+
+/// What was written is not written again, however the server returns it.
+pub(crate) fn rests() {
+    for replicas in [0, 2] {
+        let mut world = World::new(set(replicas, json!({})));
+        world.settle();
+        let settled = world.set.status.clone().unwrap();
+        for status in as_returned(&settled) {
+            world.set.status = Some(status.clone());
+            world.step();
+            assert!(is_same(Some(&status), world.set.status.as_ref().unwrap()), "{status:?}");
+        }
     }
 }
 
