@@ -229,36 +229,78 @@ fn a_changed_config_map_reaches_the_host(world: &World) -> Result<()> {
     })
 }
 
+/// A ConfigMap, a Service and a Pod of somebody else have the host names of virtual ones.
 fn a_host_object_that_is_not_ours_is_not_touched(world: &World) -> Result<()> {
+    const FOREIGN: &str = "taken-x-shop-x-vc-1";
     let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
-    let foreign = "taken-x-shop-x-vc-1";
-    host.run(&[
+    let manifest = |name: &str, namespace: &str, owner: &str| {
+        format!(
+            r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: {name}, namespace: {namespace}}}
+data: {{owner: {owner}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: {namespace}}}
+spec: {{ports: [{{port: 80}}], selector: {{app: {owner}}}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: {namespace}}}
+spec: {{containers: [{{name: c, image: {owner}}}]}}
+"#
+        )
+    };
+    host.apply(&manifest(FOREIGN, HOST_NAMESPACE, "somebody"))?;
+    let ready = [
+        "wait",
+        "--for=condition=Ready",
+        "--timeout=60s",
         "-n",
         HOST_NAMESPACE,
-        "create",
-        "configmap",
-        foreign,
-        "--from-literal=owner=somebody",
-    ])?;
-    let before = host.json(&["-n", HOST_NAMESPACE, "get", "configmap", foreign])?;
-    virtual_.run(&["-n", "shop", "create", "configmap", "taken", "--from-literal=owner=us"])?;
+        "pod",
+    ];
+    host.run(&[&ready[..], &[FOREIGN]].concat())?;
+    let kinds = ["configmap", "service", "pod"];
+    let foreign = || -> Result<Vec<Value>> {
+        let get = |kind| host.json(&["-n", HOST_NAMESPACE, "get", kind, FOREIGN]);
+        kinds.into_iter().map(get).collect()
+    };
+    let before = foreign()?;
+    virtual_.apply(&manifest("taken", "shop", "us"))?;
+    // A ConfigMap is synced once a Pod uses it.
     virtual_.apply(
         r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"user","namespace":"shop"},"spec":{"containers":[
             {"name":"c","image":"i","envFrom":[{"configMapRef":{"name":"taken"}}]}]}}"#,
     )?;
-    eventually("an event says that the name is taken", || {
+    eventually("events say that the names are taken", || {
         let events = virtual_.json(&["-n", "shop", "get", "events"])?;
         let items = events["items"].as_array().context("no events")?;
-        let told = items.iter().any(|event| {
-            event["type"] == "Warning" && event["reason"] == "SyncError" && event["involvedObject"]["name"] == "taken"
-        });
-        Ok(told.then_some(()))
+        let told = |kind: &str| {
+            items.iter().any(|event| {
+                let about = &event["involvedObject"];
+                event["type"] == "Warning"
+                    && event["reason"] == "SyncError"
+                    && about["name"] == "taken"
+                    && about["kind"]
+                        .as_str()
+                        .is_some_and(|about| about.eq_ignore_ascii_case(kind))
+            })
+        };
+        let silent: Vec<&str> = kinds.into_iter().filter(|kind| !told(kind)).collect();
+        ensure!(silent.is_empty(), "no event about {silent:?}");
+        Ok(Some(()))
     })?;
-    virtual_.run(&["-n", "shop", "delete", "pod/user", "configmap/taken", "--timeout=60s"])?;
-    let after = host.json(&["-n", HOST_NAMESPACE, "get", "configmap", foreign])?;
-    ensure!(before == after, "the foreign object was changed: {before} {after}");
-    host.run(&["-n", HOST_NAMESPACE, "delete", "configmap", foreign])
-        .map(|_| ())
+    let ours = ["pod/user", "pod/taken", "configmap/taken", "service/taken"];
+    virtual_.run(&[&["-n", "shop", "delete", "--timeout=60s"], &ours[..]].concat())?;
+    let after = foreign()?;
+    ensure!(before == after, "foreign objects were changed: {before:?} {after:?}");
+    let theirs = kinds.map(|kind| format!("{kind}/{FOREIGN}"));
+    let mut delete = vec!["-n", HOST_NAMESPACE, "delete", "--timeout=60s"];
+    delete.extend(theirs.iter().map(String::as_str));
+    host.run(&delete).map(|_| ())
 }
 
 fn a_pod_deleted_in_the_host_is_replaced(world: &World) -> Result<()> {

@@ -385,8 +385,36 @@ fn bad_input_is_explained(world: &World) -> Result<()> {
         error.contains("(NotFound)") && error.contains("pods \"nobody\" not found"),
         "{error}"
     );
-    let (_, error) = kubectl.fails(&["get", "--raw", "/api/v1/pods?limit=x"])?;
-    ensure!(!error.is_empty(), "no error for a bad limit");
+    for (path, word) in [
+        ("/api/v1/pods?limit=x", "\"x\""),
+        ("/api/v1/pods?continue=x", "continue"),
+        ("/api/v1/pods?labelSelector=a%20b%20c", "requirement"),
+        ("/api/v1/pods?watch=true&resourceVersion=x", "resourceversion"),
+        ("/apis/nonsense/v1/pods", "requested resource"),
+        ("/%00", ""),
+    ] {
+        let (_, error) = kubectl.fails(&["get", "--raw", path])?;
+        ensure!(
+            error.starts_with("Error from server") && error.to_lowercase().contains(word),
+            "{path}: {error}"
+        );
+    }
+    for body in [
+        "",
+        "{",
+        "[]",
+        "null",
+        r#"{"kind":"Pod"}"#,
+        r#"{"apiVersion":"v1","kind":"Service"}"#,
+    ] {
+        let path = "/api/v1/namespaces/default/pods";
+        let error = kubectl.with_input(&["create", "--raw", path, "-f", "-"], body).err();
+        let error = format!("{:#}", error.with_context(|| format!("{body:?} was accepted"))?);
+        ensure!(
+            error.contains("Error from server (BadRequest)") || error.contains("The Pod \"\" is invalid"),
+            "{body:?}: {error}"
+        );
+    }
     kubectl.run(&["get", "--raw", "/readyz"]).map(|_| ())
 }
 
