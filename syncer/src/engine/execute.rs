@@ -24,6 +24,9 @@ const REFUSED: Duration = Duration::from_secs(15);
 /// When a write that met another one is tried again.
 const CONFLICT: Duration = Duration::from_millis(200);
 
+/// What API servers say about an address that is none of theirs (`pkg/registry/core/service/ipallocator`).
+const OUT_OF_RANGE: [&str; 2] = ["not in the valid range", "does not match the current range"];
+
 /// How a step ended.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -97,6 +100,7 @@ impl Engine {
                 }
             }
             Step::Bind { key, uid, node } => self.bind(&key, &uid, &node).await,
+            Step::TryAddresses { namespace, spec } => self.try_addresses(&namespace, spec).await,
             Step::Tokens(tokens) => self.tokens(tokens).await,
         }
     }
@@ -183,6 +187,25 @@ impl Engine {
                 self.failed_write(Side::Virtual, Kind::Pod, key, "Error syncing", error)
                     .await
             }
+        }
+    }
+
+    /// Whatever else is said against the Service that is tried, the real one was let in already.
+    async fn try_addresses(&self, namespace: &str, mut spec: Value) -> Outcome {
+        spec["type"] = json!("ClusterIP");
+        spec["ports"] = json!([{"port": 1}]);
+        let service = json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"namespace": namespace, "generateName": "address-"},
+            "spec": spec,
+        });
+        let path = format!("{}?dryRun=All", Kind::Service.path(namespace));
+        match self.virtual_api.create_sub(&path, Kind::Service, &service).await {
+            Err(error) if OUT_OF_RANGE.iter().any(|text| error.to_string().contains(text)) => {
+                failure("Error syncing: cannot take over the host's address", &error)
+            }
+            _ => Outcome::Done,
         }
     }
 

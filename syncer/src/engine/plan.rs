@@ -65,6 +65,13 @@ pub enum Step {
         /// The node.
         node: String,
     },
+    /// Asks the virtual API server whether it would let a Service have these addresses at all; nothing is kept.
+    TryAddresses {
+        /// The namespace.
+        namespace: String,
+        /// The part of a Service's spec that is about addresses.
+        spec: Value,
+    },
     /// Requests service-account tokens from the virtual API and stores them on the host.
     Tokens(TokenSecret),
 }
@@ -194,9 +201,9 @@ impl Plan {
         }
     }
 
-    /// The same with one more step, if there is one.
-    pub fn and(mut self, step: Option<Step>) -> Self {
-        self.steps.extend(step);
+    /// The same with more steps, if there are any.
+    pub fn and(mut self, steps: impl IntoIterator<Item = Step>) -> Self {
+        self.steps.extend(steps);
         self
     }
 

@@ -427,6 +427,28 @@ async fn services_take_over_addresses_that_others_hold() {
     assert_eq!(errors_told(&bridge), [Value::Null; 0]);
 }
 
+/// A virtual cluster configured with another network than the host's: an event says so, and no Service is damaged.
+#[tokio::test(start_paused = true)]
+async fn addresses_that_cannot_be_had_are_not_given_up_for() {
+    let (virtual_, host) = clusters();
+    virtual_.set_network("10.96.0");
+    let bridge = Bridge::between(virtual_, host);
+    let before = bridge.virtual_.put(Kind::Service, service("web"));
+    bridge
+        .until("an event says so", || !errors_told(&bridge).is_empty())
+        .await;
+    tokio::time::sleep(PATIENCE).await;
+    let now = bridge.virtual_.get(Kind::Service, "team", "web").expect("the Service");
+    assert_eq!(
+        (&now["spec"], &now["metadata"]["annotations"]),
+        (&before["spec"], &before["metadata"]["annotations"])
+    );
+    assert!(
+        pairs(&bridge, &["web"]).len() == 1,
+        "its pods are reached on the host all the same"
+    );
+}
+
 /// A syncer killed between the two patches: the next one goes on, and the host never sees what was in between.
 #[tokio::test(start_paused = true)]
 async fn a_service_between_two_addresses_is_finished_by_the_next_syncer() {

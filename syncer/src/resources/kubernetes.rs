@@ -179,11 +179,11 @@ fn ensure(
         return pair::create_virtual(world, kind, object);
     };
     let change = difference(&actual, &content);
-    Plan::nothing().and(match kind {
+    match kind {
         Kind::Service => {
             let spec = change.as_ref().and_then(|change| change["spec"].as_object());
-            address::step(&item, &actual, None, spec.cloned().unwrap_or_default())
+            Plan::nothing().and(address::steps(&item, &actual, None, spec.cloned().unwrap_or_default()))
         }
-        _ => pair::patch_step(Side::Virtual, &item, &actual, None, change),
-    })
+        _ => Plan::nothing().and(pair::patch_step(Side::Virtual, &item, &actual, None, change)),
+    }
 }

@@ -41,6 +41,7 @@ fn summary(plan: &Plan) -> Vec<String> {
                 format!("delete {} {kind} {key} {uid}{grace}", side.as_str())
             }
             Step::Bind { key, node, .. } => format!("bind {key} to {node}"),
+            Step::TryAddresses { namespace, spec } => format!("try addresses in {namespace} {spec}"),
             Step::Tokens(tokens) => format!("tokens for {} as {}", tokens.pod, tokens.account),
         })
         .collect()
@@ -496,6 +497,7 @@ fn a_service_takes_its_address_from_the_host() {
     world.put(Side::Host, Kind::Service, host);
     let plan = world.plan(Kind::Service, "team", "web");
     let [
+        Step::TryAddresses { spec, .. },
         Step::Patch {
             side: Side::Virtual,
             body,
@@ -505,6 +507,10 @@ fn a_service_takes_its_address_from_the_host() {
     else {
         panic!("{:?}", plan.steps)
     };
+    assert_eq!(
+        *spec,
+        json!({"clusterIP": "10.0.0.9", "clusterIPs": ["10.0.0.9"], "ipFamilies": ["IPv4"]})
+    );
     assert_eq!(
         body["spec"],
         json!({
@@ -645,7 +651,7 @@ fn the_kubernetes_service_follows_the_control_plane() {
         other["metadata"]["resourceVersion"] = json!(version.to_string());
         world.put(Side::Virtual, Kind::Service, other.clone());
         let plan = world.plan(Kind::Service, "default", "kubernetes");
-        let [Step::Patch { body, .. }] = &plan.steps[..] else {
+        let Some(Step::Patch { body, .. }) = plan.steps.last() else {
             panic!("{:?}", plan.steps)
         };
         assert_eq!(body["spec"], expected);

@@ -35,6 +35,8 @@ struct State {
     history: Vec<(u64, Key, &'static str, Value)>,
     requests: Vec<String>,
     faults: Option<Faults>,
+    /// What the cluster IPs of this server begin with; empty for any.
+    network: &'static str,
 }
 
 /// What a path names.
@@ -66,6 +68,11 @@ impl Fake {
     /// Lets requests fail, or no longer.
     pub(crate) fn set_faults(&self, faults: Option<Faults>) {
         self.state().faults = faults;
+    }
+
+    /// Lets Services have addresses that begin with this only.
+    pub(crate) fn set_network(&self, prefix: &'static str) {
+        self.state().network = prefix;
     }
 
     /// The writes so far, as `METHOD path`.
@@ -182,6 +189,13 @@ impl Fake {
                 .objects
                 .get(&target.key())
                 .map_or_else(|| status(404, "NotFound", &path), |object| ok(object.clone())),
+            Method::POST if query.contains("dryRun=All") => {
+                if is_in_range(&state, cluster_ip(&body)) {
+                    ok(body)
+                } else {
+                    status(422, "Invalid", NOT_IN_RANGE)
+                }
+            }
             Method::POST => self.create(&mut state, &target, body),
             Method::PATCH => self.patch(&mut state, &target, &body),
             Method::DELETE => {
@@ -398,6 +412,12 @@ fn is_external(service: &Value) -> bool {
     json::text(service, &["spec", "type"]) == "ExternalName"
 }
 
+const NOT_IN_RANGE: &str = "spec.clusterIPs: the provided IP is not in the valid range";
+
+fn is_in_range(state: &State, address: &str) -> bool {
+    address == "None" || address.starts_with(state.network)
+}
+
 fn is_held(state: &State, address: &str, except: &Value) -> bool {
     state.objects.iter().any(|((kind, ..), other)| {
         *kind == Kind::Service && cluster_ip(other) == address && other["metadata"]["uid"] != except["metadata"]["uid"]
@@ -408,7 +428,16 @@ fn is_held(state: &State, address: &str, except: &Value) -> bool {
 fn allocate(state: &State, service: &mut Value) {
     if !is_external(service) && service["spec"].get("clusterIP").is_none() {
         let free = (2..=250)
-            .map(|number| format!("10.0.0.{number}"))
+            .map(|number| {
+                format!(
+                    "{}.{number}",
+                    if state.network.is_empty() {
+                        "10.0.0"
+                    } else {
+                        state.network
+                    }
+                )
+            })
             .find(|ip| !is_held(state, ip, service));
         service["spec"]["clusterIP"] = json!(free);
     }
@@ -432,6 +461,9 @@ fn check_addresses(state: &State, new: &mut Value, old: &Value) -> Result<(), &'
     allocate(state, new);
     if !is_external(old) && cluster_ip(new) != cluster_ip(old) {
         return Err("spec.clusterIPs[0]: may not change once set");
+    }
+    if !is_in_range(state, cluster_ip(new)) {
+        return Err(NOT_IN_RANGE);
     }
     if cluster_ip(new) != "None" && is_held(state, cluster_ip(new), new) {
         return Err("spec.clusterIPs: provided IP is already allocated");

@@ -33,6 +33,9 @@ const GIVEN_UP: [&str; 10] = [
 /// The older form of `loadBalancerSourceRanges`, which API servers check in the same way.
 const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
+/// Fields that say which addresses a Service has.
+const ADDRESSES: [&str; 4] = ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"];
+
 /// Fields that may not change once they are set.
 const FIXED: [&str; 4] = ["clusterIP", "clusterIPs", "ipFamilies", "healthCheckNodePort"];
 
@@ -75,12 +78,24 @@ pub fn meant(mut object: Value) -> Value {
     object
 }
 
-/// The next patch on the way to these changes of the spec and the metadata of a virtual Service.
-pub fn step(item: &Reference, actual: &Value, metadata: Option<Value>, changes: Map<String, Value>) -> Option<Step> {
+/// The next steps on the way to these changes of the spec and the metadata of a virtual Service.
+pub fn steps(item: &Reference, actual: &Value, metadata: Option<Value>, changes: Map<String, Value>) -> Vec<Step> {
     let before = meant(actual.clone());
     let mut wanted = before.clone();
     json::merge(&mut wanted, &json!({"spec": changes}));
+    let mut steps = Vec::new();
     if !is_between(actual) && is_move(&before["spec"], &wanted["spec"]) {
+        // What is given up must not be lost for addresses that cannot be had.
+        if changes.contains_key("clusterIP") {
+            steps.push(Step::TryAddresses {
+                namespace: item.key.namespace.clone(),
+                spec: ADDRESSES
+                    .iter()
+                    .filter_map(|field| Some(((*field).to_owned(), wanted["spec"].get(*field)?.clone())))
+                    .collect::<Map<_, _>>()
+                    .into(),
+            });
+        }
         wanted = between(&before);
     }
     let mut change = json::merge_diff(&shown(actual), &shown(&wanted)).unwrap_or_else(|| json!({}));
@@ -89,12 +104,13 @@ pub fn step(item: &Reference, actual: &Value, metadata: Option<Value>, changes: 
     }
     let own = change.as_object_mut().and_then(|change| change.remove("metadata"));
     let rest = Some(change).filter(|change| *change != json!({}));
-    let mut step = pair::patch_step(crate::kinds::Side::Virtual, item, actual, own, rest)?;
-    if let Step::Patch { body, .. } = &mut step {
+    let mut patch = pair::patch_step(crate::kinds::Side::Virtual, item, actual, own, rest);
+    if let Some(Step::Patch { body, .. }) = &mut patch {
         // Lists and the kept fields are replaced as a whole: they must be what they were when this was decided.
         body["metadata"]["resourceVersion"] = actual["metadata"]["resourceVersion"].clone();
     }
-    Some(step)
+    steps.extend(patch);
+    steps
 }
 
 /// The parts that a step may change.

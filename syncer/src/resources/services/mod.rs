@@ -189,14 +189,14 @@ fn update(world: &World, item: &Reference, actual: &Value, host: &Value) -> Plan
         in_spec(spec_down(world, item, object, host)),
     );
     let up = match spec_up(object, host) {
-        Some(spec) => address::step(item, actual, change.virtual_, spec),
-        None => pair::patch_step(Side::Virtual, item, actual, change.virtual_, None),
+        Some(spec) => address::steps(item, actual, change.virtual_, spec),
+        None => Vec::from_iter(pair::patch_step(Side::Virtual, item, actual, change.virtual_, None)),
     };
     // An address that is still to come must not be confused with one that the Service does not have.
-    let status = if up.is_some() {
-        None
-    } else {
+    let status = if up.is_empty() {
         status_up(item, object, host)
+    } else {
+        None
     };
     Plan {
         mapping: Some(pair::mapping(world, item)),

@@ -23,7 +23,7 @@ fn body(actual: &Value, changes: Value) -> Option<Value> {
     let Value::Object(changes) = changes else {
         panic!("an object")
     };
-    match step(&item, actual, None, changes)? {
+    match steps(&item, actual, None, changes).pop()? {
         Step::Patch { body, .. } => Some(body),
         other => panic!("{other:?}"),
     }
