@@ -62,34 +62,37 @@ pub(crate) struct Options {
 /// How many objects of a kind are worked on at the same time.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Concurrency")]
-struct Workers {
+pub(crate) struct Workers {
     /// Deployments worked on at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
-    concurrent_deployment_syncs: usize,
+    pub(crate) concurrent_deployment_syncs: usize,
     /// ReplicaSets worked on at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
-    concurrent_replicaset_syncs: usize,
+    pub(crate) concurrent_replicaset_syncs: usize,
     /// StatefulSets worked on at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
-    concurrent_statefulset_syncs: usize,
+    pub(crate) concurrent_statefulset_syncs: usize,
     /// DaemonSets worked on at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 2)]
-    concurrent_daemonset_syncs: usize,
+    pub(crate) concurrent_daemonset_syncs: usize,
     /// Jobs worked on at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
-    concurrent_job_syncs: usize,
+    pub(crate) concurrent_job_syncs: usize,
     /// Services whose Endpoints are worked on at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
-    concurrent_endpoint_syncs: usize,
+    pub(crate) concurrent_endpoint_syncs: usize,
     /// Services whose EndpointSlices are worked on at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
-    concurrent_service_endpoint_syncs: usize,
+    pub(crate) concurrent_service_endpoint_syncs: usize,
     /// Namespaces worked on at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
-    concurrent_namespace_syncs: usize,
+    pub(crate) concurrent_namespace_syncs: usize,
     /// Objects the garbage collector works on at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
-    concurrent_gc_syncs: usize,
+    pub(crate) concurrent_gc_syncs: usize,
+    /// Endpoints of services without selector that are mirrored at the same time
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    pub(crate) mirroring_concurrent_service_endpoint_syncs: usize,
 }
 
 /// What the controllers need to know, checked.
@@ -99,15 +102,7 @@ pub(crate) struct Settings {
     pub(crate) node_monitor_grace_period: Duration,
     pub(crate) node_monitor_period: Duration,
     pub(crate) terminated_pod_gc_threshold: usize,
-    pub(crate) concurrent_deployment_syncs: usize,
-    pub(crate) concurrent_replicaset_syncs: usize,
-    pub(crate) concurrent_statefulset_syncs: usize,
-    pub(crate) concurrent_daemonset_syncs: usize,
-    pub(crate) concurrent_job_syncs: usize,
-    pub(crate) concurrent_endpoint_syncs: usize,
-    pub(crate) concurrent_service_endpoint_syncs: usize,
-    pub(crate) concurrent_namespace_syncs: usize,
-    pub(crate) concurrent_gc_syncs: usize,
+    pub(crate) workers: Workers,
 }
 
 /// Everything the flags say.
@@ -145,7 +140,7 @@ impl Options {
         if let Some(path) = &self.service_account_private_key_file {
             read("--service-account-private-key-file", path)?;
         }
-        let workers = self.workers;
+
         Ok(Config {
             kubeconfig: self.kubeconfig,
             controllers: Selection::parse(&self.controllers)?,
@@ -155,15 +150,7 @@ impl Options {
                 node_monitor_grace_period: self.node_monitor_grace_period,
                 node_monitor_period: self.node_monitor_period,
                 terminated_pod_gc_threshold: usize::try_from(self.terminated_pod_gc_threshold).unwrap_or(0),
-                concurrent_deployment_syncs: workers.concurrent_deployment_syncs,
-                concurrent_replicaset_syncs: workers.concurrent_replicaset_syncs,
-                concurrent_statefulset_syncs: workers.concurrent_statefulset_syncs,
-                concurrent_daemonset_syncs: workers.concurrent_daemonset_syncs,
-                concurrent_job_syncs: workers.concurrent_job_syncs,
-                concurrent_endpoint_syncs: workers.concurrent_endpoint_syncs,
-                concurrent_service_endpoint_syncs: workers.concurrent_service_endpoint_syncs,
-                concurrent_namespace_syncs: workers.concurrent_namespace_syncs,
-                concurrent_gc_syncs: workers.concurrent_gc_syncs,
+                workers: self.workers,
             },
         })
     }

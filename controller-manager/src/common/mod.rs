@@ -13,4 +13,5 @@ pub(crate) mod pod_control;
 pub(crate) mod pods;
 pub(crate) mod selector;
 pub(crate) mod services;
+pub(crate) mod slices;
 pub(crate) mod status;

@@ -53,7 +53,12 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
             this.queue.add(ObjectKey::of(&endpoints.metadata));
         }
     });
-    run(NAME, context, context.settings.concurrent_endpoint_syncs, controller)
+    run(
+        NAME,
+        context,
+        context.settings.workers.concurrent_endpoint_syncs,
+        controller,
+    )
 }
 
 impl Reconcile for Controller {

@@ -4,6 +4,7 @@ mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;
+mod endpointslice_mirroring;
 mod garbage;
 mod job;
 mod namespace;
@@ -80,6 +81,12 @@ const CONTROLLERS: &[Controller] = &[
         &["endpointslice"],
         true,
         endpointslice::start,
+    ),
+    controller(
+        "endpointslice-mirroring-controller",
+        &["endpointslicemirroring"],
+        true,
+        endpointslice_mirroring::start,
     ),
     controller("pod-garbage-collector-controller", &["podgc"], true, pod_gc::start),
     // Off, unlike upstream: the nodes of a virtual cluster mirror those of the host and have no kubelet that could fall silent.
@@ -205,6 +212,10 @@ mod tests {
             ("ttl-after-finished-controller", None),
             ("endpoints-controller", Some(endpoints::tests::rests)),
             ("endpointslice-controller", Some(endpointslice::tests::rests)),
+            (
+                "endpointslice-mirroring-controller",
+                Some(endpointslice_mirroring::tests::rests),
+            ),
             ("pod-garbage-collector-controller", None),
             ("node-lifecycle-controller", Some(node_lifecycle::tests::rests)),
             ("taint-eviction-controller", None),

@@ -55,7 +55,12 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
             }
         }
     });
-    run(NAME, context, context.settings.concurrent_namespace_syncs, controller)
+    run(
+        NAME,
+        context,
+        context.settings.workers.concurrent_namespace_syncs,
+        controller,
+    )
 }
 
 /// What one pass over a namespace found.

@@ -53,7 +53,12 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
         queue: WorkQueue::new(),
     });
     controller.listen();
-    run(NAME, context, context.settings.concurrent_daemonset_syncs, controller)
+    run(
+        NAME,
+        context,
+        context.settings.workers.concurrent_daemonset_syncs,
+        controller,
+    )
 }
 
 /// The revisions a pass works with.

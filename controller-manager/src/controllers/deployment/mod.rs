@@ -46,7 +46,12 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
         queue: WorkQueue::new(),
     });
     controller.listen();
-    run(NAME, context, context.settings.concurrent_deployment_syncs, controller)
+    run(
+        NAME,
+        context,
+        context.settings.workers.concurrent_deployment_syncs,
+        controller,
+    )
 }
 
 impl Reconcile for Controller {

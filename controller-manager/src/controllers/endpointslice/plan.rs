@@ -9,10 +9,9 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::common::services::{self, HEADLESS_LABEL, TRIGGER_TIME};
+use crate::common::slices::{Changes, MANAGED_BY, PortKey, SERVICE_NAME, address_type, port_key};
 use crate::common::{ownership, pods};
 
-pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
-pub(crate) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 pub(crate) const MANAGER: &str = "endpointslice-controller.k8s.io";
 /// Most endpoints of one slice.
 const MAX_ENDPOINTS: usize = 100;
@@ -25,13 +24,6 @@ pub(crate) struct State<'a> {
     pub(crate) existing: &'a [Arc<EndpointSlice>],
     pub(crate) node: &'a (dyn Fn(&str) -> Option<Arc<Node>> + Sync),
     pub(crate) trigger: Option<String>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
-    pub(crate) create: Vec<EndpointSlice>,
-    pub(crate) update: Vec<EndpointSlice>,
-    pub(crate) delete: Vec<Arc<EndpointSlice>>,
 }
 
 #[derive(Debug, Default)]
@@ -54,26 +46,6 @@ pub(crate) fn plan(state: &State<'_>) -> Plan {
         plan_family(state, ipv6, &mut plan);
     }
     plan
-}
-
-fn address_type(ipv6: bool) -> &'static str {
-    if ipv6 { "IPv6" } else { "IPv4" }
-}
-
-type PortKey = Vec<(Option<String>, Option<i32>, Option<String>, Option<String>)>;
-
-fn port_key(ports: &[EndpointPort]) -> PortKey {
-    let key = |port: &EndpointPort| {
-        (
-            port.name.clone(),
-            port.port,
-            port.protocol.clone(),
-            port.app_protocol.clone(),
-        )
-    };
-    let mut keys: PortKey = ports.iter().map(key).collect();
-    keys.sort();
-    keys
 }
 
 fn plan_family(state: &State<'_>, ipv6: bool, plan: &mut Plan) {

@@ -5,7 +5,8 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::plan::{Changes, State, plan};
+use super::plan::{State, plan};
+use crate::common::slices::Changes;
 
 fn service() -> Service {
     serde_json::from_value(json!({

@@ -81,7 +81,7 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
     async move {
         context.informers.synced().await;
         let watches = monitor::run(collector.clone(), followed);
-        let workers = context.settings.concurrent_gc_syncs;
+        let workers = context.settings.workers.concurrent_gc_syncs;
         let ready = || async {
             // The sender lives in `collector`, so waiting cannot fail.
             let _ = collector.ready.subscribe().wait_for(|ready| *ready).await;

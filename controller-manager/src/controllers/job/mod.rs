@@ -66,7 +66,7 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
     let context = context.clone();
     async move {
         context.informers.synced().await;
-        let workers = context.settings.concurrent_job_syncs;
+        let workers = context.settings.workers.concurrent_job_syncs;
         let jobs = work(NAME, &controller.queue, workers, &context.metrics, |key| {
             controller.sync(key)
         });

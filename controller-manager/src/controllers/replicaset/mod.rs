@@ -47,7 +47,12 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
         queue: WorkQueue::new(),
     });
     controller.listen();
-    run(NAME, context, context.settings.concurrent_replicaset_syncs, controller)
+    run(
+        NAME,
+        context,
+        context.settings.workers.concurrent_replicaset_syncs,
+        controller,
+    )
 }
 
 impl Reconcile for Controller {

@@ -50,7 +50,12 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
         queue: WorkQueue::new(),
     });
     controller.listen();
-    run(NAME, context, context.settings.concurrent_statefulset_syncs, controller)
+    run(
+        NAME,
+        context,
+        context.settings.workers.concurrent_statefulset_syncs,
+        controller,
+    )
 }
 
 /// The revisions a pass works with.
