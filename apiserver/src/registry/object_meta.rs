@@ -220,30 +220,29 @@ fn validate_annotations(obj: &Value, path: &Path) -> ErrorList {
     errors
 }
 
+/// Upstream leaves the index of the reference out of these paths.
 fn validate_owner_references(obj: &Value, path: &Path) -> ErrorList {
     let field = path.child("ownerReferences");
     let references = meta::list_at(obj, &["metadata", "ownerReferences"]);
     let mut errors = ErrorList::new();
     let mut controller = String::new();
-    for (i, reference) in references.iter().enumerate() {
-        let item = field.index(i);
+    for reference in references {
         let part = |name: &str| meta::str_at(reference, &[name]).unwrap_or_default();
         let api_version = part("apiVersion");
-        let parsed = GroupVersion::parse(api_version).filter(|gv| !gv.version.is_empty());
-        if api_version.is_empty() {
-            errors.push(Error::required(&item.child("apiVersion"), "must not be empty"));
-        } else if parsed.is_none() {
-            let detail = "must be <group>/<version> or <version>";
-            errors.push(Error::invalid(&item.child("apiVersion"), api_version, detail));
+        // A version that cannot be parsed counts as none.
+        let version = GroupVersion::parse(api_version).map_or(String::new(), |gv| gv.version.to_string());
+        if version.is_empty() {
+            let detail = "version must not be empty";
+            errors.push(Error::invalid(&field.child("apiVersion"), api_version, detail));
         }
         for name in ["kind", "name", "uid"] {
             if part(name).is_empty() {
-                errors.push(Error::required(&item.child(name), "must not be empty"));
+                errors.push(Error::invalid(&field.child(name), "", "must not be empty"));
             }
         }
         if api_version == "v1" && part("kind") == "Event" {
             let detail = "/v1, Kind=Event is disallowed from being an owner";
-            errors.push(Error::invalid(&item, reference.clone(), detail));
+            errors.push(Error::invalid(&field, reference.clone(), detail));
         }
         if meta::bool_at(reference, &["controller"]) == Some(true) {
             let this = format!("{}/{}", part("kind"), part("name"));
@@ -260,6 +259,10 @@ fn validate_owner_references(obj: &Value, path: &Path) -> ErrorList {
     errors
 }
 
+/// The finalizers without a domain that are known (`pkg/apis/core/validation`, `standardFinalizers`).
+const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", ORPHAN, FOREGROUND];
+
+/// Everywhere but in namespaces' `spec`, finalizers are qualified names; without a domain only the standard ones.
 fn validate_finalizers(obj: &Value, path: &Path) -> ErrorList {
     let field = path.child("finalizers");
     let finalizers = strings(obj, "finalizers");
@@ -273,7 +276,13 @@ fn validate_finalizers(obj: &Value, path: &Path) -> ErrorList {
     }
     if finalizers.contains(&FOREGROUND) && finalizers.contains(&ORPHAN) {
         let detail = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
-        errors.push(Error::invalid(&field, Value::from(finalizers), detail));
+        errors.push(Error::invalid(&field, Value::from(finalizers.clone()), detail));
+    }
+    for (i, finalizer) in finalizers.iter().enumerate() {
+        if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(finalizer) {
+            let detail = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(Error::invalid(&field.index(i), *finalizer, detail));
+        }
     }
     errors
 }

@@ -70,6 +70,8 @@ pub struct Resource {
     pub selectable_fields: &'static [(&'static str, FieldReader)],
     /// The columns of server-side tables.
     pub columns: &'static Columns,
+    /// What every request for it warns of.
+    pub deprecation: Option<&'static str>,
     /// Everything below the object's path.
     pub subresources: Vec<Subresource>,
 }
@@ -137,6 +139,7 @@ impl Resource {
             strategy: Arc::new(strategy),
             selectable_fields: &[],
             columns,
+            deprecation: None,
             subresources: Vec::new(),
         }
     }

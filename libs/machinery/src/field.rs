@@ -122,6 +122,8 @@ pub struct Error {
     pub field: String,
     /// The offending value, when the text shows it.
     pub value: Option<Value>,
+    /// The value as the text shows it, when that is not its JSON form.
+    pub shown: Option<String>,
     /// More about it; may be empty.
     pub detail: String,
 }
@@ -136,8 +138,16 @@ impl Error {
             kind,
             field: field.as_str().to_owned(),
             value,
+            shown: None,
             detail: detail.into(),
         }
+    }
+
+    /// The same error, showing the value in other words.
+    #[must_use]
+    pub fn showing(mut self, text: String) -> Self {
+        self.shown = Some(text);
+        self
     }
 
     /// The referenced thing does not exist.
@@ -215,9 +225,10 @@ impl Error {
             && let Some(value) = &self.value
         {
             text.push_str(": ");
-            match value {
-                Value::String(s) => text.push_str(&go_quote(s)),
-                other => text.push_str(&other.to_string()),
+            match (value, &self.shown) {
+                (_, Some(shown)) => text.push_str(shown),
+                (Value::String(s), None) => text.push_str(&go_quote(s)),
+                (other, None) => text.push_str(&other.to_string()),
             }
         }
         if !self.detail.is_empty() {
@@ -294,6 +305,10 @@ mod tests {
             (
                 Error::invalid(&path, json!({"a": 1}), ""),
                 r#"spec.containers[0].name: Invalid value: {"a":1}"#,
+            ),
+            (
+                Error::invalid(&path, json!({"a": 1}), "no").showing("{A}".to_owned()),
+                "spec.containers[0].name: Invalid value: {A}: no",
             ),
             (
                 Error::not_supported(&path, "x", &["A", "B"]),

@@ -5,13 +5,17 @@ mod default_toleration_seconds;
 mod namespace_lifecycle;
 mod priority;
 mod service_account;
+mod storage_object_in_use_protection;
 
 use super::{Chain, Plugin};
 
 /// A plugin's name, whether it is on unless told otherwise, and how it is made.
 type Entry = (&'static str, bool, fn() -> Box<dyn Plugin>);
 
-const PLUGINS: [Entry; 4] = [
+/// Two that upstream has on are not on here, because what they add would stay: TaintNodesByCondition, which is not even
+/// among them, needs the controller of nodes' lifecycle, which is off unless nodes are the cluster's own, and
+/// StorageObjectInUseProtection needs a controller that knows which pods use a claim.
+const PLUGINS: [Entry; 5] = [
     (namespace_lifecycle::NAME, true, || {
         Box::new(namespace_lifecycle::NamespaceLifecycle)
     }),
@@ -21,6 +25,9 @@ const PLUGINS: [Entry; 4] = [
     (priority::NAME, true, || Box::new(priority::Priority)),
     (default_toleration_seconds::NAME, true, || {
         Box::new(default_toleration_seconds::DefaultTolerationSeconds)
+    }),
+    (storage_object_in_use_protection::NAME, false, || {
+        Box::new(storage_object_in_use_protection::StorageObjectInUseProtection)
     }),
 ];
 
@@ -64,9 +71,12 @@ mod tests {
     fn flags_choose_plugins() {
         let names = |chain: Chain| chain.iter().map(|p| p.name()).collect::<Vec<_>>();
         let text = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
-        assert_eq!(names(chain(&[], &[]).unwrap()).len(), PLUGINS.len());
+        let usual = names(chain(&[], &[]).unwrap());
+        assert!(usual.contains(&"Priority") && !usual.contains(&"StorageObjectInUseProtection"));
         let without = names(chain(&[], &text(&["Priority"])).unwrap());
-        assert!(!without.contains(&"Priority") && without.len() == PLUGINS.len() - 1);
+        assert!(!without.contains(&"Priority") && without.len() == usual.len() - 1);
+        let more = names(chain(&text(&["StorageObjectInUseProtection"]), &[]).unwrap());
+        assert_eq!(more.len(), usual.len() + 1);
         assert!(
             chain(&text(&["Nope"]), &[])
                 .err()

@@ -18,6 +18,8 @@ const SYSTEM: [(&str, i64); 2] = [
 ];
 /// The priority of pods without a class.
 const DEFAULT: i64 = 0;
+/// What pods of these classes do to others.
+const PREEMPTION: &str = "PreemptLowerPriority";
 
 pub(super) struct Priority;
 
@@ -68,8 +70,15 @@ fn resolve(attributes: &Attributes<'_>, pod: &mut Value) -> Result<(), Status> {
             "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {priority} from the given PriorityClass name"
         )));
     }
+    if let Some(given) = meta::str_at(pod, &["spec", "preemptionPolicy"])
+        && given != PREEMPTION
+    {
+        return Err(attributes.forbidden(pod, format!(
+            "the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission controller computed {PREEMPTION} from the given PriorityClass name"
+        )));
+    }
     meta::set(pod, &["spec", "priority"], priority);
-    meta::set_default(pod, &["spec", "preemptionPolicy"], "PreemptLowerPriority");
+    meta::set_default(pod, &["spec", "preemptionPolicy"], PREEMPTION);
     Ok(())
 }
 
@@ -87,6 +96,12 @@ mod tests {
             (
                 json!({"priorityClassName": "nope"}),
                 Err("pods \"p\" is forbidden: no PriorityClass with name nope was found"),
+            ),
+            (
+                json!({"preemptionPolicy": "Never"}),
+                Err(
+                    "pods \"p\" is forbidden: the string value of PreemptionPolicy (Never) must not be provided in pod spec; priority admission controller computed PreemptLowerPriority from the given PriorityClass name",
+                ),
             ),
         ] {
             let mut pod = json!({"spec": spec});

@@ -39,6 +39,9 @@ impl Scope {
     /// # Errors
     /// 406 when the client accepts nothing that there is.
     pub fn new(cx: RequestContext, parts: request::Parts, query: Query, route: Route) -> Result<Self, Status> {
+        if let Some(text) = route.store.resource.deprecation {
+            cx.warnings.add(text);
+        }
         negotiation::check_accept(&parts.headers, &MEDIA_TYPES)?;
         let negotiated = negotiation::negotiate(&parts.headers, &query, Allows::Transforms)?;
         Ok(Scope {

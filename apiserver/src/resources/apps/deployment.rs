@@ -2,6 +2,7 @@
 
 use super::super::shared::cells;
 use super::super::shared::generation;
+use super::super::shared::internal;
 use super::super::shared::pod_defaults::set_text;
 use super::super::shared::status::Status;
 use super::template;
@@ -99,6 +100,10 @@ impl Strategy for Deployment {
         errors
     }
 
+    fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
+        template::warnings(new, old)
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
@@ -142,12 +147,11 @@ fn validate_strategy(obj: &Value) -> ErrorList {
                 ));
             }
         }
-        // The value is printed as the struct that it is upstream, by its Go field names.
-        other => errors.push(Error::not_supported(
-            &path,
-            json!({"Type": other, "RollingUpdate": rolling}),
-            &["Recreate", "RollingUpdate"],
-        )),
+        other => {
+            let strategy = meta::at(obj, &["spec", "strategy"]).cloned().unwrap_or_default();
+            let shown = internal::show("DeploymentStrategy", &strategy);
+            errors.push(Error::not_supported(&path, other, &["Recreate", "RollingUpdate"]).showing(shown));
+        }
     }
     errors
 }

@@ -74,6 +74,10 @@ impl Strategy for ReplicaSet {
         errors
     }
 
+    fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
+        template::warnings(new, old)
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }

@@ -2,6 +2,7 @@
 
 use super::super::shared::cells;
 use super::super::shared::generation;
+use super::super::shared::internal;
 use super::super::shared::pod_defaults::{items, set_text};
 use super::super::shared::status::Status;
 use super::template;
@@ -13,7 +14,7 @@ use machinery::{meta, names};
 use serde_json::{Value, json};
 
 /// What may change besides metadata, in the order of upstream's message.
-const MUTABLE: [&str; 8] = [
+const MUTABLE: [&str; 7] = [
     "replicas",
     "ordinals",
     "template",
@@ -21,7 +22,6 @@ const MUTABLE: [&str; 8] = [
     "revisionHistoryLimit",
     "persistentVolumeClaimRetentionPolicy",
     "minReadySeconds",
-    "podManagementPolicy",
 ];
 
 static COLUMNS: Columns = Columns {
@@ -114,21 +114,35 @@ impl Strategy for StatefulSet {
         let strategy = path.child("updateStrategy");
         match text(&["spec", "updateStrategy", "type"]) {
             "OnDelete" if meta::at(obj, &["spec", "updateStrategy", "rollingUpdate"]).is_some() => {
-                errors.push(Error::invalid(
-                    &strategy.child("rollingUpdate"),
-                    meta::at(obj, &["spec", "updateStrategy", "rollingUpdate"])
-                        .cloned()
-                        .unwrap_or_default(),
-                    "only allowed for updateStrategy 'RollingUpdate'",
-                ));
+                let rolling = meta::at(obj, &["spec", "updateStrategy", "rollingUpdate"]);
+                let shown = internal::show("RollingUpdateStatefulSetStrategy", rolling.unwrap_or(&Value::Null));
+                let detail = "only allowed for updateStrategy 'RollingUpdate'";
+                errors.push(Error::invalid(&strategy.child("rollingUpdate"), rolling.cloned(), detail).showing(shown));
             }
             "" => errors.push(Error::required(&strategy, "")),
-            "OnDelete" | "RollingUpdate" => {}
+            "RollingUpdate" => {
+                let partition = ["spec", "updateStrategy", "rollingUpdate", "partition"];
+                let partition = meta::i64_at(obj, &partition).unwrap_or_default();
+                if partition < 0 {
+                    errors.push(Error::invalid(
+                        &strategy.child("rollingUpdate").child("partition"),
+                        partition,
+                        "must be greater than or equal to 0",
+                    ));
+                }
+            }
+            "OnDelete" => {}
             other => errors.push(Error::invalid(
                 &strategy,
                 other,
                 "must be 'RollingUpdate' or 'OnDelete'",
             )),
+        }
+        let service = text(&["spec", "serviceName"]);
+        if !service.is_empty() {
+            let complaints = names::dns1123_label(service);
+            let path = path.child("serviceName");
+            errors.extend(complaints.into_iter().map(|e| Error::invalid(&path, service, e)));
         }
         errors.extend(template::validate(obj, "statefulset"));
         errors
@@ -147,6 +161,10 @@ impl Strategy for StatefulSet {
             ));
         }
         errors
+    }
+
+    fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
+        template::warnings(new, old)
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -29,32 +29,31 @@ pub(super) fn validate(obj: &Value, kind: &str) -> ErrorList {
     let mut errors = ErrorList::new();
     let selector_path = path.child("selector");
     let selector = meta::at(obj, &["spec", "selector"]);
+    let mut malformed = false;
     match selector {
         None => errors.push(Error::required(&selector_path, "")),
         Some(selector) => {
             let complaints = pod_template::validate_label_selector(selector, &selector_path);
-            let malformed = !complaints.is_empty();
+            malformed = !complaints.is_empty();
             errors.extend(complaints);
-            let parsed = Selector::of(Some(selector));
-            if parsed.is_empty() {
+            if Selector::of(Some(selector)).is_empty() {
                 let text = format!("empty selector is invalid for {kind}");
                 errors.push(Error::invalid(&selector_path, selector.clone(), text));
-            } else if malformed {
-                errors.push(Error::invalid(
-                    &selector_path,
-                    selector.clone(),
-                    "invalid label selector",
-                ));
-            } else {
-                let labels = meta::at(obj, &["spec", "template", "metadata", "labels"]);
-                if !parsed.matches_labels(labels) {
-                    errors.push(Error::invalid(
-                        &path.child("template").child("metadata").child("labels"),
-                        labels.cloned().unwrap_or_default(),
-                        "`selector` does not match template `labels`",
-                    ));
-                }
             }
+        }
+    }
+    if malformed {
+        let value = selector.cloned().unwrap_or_default();
+        errors.push(Error::invalid(&selector_path, value, "invalid label selector"));
+    } else if selector.is_none_or(|s| !Selector::of(Some(s)).is_empty()) {
+        // An absent selector selects nothing.
+        let labels = meta::at(obj, &["spec", "template", "metadata", "labels"]);
+        if !selector.is_some_and(|s| Selector::of(Some(s)).matches_labels(labels)) {
+            errors.push(Error::invalid(
+                &path.child("template").child("metadata").child("labels"),
+                labels.cloned().unwrap_or_default(),
+                "`selector` does not match template `labels`",
+            ));
         }
     }
     errors.extend(non_negative(
@@ -80,6 +79,11 @@ pub(super) fn validate(obj: &Value, kind: &str) -> ErrorList {
         ));
     }
     errors
+}
+
+/// The warnings about a workload.
+pub(super) fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
+    pod_template::warnings::of_workload(new, old)
 }
 
 fn title(kind: &str) -> &str {

@@ -1,9 +1,10 @@
 //! Jobs.
 
-use super::super::core::pod_template;
+use super::super::core::pod_template::{self, warnings::of_workload as template_warnings};
 use super::super::shared::cells;
 use super::super::shared::generation;
-use super::super::shared::pod_defaults;
+use super::super::shared::internal;
+use super::super::shared::pod_defaults::{self, items, set_text};
 use super::super::shared::status::Status;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
@@ -107,14 +108,27 @@ fn default(obj: &mut Value) {
     meta::set_default(obj, &["spec", "manualSelector"], false);
     let replacement = replacement_policy(obj);
     meta::set_default(obj, &["spec", "podReplacementPolicy"], replacement);
+    if !meta::uid(obj).is_empty() {
+        label_like_pods(obj);
+    }
+    for rule in items(obj, &["spec", "podFailurePolicy", "rules"]) {
+        for pattern in items(rule, &["onPodConditions"]) {
+            set_text(pattern, &["status"], "True");
+        }
+    }
+    if let Some(spec) = obj.pointer_mut("/spec/template/spec") {
+        pod_defaults::pod_spec(spec);
+    }
+}
+
+/// A job without labels has those of its pods. In a new job, which has no uid yet, that is left for when the labels of
+/// its pods have been generated: upstream's two are one map.
+fn label_like_pods(obj: &mut Value) {
     let labels = meta::map_at(obj, &["spec", "template", "metadata", "labels"]).cloned();
     if let Some(labels) = labels
         && meta::map_at(obj, &["metadata", "labels"]).is_none_or(serde_json::Map::is_empty)
     {
         meta::set(obj, &["metadata", "labels"], labels);
-    }
-    if let Some(spec) = obj.pointer_mut("/spec/template/spec") {
-        pod_defaults::pod_spec(spec);
     }
 }
 
@@ -137,6 +151,7 @@ impl Strategy for Job {
         if meta::bool_at(obj, &["spec", "manualSelector"]) != Some(true) {
             generate_selector(obj);
         }
+        label_like_pods(obj);
         meta::set(obj, &["status"], json!({}));
         generation::first(obj);
     }
@@ -147,8 +162,8 @@ impl Strategy for Job {
     }
 
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
-        let mut errors = validate_spec(obj);
-        errors.extend(validate_generated_selector(obj));
+        let mut errors = validate_generated_selector(obj);
+        errors.extend(validate_spec(obj));
         errors
     }
 
@@ -171,11 +186,10 @@ impl Strategy for Job {
                 && !(field == "template" && suspended)
             {
                 let value = meta::at(new, &["spec", field]).cloned().unwrap_or_default();
-                errors.push(Error::invalid(
-                    &Path::new("spec").child(field),
-                    value,
-                    "field is immutable",
-                ));
+                let shown = (field == "template").then(|| internal::pod_template(&value));
+                let mut error = Error::invalid(&Path::new("spec").child(field), value, "field is immutable");
+                error.shown = shown;
+                errors.push(error);
             }
         }
         errors
@@ -187,6 +201,10 @@ impl Strategy for Job {
 
     fn metadata_checks_on_update(&self) -> MetadataChecks {
         MetadataChecks::WholeThenUpdate
+    }
+
+    fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
+        template_warnings(new, old)
     }
 
     fn warnings_on_delete(&self, propagation_policy: Option<&str>) -> Vec<String> {
@@ -265,19 +283,21 @@ fn validate_spec(obj: &Value) -> ErrorList {
             ));
         }
     }
-    match meta::at(obj, &["spec", "selector"]) {
+    let selector = meta::at(obj, &["spec", "selector"]);
+    match selector {
         None => errors.push(Error::required(&path.child("selector"), "")),
         Some(selector) => {
             errors.extend(pod_template::validate_label_selector(selector, &path.child("selector")));
-            let labels = meta::at(obj, &["spec", "template", "metadata", "labels"]);
-            if !Selector::of(Some(selector)).matches_labels(labels) {
-                errors.push(Error::invalid(
-                    &path.child("template").child("metadata").child("labels"),
-                    labels.cloned().unwrap_or_default(),
-                    "`selector` does not match template `labels`",
-                ));
-            }
         }
+    }
+    // An absent selector selects nothing.
+    let labels = meta::at(obj, &["spec", "template", "metadata", "labels"]);
+    if !selector.is_some_and(|s| Selector::of(Some(s)).matches_labels(labels)) {
+        errors.push(Error::invalid(
+            &path.child("template").child("metadata").child("labels"),
+            labels.cloned().unwrap_or_default(),
+            "`selector` does not match template `labels`",
+        ));
     }
     let mode = meta::str_at(obj, &["spec", "completionMode"]).unwrap_or_default();
     if !COMPLETION_MODES.contains(&mode) {

@@ -1,5 +1,6 @@
 //! Endpoints, the older form of EndpointSlices.
 
+use super::super::shared::addresses;
 use super::super::shared::cells::{self, NONE};
 use super::super::shared::pod_defaults::{items, set_text};
 use crate::registry::columns::{Column, Columns};
@@ -8,7 +9,6 @@ use crate::registry::strategy::{Context, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
-use std::net::IpAddr;
 
 const TYPE: &str = "io.k8s.api.core.v1.Endpoints";
 
@@ -90,7 +90,7 @@ fn validate_subset(subset: &Value, path: &Path) -> ErrorList {
         for (i, address) in list.iter().enumerate() {
             let path = path.child(field).index(i);
             let ip = meta::str_at(address, &["ip"]).unwrap_or_default();
-            errors.extend(validate_ip(ip, &path.child("ip")));
+            errors.extend(addresses::of_another_host(ip, &path.child("ip")));
             let hostname = meta::str_at(address, &["hostname"]).unwrap_or_default();
             if !hostname.is_empty() {
                 let complaints = names::dns1123_label(hostname);
@@ -134,40 +134,11 @@ fn validate_subset(subset: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-/// `ValidateEndpointIP`: an address that could be another host's.
-fn validate_ip(text: &str, path: &Path) -> ErrorList {
-    let Ok(ip) = text.parse::<IpAddr>() else {
-        return vec![Error::invalid(
-            path,
-            text,
-            "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-        )];
-    };
-    let mut errors = ErrorList::new();
-    let mut refuse = |detail: &str| errors.push(Error::invalid(path, text, detail));
-    if ip.is_unspecified() {
-        refuse("may not be unspecified");
-    }
-    if ip.is_loopback() {
-        refuse("may not be in the loopback range (127.0.0.0/8, ::1/128)");
-    }
-    let (link_local, link_local_multicast) = match ip {
-        IpAddr::V4(ip) => (ip.is_link_local(), ip.octets()[..3] == [224, 0, 0]),
-        IpAddr::V6(ip) => (ip.is_unicast_link_local(), ip.segments()[0] & 0xff0f == 0xff02),
-    };
-    if link_local {
-        refuse("may not be in the link-local range (169.254.0.0/16, fe80::/10)");
-    }
-    if link_local_multicast {
-        refuse("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
-    }
-    errors
-}
-
 pub(super) fn resource() -> Resource {
     Resource {
         short_names: &["ep"],
         storage_key: "services/endpoints",
+        deprecation: Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
         ..Resource::namespaced_kind(
             ("", "v1", "Endpoints"),
             ("endpoints", "endpoints"),
@@ -182,19 +153,6 @@ pub(super) fn resource() -> Resource {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn addresses_of_other_hosts_only() {
-        for (ip, fine) in [
-            ("10.0.0.1", true),
-            ("fd00::1", true),
-            ("127.0.0.1", false),
-            ("0.0.0.0", false),
-            ("x", false),
-        ] {
-            assert_eq!(validate_ip(ip, &Path::new("ip")).is_empty(), fine, "{ip}");
-        }
-    }
 
     #[test]
     fn cells_show_the_first_three() {

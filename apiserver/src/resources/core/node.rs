@@ -1,5 +1,6 @@
 //! Nodes.
 
+use super::super::shared::addresses;
 use super::super::shared::cells::{self, NONE, UNKNOWN};
 use super::super::shared::pod_defaults::round_up;
 use super::super::shared::status::Status;
@@ -95,6 +96,20 @@ fn address<'a>(node: &'a Value, kind: &str) -> &'a str {
 }
 
 fn default(obj: &mut Value) {
+    // The older field is the first of the newer (upstream's conversion).
+    match meta::str_at(obj, &["spec", "podCIDR"])
+        .filter(|cidr| !cidr.is_empty())
+        .map(str::to_owned)
+    {
+        Some(cidr)
+            if meta::list_at(obj, &["spec", "podCIDRs"])
+                .first()
+                .is_none_or(|first| *first != cidr) =>
+        {
+            meta::set(obj, &["spec", "podCIDRs"], vec![cidr]);
+        }
+        _ => {}
+    }
     if meta::at(obj, &["status", "allocatable"]).is_none()
         && let Some(capacity) = meta::at(obj, &["status", "capacity"]).cloned()
     {
@@ -117,11 +132,11 @@ impl Strategy for Node {
     }
 
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
-        validate_taints(obj)
+        validate(obj)
     }
 
     fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        let mut errors = validate_taints(new);
+        let mut errors = validate(new);
         // podCIDRs may be set once; providerID too (`ValidateNodeUpdate`).
         for (field, text) in [
             (
@@ -150,6 +165,15 @@ impl Strategy for Node {
     fn metadata_checks_on_update(&self) -> MetadataChecks {
         MetadataChecks::WholeThenUpdate
     }
+}
+
+fn validate(node: &Value) -> ErrorList {
+    let mut errors = validate_taints(node);
+    for (i, cidr) in meta::list_at(node, &["spec", "podCIDRs"]).iter().enumerate() {
+        let path = Path::new("spec").child("podCIDRs").index(i);
+        errors.extend(addresses::cidr(cidr.as_str().unwrap_or_default(), &path));
+    }
+    errors
 }
 
 /// `ValidateTaintsInNodeAddOrUpdate`; upstream's path really starts with `metadata`.

@@ -3,6 +3,8 @@
 use super::super::shared::cells::{self, UNSET};
 use super::super::shared::pod_defaults::{round_up, set_text};
 use super::super::shared::status::Status;
+use super::super::shared::{diff, internal};
+use super::pod_template::validate_label_selector;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
@@ -21,6 +23,8 @@ const ACCESS_MODES: [(&str, &str); 4] = [
     ("ReadWriteMany", "RWX"),
     ("ReadWriteOncePod", "RWOP"),
 ];
+
+const VOLUME_MODES: [&str; 2] = ["Block", "Filesystem"];
 
 static COLUMNS: Columns = Columns {
     columns: &[
@@ -73,8 +77,20 @@ fn default(obj: &mut Value) {
         meta::set_default(obj, &["spec", "volumeMode"], "Filesystem");
         meta::set_default(obj, &["spec", "resources"], json!({}));
     }
+    share_data_source(obj);
     for list in ["requests", "limits"] {
         round_up(obj, &["spec", "resources", list]);
+    }
+}
+
+/// The older field for the source of the data and the newer one say the same, as long as the older one can: it knows no
+/// namespaces (`NormalizeDataSources`).
+fn share_data_source(obj: &mut Value) {
+    let (older, newer) = (["spec", "dataSource"], ["spec", "dataSourceRef"]);
+    match (meta::at(obj, &older).cloned(), meta::at(obj, &newer).cloned()) {
+        (Some(source), None) => meta::set(obj, &newer, source),
+        (None, Some(source)) if source.get("namespace").is_none() => meta::set(obj, &older, source),
+        _ => {}
     }
 }
 
@@ -125,6 +141,9 @@ impl Strategy for Claim {
                 "may not use ReadWriteOncePod with other access modes",
             ));
         }
+        if let Some(selector) = meta::at(obj, &["spec", "selector"]) {
+            errors.extend(validate_label_selector(selector, &path.child("selector")));
+        }
         let storage = path.child("resources").key("storage");
         match meta::str_at(obj, &["spec", "resources", "requests", "storage"]) {
             None => errors.push(Error::required(&storage, "")),
@@ -135,26 +154,44 @@ impl Strategy for Claim {
                 }
             }
         }
+        match meta::str_at(obj, &["spec", "volumeMode"]) {
+            Some(other) if !VOLUME_MODES.contains(&other) => {
+                errors.push(Error::not_supported(&path.child("volumeMode"), other, &VOLUME_MODES));
+            }
+            _ => {}
+        }
         errors
     }
 
+    /// `ValidatePersistentVolumeClaimUpdate`: the volume may be set once, and the size of a bound claim may change.
     fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
         let mut errors = self.validate(cx, new);
-        // Everything but the requested size (and, once, the volume) is fixed: `ValidatePersistentVolumeClaimUpdate`.
         let mut fixed = new.clone();
-        meta::copy(&mut fixed, old, &["spec", "resources", "requests"]);
-        meta::copy(&mut fixed, old, &["spec", "volumeAttributesClassName"]);
-        if meta::str_at(old, &["spec", "volumeName"])
-            .unwrap_or_default()
-            .is_empty()
-        {
+        if meta::str_at(old, &["status", "phase"]) == Some("Bound") {
+            meta::copy(&mut fixed, old, &["spec", "resources", "requests"]);
+            meta::copy(&mut fixed, old, &["spec", "volumeAttributesClassName"]);
+        }
+        let unnamed = |obj: &Value| {
+            meta::str_at(obj, &["spec", "volumeName"])
+                .unwrap_or_default()
+                .is_empty()
+        };
+        if unnamed(old) {
             meta::copy(&mut fixed, old, &["spec", "volumeName"]);
         }
-        if meta::at(&fixed, &["spec"]) != meta::at(old, &["spec"]) {
-            errors.push(Error::forbidden(
-                &Path::new("spec"),
-                "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
-            ));
+        let spec = |obj: &Value| meta::at(obj, &["spec"]).cloned().unwrap_or_default();
+        if spec(&fixed) != spec(old) {
+            let shown = |obj| internal::pretty("PersistentVolumeClaimSpec", &spec(obj));
+            let detail = format!(
+                "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n{}",
+                diff::unified(&shown(old), &shown(&fixed))
+            );
+            errors.push(Error::forbidden(&Path::new("spec"), detail));
+        }
+        let mode = |obj| meta::at(obj, &["spec", "volumeMode"]);
+        if mode(new) != mode(old) {
+            let value = mode(new).cloned().unwrap_or_default();
+            errors.push(Error::invalid(&Path::new("volumeMode"), value, "field is immutable"));
         }
         errors
     }

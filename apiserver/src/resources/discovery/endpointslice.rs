@@ -1,5 +1,6 @@
 //! EndpointSlices.
 
+use super::super::shared::addresses;
 use super::super::shared::cells::{self, UNSET};
 use super::super::shared::generation;
 use super::super::shared::pod_defaults::{items, set_text};
@@ -92,6 +93,14 @@ impl Strategy for EndpointSlice {
         errors
     }
 
+    fn warnings(&self, _cx: &Context<'_>, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        if meta::str_at(new, &["addressType"]) == Some("FQDN") {
+            vec!["spec.addressType: FQDN endpoints are deprecated".to_owned()]
+        } else {
+            Vec::new()
+        }
+    }
+
     fn metadata_checks_on_update(&self) -> MetadataChecks {
         MetadataChecks::Whole
     }
@@ -122,19 +131,19 @@ fn validate_endpoints(obj: &Value, kind: &str) -> ErrorList {
         }
         for (j, address) in addresses.iter().enumerate() {
             let text = address.as_str().unwrap_or_default();
-            let path = path.child("addresses").index(j);
-            match (kind, text.parse::<IpAddr>()) {
-                ("IPv4", Ok(IpAddr::V4(_))) | ("IPv6", Ok(IpAddr::V6(_))) => {}
-                ("IPv4", _) => errors.push(Error::invalid(&path, text, "must be an IPv4 address")),
-                ("IPv6", _) => errors.push(Error::invalid(&path, text, "must be an IPv6 address")),
-                ("FQDN", _) => {
-                    errors.extend(
-                        names::dns1123_subdomain(text)
-                            .into_iter()
-                            .map(|e| Error::invalid(&path, text, e)),
-                    );
-                }
-                _ => {}
+            // Upstream checks the family of all addresses under the path of the list.
+            let (list, path) = (path.child("addresses"), path.child("addresses").index(j));
+            if matches!(kind, "IPv4" | "IPv6") {
+                errors.extend(addresses_of_family(kind, text, &list));
+                errors.extend(addresses::special(text, &path));
+                continue;
+            }
+            if kind == "FQDN" {
+                errors.extend(
+                    names::dns1123_subdomain(text)
+                        .into_iter()
+                        .map(|e| Error::invalid(&path, text, e)),
+                );
             }
         }
         if let Some(hostname) = meta::str_at(endpoint, &["hostname"]) {
@@ -147,6 +156,15 @@ fn validate_endpoints(obj: &Value, kind: &str) -> ErrorList {
         }
     }
     errors
+}
+
+fn addresses_of_family(kind: &str, text: &str, path: &Path) -> Option<Error> {
+    let fits = match text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => kind == "IPv4",
+        Ok(IpAddr::V6(_)) => kind == "IPv6",
+        Err(_) => false,
+    };
+    (!fits).then(|| Error::invalid(path, text, format!("must be an {kind} address")))
 }
 
 fn validate_ports(obj: &Value) -> ErrorList {

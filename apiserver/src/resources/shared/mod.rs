@@ -1,6 +1,9 @@
 //! What several kinds have in common.
 
+pub(crate) mod addresses;
 pub(crate) mod cells;
+pub(crate) mod diff;
 pub(crate) mod generation;
+pub(crate) mod internal;
 pub(crate) mod pod_defaults;
 pub(crate) mod status;

@@ -10,17 +10,34 @@ use super::super::shared::status::Status;
 use super::pod_template;
 use crate::registry::resource::{Action, Resource};
 use crate::registry::strategy::{Context, Grace, Strategy};
-use machinery::field::{ErrorList, Path};
+use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::{Value, json};
 
 const TYPE: &str = "io.k8s.api.core.v1.Pod";
+/// Marks what the kubelet shows of its static pods.
+const MIRROR: &str = "kubernetes.io/config.mirror";
 
 fn default(obj: &mut Value) {
     if let Some(spec) = obj.get_mut("spec") {
         pod_defaults::pod_spec(spec);
         pod_defaults::pod(spec);
     }
+}
+
+/// What holds for new and changed pods (`validatePodMetadataAndSpec`).
+fn validate(obj: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if let Some(mirrored) = meta::str_at(obj, &["metadata", "annotations", MIRROR])
+        && selectable(obj, &["spec", "nodeName"]).is_empty()
+    {
+        let path = Path::new("metadata").child("annotations").key(MIRROR);
+        let detail = "must set spec.nodeName if mirror pod annotation is set";
+        errors.push(Error::invalid(&path, mirrored, detail));
+    }
+    let spec = meta::at(obj, &["spec"]).cloned().unwrap_or_default();
+    errors.extend(pod_template::validate_pod_spec(&spec, &Path::new("spec")));
+    errors
 }
 
 struct Pod;
@@ -50,9 +67,22 @@ impl Strategy for Pod {
         meta::set(obj, &["status"], status);
     }
 
+    /// `ValidatePodCreate`.
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
-        let spec = meta::at(obj, &["spec"]).cloned().unwrap_or_default();
-        pod_template::validate_spec(&spec, &Path::new("spec"))
+        let mut errors = validate(obj);
+        let path = Path::new("spec");
+        if !meta::list_at(obj, &["spec", "ephemeralContainers"]).is_empty() {
+            errors.push(Error::forbidden(
+                &path.child("ephemeralContainers"),
+                "cannot be set on create",
+            ));
+        }
+        let scheduled = !selectable(obj, &["spec", "nodeName"]).is_empty();
+        if scheduled && !meta::list_at(obj, &["spec", "schedulingGates"]).is_empty() {
+            let detail = "cannot be set until all schedulingGates have been cleared";
+            errors.push(Error::forbidden(&path.child("nodeName"), detail));
+        }
+        errors
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
@@ -60,21 +90,27 @@ impl Strategy for Pod {
         generation::follow(new, old, &[&["spec"]]);
     }
 
-    fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        let mut errors = self.validate(cx, new);
+    fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let mut errors = validate(new);
         errors.extend(update::validate(new, old));
         errors
     }
 
+    /// People do not update pods, so upstream warns about new ones only.
     fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
-        let complaints = names::dns1123_label(meta::name(new));
-        if old.is_some() || complaints.is_empty() {
+        if old.is_some() {
             return Vec::new();
         }
-        vec![format!(
-            "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [{}]",
-            complaints.join(" ")
-        )]
+        let complaints = names::dns1123_label(meta::name(new));
+        let mut warnings = Vec::new();
+        if !complaints.is_empty() {
+            warnings.push(format!(
+                "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [{}]",
+                complaints.join(" ")
+            ));
+        }
+        warnings.extend(pod_template::warnings::of(new, &Path::root()));
+        warnings
     }
 
     /// `CheckGracefulDelete`: pods that never ran or are done go at once.
@@ -125,7 +161,9 @@ impl Strategy for EphemeralContainers {
     }
 
     fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        update::validate_ephemeral(new, old)
+        let mut errors = validate(new);
+        errors.extend(update::validate_ephemeral(new, old));
+        errors
     }
 }
 
@@ -153,8 +191,10 @@ impl Strategy for Resize {
         keep_all_but(new, old, &[&["spec"]]);
     }
 
-    fn validate_update(&self, cx: &Context<'_>, new: &Value, _old: &Value) -> ErrorList {
-        Pod.validate(cx, new)
+    fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let mut errors = validate(new);
+        errors.extend(update::validate_resize(new, old));
+        errors
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an update may change in a pod (`ValidatePodUpdate`).
 
 use super::super::super::shared::pod_defaults::items;
+use super::super::super::shared::{diff, internal};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use serde_json::Value;
@@ -49,8 +50,11 @@ pub(super) fn validate(new: &Value, old: &Value) -> ErrorList {
             meta::copy(&mut fixed, old, &["spec", field]);
         }
     }
-    if meta::at(&fixed, &["spec"]) != meta::at(old, &["spec"]) {
-        errors.push(Error::forbidden(&path, FIXED));
+    let spec = |obj: &Value| meta::at(obj, &["spec"]).cloned().unwrap_or_default();
+    if spec(&fixed) != spec(old) {
+        let shown = |obj| internal::pretty("PodSpec", &spec(obj));
+        let changes = diff::unified(&shown(old), &shown(&fixed));
+        errors.push(Error::forbidden(&path, format!("{FIXED}\n{changes}")));
     }
     errors
 }
@@ -112,29 +116,12 @@ fn validate_gates(new: &Value, old: &Value, path: &Path) -> ErrorList {
         .collect()
 }
 
-/// Checks `pods/ephemeralcontainers`: existing ones may not change or go, new ones need a free name.
+/// Checks `pods/ephemeralcontainers`: existing ones may not change or go.
 pub(super) fn validate_ephemeral(new: &Value, old: &Value) -> ErrorList {
     let path = Path::new("spec").child("ephemeralContainers");
     let list = |obj| meta::list_at(obj, &["spec", "ephemeralContainers"]);
     let name = |c: &Value| meta::str_at(c, &["name"]).unwrap_or_default().to_owned();
     let mut errors = ErrorList::new();
-    let mut seen: Vec<String> = ["containers", "initContainers"]
-        .iter()
-        .flat_map(|field| meta::list_at(new, &["spec", field]))
-        .map(name)
-        .collect();
-    for (i, container) in list(new).iter().enumerate() {
-        let path = path.index(i);
-        if name(container).is_empty() {
-            errors.push(Error::required(&path.child("name"), ""));
-        } else if seen.contains(&name(container)) {
-            errors.push(Error::duplicate(&path.child("name"), name(container)));
-        }
-        seen.push(name(container));
-        if meta::str_at(container, &["image"]).unwrap_or_default().is_empty() {
-            errors.push(Error::required(&path.child("image"), ""));
-        }
-    }
     for before in list(old) {
         match list(new).iter().find(|now| name(now) == name(before)) {
             None => {
@@ -146,6 +133,33 @@ pub(super) fn validate_ephemeral(new: &Value, old: &Value) -> ErrorList {
                 errors.push(Error::forbidden(&path, detail));
             }
             Some(_) => {}
+        }
+    }
+    errors
+}
+
+/// Checks `pods/resize` (`ValidatePodResize`): the class of service stays, and what was given is not taken away.
+pub(super) fn validate_resize(new: &Value, old: &Value) -> ErrorList {
+    let path = Path::new("spec");
+    let mut errors = ErrorList::new();
+    let class = super::qos::class(new);
+    if class != super::qos::class(old) {
+        let detail = "Pod QOS Class may not change as a result of resizing";
+        errors.push(Error::invalid(&path, class, detail));
+    }
+    for list in ["containers", "initContainers"] {
+        let pairs = meta::list_at(new, &["spec", list])
+            .iter()
+            .zip(meta::list_at(old, &["spec", list]));
+        for (i, (now, before)) in pairs.enumerate() {
+            for part in ["requests", "limits"] {
+                let amounts = |c| meta::map_at(c, &["resources", part]);
+                let kept = |name: &String| amounts(now).is_some_and(|map| map.contains_key(name));
+                if !amounts(before).into_iter().flat_map(serde_json::Map::keys).all(kept) {
+                    let path = path.child(list).index(i).child("resources").child(part);
+                    errors.push(Error::forbidden(&path, format!("resource {part} cannot be removed")));
+                }
+            }
         }
     }
     errors

@@ -1,9 +1,20 @@
 //! What a pod spec must look like, in pods and in the templates of workloads (upstream
 //! `pkg/apis/core/validation/validation.go`, `ValidatePodSpec`).
 
+mod affinity;
 mod containers;
+mod env;
+mod handlers;
+mod mounts;
+mod os;
+mod paths;
+mod resources;
+mod scheduling;
+mod security;
 mod volumes;
+pub(in super::super) mod warnings;
 
+use crate::resources::shared::addresses;
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
@@ -24,16 +35,53 @@ pub(in super::super) fn validate(template: &Value, path: &Path) -> ErrorList {
     errors
 }
 
+/// Checks the spec of a pod, which has to be stricter than that of a template for old objects' sake
+/// (`validatePodMetadataAndSpec`).
+pub(in super::super) fn validate_pod_spec(spec: &Value, path: &Path) -> ErrorList {
+    let mut errors = validate_spec(spec, path);
+    for list in ["containers", "initContainers"] {
+        for (i, container) in meta::list_at(spec, &[list]).iter().enumerate() {
+            errors.extend(containers::pod_only(container, &path.child(list).index(i)));
+        }
+    }
+    errors
+}
+
 /// Checks a pod spec.
-pub(in super::super) fn validate_spec(spec: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let (volumes, volume_errors) = volumes::validate(spec, &path.child("volumes"));
-    errors.extend(volume_errors);
+fn validate_spec(spec: &Value, path: &Path) -> ErrorList {
+    let (volumes, mut errors) = volumes::validate(spec, &path.child("volumes"));
     errors.extend(containers::validate(spec, &volumes, path));
+    errors.extend(resources::validate_pod(spec, &path.child("resources")));
+    errors.extend(validate_host_network(spec, &path.child("containers")));
     errors.extend(validate_policies(spec, path));
+    errors.extend(validate_labels(
+        meta::at(spec, &["nodeSelector"]),
+        &path.child("nodeSelector"),
+    ));
+    errors.extend(security::validate_pod(spec, path));
+    if let Some(affinity) = meta::at(spec, &["affinity"]) {
+        errors.extend(affinity::validate(affinity, &path.child("affinity")));
+    }
+    errors.extend(validate_dns(spec, &path.child("dnsConfig")));
+    for (i, gate) in meta::list_at(spec, &["readinessGates"]).iter().enumerate() {
+        let kind = meta::str_at(gate, &["conditionType"]).unwrap_or_default();
+        let path = path.child("readinessGates").index(i).child("conditionType");
+        errors.extend(complaints(&path, kind, names::qualified_name(kind)));
+    }
+    errors.extend(scheduling::validate_gates(spec, &path.child("schedulingGates")));
+    errors.extend(scheduling::validate_spread(
+        spec,
+        &path.child("topologySpreadConstraints"),
+    ));
+    if meta::bool_at(spec, &["hostUsers"]) == Some(false) {
+        for field in ["hostNetwork", "hostPID", "hostIPC"] {
+            if meta::bool_at(spec, &[field]) == Some(true) {
+                errors.push(Error::forbidden(&path.child(field), "when `hostUsers` is false"));
+            }
+        }
+    }
     errors.extend(validate_names(spec, path));
-    errors.extend(validate_tolerations(spec, &path.child("tolerations")));
-    errors.extend(validate_spread(spec, &path.child("topologySpreadConstraints")));
+    errors.extend(os::validate(spec, path));
     errors
 }
 
@@ -55,141 +103,125 @@ fn validate_policies(spec: &Value, path: &Path) -> ErrorList {
             errors.push(Error::not_supported(&path.child(field), value, known));
         }
     }
-    if text("dnsPolicy") == "None" && meta::list_at(spec, &["dnsConfig", "nameservers"]).is_empty() {
-        let config = path.child("dnsConfig");
-        if meta::at(spec, &["dnsConfig"]).is_none() {
-            errors.push(Error::required(
-                &config,
-                "must provide `dnsConfig` when `dnsPolicy` is None",
-            ));
-        } else {
-            let text = "must provide at least one DNS nameserver when `dnsPolicy` is None";
-            errors.push(Error::required(&config.child("nameservers"), text));
+    errors
+}
+
+/// Containers in the network of their host have its ports (`validatePodHostNetworkDeps`).
+fn validate_host_network(spec: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if meta::bool_at(spec, &["hostNetwork"]) != Some(true) {
+        return errors;
+    }
+    for (i, container) in meta::list_at(spec, &["containers"]).iter().enumerate() {
+        for (j, port) in meta::list_at(container, &["ports"]).iter().enumerate() {
+            let number = |field: &str| meta::i64_at(port, &[field]).unwrap_or_default();
+            if number("hostPort") != 0 && number("hostPort") != number("containerPort") {
+                let path = path.index(i).child("ports").index(j).child("hostPort");
+                let detail = "must match `containerPort` when `hostNetwork` is true";
+                errors.push(Error::invalid(&path, number("hostPort"), detail));
+            }
         }
-    }
-    if let Some(seconds) = meta::i64_at(spec, &["activeDeadlineSeconds"])
-        && !(1..=i64::from(i32::MAX)).contains(&seconds)
-    {
-        let text = names::inclusive_range(1, i64::from(i32::MAX));
-        errors.push(Error::invalid(&path.child("activeDeadlineSeconds"), seconds, text));
-    }
-    if let Some(seconds) = meta::i64_at(spec, &["terminationGracePeriodSeconds"])
-        && seconds < 0
-    {
-        let path = path.child("terminationGracePeriodSeconds");
-        errors.push(Error::invalid(&path, seconds, "must be greater than or equal to 0"));
     }
     errors
 }
 
+/// `validatePodDNSConfig`.
+fn validate_dns(spec: &Value, path: &Path) -> ErrorList {
+    const MAX_SERVERS: usize = 3;
+    const MAX_SEARCHES: usize = 32;
+    const MAX_SEARCH_CHARS: usize = 2048;
+    let config = meta::at(spec, &["dnsConfig"]);
+    let list = |field: &str| config.map(|c| meta::list_at(c, &[field])).unwrap_or_default();
+    let (servers, searches) = (list("nameservers"), list("searches"));
+    if meta::str_at(spec, &["dnsPolicy"]) == Some("None") && servers.is_empty() {
+        return vec![match config {
+            None => Error::required(path, "must provide `dnsConfig` when `dnsPolicy` is None"),
+            Some(_) => {
+                let detail = "must provide at least one DNS nameserver when `dnsPolicy` is None";
+                Error::required(&path.child("nameservers"), detail)
+            }
+        }];
+    }
+    let mut errors = ErrorList::new();
+    if servers.len() > MAX_SERVERS {
+        let detail = format!("must not have more than {MAX_SERVERS} nameservers");
+        errors.push(Error::invalid(&path.child("nameservers"), servers.to_vec(), detail));
+    }
+    for (i, server) in servers.iter().enumerate() {
+        let server = server.as_str().unwrap_or_default();
+        errors.extend(addresses::ip(server, &path.child("nameservers").index(i)));
+    }
+    let total: usize = searches.iter().map(|s| s.as_str().map_or(0, str::len) + 1).sum();
+    for (wrong, limit) in [
+        (searches.len() > MAX_SEARCHES, format!("{MAX_SEARCHES} search paths")),
+        (
+            total > MAX_SEARCH_CHARS + 1,
+            format!("{MAX_SEARCH_CHARS} characters (including spaces) in the search list"),
+        ),
+    ] {
+        if wrong {
+            let detail = format!("must not have more than {limit}");
+            errors.push(Error::invalid(&path.child("searches"), searches.to_vec(), detail));
+        }
+    }
+    for (i, search) in searches.iter().enumerate() {
+        let search = search.as_str().unwrap_or_default();
+        let name = search.strip_suffix('.').unwrap_or(search);
+        // Names of services may have underscores, which hosts may not.
+        if search != "." && !names::dns1123_subdomain(&name.replace('_', "a")).is_empty() {
+            let found = names::dns1123_subdomain(name);
+            errors.extend(complaints(&path.child("searches").index(i), name, found));
+        }
+    }
+    for (i, option) in list("options").iter().enumerate() {
+        if meta::str_at(option, &["name"]).unwrap_or_default().is_empty() {
+            errors.push(Error::required(&path.child("options").index(i), "must not be empty"));
+        }
+    }
+    errors
+}
+
+/// The names in a spec and the few fields that upstream checks between them.
 fn validate_names(spec: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let text = |field: &str| meta::str_at(spec, &[field]).unwrap_or_default();
-    for (field, rule) in [
-        ("hostname", names::dns1123_label as fn(&str) -> Vec<String>),
-        ("subdomain", names::dns1123_label),
-        ("serviceAccountName", names::dns1123_subdomain),
-        ("nodeName", names::dns1123_subdomain),
-        ("priorityClassName", names::dns1123_subdomain),
-        ("runtimeClassName", names::dns1123_subdomain),
-    ] {
-        let value = text(field);
-        if !value.is_empty() {
-            errors.extend(
-                rule(value)
-                    .into_iter()
-                    .map(|e| Error::invalid(&path.child(field), value, e)),
-            );
+    let name = |field: &str, rule: fn(&str) -> Vec<String>| match text(field) {
+        "" => ErrorList::new(),
+        value => complaints(&path.child(field), value, rule(value)),
+    };
+    errors.extend(name("serviceAccountName", names::dns1123_subdomain));
+    errors.extend(name("nodeName", names::dns1123_subdomain));
+    if let Some(seconds) = meta::i64_at(spec, &["activeDeadlineSeconds"])
+        && !(1..=i64::from(i32::MAX)).contains(&seconds)
+    {
+        let detail = names::inclusive_range(1, i64::from(i32::MAX));
+        errors.push(Error::invalid(&path.child("activeDeadlineSeconds"), seconds, detail));
+    }
+    errors.extend(name("hostname", names::dns1123_label));
+    errors.extend(name("subdomain", names::dns1123_label));
+    errors.extend(scheduling::validate_tolerations(spec, &path.child("tolerations")));
+    for (i, alias) in meta::list_at(spec, &["hostAliases"]).iter().enumerate() {
+        let path = path.child("hostAliases").index(i);
+        let ip = meta::str_at(alias, &["ip"]).unwrap_or_default();
+        errors.extend(addresses::ip(ip, &path.child("ip")));
+        for (j, host) in meta::list_at(alias, &["hostnames"]).iter().enumerate() {
+            let host = host.as_str().unwrap_or_default();
+            let path = path.child("hostnames").index(j);
+            errors.extend(complaints(&path, host, names::dns1123_subdomain(host)));
         }
     }
-    errors.extend(validate_labels(
-        meta::at(spec, &["nodeSelector"]),
-        &path.child("nodeSelector"),
-    ));
-    for (i, secret) in meta::list_at(spec, &["imagePullSecrets"]).iter().enumerate() {
-        if meta::str_at(secret, &["name"]).unwrap_or_default().is_empty() {
-            errors.push(Error::required(
-                &path.child("imagePullSecrets").index(i).child("name"),
-                "",
+    errors.extend(name("priorityClassName", names::dns1123_subdomain));
+    errors.extend(name("runtimeClassName", names::dns1123_subdomain));
+    const PREEMPTION: [&str; 2] = ["PreemptLowerPriority", "Never"];
+    match meta::str_at(spec, &["preemptionPolicy"]) {
+        Some(other) if !PREEMPTION.contains(&other) => {
+            errors.push(Error::not_supported(
+                &path.child("preemptionPolicy"),
+                other,
+                &PREEMPTION,
             ));
         }
-    }
-    errors
-}
-
-/// `ValidateTolerations`.
-fn validate_tolerations(spec: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    for (i, toleration) in meta::list_at(spec, &["tolerations"]).iter().enumerate() {
-        let path = path.index(i);
-        let text = |field: &str| meta::str_at(toleration, &[field]).unwrap_or_default();
-        if !text("key").is_empty() {
-            let complaints = names::qualified_name(text("key"));
-            errors.extend(
-                complaints
-                    .into_iter()
-                    .map(|e| Error::invalid(&path.child("key"), text("key"), e)),
-            );
-        }
-        let operator = path.child("operator");
-        if text("key").is_empty() && text("operator") != "Exists" {
-            let detail = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
-            errors.push(Error::invalid(&operator, text("operator"), detail));
-        }
-        if meta::at(toleration, &["tolerationSeconds"]).is_some() && text("effect") != "NoExecute" {
-            let detail = "effect must be 'NoExecute' when `tolerationSeconds` is set";
-            errors.push(Error::invalid(&path.child("effect"), text("effect"), detail));
-        }
-        match text("operator") {
-            "" | "Equal" => {
-                let complaints = names::label_value(text("value"));
-                if !complaints.is_empty() {
-                    errors.push(Error::invalid(&operator, text("value"), complaints.join(";")));
-                }
-            }
-            "Exists" => {
-                if !text("value").is_empty() {
-                    let detail = "value must be empty when `operator` is 'Exists'";
-                    errors.push(Error::invalid(&operator, text("value"), detail));
-                }
-            }
-            other => errors.push(Error::not_supported(&operator, other, &["Equal", "Exists"])),
-        }
-        const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-        if !text("effect").is_empty() && !EFFECTS.contains(&text("effect")) {
-            errors.push(Error::not_supported(&path.child("effect"), text("effect"), &EFFECTS));
-        }
-    }
-    errors
-}
-
-/// `validateTopologySpreadConstraints`.
-fn validate_spread(spec: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    for (i, constraint) in meta::list_at(spec, &["topologySpreadConstraints"]).iter().enumerate() {
-        let path = path.index(i);
-        let skew = meta::i64_at(constraint, &["maxSkew"]).unwrap_or_default();
-        if skew <= 0 {
-            errors.push(Error::invalid(
-                &path.child("maxSkew"),
-                skew,
-                "must be greater than zero",
-            ));
-        }
-        if meta::str_at(constraint, &["topologyKey"])
-            .unwrap_or_default()
-            .is_empty()
-        {
-            errors.push(Error::required(&path.child("topologyKey"), "can not be empty"));
-        }
-        const ACTIONS: [&str; 2] = ["DoNotSchedule", "ScheduleAnyway"];
-        let action = meta::str_at(constraint, &["whenUnsatisfiable"]).unwrap_or_default();
-        if !ACTIONS.contains(&action) {
-            errors.push(Error::not_supported(&path.child("whenUnsatisfiable"), action, &ACTIONS));
-        }
-        if let Some(selector) = meta::at(constraint, &["labelSelector"]) {
-            errors.extend(validate_label_selector(selector, &path.child("labelSelector")));
-        }
+        _ => {}
     }
     errors
 }
@@ -255,6 +287,15 @@ pub(in super::super) fn validate_label_selector(selector: &Value, path: &Path) -
         }
     }
     errors
+}
+
+/// One error for every complaint about a value.
+fn complaints(path: &Path, value: impl Into<Value>, found: Vec<String>) -> ErrorList {
+    let value = value.into();
+    found
+        .into_iter()
+        .map(|detail| Error::invalid(path, value.clone(), detail))
+        .collect()
 }
 
 /// Complaints about a name that must be unique among `seen`.

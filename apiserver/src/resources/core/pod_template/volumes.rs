@@ -1,17 +1,40 @@
-//! Volumes (`validateVolumes`, `validateVolumeSource`).
+//! Volumes (`ValidateVolumes`, `validateVolumeSource`).
 
-use super::unique;
+use super::paths::{projected, without_backsteps};
+use super::{complaints, env, unique};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The fields that name what a source refers to, for the sources that have just one required field.
-const REQUIRED: [(&str, &str); 4] = [
-    ("secret", "secretName"),
-    ("persistentVolumeClaim", "claimName"),
-    ("hostPath", "path"),
-    ("configMap", "name"),
+/// The volumes of a pod by name.
+pub(super) type Volumes<'a> = BTreeMap<&'a str, &'a Value>;
+
+/// The texts and lists that a source must have, in upstream's order.
+const REQUIRED: [(&str, &[&str]); 23] = [
+    ("awsElasticBlockStore", &["volumeID"]),
+    ("azureDisk", &["diskName", "diskURI"]),
+    ("azureFile", &["secretName", "shareName"]),
+    ("cephfs", &["monitors"]),
+    ("cinder", &["volumeID"]),
+    ("configMap", &["name"]),
+    ("csi", &["driver"]),
+    ("flexVolume", &["driver"]),
+    ("gcePersistentDisk", &["pdName"]),
+    ("gitRepo", &["repository"]),
+    ("glusterfs", &["endpoints", "path"]),
+    ("hostPath", &["path"]),
+    ("image", &["reference"]),
+    ("iscsi", &["targetPortal", "iqn"]),
+    ("nfs", &["server", "path"]),
+    ("persistentVolumeClaim", &["claimName"]),
+    ("photonPersistentDisk", &["pdID"]),
+    ("portworxVolume", &["volumeID"]),
+    ("quobyte", &["registry", "volume"]),
+    ("rbd", &["monitors", "image"]),
+    ("scaleIO", &["gateway", "system", "volumeName"]),
+    ("secret", &["secretName"]),
+    ("vsphereVolume", &["volumePath"]),
 ];
 
 const HOST_PATH_TYPES: [&str; 8] = [
@@ -24,11 +47,13 @@ const HOST_PATH_TYPES: [&str; 8] = [
     "FileOrCreate",
     "Socket",
 ];
+const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 
-/// Checks the volumes of a pod spec; answers their names.
-pub(super) fn validate<'a>(spec: &'a Value, path: &Path) -> (BTreeSet<&'a str>, ErrorList) {
+/// Checks the volumes of a pod spec; answers them by name.
+pub(super) fn validate<'a>(spec: &'a Value, path: &Path) -> (Volumes<'a>, ErrorList) {
     let mut errors = ErrorList::new();
     let mut seen = BTreeSet::new();
+    let mut volumes = Volumes::new();
     for (i, volume) in meta::list_at(spec, &["volumes"]).iter().enumerate() {
         let path = path.index(i);
         let name = meta::str_at(volume, &["name"]).unwrap_or_default();
@@ -38,14 +63,20 @@ pub(super) fn validate<'a>(spec: &'a Value, path: &Path) -> (BTreeSet<&'a str>, 
             errors.push(Error::required(&name_path, ""));
             continue;
         }
-        errors.extend(
-            names::dns1123_label(name)
-                .into_iter()
-                .map(|e| Error::invalid(&name_path, name, e)),
-        );
+        errors.extend(complaints(&name_path, name, names::dns1123_label(name)));
         errors.extend(unique(name, &mut seen, &name_path));
+        volumes.entry(name).or_insert(volume);
     }
-    (seen, errors)
+    (volumes, errors)
+}
+
+fn is_empty(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => true,
+        Some(Value::String(text)) => text.is_empty(),
+        Some(Value::Array(list)) => list.is_empty(),
+        Some(_) => false,
+    }
 }
 
 fn validate_source(volume: &Value, path: &Path) -> ErrorList {
@@ -55,29 +86,64 @@ fn validate_source(volume: &Value, path: &Path) -> ErrorList {
         .into_iter()
         .flatten()
         .filter(|(field, value)| *field != "name" && !value.is_null());
-    for (i, (field, source)) in sources.enumerate() {
-        let path = path.child(field);
+    for (i, (kind, source)) in sources.enumerate() {
+        let path = path.child(kind);
         if i > 0 {
             errors.push(Error::forbidden(&path, "may not specify more than 1 volume type"));
             continue;
         }
-        if let Some((_, required)) = REQUIRED.iter().find(|(name, _)| name == field)
-            && meta::str_at(source, &[required]).unwrap_or_default().is_empty()
-        {
-            errors.push(Error::required(&path.child(required), ""));
+        let required = REQUIRED
+            .iter()
+            .find(|(name, _)| name == kind)
+            .map(|(_, fields)| *fields);
+        for field in required.unwrap_or_default() {
+            if is_empty(source.get(*field)) {
+                errors.push(Error::required(&path.child(field), ""));
+            }
         }
         errors.extend(validate_mode(source, "defaultMode", &path));
-        errors.extend(validate_items(source, &path));
-        match field.as_str() {
-            "hostPath" => {
-                let kind = meta::str_at(source, &["type"]).unwrap_or_default();
-                if !HOST_PATH_TYPES.contains(&kind) {
-                    errors.push(Error::not_supported(&path.child("type"), kind, &HOST_PATH_TYPES));
-                }
-            }
+        match kind.as_str() {
+            "downwardAPI" => errors.extend(validate_downward(source, &path)),
             "projected" => errors.extend(validate_projected(source, &path)),
-            _ => {}
+            _ => {
+                errors.extend(validate_items(source, &path));
+                errors.extend(validate_details(kind, source, &path));
+            }
         }
+    }
+    errors
+}
+
+/// The rules that only one kind of source has.
+fn validate_details(kind: &str, source: &Value, path: &Path) -> ErrorList {
+    let text = |field: &str| meta::str_at(source, &[field]).unwrap_or_default();
+    let mut errors = ErrorList::new();
+    match kind {
+        "hostPath" => {
+            errors.extend(without_backsteps(text("path"), &path.child("path")));
+            if !HOST_PATH_TYPES.contains(&text("type")) {
+                let path = path.child("type");
+                errors.push(Error::not_supported(&path, text("type"), &HOST_PATH_TYPES));
+            }
+        }
+        "nfs" => {
+            if !text("path").is_empty() && !text("path").starts_with('/') {
+                let detail = "must be an absolute path";
+                errors.push(Error::invalid(&path.child("path"), text("path"), detail));
+            }
+        }
+        "gitRepo" => errors.extend(super::paths::descending(text("directory"), &path.child("directory"))),
+        "image" => {
+            let policy = text("pullPolicy");
+            if !policy.is_empty() && !PULL_POLICIES.contains(&policy) {
+                let path = path.child("pullPolicy");
+                errors.push(Error::not_supported(&path, policy, &PULL_POLICIES));
+            }
+        }
+        "ephemeral" if source.get("volumeClaimTemplate").is_none() => {
+            errors.push(Error::required(&path.child("volumeClaimTemplate"), ""));
+        }
+        _ => {}
     }
     errors
 }
@@ -93,31 +159,36 @@ fn validate_items(source: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for (i, item) in meta::list_at(source, &["items"]).iter().enumerate() {
         let path = path.child("items").index(i);
-        let downward = ["fieldRef", "resourceFieldRef"].iter().any(|f| item.get(*f).is_some());
-        if !downward && meta::str_at(item, &["key"]).unwrap_or_default().is_empty() {
+        if meta::str_at(item, &["key"]).unwrap_or_default().is_empty() {
             errors.push(Error::required(&path.child("key"), ""));
         }
         let target = meta::str_at(item, &["path"]).unwrap_or_default();
-        errors.extend(validate_relative(target, &path.child("path")));
+        errors.extend(projected(target, &path.child("path")));
         errors.extend(validate_mode(item, "mode", &path));
     }
     errors
 }
 
-/// A path that stays below where it is put (`ValidateLocalNonReservedPath`).
-pub(super) fn validate_relative(target: &str, path: &Path) -> ErrorList {
+/// Fields that become files (`validateDownwardAPIVolumeFile`); upstream's paths leave the item out.
+fn validate_downward(source: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    if target.is_empty() {
-        errors.push(Error::required(path, ""));
-    }
-    if target.starts_with('/') {
-        errors.push(Error::invalid(path, target, "must be a relative path"));
-    }
-    if target.split('/').any(|part| part == "..") {
-        errors.push(Error::invalid(path, target, "must not contain '..'"));
-    }
-    if target.starts_with("..") && !target.starts_with("../") && target != ".." {
-        errors.push(Error::invalid(path, target, "must not start with '..'"));
+    for item in meta::list_at(source, &["items"]) {
+        let target = meta::str_at(item, &["path"]).unwrap_or_default();
+        errors.extend(projected(target, &path.child("path")));
+        match (item.get("fieldRef"), item.get("resourceFieldRef")) {
+            (Some(field), other) => {
+                errors.extend(env::validate_field(field, &env::VOLUME_FIELDS, &path.child("fieldRef")));
+                if other.is_some() {
+                    let detail = "fieldRef and resourceFieldRef can not be specified simultaneously";
+                    errors.push(Error::invalid(path, "resource", detail));
+                }
+            }
+            (None, Some(resource)) => {
+                errors.extend(env::validate_resource(resource, true, &path.child("resourceFieldRef")));
+            }
+            (None, None) => errors.push(Error::required(path, "either fieldRef or resourceFieldRef is required")),
+        }
+        errors.extend(validate_mode(item, "mode", path));
     }
     errors
 }
@@ -125,28 +196,31 @@ pub(super) fn validate_relative(target: &str, path: &Path) -> ErrorList {
 fn validate_projected(source: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for (i, projection) in meta::list_at(source, &["sources"]).iter().enumerate() {
-        let path = path.child("sources").index(i);
-        for field in ["secret", "configMap", "downwardAPI"] {
+        let item = path.child("sources").index(i);
+        for field in ["secret", "configMap"] {
             if let Some(inner) = projection.get(field) {
-                if field != "downwardAPI" && meta::str_at(inner, &["name"]).unwrap_or_default().is_empty() {
-                    errors.push(Error::required(&path.child(field).child("name"), ""));
+                if meta::str_at(inner, &["name"]).unwrap_or_default().is_empty() {
+                    errors.push(Error::required(&item.child(field).child("name"), ""));
                 }
-                errors.extend(validate_items(inner, &path.child(field)));
+                errors.extend(validate_items(inner, &item.child(field)));
             }
         }
+        if let Some(inner) = projection.get("downwardAPI") {
+            errors.extend(validate_downward(inner, &item.child("downwardAPI")));
+        }
         if let Some(token) = projection.get("serviceAccountToken") {
-            let path = path.child("serviceAccountToken");
+            let seconds_path = item.child("serviceAccountToken").child("expirationSeconds");
             let seconds = meta::i64_at(token, &["expirationSeconds"]).unwrap_or(3600);
             if seconds < 600 {
                 let detail = "may not specify a duration less than 10 minutes";
-                errors.push(Error::invalid(&path.child("expirationSeconds"), seconds, detail));
+                errors.push(Error::invalid(&seconds_path, seconds, detail));
             } else if seconds > 1 << 32 {
                 let detail = "may not specify a duration larger than 2^32 seconds";
-                errors.push(Error::invalid(&path.child("expirationSeconds"), seconds, detail));
+                errors.push(Error::invalid(&seconds_path, seconds, detail));
             }
-            if meta::str_at(token, &["path"]).unwrap_or_default().is_empty() {
-                errors.push(Error::required(&path.child("path"), ""));
-            }
+            // Upstream reports the path of the token at the volume.
+            let target = meta::str_at(token, &["path"]).unwrap_or_default();
+            errors.extend(projected(target, &path.child("path")));
         }
     }
     errors

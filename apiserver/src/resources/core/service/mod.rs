@@ -117,6 +117,10 @@ impl Strategy for Service {
         errors
     }
 
+    fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
+        validate::warnings(new, old)
+    }
+
     /// Relaxed from RFC 1035 labels in 1.36.
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
         names::dns1123_label_for(name, prefix)
@@ -146,5 +150,9 @@ pub(super) fn resource() -> Resource {
         ],
         ..Resource::namespaced_kind(("", "v1", "Service"), ("services", "service"), TYPE, Service, &COLUMNS)
     };
-    service.with_object_subresource("status", Status::plain(defaults::apply))
+    let status = Status {
+        validate: validate::status,
+        ..Status::plain(defaults::apply)
+    };
+    service.with_object_subresource("status", status)
 }

@@ -1,13 +1,16 @@
 //! What a Service must look like (`ValidateService`, `ValidateServiceUpdate`).
 
 use super::super::pod_template::validate_labels;
+use crate::resources::shared::{addresses, internal};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
+const FAMILIES: [&str; 2] = ["IPv4", "IPv6"];
 const AFFINITIES: [&str; 2] = ["ClientIP", "None"];
 const MAX_AFFINITY_SECONDS: i64 = 86_400;
 
@@ -38,7 +41,7 @@ pub(super) fn service(obj: &Value) -> ErrorList {
         }
         "ExternalName" => {
             if !text("clusterIP").is_empty() {
-                let detail = "may not be set when `type` is 'ExternalName'";
+                let detail = "may not be set for ExternalName services";
                 errors.push(Error::forbidden(&path.child("clusterIPs"), detail));
             }
             let name = text("externalName").trim_end_matches('.');
@@ -129,8 +132,9 @@ fn validate_ports(ports: &[Value], kind: &str, headless: bool, path: &Path) -> E
             ));
         }
         if !seen_ports.insert((number, protocol)) {
-            let shown = serde_json::json!({"port": number, "protocol": protocol});
-            errors.push(Error::duplicate(&item, shown));
+            let key = serde_json::json!({"port": number, "protocol": protocol});
+            let shown = internal::show("ServicePort", &key);
+            errors.push(Error::duplicate(&item, key).showing(shown));
         }
     }
     errors
@@ -163,8 +167,6 @@ fn validate_affinity(obj: &Value, path: &Path) -> ErrorList {
 }
 
 fn validate_addresses(obj: &Value, path: &Path) -> ErrorList {
-    const NO_IP: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-    let is_ip = |text: &str| text.parse::<std::net::IpAddr>().is_ok();
     let mut errors = ErrorList::new();
     let ips = meta::list_at(obj, &["spec", "clusterIPs"]);
     let first = meta::str_at(obj, &["spec", "clusterIP"]).unwrap_or_default();
@@ -183,14 +185,40 @@ fn validate_addresses(obj: &Value, path: &Path) -> ErrorList {
     }
     for (i, ip) in ips.iter().enumerate() {
         let ip = ip.as_str().unwrap_or_default();
-        if ip != "None" && !is_ip(ip) {
-            errors.push(Error::invalid(&path.child("clusterIPs").index(i), ip, NO_IP));
+        if ip != "None" {
+            errors.extend(addresses::ip(ip, &path.child("clusterIPs").index(i)));
         }
     }
     for (i, ip) in meta::list_at(obj, &["spec", "externalIPs"]).iter().enumerate() {
         let ip = ip.as_str().unwrap_or_default();
-        if !is_ip(ip) {
-            errors.push(Error::invalid(&path.child("externalIPs").index(i), ip, NO_IP));
+        errors.extend(addresses::of_another_host(ip, &path.child("externalIPs").index(i)));
+    }
+    for (i, range) in meta::list_at(obj, &["spec", "loadBalancerSourceRanges"])
+        .iter()
+        .enumerate()
+    {
+        let range = range.as_str().unwrap_or_default().trim();
+        // Upstream's path really starts with a capital letter.
+        errors.extend(addresses::cidr(range, &path.child("LoadBalancerSourceRanges").index(i)));
+    }
+    let families = meta::list_at(obj, &["spec", "ipFamilies"]);
+    for (i, family) in families.iter().enumerate() {
+        let family = family.as_str().unwrap_or_default();
+        if !FAMILIES.contains(&family) {
+            let path = path.child("ipFamilies").index(i);
+            errors.push(Error::not_supported(&path, family, &FAMILIES));
+        }
+    }
+    for (i, (ip, family)) in ips.iter().zip(families).enumerate() {
+        let (ip, family) = (ip.as_str().unwrap_or_default(), family.as_str().unwrap_or_default());
+        let actual = match ip.parse::<IpAddr>() {
+            Ok(IpAddr::V4(_)) => "IPv4",
+            Ok(IpAddr::V6(_)) => "IPv6",
+            Err(_) => continue,
+        };
+        if FAMILIES.contains(&family) && family != actual {
+            let detail = format!("expected an {family} value as indicated by `ipFamilies[{i}]`");
+            errors.push(Error::invalid(&path.child("clusterIPs").index(i), ip, detail));
         }
     }
     errors
@@ -223,6 +251,11 @@ fn validate_policies(obj: &Value, kind: &str, path: &Path) -> ErrorList {
             &POLICIES,
         ));
     }
+    let health = meta::i64_at(obj, &["spec", "healthCheckNodePort"]).unwrap_or_default();
+    if health != 0 && !(kind == "LoadBalancer" && text("externalTrafficPolicy") == "Local") {
+        let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+        errors.push(Error::invalid(&path.child("healthCheckNodePort"), health, detail));
+    }
     if kind != "LoadBalancer" {
         for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
             if meta::at(obj, &["spec", field]).is_some() {
@@ -232,6 +265,65 @@ fn validate_policies(obj: &Value, kind: &str, path: &Path) -> ErrorList {
         }
     }
     errors
+}
+
+/// Checks a status write (`ValidateLoadBalancerStatus`).
+pub(super) fn status(new: &Value, _old: &Value) -> ErrorList {
+    let path = Path::new("status").child("loadBalancer").child("ingress");
+    let ingress = meta::list_at(new, &["status", "loadBalancer", "ingress"]);
+    let mut errors = ErrorList::new();
+    if meta::str_at(new, &["spec", "type"]) != Some("LoadBalancer") && !ingress.is_empty() {
+        let detail = "may only be used when `spec.type` is 'LoadBalancer'";
+        return vec![Error::forbidden(&path, detail)];
+    }
+    for (i, point) in ingress.iter().enumerate() {
+        let path = path.index(i);
+        let text = |field: &str| meta::str_at(point, &[field]).unwrap_or_default();
+        if !text("ip").is_empty() {
+            errors.extend(addresses::ip(text("ip"), &path.child("ip")));
+        }
+        let mode = path.child("ipMode");
+        match (text("ip"), meta::str_at(point, &["ipMode"])) {
+            ("", Some(_)) => {
+                let detail = "may not be specified when `ip` is not set";
+                errors.push(Error::forbidden(&mode, detail));
+            }
+            (_, Some(other)) if !["Proxy", "VIP"].contains(&other) => {
+                errors.push(Error::not_supported(&mode, other, &["Proxy", "VIP"]));
+            }
+            ("", None) => {}
+            (_, None) => errors.push(Error::required(&mode, "must be specified when `ip` is set")),
+            _ => {}
+        }
+        let host = text("hostname");
+        if !host.is_empty() {
+            let path = path.child("hostname");
+            let found = names::dns1123_subdomain(host);
+            errors.extend(found.into_iter().map(|e| Error::invalid(&path, host, e)));
+            if host.parse::<IpAddr>().is_ok() {
+                let detail = "must be a DNS name, not an IP address";
+                errors.push(Error::invalid(&path, host, detail));
+            }
+        }
+    }
+    errors
+}
+
+/// What works but should not be written any more (`pkg/api/service/warnings.go`).
+pub(super) fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let text = |field: &str| meta::str_at(new, &["spec", field]).unwrap_or_default();
+    let mut warnings = Vec::new();
+    if text("clusterIP") == "None" && text("sessionAffinity") == "ClientIP" {
+        warnings.push("spec.SessionAffinity is ignored for headless services".to_owned());
+    }
+    if !meta::list_at(new, &["spec", "externalIPs"]).is_empty() {
+        warnings.push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".to_owned());
+    }
+    if old.is_none() && text("trafficDistribution") == "PreferClose" {
+        let name = "spec.trafficDistribution";
+        warnings.push(format!("{name}: \"PreferClose\" is deprecated; use \"PreferSameZone\""));
+    }
+    warnings
 }
 
 /// Checks what changes: addresses and their families stay, except on the way from or to an `ExternalName`
@@ -301,6 +393,22 @@ mod tests {
                 "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
             ),
             (json!({"type": "ExternalName"}), "spec.externalName: Required value"),
+            (
+                json!({"ports": [{"port": 80}], "externalIPs": ["127.0.0.1"]}),
+                "spec.externalIPs[0]: Invalid value: \"127.0.0.1\": may not be in the loopback range (127.0.0.0/8, ::1/128)",
+            ),
+            (
+                json!({"type": "LoadBalancer", "ports": [{"port": 80}], "loadBalancerSourceRanges": ["x"]}),
+                "spec.LoadBalancerSourceRanges[0]: Invalid value: \"x\": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+            ),
+            (
+                json!({"ports": [{"port": 80}], "ipFamilies": ["IPv5"]}),
+                "spec.ipFamilies[0]: Unsupported value: \"IPv5\": supported values: \"IPv4\", \"IPv6\"",
+            ),
+            (
+                json!({"type": "LoadBalancer", "ports": [{"port": 80}], "healthCheckNodePort": 31000}),
+                "spec.healthCheckNodePort: Invalid value: 31000: may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+            ),
             (
                 json!({"ports": [{"port": 80, "targetPort": 80}], "externalTrafficPolicy": "Local"}),
                 "spec.externalTrafficPolicy: Invalid value: \"Local\": may only be set for externally-accessible services",

@@ -1,0 +1,185 @@
+//! How upstream's messages print structs: with the field names of its internal Go types, every field present, in the
+//! order of the type.
+
+mod types;
+
+use machinery::field::go_quote;
+use serde_json::Value;
+use std::fmt::Write;
+use types::{Field, Kind};
+
+/// A value of a type in `types`, as `encoding/json` prints it in one line.
+pub(crate) fn show(type_name: &str, value: &Value) -> String {
+    let mut out = String::new();
+    Printer {
+        out: &mut out,
+        pretty: false,
+    }
+    .structure(type_name, value, 0);
+    out
+}
+
+/// The same over several lines, indented by one space, as differences are made of.
+pub(crate) fn pretty(type_name: &str, value: &Value) -> String {
+    let mut out = String::new();
+    Printer {
+        out: &mut out,
+        pretty: true,
+    }
+    .structure(type_name, value, 0);
+    out
+}
+
+/// A pod template in one line: the fields of its metadata, whose Go type has the served form, stand among its own.
+pub(crate) fn pod_template(template: &Value) -> String {
+    let mut out = String::from("{");
+    for (key, value) in template
+        .get("metadata")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "\"{key}\":{value},");
+    }
+    let spec = template.get("spec").unwrap_or(&Value::Null);
+    let _ = write!(out, "\"Spec\":{}}}", show("PodSpec", spec));
+    out
+}
+
+struct Printer<'a> {
+    out: &'a mut String,
+    pretty: bool,
+}
+
+impl Printer<'_> {
+    fn line(&mut self, depth: usize) {
+        if self.pretty {
+            self.out.push('\n');
+            self.out.extend(std::iter::repeat_n(' ', depth));
+        }
+    }
+
+    fn key(&mut self, name: &str, first: bool, depth: usize) {
+        if !first {
+            self.out.push(',');
+        }
+        self.line(depth);
+        // Writing to a String cannot fail.
+        let _ = write!(self.out, "\"{name}\":{}", if self.pretty { " " } else { "" });
+    }
+
+    fn structure(&mut self, type_name: &str, value: &Value, depth: usize) {
+        let fields = types::fields(type_name);
+        self.out.push('{');
+        for (i, field) in fields.iter().enumerate() {
+            self.key(field.name, i == 0, depth + 1);
+            self.field(field, field.value_in(value), depth + 1);
+        }
+        self.line(depth);
+        self.out.push('}');
+    }
+
+    fn field(&mut self, field: &Field, value: Option<&Value>, depth: usize) {
+        let value = value.filter(|v| !v.is_null());
+        match (field.kind, value) {
+            (Kind::Struct(name), value) => self.structure(name, value.unwrap_or(&Value::Null), depth),
+            (Kind::Pointer(name), Some(value)) => self.structure(name, value, depth),
+            (Kind::List(name), Some(Value::Array(items))) if !items.is_empty() => {
+                self.out.push('[');
+                for (i, item) in items.iter().enumerate() {
+                    if i > 0 {
+                        self.out.push(',');
+                    }
+                    self.line(depth + 1);
+                    self.structure(name, item, depth + 1);
+                }
+                self.line(depth);
+                self.out.push(']');
+            }
+            (Kind::Zero(zero), None) => self.out.push_str(zero),
+            (_, None) => self.out.push_str("null"),
+            (_, Some(value)) => self.plain(value, depth),
+        }
+    }
+
+    /// A value whose Go type has the JSON form that is served.
+    fn plain(&mut self, value: &Value, depth: usize) {
+        match value {
+            Value::Array(items) if !items.is_empty() => {
+                self.out.push('[');
+                for (i, item) in items.iter().enumerate() {
+                    if i > 0 {
+                        self.out.push(',');
+                    }
+                    self.line(depth + 1);
+                    self.plain(item, depth + 1);
+                }
+                self.line(depth);
+                self.out.push(']');
+            }
+            Value::Object(map) if !map.is_empty() => {
+                self.out.push('{');
+                for (i, (key, item)) in map.iter().enumerate() {
+                    self.key(go_quote(key).trim_matches('"'), i == 0, depth + 1);
+                    self.plain(item, depth + 1);
+                }
+                self.line(depth);
+                self.out.push('}');
+            }
+            Value::String(_) => self.out.push_str(
+                &value
+                    .to_string()
+                    .replace('<', "\\u003c")
+                    .replace('>', "\\u003e")
+                    .replace('&', "\\u0026"),
+            ),
+            other => self.out.push_str(&other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn structs_print_as_upstreams() {
+        for (type_name, value, expected) in [
+            (
+                "DeploymentStrategy",
+                json!({"type": "Foo"}),
+                r#"{"Type":"Foo","RollingUpdate":null}"#,
+            ),
+            (
+                "RollingUpdateStatefulSetStrategy",
+                json!({"partition": 1}),
+                r#"{"Partition":1,"MaxUnavailable":null}"#,
+            ),
+            (
+                "ServicePort",
+                json!({"protocol": "TCP", "port": 80}),
+                r#"{"Name":"","Protocol":"TCP","AppProtocol":null,"Port":80,"TargetPort":0,"NodePort":0}"#,
+            ),
+        ] {
+            assert_eq!(show(type_name, &value), expected);
+        }
+        assert_eq!(
+            pretty("DeploymentStrategy", &json!({"type": "Foo"})),
+            "{\n \"Type\": \"Foo\",\n \"RollingUpdate\": null\n}"
+        );
+    }
+
+    #[test]
+    fn every_type_that_is_named_is_there() {
+        for (name, fields) in types::TYPES {
+            assert!(!fields.is_empty(), "{name}");
+            for field in *fields {
+                if let Kind::Struct(inner) | Kind::Pointer(inner) | Kind::List(inner) = field.kind {
+                    assert!(!types::fields(inner).is_empty(), "{inner} in {name}");
+                }
+            }
+        }
+    }
+}
