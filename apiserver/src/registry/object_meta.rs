@@ -356,7 +356,7 @@ mod tests {
         );
         assert_eq!(
             errors[2],
-            "metadata.ownerReferences[2].kind: Required value: must not be empty"
+            "metadata.ownerReferences.kind: Invalid value: \"\": must not be empty"
         );
     }
 

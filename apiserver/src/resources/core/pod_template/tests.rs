@@ -71,7 +71,114 @@ fn each_fault_is_named() {
             complaints(spec("tolerations", json!([{"operator": "Exists", "value": "x"}]))),
             "spec.tolerations[0].operator: Invalid value: \"x\": value must be empty when `operator` is 'Exists'",
         ),
+        (
+            complaints(spec("hostAliases", json!([{"ip": "x", "hostnames": ["a"]}]))),
+            "spec.hostAliases[0].ip: Invalid value: \"x\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        ),
+        (
+            complaints(spec("schedulingGates", json!([{"name": "a.b/c"}, {"name": "a.b/c"}]))),
+            "spec.schedulingGates[1]: Duplicate value: \"a.b/c\"",
+        ),
+        (
+            complaints(spec(
+                "volumes",
+                json!([{"name": "v", "nfs": {"server": "s", "path": "rel"}}]),
+            )),
+            "spec.volumes[0].nfs.path: Invalid value: \"rel\": must be an absolute path",
+        ),
+        (
+            complaints(spec("resources", json!({"limits": {"foo": "1"}}))),
+            "spec.resources.limits[foo]: Invalid value: \"foo\": must be a standard resource type or fully qualified",
+        ),
+        (
+            complaints(spec(
+                "securityContext",
+                json!({"seccompProfile": {"type": "Localhost"}}),
+            )),
+            "spec.securityContext.seccompProfile.localhostProfile: Required value: must be set when seccomp type is Localhost",
+        ),
+        (
+            complaints(spec(
+                "topologySpreadConstraints",
+                json!([{"maxSkew": 1, "topologyKey": "a", "whenUnsatisfiable": "ScheduleAnyway", "minDomains": 2}]),
+            )),
+            "spec.topologySpreadConstraints[0].minDomains: Invalid value: 2: can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway",
+        ),
+        (
+            complaints(container("lifecycle", json!({"postStart": {}}))),
+            "spec.containers[0].lifecycle.postStart: Required value: must specify a handler type",
+        ),
+        (
+            complaints(container("resources", json!({"limits": {"hugepages-2Mi": "4Mi"}}))),
+            "spec.containers[0].resources: Forbidden: HugePages require cpu or memory",
+        ),
+        (
+            complaints(container("resources", json!({"claims": [{"name": "x"}]}))),
+            "spec.containers[0].resources.claims[0]: Not found: \"x\": must be one of the names in pod.spec.resourceClaims which is empty",
+        ),
+        (
+            complaints(container(
+                "env",
+                json!([{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.foo"}}}]),
+            )),
+            "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: \"spec.foo\": error converting fieldPath: field label not supported: spec.foo",
+        ),
+        (
+            complaints(container("securityContext", json!({"procMount": "Foo"}))),
+            "spec.containers[0].securityContext.procMount: Unsupported value: \"Foo\": supported values: \"Default\", \"Unmasked\"",
+        ),
+        (
+            complaints(container(
+                "resizePolicy",
+                json!([{"resourceName": "cpu", "restartPolicy": "NotRequired"}, {"resourceName": "cpu", "restartPolicy": "NotRequired"}]),
+            )),
+            "spec.containers[0].resizePolicy[1]: Duplicate value: \"cpu\"",
+        ),
+        (
+            complaints(|s| {
+                s["os"] = json!({"name": "linux"});
+                s["securityContext"] = json!({"windowsOptions": {"runAsUserName": "x"}});
+            }),
+            "spec.securityContext.windowsOptions: Forbidden: windows options cannot be set for a linux pod",
+        ),
+        (
+            complaints(|s| {
+                s["hostUsers"] = json!(false);
+                s["hostNetwork"] = json!(true);
+            }),
+            "spec.hostNetwork: Forbidden: when `hostUsers` is false",
+        ),
+        (
+            complaints(|s| {
+                s["shareProcessNamespace"] = json!(true);
+                s["hostPID"] = json!(true);
+            }),
+            "spec.securityContext.shareProcessNamespace: Invalid value: true: ShareProcessNamespace and HostPID cannot both be enabled",
+        ),
     ] {
         assert_eq!(found, [expected]);
     }
+}
+
+#[test]
+fn what_is_deprecated_is_warned_of() {
+    let pod = json!({"spec": {
+        "nodeSelector": {"beta.kubernetes.io/os": "linux"},
+        "imagePullSecrets": [{}],
+        "volumes": [{"name": "v", "rbd": {}}],
+        "topologySpreadConstraints": [{"topologyKey": "a"}],
+        "containers": [{"name": "c", "env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}],
+            "ports": [{"containerPort": 1, "protocol": "TCP", "hostIP": "x"}]}],
+    }});
+    assert_eq!(
+        warnings::of(&pod, &Path::root()),
+        [
+            r#"spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead"#,
+            "spec.topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching no pod",
+            "spec.volumes[0].rbd: deprecated in v1.28, non-functional in v1.31+",
+            r#"spec.imagePullSecrets[0].name: invalid empty name """#,
+            r#"spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply"#,
+            "spec.containers[0].ports[0]: hostIP set without hostPort: {Name: HostPort:0 ContainerPort:1 Protocol:TCP HostIP:x}",
+        ]
+    );
 }
