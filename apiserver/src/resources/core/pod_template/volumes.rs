@@ -126,11 +126,9 @@ fn validate_details(kind: &str, source: &Value, path: &Path) -> ErrorList {
                 errors.push(Error::not_supported(&path, text("type"), &HOST_PATH_TYPES));
             }
         }
-        "nfs" => {
-            if !text("path").is_empty() && !text("path").starts_with('/') {
-                let detail = "must be an absolute path";
-                errors.push(Error::invalid(&path.child("path"), text("path"), detail));
-            }
+        "nfs" if !text("path").is_empty() && !text("path").starts_with('/') => {
+            let detail = "must be an absolute path";
+            errors.push(Error::invalid(&path.child("path"), text("path"), detail));
         }
         "gitRepo" => errors.extend(super::paths::descending(text("directory"), &path.child("directory"))),
         "image" => {
