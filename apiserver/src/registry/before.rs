@@ -129,7 +129,7 @@ pub fn before_create(
     if errors.is_empty() {
         errors = object_meta::validate(obj, resource.namespaced(), &machinery::names::path_segment);
     }
-    refuse(kind, obj, &errors)?;
+    refuse(resource, kind, obj, &errors)?;
     strategy.warnings(&cx, obj, None).into_iter().for_each(rq.warn);
     Ok(())
 }
@@ -164,7 +164,7 @@ pub fn before_update(
         meta::copy(new, old, &grace);
     }
     let errors = update_errors(rq, resource, strategy, new, old);
-    refuse(kind, new, &errors)?;
+    refuse(resource, kind, new, &errors)?;
     strategy.warnings(&cx, new, Some(old)).into_iter().for_each(rq.warn);
     Ok(())
 }
@@ -200,7 +200,13 @@ fn update_errors(
     errors
 }
 
-fn refuse(kind: &GroupVersionKind, obj: &Value, errors: &ErrorList) -> Result<(), Status> {
+/// Kinds that are stored as another are refused under the name of that one: upstream validates its internal type.
+fn refuse(resource: &Resource, kind: &GroupVersionKind, obj: &Value, errors: &ErrorList) -> Result<(), Status> {
+    let kind = if *kind == resource.gvk {
+        resource.storage_gvk()
+    } else {
+        kind
+    };
     if errors.is_empty() {
         Ok(())
     } else {

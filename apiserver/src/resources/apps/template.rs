@@ -28,7 +28,7 @@ pub(super) fn validate(obj: &Value, kind: &str) -> ErrorList {
     let path = Path::new("spec");
     let mut errors = ErrorList::new();
     let selector_path = path.child("selector");
-    let selector = meta::at(obj, &["spec", "selector"]);
+    let selector = meta::at(obj, &["spec", "selector"]).filter(|selector| !selector.is_null());
     let mut malformed = false;
     match selector {
         None => errors.push(Error::required(&selector_path, "")),

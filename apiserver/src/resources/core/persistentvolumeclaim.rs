@@ -77,19 +77,30 @@ fn default(obj: &mut Value) {
         meta::set_default(obj, &["spec", "volumeMode"], "Filesystem");
         meta::set_default(obj, &["spec", "resources"], json!({}));
     }
-    share_data_source(obj);
     for list in ["requests", "limits"] {
         round_up(obj, &["spec", "resources", list]);
     }
 }
 
-/// The older field for the source of the data and the newer one say the same, as long as the older one can: it knows no
-/// namespaces (`NormalizeDataSources`).
+/// The older field for the source of the data may only name a claim or a snapshot; what else it says is dropped. Then
+/// either field says what the other does, as long as the older one can: it knows no namespaces
+/// (`EnforceDataSourceBackwardsCompatibility`, `NormalizeDataSources`).
 fn share_data_source(obj: &mut Value) {
     let (older, newer) = (["spec", "dataSource"], ["spec", "dataSourceRef"]);
+    let text = |source: &Value, field: &str| meta::str_at(source, &[field]).unwrap_or_default().to_owned();
+    let fits = |source: &Value| {
+        let (group, kind) = (text(source, "apiGroup"), text(source, "kind"));
+        matches!(
+            (group.as_str(), kind.as_str()),
+            ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
+        )
+    };
+    if meta::at(obj, &older).is_some_and(|source| !fits(source)) {
+        meta::remove(obj, &older);
+    }
     match (meta::at(obj, &older).cloned(), meta::at(obj, &newer).cloned()) {
         (Some(source), None) => meta::set(obj, &newer, source),
-        (None, Some(source)) if source.get("namespace").is_none() => meta::set(obj, &older, source),
+        (None, Some(source)) if text(&source, "namespace").is_empty() => meta::set(obj, &older, source),
         _ => {}
     }
 }
@@ -103,6 +114,7 @@ impl Strategy for Claim {
 
     fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
         meta::set(obj, &["status"], json!({"phase": "Pending"}));
+        share_data_source(obj);
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
@@ -221,4 +233,31 @@ pub(super) fn resource() -> Resource {
         )
     };
     claim.with_object_subresource("status", Status::plain(default))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_fields_for_the_source_say_the_same() {
+        let snapshot = json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "s"});
+        let elsewhere = json!({"kind": "PersistentVolumeClaim", "name": "c", "namespace": "n"});
+        for (given, expected) in [
+            (
+                json!({"dataSource": snapshot}),
+                json!({"dataSource": snapshot, "dataSourceRef": snapshot}),
+            ),
+            (
+                json!({"dataSourceRef": snapshot}),
+                json!({"dataSource": snapshot, "dataSourceRef": snapshot}),
+            ),
+            (json!({"dataSourceRef": elsewhere}), json!({"dataSourceRef": elsewhere})),
+            (json!({"dataSource": {"kind": "Foo", "name": "f"}}), json!({})),
+        ] {
+            let mut claim = json!({"spec": given});
+            share_data_source(&mut claim);
+            assert_eq!(claim["spec"], expected);
+        }
+    }
 }

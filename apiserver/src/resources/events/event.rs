@@ -2,12 +2,13 @@
 //! conversion (`pkg/apis/events/v1/conversion.go`) only renames fields.
 
 use super::super::core::event::{COLUMNS, SELECTABLE};
+use super::super::shared::internal;
 use crate::registry::resource::{Conversion, Resource};
 use crate::registry::strategy::{Context, GarbageCollection, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::gvk::GroupVersionKind;
 use machinery::{meta, names};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The fields that are called differently: here and in the core group.
 const RENAMED: [(&str, &str); 7] = [
@@ -42,6 +43,43 @@ fn rename(
     event
 }
 
+/// What an update may not change, in upstream's order, reason twice: here, in the core group, and how nothing is shown.
+const FIXED: [(&str, &str, &str); 14] = [
+    ("regarding", "involvedObject", "{}"),
+    ("reason", "reason", "\"\""),
+    ("note", "message", "\"\""),
+    ("deprecatedSource", "source", "{}"),
+    ("deprecatedFirstTimestamp", "firstTimestamp", "null"),
+    ("deprecatedLastTimestamp", "lastTimestamp", "null"),
+    ("deprecatedCount", "count", "0"),
+    ("reason", "reason", "\"\""),
+    ("type", "type", "\"\""),
+    ("eventTime", "eventTime", "null"),
+    ("action", "action", "\"\""),
+    ("related", "related", "null"),
+    ("reportingController", "reportingController", "\"\""),
+    ("reportingInstance", "reportingInstance", "\"\""),
+];
+
+/// A series has happened more than once (`ValidateV1EventSeries`).
+fn validate_series(event: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let Some(series) = meta::at(event, &["series"]).filter(|series| !series.is_null()) else {
+        return errors;
+    };
+    let path = Path::new("series");
+    if meta::i64_at(series, &["count"]).unwrap_or_default() < 2 {
+        errors.push(Error::invalid(&path.child("count"), "", "should be at least 2"));
+    }
+    if meta::str_at(series, &["lastObservedTime"])
+        .unwrap_or_default()
+        .is_empty()
+    {
+        errors.push(Error::required(&path.child("lastObservedTime"), ""));
+    }
+    errors
+}
+
 struct Event;
 
 impl Strategy for Event {
@@ -52,6 +90,7 @@ impl Strategy for Event {
         if text("eventTime").is_empty() {
             errors.push(Error::required(&Path::new("eventTime"), ""));
         }
+        errors.extend(validate_series(obj));
         let controller = Path::new("reportingController");
         if text("reportingController").is_empty() {
             errors.push(Error::required(&controller, ""));
@@ -71,7 +110,7 @@ impl Strategy for Event {
         }
         if text("note").len() > 1024 {
             errors.push(Error::invalid(
-                &Path::new("note"),
+                &Path::new("message"),
                 "",
                 "can have at most 1024 characters",
             ));
@@ -82,6 +121,18 @@ impl Strategy for Event {
                 "",
                 format!("has invalid value: {}", text("type")),
             ));
+        }
+        // What is wrong is named by the fields of the core group.
+        for (here, core) in [
+            ("deprecatedFirstTimestamp", "firstTimestamp"),
+            ("deprecatedLastTimestamp", "lastTimestamp"),
+            ("deprecatedCount", "count"),
+            ("deprecatedSource", "source"),
+        ] {
+            let empty = [Value::Null, Value::from(0), Value::Object(Map::new())];
+            if obj.get(here).is_some_and(|value| !empty.contains(value)) {
+                errors.push(Error::invalid(&Path::new(core), "", "needs to be unset"));
+            }
         }
         let about = meta::str_at(obj, &["regarding", "namespace"]).unwrap_or_default();
         let namespace = meta::namespace(obj);
@@ -97,25 +148,26 @@ impl Strategy for Event {
         errors
     }
 
-    /// Only metadata and the series may change (`ValidateEventUpdate`).
-    fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        let mut errors = self.validate(cx, new);
-        for field in [
-            "reason",
-            "action",
-            "note",
-            "regarding",
-            "related",
-            "type",
-            "reportingController",
-            "reportingInstance",
-            "eventTime",
-        ] {
-            if meta::at(new, &[field]) != meta::at(old, &[field]) {
-                let value = meta::at(new, &[field]).cloned().unwrap_or_default();
-                errors.push(Error::invalid(&Path::new(field), value, "field is immutable"));
+    /// Only metadata and the series may change (`ValidateEventUpdate`); what is wrong is named by the fields of the core
+    /// group.
+    fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let mut errors = ErrorList::new();
+        for (here, core, absent) in FIXED {
+            let value = |event| meta::at(event, &[here]).cloned().unwrap_or_default();
+            let (now, before) = (value(new), value(old));
+            let nothing = |v: &Value| v.is_null() || *v == 0 || *v == "" || *v == Value::Object(Map::new());
+            if now == before || (nothing(&now) && nothing(&before)) {
+                continue;
             }
+            let mut error = Error::invalid(&Path::new(core), now.clone(), "field is immutable");
+            if here == "deprecatedSource" {
+                error.shown = Some(internal::show("EventSource", &now));
+            } else if now.is_null() {
+                error.shown = Some(absent.to_owned());
+            }
+            errors.push(error);
         }
+        errors.extend(validate_series(new));
         errors
     }
 
@@ -152,6 +204,38 @@ pub(super) fn resource() -> Resource {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn only_the_series_changes_and_it_counts() {
+        let cx = Context {
+            namespace: "n",
+            now: "2026-01-01T00:00:00Z",
+            user: "u",
+        };
+        let old = json!({"reason": "R", "deprecatedSource": {"component": "k"}, "deprecatedCount": 1});
+        for (new, expected) in [
+            (old.clone(), vec![]),
+            (
+                json!({"reason": "R"}),
+                vec![
+                    r#"source: Invalid value: {"Component":"","Host":""}: field is immutable"#,
+                    "count: Invalid value: 0: field is immutable",
+                ],
+            ),
+            (
+                json!({"reason": "R", "deprecatedSource": {"component": "k"}, "deprecatedCount": 1,
+                    "series": {"count": 1, "lastObservedTime": "2026-01-01T00:00:00Z"}}),
+                vec!["series.count: Invalid value: \"\": should be at least 2"],
+            ),
+        ] {
+            let found: Vec<String> = Event
+                .validate_update(&cx, &new, &old)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            assert_eq!(found, expected);
+        }
+    }
 
     #[test]
     fn conversion_there_and_back_changes_nothing() {

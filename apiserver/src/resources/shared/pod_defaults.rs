@@ -181,6 +181,11 @@ fn volume(volume: &mut Value) {
             set_text(rbd, &[field], value);
         }
     }
+    if let Some(scale_io) = volume.get_mut("scaleIO").filter(|p| p.is_object()) {
+        for (field, value) in [("storageMode", "ThinProvisioned"), ("fsType", "xfs")] {
+            set_text(scale_io, &[field], value);
+        }
+    }
     if let Some(image) = volume.get_mut("image").filter(|i| i.is_object()) {
         let policy = pull_policy(meta::str_at(image, &["reference"]).unwrap_or_default());
         set_text(image, &["pullPolicy"], policy);

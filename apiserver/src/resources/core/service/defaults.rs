@@ -58,6 +58,14 @@ pub(super) fn apply(obj: &mut Value) {
     }
 }
 
+/// A new Service that only has the older field for its address has it in the newer one too (`normalizeClusterIPs`).
+pub(super) fn list_address(obj: &mut Value) {
+    let address = meta::str_at(obj, &["spec", "clusterIP"]).unwrap_or_default().to_owned();
+    if !address.is_empty() && meta::list_at(obj, &["spec", "clusterIPs"]).is_empty() {
+        meta::set(obj, &["spec", "clusterIPs"], vec![address]);
+    }
+}
+
 fn kind(obj: &Value) -> &str {
     meta::str_at(obj, &["spec", "type"]).unwrap_or_default()
 }

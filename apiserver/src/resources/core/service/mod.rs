@@ -100,6 +100,7 @@ impl Strategy for Service {
 
     fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
         meta::set(obj, &["status"], json!({"loadBalancer": {}}));
+        defaults::list_address(obj);
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {

@@ -98,6 +98,9 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
         field("GMSACredentialSpec", "gmsaCredentialSpec", PLAIN), field("RunAsUserName", "runAsUserName", PLAIN),
         field("HostProcess", "hostProcess", PLAIN),
     ]),
+    ("EventSource", &[
+        field("Component", "component", TEXT), field("Host", "host", TEXT),
+    ]),
     ("SeccompProfile", &[
         field("Type", "type", TEXT), field("LocalhostProfile", "localhostProfile", PLAIN),
     ]),
