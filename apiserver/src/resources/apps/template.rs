@@ -31,6 +31,8 @@ pub(super) fn validate(obj: &Value, kind: &str) -> ErrorList {
     let selector = meta::at(obj, &["spec", "selector"]).filter(|selector| !selector.is_null());
     let mut malformed = false;
     match selector {
+        // Upstream does not miss the selector of a DaemonSet itself, only what it should match.
+        None if kind == "daemonset" => {}
         None => errors.push(Error::required(&selector_path, "")),
         Some(selector) => {
             let complaints = pod_template::validate_label_selector(selector, &selector_path);

@@ -108,7 +108,7 @@ fn default(obj: &mut Value) {
     meta::set_default(obj, &["spec", "manualSelector"], false);
     let replacement = replacement_policy(obj);
     meta::set_default(obj, &["spec", "podReplacementPolicy"], replacement);
-    if !meta::uid(obj).is_empty() {
+    if !meta::uid(obj).is_empty() || meta::bool_at(obj, &["spec", "manualSelector"]) == Some(true) {
         label_like_pods(obj);
     }
     for rule in items(obj, &["spec", "podFailurePolicy", "rules"]) {
@@ -122,7 +122,7 @@ fn default(obj: &mut Value) {
 }
 
 /// A job without labels has those of its pods. In a new job, which has no uid yet, that is left for when the labels of
-/// its pods have been generated: upstream's two are one map.
+/// its pods have been generated, if they are: upstream's two are one map.
 fn label_like_pods(obj: &mut Value) {
     let labels = meta::map_at(obj, &["spec", "template", "metadata", "labels"]).cloned();
     if let Some(labels) = labels
