@@ -84,7 +84,8 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     let catalog = Catalog::new(resources::all(), storage, &admission, |key| {
         (key == "services/specs").then(|| -> Arc<dyn SideEffects> { Arc::new(allocator.clone()) })
     });
-    let objects = cached_objects(&catalog);
+    let stored = stored_objects(&catalog);
+    let objects = known_objects(&catalog, stored.clone());
 
     // Identities: who asks, and whom this server vouches for.
     let signing_key = options
@@ -106,12 +107,12 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         key,
         issuer: options.service_account_issuer.first().cloned().unwrap_or_default(),
         audiences: options.audiences(),
-        objects: objects.clone(),
+        objects: stored.clone(),
     });
     let kubelet = Kubelet {
         transport: kubelet_transport(&options)?,
         address_types: options.kubelet_preferred_address_types.clone(),
-        pods: stored_objects(&catalog),
+        pods: stored,
         nodes: objects,
         tasks: chassis.tasks().clone(),
     };
@@ -189,12 +190,18 @@ fn servers(options: &Options) -> Servers {
     }
 }
 
-/// Objects as the caches know them.
-fn cached_objects(catalog: &Catalog) -> Getter {
+/// Objects as the caches know them. What they do not know is asked of the store: it may be a moment old, such as the
+/// account of a token that was just issued (upstream `pkg/controller/serviceaccount/tokengetter.go`).
+fn known_objects(catalog: &Catalog, stored: Getter) -> Getter {
     let lookup = catalog.lookup().clone();
     Arc::new(move |resource, namespace, name| {
-        let lookup = lookup.clone();
-        Box::pin(async move { lookup.get(&resource, &namespace, &name).await })
+        let (lookup, stored) = (lookup.clone(), stored.clone());
+        Box::pin(async move {
+            match lookup.get(&resource, &namespace, &name).await? {
+                Some(object) => Ok(Some(object)),
+                None => stored(resource, namespace, name).await,
+            }
+        })
     })
 }
 
