@@ -189,16 +189,17 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) ->
     }
 }
 
-/// A binary of the workspace, built next to this test.
+/// A binary of the workspace, built next to this test or benchmark.
 ///
 /// # Errors
 /// It has not been built.
 pub fn binary(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot find this test's own file")?;
-    let dir = own
-        .parent()
-        .and_then(Path::parent)
-        .context("this test is in no target directory")?;
+    // Tests lie in `deps/` below the binaries, the benchmark beside them.
+    let mut dir = own.parent().context("this test is in no target directory")?;
+    if dir.ends_with("deps") {
+        dir = dir.parent().context("this test is in no target directory")?;
+    }
     let path = dir.join(name);
     ensure!(
         path.exists(),
