@@ -317,7 +317,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// `\uXXXX`, or two of them that make a surrogate pair; what is no character becomes U+FFFD as in Go.
+    /// `\u` with four hexadecimal digits, or a surrogate pair of them; what is no character becomes U+FFFD as in Go.
     fn unicode_escape(&mut self) -> Result<char, SyntaxError> {
         let first = self.hex4()?;
         let is_high = (0xd800..0xdc00).contains(&first);
