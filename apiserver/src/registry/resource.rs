@@ -144,6 +144,20 @@ impl Resource {
         }
     }
 
+    /// The same for a kind whose objects live outside of namespaces.
+    pub fn cluster_kind(
+        kind: (&'static str, &'static str, &'static str),
+        names: (&'static str, &'static str),
+        type_name: &'static str,
+        strategy: impl Strategy,
+        columns: &'static Columns,
+    ) -> Self {
+        Resource {
+            scope: Scope::Cluster,
+            ..Self::namespaced_kind(kind, names, type_name, strategy, columns)
+        }
+    }
+
     /// Adds a subresource that reads and writes the object itself, such as `status`.
     #[must_use]
     pub fn with_object_subresource(mut self, name: &'static str, strategy: impl Strategy) -> Self {

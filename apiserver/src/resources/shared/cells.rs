@@ -1,6 +1,6 @@
 //! Table columns and cells that several kinds show (upstream `pkg/printers/internalversion/printers.go`).
 
-use crate::registry::columns::Column;
+use crate::registry::columns::{Column, Columns};
 use machinery::selector::label::Selector;
 use machinery::{meta, time};
 use serde_json::Value;
@@ -11,6 +11,18 @@ const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 pub(crate) const NAME: Column = Column::of_field("Name", "string", OBJECT_META, "name").named();
 /// How old the object is.
 pub(crate) const AGE: Column = Column::of_field("Age", "string", OBJECT_META, "creationTimestamp");
+/// When the object was made.
+const CREATED_AT: Column = Column::of_field("Created At", "date", OBJECT_META, "creationTimestamp");
+
+/// The table of kinds that upstream has no printer for (apiserver `rest.NewDefaultTableConvertor`).
+pub(crate) static NAME_AND_CREATION: Columns = Columns {
+    columns: &[NAME, CREATED_AT],
+    cells: |obj, _| {
+        let created = meta::at(obj, &["metadata", "creationTimestamp"]);
+        vec![name(obj), created.cloned().unwrap_or_default()]
+    },
+};
+
 /// The names of the template's containers.
 pub(crate) const CONTAINERS: Column =
     Column::new("Containers", "string", "Names of each container in the template.").wide();

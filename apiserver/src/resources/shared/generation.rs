@@ -1,5 +1,6 @@
 //! `metadata.generation`: counts the changes of what the user wants.
 
+use super::checks::same;
 use machinery::meta;
 use serde_json::Value;
 
@@ -20,17 +21,6 @@ pub(crate) fn follow(new: &mut Value, old: &Value, fields: &[&[&str]]) {
     } else {
         meta::remove(new, &["metadata", "generation"]);
     }
-}
-
-/// Whether two values mean the same: absent and empty do.
-fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
-    let empty = |v: &Value| match v {
-        Value::Null => true,
-        Value::Object(map) => map.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        _ => false,
-    };
-    a.filter(|v| !empty(v)) == b.filter(|v| !empty(v))
 }
 
 #[cfg(test)]
