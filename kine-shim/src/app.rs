@@ -6,7 +6,6 @@ use anyhow::{Context, anyhow};
 use chassis::{BindAddress, Chassis, GrpcServices, Listener};
 
 use crate::{
-    backend::endpoint::Endpoint,
     error::Error,
     metrics,
     options::Options,
@@ -35,8 +34,8 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> anyhow::Result<Ap
             .insert(&name(&listeners, at), listener.address().clone());
     }
 
-    let Endpoint::Sqlite(path) = options.endpoint;
-    let opened = tokio::task::spawn_blocking(move || Store::open(&path))
+    let (endpoint, datastore) = (options.endpoint, options.datastore);
+    let opened = tokio::task::spawn_blocking(move || Store::open(&endpoint, &datastore))
         .await
         .context("opening the store")?;
     let (store, mut writer_end) = opened.map_err(|error| chassis::usage(error.to_string()))?;

@@ -34,6 +34,8 @@ pub enum Error {
     RoleNotFound,
     AuthNotEnabled,
     Stopped,
+    Timeout,
+    TimeoutConnectionLost,
     Unhealthy,
     Corrupt,
 }
@@ -75,6 +77,11 @@ impl Error {
             Self::RoleNotFound => (Code::FailedPrecondition, "etcdserver: role name not found"),
             Self::AuthNotEnabled => (Code::FailedPrecondition, "etcdserver: authentication is not enabled"),
             Self::Stopped => (Code::Unavailable, "etcdserver: server stopped"),
+            Self::Timeout => (Code::Unavailable, "etcdserver: request timed out"),
+            Self::TimeoutConnectionLost => (
+                Code::Unavailable,
+                "etcdserver: request timed out, possibly due to connection lost",
+            ),
             Self::Unhealthy => (Code::Unavailable, "etcdserver: unhealthy cluster"),
             Self::Corrupt => (Code::DataLoss, "etcdserver: corrupt cluster"),
         }
@@ -101,6 +108,8 @@ impl From<&Fault> for Error {
         match fault {
             Fault::NoSpace(_) => Self::NoSpace,
             Fault::Damaged(_) => Self::Corrupt,
+            Fault::Lost(_) => Self::Timeout,
+            Fault::Unknown(_) => Self::TimeoutConnectionLost,
             Fault::Busy(_) | Fault::Other(_) => Self::Unhealthy,
         }
     }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use chassis::{BindAddress, CommonOptions};
 
-use crate::backend::endpoint::Endpoint;
+use crate::backend::endpoint::{DatastoreOptions, Endpoint};
 
 /// Speaks the etcd v3 API over an SQL database
 #[derive(Debug, Clone, clap::Parser)]
 pub struct Options {
-    /// The database: sqlite:///path/state.db
+    /// The database: sqlite:///path/state.db, postgres://user@host:5432/database or mysql://user@tcp(host:3306)/database
     #[arg(long, value_name = "URL")]
     pub endpoint: Endpoint,
 
@@ -38,6 +38,10 @@ pub struct Options {
     /// Revisions that compaction without being asked always keeps
     #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(i64).range(0..))]
     pub compact_min_retain: i64,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment here would become the help of the group")]
+    pub datastore: DatastoreOptions,
 
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become the help of the group")]

@@ -11,6 +11,8 @@ pub struct Dialect {
     pub extra_columns: &'static [(&'static str, &'static str)],
     /// All rows without values, in order.
     pub load: &'static str,
+    /// All rows with values, in order.
+    pub dump: &'static str,
     /// The highest row identifier.
     pub last_id: &'static str,
     /// Adds a row.
@@ -76,6 +78,8 @@ pub const SQLITE: Dialect = Dialect {
         ("version", "ALTER TABLE kine ADD COLUMN version INTEGER"),
     ],
     load: "SELECT id, name, created, deleted, create_revision, prev_revision, lease, revision, version
+           FROM kine ORDER BY id",
+    dump: "SELECT id, name, created, deleted, create_revision, prev_revision, lease, revision, version, sub, value, old_value
            FROM kine ORDER BY id",
     last_id: "SELECT coalesce(max(id), 0) FROM kine",
     insert:

@@ -1,33 +1,156 @@
-//! The `--endpoint` flag.
+//! The flags that say where the data is and how to get there.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use super::dsn;
 
 /// Where the data is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// An SQLite file.
     Sqlite(PathBuf),
+    /// A database on a PostgreSQL server.
+    Postgres(Server),
+    /// A database on a MySQL or MariaDB server.
+    Mysql(Server),
 }
 
-impl std::str::FromStr for Endpoint {
+/// A database on a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The scheme of the URL, for messages.
+    pub scheme: &'static str,
+    /// Where the server is.
+    pub address: Address,
+    /// The user.
+    pub user: String,
+    /// The password, if the URL has one.
+    pub password: Option<Password>,
+    /// The database.
+    pub database: String,
+    /// How the connection is protected, `None` to decide by the other flags.
+    pub tls: Option<TlsMode>,
+    /// The certificate authorities to trust, if the URL names a file.
+    pub ca_file: Option<PathBuf>,
+    /// The client certificate, if the URL names a file.
+    pub cert_file: Option<PathBuf>,
+    /// Its key, if the URL names a file.
+    pub key_file: Option<PathBuf>,
+}
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// Host name or address, and port.
+    Tcp(String, u16),
+    /// A unix socket; for PostgreSQL the directory it is in and the port in its name.
+    Unix(PathBuf, u16),
+}
+
+/// How a connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Not at all.
+    Disable,
+    /// If the server offers it, without looking at its certificate.
+    Prefer,
+    /// Always, without looking at the certificate.
+    Require,
+    /// Always, with a certificate of a known authority.
+    VerifyCa,
+    /// Always, with a certificate of a known authority for the name of the server.
+    VerifyFull,
+}
+
+/// A password, which is shown nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// How to get to a database server. The flags are kine's, and `--endpoint-password-file`.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Database servers")]
+pub struct DatastoreOptions {
+    /// File with the password of the database's user, read at every connection
+    #[arg(long, value_name = "FILE")]
+    pub endpoint_password_file: Option<PathBuf>,
+
+    /// Certificate authorities of the database server, in PEM; without it those of the system are trusted
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+
+    /// Client certificate for the database server, in PEM
+    #[arg(long, value_name = "FILE", requires = "key_file")]
+    pub cert_file: Option<PathBuf>,
+
+    /// Key of the client certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    pub key_file: Option<PathBuf>,
+
+    /// Do not check the certificate of the database server
+    #[arg(long)]
+    pub skip_verify: bool,
+}
+
+impl FromStr for Endpoint {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let Some(path) = text.strip_prefix("sqlite://") else {
-            return Err(format!(
-                "`{text}` is not an endpoint this build can use; write sqlite:///path/state.db"
-            ));
-        };
-        // kine takes driver options after a question mark; the ones that matter are not open to choice here.
-        if let Some((_, options)) = path.split_once('?') {
-            return Err(format!(
-                "the endpoint has options (`?{options}`), which are not supported; leave them out"
-            ));
+        match text.split_once("://") {
+            Some(("sqlite", path)) => sqlite(path).map(Self::Sqlite),
+            Some(("postgres" | "postgresql", rest)) => dsn::postgres(rest).map(Self::Postgres),
+            Some(("mysql", rest)) => dsn::mysql(rest).map(Self::Mysql),
+            // What is written there may have a password in it.
+            Some((scheme, _)) => Err(format!(
+                "`{scheme}://` is not a kind of database this build can use; write sqlite:///path/state.db, \
+                 postgres://user@host/database or mysql://user@host/database"
+            )),
+            None => Err(
+                "the endpoint has no kind of database in front; write sqlite:///path/state.db, \
+                 postgres://user@host/database or mysql://user@host/database"
+                    .into(),
+            ),
         }
-        if path.is_empty() {
-            return Err("the endpoint names no file; write sqlite:///path/state.db".into());
+    }
+}
+
+fn sqlite(path: &str) -> Result<PathBuf, String> {
+    // kine takes driver options after a question mark; the ones that matter are not open to choice here.
+    if let Some((_, options)) = path.split_once('?') {
+        return Err(format!(
+            "the endpoint has options (`?{options}`), which are not supported; leave them out"
+        ));
+    }
+    if path.is_empty() {
+        return Err("the endpoint names no file; write sqlite:///path/state.db".into());
+    }
+    Ok(PathBuf::from(path))
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            Self::Postgres(server) | Self::Mysql(server) => server.fmt(f),
         }
-        Ok(Self::Sqlite(PathBuf::from(path)))
+    }
+}
+
+/// The URL without the password.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}@", self.scheme, self.user)?;
+        match &self.address {
+            Address::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}")?,
+            Address::Tcp(host, port) => write!(f, "{host}:{port}")?,
+            Address::Unix(path, _) => write!(f, "unix({})", path.display())?,
+        }
+        write!(f, "/{}", self.database)
     }
 }
 
@@ -48,12 +171,22 @@ mod tests {
     #[test]
     fn refuses_the_rest_with_a_reason() {
         for (text, part) in [
-            ("postgres://x", "write sqlite://"),
+            ("mongodb://user:secret@host", "write sqlite://"),
+            ("user:secret@host", "write sqlite://"),
             ("sqlite://", "names no file"),
             ("sqlite:///a?cache=shared", "?cache=shared"),
         ] {
             let error = text.parse::<Endpoint>().expect_err(text);
             assert!(error.contains(part), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_shown_nowhere() {
+        for text in ["postgres://user:secret@host/db", "mysql://user:secret@tcp(host:1)/db"] {
+            let endpoint: Endpoint = text.parse().expect(text);
+            assert!(!format!("{endpoint} {endpoint:?}").contains("secret"));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The database below the store: one connection that writes, a few that read, and what can go wrong with them.
+//! The database below the store: one connection that writes, a few that read, and what can go wrong with them. [`driver`]
+//! says what every kind of database must be able to do.
 //!
 //! # The table
 //!
@@ -22,9 +23,83 @@
 //! BLOBs. Leases and the few numbers that belong to the whole store are in tables of their own.
 
 pub mod dialect;
+pub mod driver;
+mod dsn;
 pub mod endpoint;
 pub mod names;
 pub mod sqlite;
+
+use std::hash::{BuildHasher, Hasher as _, RandomState};
+
+use bytes::Bytes;
+
+use self::{
+    driver::{Peers, Readers, Writer},
+    endpoint::{DatastoreOptions, Endpoint},
+};
+
+/// A database that is open.
+#[derive(Debug)]
+pub struct Backend {
+    /// The connection that writes.
+    pub writer: Box<dyn Writer>,
+    /// The connections that read.
+    pub readers: Box<dyn Readers>,
+    /// Where one hears of other processes that write to the database; `None` when there cannot be any.
+    pub peers: Option<Box<dyn Peers>>,
+}
+
+/// An error that keeps a database from opening: one sentence for the person who starts the service, naming the flag.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// An SQLite file.
+    #[error(transparent)]
+    Sqlite(#[from] sqlite::OpenError),
+    /// A database server.
+    #[error("--endpoint: {endpoint}: {fault}")]
+    Server {
+        /// The endpoint without its password.
+        endpoint: String,
+        /// What went wrong.
+        fault: Fault,
+    },
+    /// The system has no thread left.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+impl OpenError {
+    /// The error for a database that failed while it was opened or loaded.
+    pub fn new(endpoint: &Endpoint, fault: Fault) -> Self {
+        match endpoint {
+            Endpoint::Sqlite(path) => sqlite::OpenError::from_fault(path, fault).into(),
+            Endpoint::Postgres(server) | Endpoint::Mysql(server) => Self::Server {
+                endpoint: server.to_string(),
+                fault,
+            },
+        }
+    }
+}
+
+/// Opens the database, creating what is missing, and brings its tables up to date. Blocks the calling thread, which must
+/// not be one that runs asynchronous tasks.
+pub fn open(endpoint: &Endpoint, options: &DatastoreOptions) -> Result<Backend, OpenError> {
+    match endpoint {
+        Endpoint::Sqlite(path) => {
+            let (writer, readers) = sqlite::open(path)?;
+            Ok(Backend {
+                writer: Box::new(writer),
+                readers: Box::new(readers),
+                peers: None,
+            })
+        }
+        Endpoint::Postgres(_) | Endpoint::Mysql(_) => {
+            let _ = options;
+            let fault = Fault::Other("this build cannot speak to this kind of server".into());
+            Err(OpenError::new(endpoint, fault))
+        }
+    }
+}
 
 /// A failure of the database.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +113,12 @@ pub enum Fault {
     /// Another process holds the database; trying again may help.
     #[error("the database is locked by another process: {0}")]
     Busy(String),
+    /// There is no connection, and nothing of what was asked has happened; trying again helps once there is one.
+    #[error("no connection to the database: {0}")]
+    Lost(String),
+    /// The connection broke while a commit was under way: the database knows whether it happened.
+    #[error("the connection broke before the database confirmed the commit: {0}")]
+    Unknown(String),
     /// Anything else, such as an I/O error.
     #[error("the database failed: {0}")]
     Other(String),
@@ -95,6 +176,19 @@ pub struct NewRow<'a> {
     pub old_value: Option<&'a [u8]>,
 }
 
+/// A row with everything in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRow {
+    /// All but the values.
+    pub row: Row,
+    /// Position of the change within its transaction.
+    pub sub: i64,
+    /// The value, `None` for a deletion.
+    pub value: Option<Bytes>,
+    /// The value before.
+    pub old_value: Option<Bytes>,
+}
+
 /// The values of a row, as watchers and hashes read them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
@@ -110,30 +204,66 @@ pub struct Payload {
     pub old_value: Vec<u8>,
 }
 
-/// A number that belongs to the whole store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meta {
-    /// Identifier of the cluster, made up when the database is created.
-    ClusterId,
-    /// Identifier of the one member.
-    MemberId,
+/// What grows with every commit, and a few numbers more that belong to the whole store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Grows with every commit that other processes have to know of.
+    pub epoch: i64,
+    /// Grows with every commit that grants or revokes leases.
+    pub lease_epoch: i64,
+    /// The newest revision, 0 where only the rows say it.
+    pub revision: i64,
+    /// Identifier of the newest row, 0 where only the rows say it.
+    pub last_row: i64,
     /// The revision the store is compacted to.
-    CompactRevision,
-    /// The row that goes with it. When kine's own row names a later one, kine has compacted the file since.
-    CompactRow,
+    pub compact_revision: Option<i64>,
+    /// The row that goes with it. When kine's own row names a later one, kine has compacted the database since.
+    pub compact_row: Option<i64>,
     /// Alarms raised by hand, as a sum of powers of two of their numbers.
-    Alarms,
+    pub alarms: i64,
 }
 
-impl Meta {
-    /// The name of the number in table `kine_meta`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ClusterId => "cluster_id",
-            Self::MemberId => "member_id",
-            Self::CompactRevision => "compact_revision",
-            Self::CompactRow => "compact_row",
-            Self::Alarms => "alarms",
+/// The numbers of a store as they are read when it opens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Identifier of the cluster, made up when the database is created.
+    pub cluster_id: i64,
+    /// Identifier of the one member.
+    pub member_id: i64,
+    /// The row up to which the table is compacted as kine's own row says, 0 for not at all.
+    pub kine_compact_row: i64,
+    /// The rest.
+    pub counters: Counters,
+}
+
+/// A lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseRow {
+    /// Its identifier.
+    pub id: i64,
+    /// Seconds to live.
+    pub ttl: i64,
+    /// Milliseconds until it ends by the clock of the database; `None` where that is not stored.
+    pub left: Option<i64>,
+}
+
+/// A piece of a whole database; the numbers come first, then the rows in the order of their identifiers and the leases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item<R> {
+    /// The numbers.
+    Numbers(Numbers),
+    /// A row.
+    Row(R),
+    /// A lease.
+    Lease(LeaseRow),
+}
+
+/// A positive number nobody can guess, from the keys the standard library draws for its hash maps.
+pub(crate) fn random_id() -> i64 {
+    loop {
+        let id = RandomState::new().build_hasher().finish() & u64::MAX >> 1;
+        if id != 0 {
+            return id.cast_signed();
         }
     }
 }

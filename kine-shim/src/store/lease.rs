@@ -37,16 +37,24 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// Adds a lease that starts at `now`.
+    /// Adds a lease that starts at `now`, or starts it anew if it is there.
     pub fn grant(&mut self, id: i64, ttl: i64, now: Instant) {
-        self.leases.insert(
-            id,
-            Lease {
-                ttl,
-                expires: expiry(now, ttl),
-                keys: BTreeSet::new(),
-            },
-        );
+        let expires = expiry(now, ttl);
+        let lease = self.leases.entry(id).or_insert_with(|| Lease {
+            ttl,
+            expires,
+            keys: BTreeSet::new(),
+        });
+        lease.ttl = ttl;
+        lease.expires = expires;
+    }
+
+    /// Notes that a lease ends in `left` milliseconds.
+    pub fn set_left(&mut self, id: i64, left: i64, now: Instant) {
+        if let Some(lease) = self.leases.get_mut(&id) {
+            let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+            lease.expires = now.checked_add(left).unwrap_or_else(|| expiry(now, lease.ttl));
+        }
     }
 
     /// Removes a lease.

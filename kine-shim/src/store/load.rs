@@ -5,17 +5,24 @@ use std::{collections::BTreeMap, time::Instant};
 use bytes::Bytes;
 
 use super::{index::Version, state::State};
-use crate::backend::Row;
+use crate::backend::{Fault, Item, LeaseRow, Numbers, Row, driver::Writer};
 
-/// The numbers of the store as the database has them.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Numbers {
-    /// The revision the store is compacted to, `None` when only kine has used the file.
-    pub compact_revision: Option<i64>,
-    /// The row that goes with it.
-    pub compact_row: Option<i64>,
-    /// The row kine's own row names.
-    pub kine_compact_row: i64,
+/// Builds the state from everything the database has. With it come the numbers and the leases that had to be made up, as
+/// identifier and seconds to live.
+pub fn load(writer: &mut dyn Writer) -> Result<(State, Numbers, Vec<(i64, i64)>), Fault> {
+    let mut numbers = Numbers::default();
+    let mut loader = Loader::new(numbers);
+    let mut leases = Vec::new();
+    writer.load(&mut |item| match item {
+        Item::Numbers(read) => {
+            numbers = read;
+            loader = Loader::new(read);
+        }
+        Item::Row(row) => loader.push(&row),
+        Item::Lease(lease) => leases.push(lease),
+    })?;
+    let (state, made_up) = loader.finish(&leases, Instant::now());
+    Ok((state, numbers, made_up))
 }
 
 /// A state in the making.
@@ -83,28 +90,35 @@ impl Loader {
 
     /// Completes the state and hangs the keys on their leases. Returns it with the leases that had to be made up, as
     /// identifier and seconds to live: in kine a lease is nothing but its seconds.
-    pub fn finish(self, leases: &[(i64, i64)], now: Instant) -> (State, Vec<(i64, i64)>) {
+    pub fn finish(self, leases: &[LeaseRow], now: Instant) -> (State, Vec<(i64, i64)>) {
         let Self {
             mut state,
             numbers,
             compacted,
         } = self;
         // The newest rows may be deletions that have been compacted; their identifiers and revisions are taken all the same.
-        let compact_row = numbers.compact_row.unwrap_or(0).max(numbers.kine_compact_row);
-        state.last_row = state.last_row.max(compact_row);
-        let by_kine = if numbers.kine_compact_row > numbers.compact_row.unwrap_or(0) {
+        let counters = numbers.counters;
+        let compact_row = counters.compact_row.unwrap_or(0).max(numbers.kine_compact_row);
+        state.last_row = state.last_row.max(compact_row).max(counters.last_row);
+        let by_kine = if numbers.kine_compact_row > counters.compact_row.unwrap_or(0) {
             let (revision, row) = compacted;
             revision + (numbers.kine_compact_row - row)
         } else {
             -1
         };
-        state.compacted = numbers.compact_revision.unwrap_or(-1).max(by_kine);
-        state.revision = state.revision.max(numbers.compact_revision.unwrap_or(1));
+        state.compacted = counters.compact_revision.unwrap_or(-1).max(by_kine);
+        state.revision = state
+            .revision
+            .max(counters.compact_revision.unwrap_or(1))
+            .max(counters.revision);
         state.compacted = state.compacted.min(state.revision);
         state.anchors.prune(state.compacted);
 
-        for (id, ttl) in leases {
-            state.leases.grant(*id, *ttl, now);
+        for lease in leases {
+            state.leases.grant(lease.id, lease.ttl, now);
+            if let Some(left) = lease.left {
+                state.leases.set_left(lease.id, left, now);
+            }
         }
         let mut attached = Vec::new();
         state.index.each_newest(|key, version| {
@@ -128,7 +142,19 @@ impl Loader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::index::Keys;
+    use crate::{backend::Counters, store::index::Keys};
+
+    fn numbers(compact_revision: Option<i64>, compact_row: Option<i64>, kine_compact_row: i64) -> Numbers {
+        Numbers {
+            kine_compact_row,
+            counters: Counters {
+                compact_revision,
+                compact_row,
+                ..Counters::default()
+            },
+            ..Numbers::default()
+        }
+    }
 
     fn row(id: i64, key: &str, created: bool, deleted: bool, create_revision: i64, prev_row: i64) -> Row {
         Row {
@@ -184,33 +210,15 @@ mod tests {
     #[test]
     fn compaction_by_kine_counts() {
         let rows = [row(2, "a", true, false, 0, 0), row(9, "b", true, false, 0, 0)];
-        let numbers = Numbers {
-            kine_compact_row: 5,
-            ..Numbers::default()
-        };
-        assert_eq!(load(numbers, &rows).compacted, 5);
-        let ours = Numbers {
-            compact_revision: Some(4),
-            compact_row: Some(5),
-            ..numbers
-        };
-        assert_eq!(load(ours, &rows).compacted, 4);
-        let kine_since = Numbers {
-            compact_revision: Some(3),
-            compact_row: Some(3),
-            ..numbers
-        };
+        assert_eq!(load(numbers(None, None, 5), &rows).compacted, 5);
+        assert_eq!(load(numbers(Some(4), Some(5), 5), &rows).compacted, 4);
+        let kine_since = numbers(Some(3), Some(3), 5);
         assert_eq!(load(kine_since, &rows).compacted, 5);
     }
 
     #[test]
     fn compacted_deletions_keep_their_revisions() {
-        let numbers = Numbers {
-            compact_revision: Some(8),
-            compact_row: Some(8),
-            kine_compact_row: 8,
-        };
-        let state = load(numbers, &[row(1, "a", true, false, 0, 0)]);
+        let state = load(numbers(Some(8), Some(8), 8), &[row(1, "a", true, false, 0, 0)]);
         assert_eq!((state.revision, state.last_row), (8, 8));
     }
 

@@ -27,21 +27,13 @@ pub struct KeyHash {
 impl Store {
     /// How large the database is.
     pub async fn size(&self) -> Result<Size, Error> {
-        self.blocking(|shared| {
-            shared
-                .readers
-                .with(|reader| reader.size())
-                .map_err(|fault| failed(&fault))
-        })
-        .await?
+        self.blocking(|shared| shared.readers.size().map_err(|fault| failed(&fault)))
+            .await?
     }
 
     /// How large the database is; blocks the calling thread for a moment.
     pub fn size_now(&self) -> Result<Size, Error> {
-        self.shared
-            .readers
-            .with(|reader| reader.size())
-            .map_err(|fault| failed(&fault))
+        self.shared.readers.size().map_err(|fault| failed(&fault))
     }
 
     /// The alarms that are on, as a sum of bits: those raised by hand, and NOSPACE while the disk is full.
@@ -75,11 +67,9 @@ impl Store {
                 let hasher = Hasher::new(&state.index, upto, state.compacted);
                 (state.revision, state.compacted, state.last_row + 1, hasher)
             };
-            let read = shared.readers.with(|reader| {
-                reader.payloads(1, end_row, |payload| {
-                    hasher.push(&shared.state().index, payload);
-                    ControlFlow::Continue(())
-                })
+            let read = shared.readers.payloads(1, end_row, &mut |payload| {
+                hasher.push(&shared.state().index, payload);
+                ControlFlow::Continue(())
             });
             read.map_err(|fault| failed(&fault))?;
             Ok(KeyHash {
@@ -102,15 +92,13 @@ impl Store {
                 leases.sort_unstable();
                 (state.revision, state.last_row + 1, leases)
             };
-            let read = shared.readers.with(|reader| {
-                reader.payloads(1, end_row, |payload| {
-                    crc.write(&payload.id.to_be_bytes());
-                    for part in [&payload.key, &payload.value, &payload.old_value] {
-                        crc.write(&part.len().to_be_bytes());
-                        crc.write(part);
-                    }
-                    ControlFlow::Continue(())
-                })
+            let read = shared.readers.payloads(1, end_row, &mut |payload| {
+                crc.write(&payload.id.to_be_bytes());
+                for part in [&payload.key, &payload.value, &payload.old_value] {
+                    crc.write(&part.len().to_be_bytes());
+                    crc.write(part);
+                }
+                ControlFlow::Continue(())
             });
             read.map_err(|fault| failed(&fault))?;
             for lease in leases {
@@ -123,10 +111,7 @@ impl Store {
 
     /// A consistent copy of the database; it goes when it is closed.
     pub async fn snapshot(&self) -> Result<File, Error> {
-        self.blocking(|shared| {
-            let suffix = format!("-snapshot-{:016x}", super::random_id());
-            shared.readers.copy(&suffix).map_err(|fault| failed(&fault))
-        })
-        .await?
+        self.blocking(|shared| shared.readers.copy().map_err(|fault| failed(&fault)))
+            .await?
     }
 }

@@ -27,8 +27,6 @@ pub mod txn;
 pub mod writer;
 
 use std::{
-    hash::{BuildHasher, Hasher as _, RandomState},
-    path::Path,
     sync::{
         Arc, Mutex, RwLock,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
@@ -44,13 +42,18 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use self::{
     command::{Command, Reply},
     hub::Hub,
-    load::{Loader, Numbers},
+    load::load,
     shared::Shared,
     writer::Worker,
 };
 pub use self::{maintenance::KeyHash, read::Replay};
 use crate::{
-    backend::{Meta, sqlite},
+    backend::{
+        self, Backend, OpenError,
+        driver::{Changes, LeaseWrite, Purpose, Wish},
+        endpoint::{DatastoreOptions, Endpoint},
+        random_id,
+    },
     error::Error,
     metrics::CommitMetrics,
 };
@@ -72,63 +75,43 @@ pub struct Store {
 pub type WriterEnd = oneshot::Receiver<()>;
 
 impl Store {
-    /// Opens the SQLite database at `path` and starts the writer. Blocks until everything is loaded.
-    pub fn open(path: &Path) -> Result<(Self, WriterEnd), sqlite::OpenError> {
-        let (backend, readers) = sqlite::open(path)?;
-        Self::start(backend, readers, path)
+    /// Opens the database and starts the writer. Blocks until everything is loaded.
+    pub fn open(endpoint: &Endpoint, options: &DatastoreOptions) -> Result<(Self, WriterEnd), OpenError> {
+        Self::start(backend::open(endpoint, options)?, endpoint)
     }
 
-    fn start(
-        mut backend: sqlite::Writer,
-        readers: sqlite::Readers,
-        path: &Path,
-    ) -> Result<(Self, WriterEnd), sqlite::OpenError> {
-        let fault = |fault| sqlite::OpenError::from_fault(path, fault);
-        let numbers = Numbers {
-            compact_revision: backend.meta(Meta::CompactRevision).map_err(fault)?,
-            compact_row: backend.meta(Meta::CompactRow).map_err(fault)?,
-            kine_compact_row: backend.compacted_row().map_err(fault)?,
-        };
-        let mut loader = Loader::new(numbers);
-        backend.load(|row| loader.push(&row)).map_err(fault)?;
-        let leases = backend.leases().map_err(fault)?;
-        let (state, made_up) = loader.finish(&leases, Instant::now());
-
-        backend.begin().map_err(fault)?;
-        for (id, ttl) in made_up {
-            backend.put_lease(id, ttl).map_err(fault)?;
-        }
-        let mut identity = [0; 2];
-        for (meta, id) in [Meta::ClusterId, Meta::MemberId].into_iter().zip(&mut identity) {
-            *id = match backend.meta(meta).map_err(fault)? {
-                Some(id) => id,
-                None => {
-                    let id = random_id();
-                    backend.set_meta(meta, id).map_err(fault)?;
-                    id
-                }
+    fn start(backend: Backend, endpoint: &Endpoint) -> Result<(Self, WriterEnd), OpenError> {
+        let fault = |fault| OpenError::new(endpoint, fault);
+        let Backend {
+            mut writer, readers, ..
+        } = backend;
+        let (state, numbers, made_up) = load(writer.as_mut()).map_err(fault)?;
+        if !made_up.is_empty() {
+            let grant = |(id, ttl): (i64, i64)| LeaseWrite::Grant { id, ttl };
+            let changes = Changes {
+                leases: made_up.into_iter().map(grant).collect(),
+                ..Changes::default()
             };
+            writer.begin(Purpose::Write, &Wish::default()).map_err(fault)?;
+            writer.commit(&changes).map_err(fault)?;
         }
-        let alarms = backend.meta(Meta::Alarms).map_err(fault)?.unwrap_or(0);
-        backend.commit().map_err(fault)?;
 
         tracing::info!(
-            file = %path.display(),
+            %endpoint,
             revision = state.revision,
             compacted = state.compacted,
             keys = state.index.len(),
             leases = state.leases.len(),
             "the store is open"
         );
-        let [cluster_id, member_id] = identity.map(i64::cast_unsigned);
         let shared = Arc::new(Shared {
             hub: Arc::new(Hub::new(state.revision)),
             state: RwLock::new(state),
             cache: Mutex::default(),
             readers,
-            cluster_id,
-            member_id,
-            alarms: AtomicI64::new(alarms),
+            cluster_id: numbers.cluster_id.cast_unsigned(),
+            member_id: numbers.member_id.cast_unsigned(),
+            alarms: AtomicI64::new(numbers.counters.alarms),
             disk_full: AtomicBool::new(false),
             compaction_holds: AtomicUsize::new(0),
             lease_granted: tokio::sync::Notify::new(),
@@ -136,7 +119,7 @@ impl Store {
         });
         let (commands, queue) = mpsc::channel(QUEUE);
         let (ended, writer_end) = oneshot::channel();
-        let worker = Worker::new(backend, Arc::clone(&shared), queue);
+        let worker = Worker::new(writer, Arc::clone(&shared), queue);
         std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || {
@@ -144,10 +127,7 @@ impl Store {
                 // Nobody may be waiting for it.
                 let _ = ended.send(());
             })
-            .map_err(|source| sqlite::OpenError::Io {
-                path: path.to_owned(),
-                source,
-            })?;
+            .map_err(OpenError::Thread)?;
         let reads = Arc::new(Semaphore::new(CONCURRENT_READS));
         Ok((
             Self {
@@ -332,16 +312,6 @@ impl Store {
 const RAFT_TERM: u64 = 2;
 /// How long to wait before a failed revocation is tried again.
 const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// A positive number nobody can guess, from the keys the standard library draws for its hash maps.
-fn random_id() -> i64 {
-    loop {
-        let id = RandomState::new().build_hasher().finish() & u64::MAX >> 1;
-        if id != 0 {
-            return id.cast_signed();
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests;

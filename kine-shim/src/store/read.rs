@@ -184,17 +184,10 @@ fn read_values(shared: &Shared, selection: &Selection) -> Result<Option<Vec<KeyV
     }
     // In the order of the table, neighbours are found on the same page.
     missing.sort_unstable_by_key(|(_, id)| *id);
-    let complete = shared.readers.with(|reader| {
-        reader.snapshot(|reader| {
-            for (at, id) in &missing {
-                match reader.value(*id)? {
-                    Some(value) => kvs[*at].value = value,
-                    None => return Ok(false),
-                }
-            }
-            Ok(true)
-        })
-    })?;
+    let ids: Vec<i64> = missing.iter().map(|(_, id)| *id).collect();
+    let complete = shared
+        .readers
+        .values(&ids, &mut |found, value| kvs[missing[found].0].value = value)?;
     if !complete {
         return Ok(None);
     }
@@ -217,29 +210,27 @@ fn replay(shared: &Shared, range: &KeyRange, from: i64, published: i64) -> Resul
         let mut bytes = 0;
         let mut last_revision = 0;
         let mut complete_to = upto;
-        shared.readers.with(|reader| {
-            reader.payloads(first_row, end_row, |payload| {
-                if !range.contains(&payload.key) {
+        shared.readers.payloads(first_row, end_row, &mut |payload| {
+            if !range.contains(&payload.key) {
+                return ControlFlow::Continue(());
+            }
+            let (version, before) = {
+                let state = shared.state();
+                // What the index does not know has been compacted, which is noticed below, or was never a change.
+                let Some(version) = state.index.row(&payload.key, payload.id) else {
                     return ControlFlow::Continue(());
-                }
-                let (version, before) = {
-                    let state = shared.state();
-                    // What the index does not know has been compacted, which is noticed below, or was never a change.
-                    let Some(version) = state.index.row(&payload.key, payload.id) else {
-                        return ControlFlow::Continue(());
-                    };
-                    (version, state.index.live_at(&payload.key, version.revision - 1))
                 };
-                if bytes > REPLAY_BYTES && version.revision != last_revision {
-                    complete_to = version.revision - 1;
-                    return ControlFlow::Break(());
-                }
-                last_revision = version.revision;
-                bytes += payload.value.len() + payload.old_value.len() + payload.key.len();
-                let before = before.as_ref().map(|before| (before, Bytes::from(payload.old_value)));
-                events.push(event(payload.key.into(), &version, payload.value.into(), before));
-                ControlFlow::Continue(())
-            })
+                (version, state.index.live_at(&payload.key, version.revision - 1))
+            };
+            if bytes > REPLAY_BYTES && version.revision != last_revision {
+                complete_to = version.revision - 1;
+                return ControlFlow::Break(());
+            }
+            last_revision = version.revision;
+            bytes += payload.value.len() + payload.old_value.len() + payload.key.len();
+            let before = before.as_ref().map(|before| (before, Bytes::from(payload.old_value)));
+            events.push(event(payload.key.into(), &version, payload.value.into(), before));
+            ControlFlow::Continue(())
         })?;
         // Rows go only after the state says so: when it does not say so now, every row was there.
         let compacted = shared.state().compacted;

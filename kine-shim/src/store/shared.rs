@@ -8,7 +8,7 @@ use std::sync::{
 use tokio::sync::Notify;
 
 use super::{cache::Cache, hub::Hub, state::State};
-use crate::{backend::sqlite::Readers, metrics::CommitMetrics};
+use crate::{backend::driver::Readers, metrics::CommitMetrics};
 
 /// Shared parts of the store. Locks are taken in the order of the fields and never held while waiting.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Shared {
     /// Recently used values.
     pub cache: Mutex<Cache>,
     /// Reading connections.
-    pub readers: Readers,
+    pub readers: Box<dyn Readers>,
     /// Identifier of the cluster.
     pub cluster_id: u64,
     /// Identifier of the one member.

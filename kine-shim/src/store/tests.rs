@@ -4,7 +4,14 @@ use bytes::Bytes;
 use proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest};
 
 use super::{Store, alarm};
-use crate::{backend::sqlite, error::Error};
+use crate::{
+    backend::{
+        Backend,
+        endpoint::{DatastoreOptions, Endpoint},
+        sqlite,
+    },
+    error::Error,
+};
 
 fn put(key: &'static str, size: usize) -> PutRequest {
     PutRequest {
@@ -25,9 +32,14 @@ fn get(key: &'static str) -> RangeRequest {
 fn small() -> (tempfile::TempDir, Store, super::WriterEnd) {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("state.db");
-    let (backend, readers) = sqlite::open(&path).expect("open");
-    backend.limit(100);
-    let (store, end) = Store::start(backend, readers, &path).expect("start");
+    let (writer, readers) = sqlite::open(&path).expect("open");
+    writer.limit(100);
+    let backend = Backend {
+        writer: Box::new(writer),
+        readers: Box::new(readers),
+        peers: None,
+    };
+    let (store, end) = Store::start(backend, &Endpoint::Sqlite(path)).expect("start");
     (directory, store, end)
 }
 
@@ -68,7 +80,8 @@ async fn the_alarm_can_be_raised_and_disarmed_by_hand() {
     store.stop().await;
     end.await.expect("the writer ends");
 
-    let (store, end) = Store::open(&directory.path().join("state.db")).expect("open");
+    let endpoint = Endpoint::Sqlite(directory.path().join("state.db"));
+    let (store, end) = Store::open(&endpoint, &DatastoreOptions::default()).expect("open");
     assert_eq!(store.alarms(), alarm::NO_SPACE);
     store.set_alarms(alarm::NO_SPACE, false).await.expect("disarm");
     store.put(put("b", 1)).await.expect("put");

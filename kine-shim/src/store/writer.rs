@@ -22,7 +22,10 @@ use super::{
     txn,
 };
 use crate::{
-    backend::{Fault, Meta, sqlite::Writer},
+    backend::{
+        Fault,
+        driver::{Changes, LeaseWrite, Writer},
+    },
     error::Error,
 };
 
@@ -33,10 +36,6 @@ const CHECKPOINT_BYTES: usize = 8 << 20;
 /// Bytes of pages a commit writes whatever is in it, and bytes of pages each change adds to that, roughly.
 const COMMIT_BYTES: usize = 8 << 10;
 const CHANGE_BYTES: usize = 2 << 10;
-/// Pages given back to the file system between two looks at the queue.
-const VACUUM_PAGES: i64 = 64;
-/// Free pages worth keeping for the next writes.
-const SPARE_PAGES: i64 = 256;
 
 /// How long a held compaction waits before it looks again.
 const HOLD_PAUSE: Duration = Duration::from_millis(1);
@@ -46,7 +45,7 @@ type Answer = Box<dyn FnOnce(Result<(), Error>)>;
 
 /// The writer's thread.
 pub struct Worker {
-    backend: Writer,
+    backend: Box<dyn Writer>,
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
     compaction: Option<Compaction>,
@@ -96,7 +95,7 @@ impl Round {
 }
 
 struct Source<'a> {
-    backend: &'a Writer,
+    backend: &'a dyn Writer,
     shared: &'a Shared,
 }
 
@@ -113,7 +112,7 @@ impl Values for Source<'_> {
 
 impl Worker {
     /// A writer that takes requests from `commands`. It first finishes the compaction that the last run may have left.
-    pub fn new(backend: Writer, shared: Arc<Shared>, commands: mpsc::Receiver<Command>) -> Self {
+    pub fn new(backend: Box<dyn Writer>, shared: Arc<Shared>, commands: mpsc::Receiver<Command>) -> Self {
         let compacted = shared.state().compacted;
         let compaction = (compacted > 0).then(|| Compaction::new(compacted));
         Self {
@@ -226,7 +225,7 @@ impl Worker {
     fn evaluate(&self, group: Vec<Command>, round: &mut Round) -> Result<Outcome, Fault> {
         let state = self.shared.state();
         let source = Source {
-            backend: &self.backend,
+            backend: self.backend.as_ref(),
             shared: &self.shared,
         };
         let mut batch = Batch::new(&state, &source);
@@ -335,32 +334,24 @@ impl Worker {
         if outcome.is_empty() && !removes {
             return Ok(slice);
         }
-        self.backend.begin()?;
-        for change in &outcome.changes {
-            self.backend.insert(&change.row())?;
-            self.unmoved += change.value.len() + CHANGE_BYTES;
-        }
-        for change in &outcome.leases {
-            match change {
-                LeaseChange::Grant { id, ttl } => self.backend.put_lease(*id, *ttl)?,
-                LeaseChange::Revoke { id } => self.backend.delete_lease(*id)?,
-            }
-        }
-        if let Some(revision) = outcome.compact_to {
-            let row = self.last_row_of(revision, outcome);
-            self.backend.set_meta(Meta::CompactRevision, revision)?;
-            self.backend.set_meta(Meta::CompactRow, row)?;
-            self.backend.set_compact_row(row)?;
-        }
-        if let Some(alarms) = outcome.alarms {
-            self.backend.set_meta(Meta::Alarms, alarms)?;
-        }
-        if let Some(slice) = &slice {
-            self.backend.delete(&slice.rows)?;
-            self.unmoved += slice.rows.len() * CHANGE_BYTES;
-        }
+        let leases = outcome.leases.iter().map(|change| match *change {
+            LeaseChange::Grant { id, ttl } => LeaseWrite::Grant { id, ttl },
+            LeaseChange::Revoke { id } => LeaseWrite::Revoke { id },
+        });
+        let changes = Changes {
+            rows: outcome.changes.iter().map(Change::row).collect(),
+            leases: leases.collect(),
+            removed: slice.as_ref().map_or(&[], |slice| slice.rows.as_slice()),
+            compacted: outcome
+                .compact_to
+                .map(|revision| (revision, self.last_row_of(revision, outcome))),
+            alarms: outcome.alarms,
+            counters: None,
+        };
+        self.backend.commit(&changes)?;
+        let written = |change: &Change| change.value.len() + CHANGE_BYTES;
+        self.unmoved += outcome.changes.iter().map(written).sum::<usize>() + changes.removed.len() * CHANGE_BYTES;
         self.unmoved += COMMIT_BYTES;
-        self.backend.commit()?;
         Ok(slice)
     }
 
@@ -440,14 +431,7 @@ impl Worker {
     }
 
     fn vacuum(&mut self) {
-        let done = self.backend.reclaimable_pages().and_then(|free| {
-            if free > SPARE_PAGES {
-                self.backend.vacuum_some(VACUUM_PAGES).map(|()| true)
-            } else {
-                Ok(false)
-            }
-        });
-        self.vacuuming = done.unwrap_or_else(|fault| {
+        self.vacuuming = self.backend.reclaim().unwrap_or_else(|fault| {
             tracing::warn!(%fault, "free space of the database is not given back for now");
             false
         });
@@ -457,7 +441,7 @@ impl Worker {
         let Command::Defragment(reply) = command else {
             return command.refuse(Error::Unhealthy);
         };
-        let done = self.backend.vacuum().map_err(|fault| {
+        let done = self.backend.defragment().map_err(|fault| {
             tracing::error!(%fault, "the database was not defragmented");
             Error::from(&fault)
         });

@@ -5,7 +5,14 @@ use std::{
     process::{Command, Stdio},
 };
 
-use kine_shim::{backend::sqlite::OpenError, store::Store};
+use kine_shim::{
+    backend::{
+        OpenError,
+        endpoint::{DatastoreOptions, Endpoint},
+        sqlite,
+    },
+    store::Store,
+};
 use proto::etcdserverpb::{
     DeleteRangeRequest, LeaseLeasesRequest, PutRequest, RangeRequest, RequestOp, SnapshotRequest, TxnRequest,
     WatchCreateRequest, request_op::Request,
@@ -184,8 +191,10 @@ async fn the_usual_queries_work() {
 async fn a_second_process_is_kept_out() {
     let directory = tempfile::tempdir().expect("directory");
     let shim = Shim::start(directory.path()).await;
-    let second = Store::open(&directory.path().join("state.db"));
-    assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
+    let endpoint = Endpoint::Sqlite(directory.path().join("state.db"));
+    let second = Store::open(&endpoint, &DatastoreOptions::default());
+    let in_use = matches!(second, Err(OpenError::Sqlite(sqlite::OpenError::InUse(_))));
+    assert!(in_use, "{second:?}");
     shim.stop().await;
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use chassis::{BindAddress, Chassis, CommonOptions};
-use kine_shim::{app::App, options::Options};
+use kine_shim::{app::App, backend::endpoint::DatastoreOptions, options::Options};
 use proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse,
     StatusRequest, TxnRequest, TxnResponse, WatchCreateRequest, WatchRequest, WatchResponse, kv_client::KvClient,
@@ -37,6 +37,7 @@ impl Shim {
             endpoint: format!("sqlite://{}", directory.join("state.db").display())
                 .parse()
                 .expect("endpoint"),
+            datastore: DatastoreOptions::default(),
             listen_address: vec![
                 BindAddress::LOOPBACK,
                 format!("unix://{}", directory.join("kine.sock").display())

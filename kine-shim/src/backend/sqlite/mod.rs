@@ -15,18 +15,38 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
-pub use self::{
-    reader::{Reader, Readers},
-    writer::Writer,
-};
+pub use self::{reader::Readers, writer::Writer};
 use super::{
-    Fault, Size,
+    Counters, Fault, LeaseRow, Numbers, Row, Size,
     dialect::Dialect,
     names::{self, Name},
 };
 
 /// How long a connection waits for a lock another process holds, for example a shell someone opened.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A number that belongs to the whole store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meta {
+    ClusterId,
+    MemberId,
+    CompactRevision,
+    CompactRow,
+    Alarms,
+}
+
+impl Meta {
+    /// The name of the number in table `kine_meta`.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::ClusterId => "cluster_id",
+            Self::MemberId => "member_id",
+            Self::CompactRevision => "compact_revision",
+            Self::CompactRow => "compact_row",
+            Self::Alarms => "alarms",
+        }
+    }
+}
 
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
@@ -175,6 +195,58 @@ fn value(connection: &Connection, dialect: &Dialect, id: i64) -> Result<Option<B
         .query_row([id], |row| Ok(Bytes::from(blob(row.get_ref(0)?))))
         .optional()?;
     Ok(value)
+}
+
+fn meta(connection: &Connection, dialect: &Dialect, meta: Meta) -> Result<Option<i64>, Fault> {
+    let mut statement = connection.prepare_cached(dialect.meta)?;
+    Ok(statement.query_row([meta.name()], |row| row.get(0)).optional()?)
+}
+
+fn numbers(connection: &Connection, dialect: &Dialect) -> Result<Numbers, Fault> {
+    let number = |id| meta(connection, dialect, id);
+    Ok(Numbers {
+        cluster_id: number(Meta::ClusterId)?.unwrap_or(0),
+        member_id: number(Meta::MemberId)?.unwrap_or(0),
+        kine_compact_row: connection.query_row(dialect.compacted_row, [], |row| row.get(0))?,
+        counters: Counters {
+            compact_revision: number(Meta::CompactRevision)?,
+            compact_row: number(Meta::CompactRow)?,
+            alarms: number(Meta::Alarms)?.unwrap_or(0),
+            ..Counters::default()
+        },
+    })
+}
+
+/// Reads the columns that every statement about rows begins with.
+fn row(found: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    Ok(Row {
+        id: found.get(0)?,
+        key: key(found.get_ref(1)?),
+        created: number(found.get_ref(2)?) != 0,
+        deleted: number(found.get_ref(3)?) != 0,
+        create_revision: number(found.get_ref(4)?),
+        prev_row: number(found.get_ref(5)?),
+        lease: number(found.get_ref(6)?),
+        revision: found.get(7)?,
+        version: found.get(8)?,
+    })
+}
+
+fn each_lease(
+    connection: &Connection,
+    dialect: &Dialect,
+    mut each: impl FnMut(LeaseRow) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let mut statement = connection.prepare(dialect.leases)?;
+    let mut leases = statement.query([])?;
+    while let Some(lease) = leases.next()? {
+        each(LeaseRow {
+            id: lease.get(0)?,
+            ttl: lease.get(1)?,
+            left: None,
+        })?;
+    }
+    Ok(())
 }
 
 fn size(connection: &Connection, dialect: &Dialect) -> Result<Size, Fault> {

@@ -9,12 +9,13 @@ use std::{
 
 use bytes::Bytes;
 use chassis::lock;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, types::ValueRef};
 
-use super::{blob, connect, key, number, sibling, size, value};
+use super::{blob, connect, each_lease, key, number, numbers, row, sibling, size, value};
 use crate::backend::{
-    Fault, Payload, Size,
+    Fault, Item, Payload, Size, StoredRow,
     dialect::{Dialect, SQLITE},
+    driver, random_id,
 };
 
 /// Page cache of a reading connection, in KiB.
@@ -40,8 +41,8 @@ impl Readers {
         }
     }
 
-    /// Lends `work` a reader; blocks the calling thread.
-    pub fn with<T>(&self, work: impl FnOnce(&Reader<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+    /// Lends `work` a connection.
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
         let idle = lock(&self.idle).pop();
         let connection = match idle {
             Some(connection) => connection,
@@ -51,20 +52,79 @@ impl Readers {
                 connection
             }
         };
-        let done = work(&Reader {
-            connection: &connection,
-            dialect: self.dialect,
-        });
+        let done = work(&connection);
         let mut idle = lock(&self.idle);
         if idle.len() < IDLE_READERS {
             idle.push(connection);
         }
         done
     }
+}
 
-    /// Makes a consistent copy of the whole database. The copy has no name any more: it goes when it is closed.
-    pub fn copy(&self, suffix: &str) -> Result<File, Fault> {
-        let target = sibling(&self.path, suffix);
+impl driver::Readers for Readers {
+    fn values(&self, ids: &[i64], each: &mut dyn FnMut(usize, Bytes)) -> Result<bool, Fault> {
+        self.with(|connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            for (at, id) in ids.iter().enumerate() {
+                match value(connection, self.dialect, *id)? {
+                    Some(value) => each(at, value),
+                    None => return Ok(false),
+                }
+            }
+            snapshot.finish()?;
+            Ok(true)
+        })
+    }
+
+    fn payloads(&self, from: i64, to: i64, each: &mut dyn FnMut(Payload) -> ControlFlow<()>) -> Result<(), Fault> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(self.dialect.payloads)?;
+            let mut rows = statement.query([from, to])?;
+            while let Some(row) = rows.next()? {
+                let Some(key) = key(row.get_ref(1)?) else { continue };
+                let payload = Payload {
+                    id: row.get(0)?,
+                    key,
+                    sub: number(row.get_ref(2)?),
+                    value: blob(row.get_ref(3)?),
+                    old_value: blob(row.get_ref(4)?),
+                };
+                if each(payload).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn dump(&self, each: &mut dyn FnMut(Item<StoredRow>) -> Result<(), Fault>) -> Result<(), Fault> {
+        self.with(|connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            each(Item::Numbers(numbers(connection, self.dialect)?))?;
+            {
+                let mut statement = connection.prepare(self.dialect.dump)?;
+                let mut rows = statement.query([])?;
+                let bytes = |value: ValueRef<'_>| value.as_bytes().ok().map(Bytes::copy_from_slice);
+                while let Some(found) = rows.next()? {
+                    each(Item::Row(StoredRow {
+                        row: row(found)?,
+                        sub: number(found.get_ref(9)?),
+                        value: bytes(found.get_ref(10)?),
+                        old_value: bytes(found.get_ref(11)?),
+                    }))?;
+                }
+            }
+            each_lease(connection, self.dialect, |lease| each(Item::Lease(lease)))?;
+            Ok(snapshot.finish()?)
+        })
+    }
+
+    fn size(&self) -> Result<Size, Fault> {
+        self.with(|connection| size(connection, self.dialect))
+    }
+
+    fn copy(&self) -> Result<File, Fault> {
+        let target = sibling(&self.path, &format!("-snapshot-{:016x}", random_id()));
         let io = |error: std::io::Error| Fault::Other(format!("{}: {error}", target.display()));
         let connection = connect(&self.path, OpenFlags::empty(), CACHE_KIB)?;
         let copied = connection.execute("VACUUM INTO ?1", [target.to_string_lossy()]);
@@ -73,52 +133,5 @@ impl Readers {
         copied?;
         removed?;
         file
-    }
-}
-
-/// A reading connection on loan.
-#[derive(Debug)]
-pub struct Reader<'a> {
-    connection: &'a Connection,
-    dialect: &'static Dialect,
-}
-
-impl Reader<'_> {
-    /// The value of a row, `None` when the row is gone.
-    pub fn value(&self, id: i64) -> Result<Option<Bytes>, Fault> {
-        value(self.connection, self.dialect, id)
-    }
-
-    /// Calls `each` with the rows from identifier `from` up to, not including, `to`, until it breaks off.
-    pub fn payloads(&self, from: i64, to: i64, mut each: impl FnMut(Payload) -> ControlFlow<()>) -> Result<(), Fault> {
-        let mut statement = self.connection.prepare_cached(self.dialect.payloads)?;
-        let mut rows = statement.query([from, to])?;
-        while let Some(row) = rows.next()? {
-            let Some(key) = key(row.get_ref(1)?) else { continue };
-            let payload = Payload {
-                id: row.get(0)?,
-                key,
-                sub: number(row.get_ref(2)?),
-                value: blob(row.get_ref(3)?),
-                old_value: blob(row.get_ref(4)?),
-            };
-            if each(payload).is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs `work` on one snapshot of the database.
-    pub fn snapshot<T>(&self, work: impl FnOnce(&Self) -> Result<T, Fault>) -> Result<T, Fault> {
-        let transaction = self.connection.unchecked_transaction()?;
-        let done = work(self);
-        transaction.finish()?;
-        done
-    }
-
-    /// How large the database is.
-    pub fn size(&self) -> Result<Size, Fault> {
-        size(self.connection, self.dialect)
     }
 }

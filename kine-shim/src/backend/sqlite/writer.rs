@@ -3,13 +3,14 @@
 use std::fs::File;
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
-use super::{blob, key, number, size, value};
+use super::{Meta, blob, each_lease, meta, numbers, row, value};
 use crate::backend::{
-    Fault, Meta, NewRow, Row, Size,
+    Fault, Item, LeaseRow, NewRow, Row, StoredRow,
     dialect::{Dialect, SQLITE},
-    names,
+    driver::{self, Begun, Changes, LeaseWrite, Purpose, Wish},
+    names, random_id,
 };
 
 /// Page cache of the writing connection, in KiB.
@@ -18,6 +19,10 @@ pub(super) const CACHE_KIB: i64 = 2048;
 const CHECKPOINT_PAGES: i64 = 8192;
 /// Bytes the write-ahead log is cut to after a checkpoint.
 const LOG_LIMIT: i64 = 16 << 20;
+/// Pages given back to the file system at once.
+const VACUUM_PAGES: i64 = 64;
+/// Free pages worth keeping for the next writes.
+const SPARE_PAGES: i64 = 256;
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -55,13 +60,13 @@ impl Writer {
             "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
              PRAGMA journal_size_limit = {LOG_LIMIT};"
         ))?;
-        self.begin()?;
+        self.start()?;
         let done = self.migrate();
         if done.is_err() {
-            self.rollback();
+            self.undo();
             return done;
         }
-        self.commit()
+        self.finish()
     }
 
     fn migrate(&self) -> Result<(), Fault> {
@@ -89,48 +94,20 @@ impl Writer {
             let old_value = (!old_value.is_empty()).then(|| names::unpack(&old_value).1);
             connection.execute(self.dialect.unpack, params![id, value, old_value, version])?;
         }
-        let empty = self.last_id()? == 0;
-        if empty {
+        let last: i64 = connection.query_row(self.dialect.last_id, [], |row| row.get(0))?;
+        if last == 0 {
             // kine's own row takes row 1, and revision 1 is where an empty etcd starts.
             connection.execute(self.dialect.compact_row, [1])?;
         }
-        Ok(())
-    }
-
-    /// The highest row identifier there is, 0 for none.
-    pub fn last_id(&self) -> Result<i64, Fault> {
-        Ok(self.connection.query_row(self.dialect.last_id, [], |row| row.get(0))?)
-    }
-
-    /// The row up to which the table is compacted, as kine's own row says; 0 for not at all.
-    pub fn compacted_row(&self) -> Result<i64, Fault> {
-        Ok(self
-            .connection
-            .query_row(self.dialect.compacted_row, [], |row| row.get(0))?)
-    }
-
-    /// Calls `each` with every row, without values, in the order of their identifiers.
-    pub fn load(&self, mut each: impl FnMut(Row)) -> Result<(), Fault> {
-        let mut statement = self.connection.prepare(self.dialect.load)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            each(Row {
-                id: row.get(0)?,
-                key: key(row.get_ref(1)?),
-                created: number(row.get_ref(2)?) != 0,
-                deleted: number(row.get_ref(3)?) != 0,
-                create_revision: number(row.get_ref(4)?),
-                prev_row: number(row.get_ref(5)?),
-                lease: number(row.get_ref(6)?),
-                revision: row.get(7)?,
-                version: row.get(8)?,
-            });
+        for id in [Meta::ClusterId, Meta::MemberId] {
+            if meta(connection, self.dialect, id)?.is_none() {
+                self.set_meta(id, random_id())?;
+            }
         }
         Ok(())
     }
 
-    /// Starts a transaction if none is open.
-    pub fn begin(&mut self) -> Result<(), Fault> {
+    fn start(&mut self) -> Result<(), Fault> {
         if !self.open {
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
             self.open = true;
@@ -138,31 +115,24 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether a transaction is open.
-    pub fn is_open(&self) -> bool {
-        self.open
-    }
-
-    /// Makes the open transaction durable.
-    pub fn commit(&mut self) -> Result<(), Fault> {
+    fn finish(&mut self) -> Result<(), Fault> {
         let done = self.connection.execute_batch("COMMIT").map_err(Fault::from);
         if done.is_err() {
-            self.rollback();
+            self.undo();
         }
         self.open = false;
         done
     }
 
     /// Undoes the open transaction. That it fails means SQLite has undone it already.
-    pub fn rollback(&mut self) {
+    fn undo(&mut self) {
         if self.open && !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
         self.open = false;
     }
 
-    /// Adds a row to the open transaction.
-    pub fn insert(&self, row: &NewRow<'_>) -> Result<(), Fault> {
+    fn insert(&self, row: &NewRow<'_>) -> Result<(), Fault> {
         let revision = (row.revision != row.id).then_some(row.revision);
         let sub = (row.sub != 0).then_some(row.sub);
         self.connection.prepare_cached(self.dialect.insert)?.execute(params![
@@ -182,101 +152,41 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes rows in the open transaction.
-    pub fn delete(&self, ids: &[i64]) -> Result<(), Fault> {
-        let mut statement = self.connection.prepare_cached(self.dialect.delete)?;
-        for id in ids {
-            statement.execute([id])?;
-        }
-        Ok(())
-    }
-
-    /// The value of a row, those of the open transaction included.
-    pub fn value(&self, id: i64) -> Result<Option<Bytes>, Fault> {
-        value(&self.connection, self.dialect, id)
-    }
-
-    /// A number of the store.
-    pub fn meta(&self, meta: Meta) -> Result<Option<i64>, Fault> {
-        let mut statement = self.connection.prepare_cached(self.dialect.meta)?;
-        Ok(statement.query_row([meta.name()], |row| row.get(0)).optional()?)
-    }
-
-    /// Sets a number of the store in the open transaction.
-    pub fn set_meta(&self, meta: Meta, value: i64) -> Result<(), Fault> {
+    fn set_meta(&self, meta: Meta, value: i64) -> Result<(), Fault> {
         self.connection
             .prepare_cached(self.dialect.set_meta)?
             .execute(params![meta.name(), value])?;
         Ok(())
     }
 
-    /// Moves kine's own row forward, so that kine knows what is compacted.
-    pub fn set_compact_row(&self, id: i64) -> Result<(), Fault> {
-        self.connection
-            .prepare_cached(self.dialect.set_compact_row)?
-            .execute([id])?;
-        Ok(())
-    }
-
-    /// All leases, as identifier and seconds to live.
-    pub fn leases(&self) -> Result<Vec<(i64, i64)>, Fault> {
-        let mut statement = self.connection.prepare(self.dialect.leases)?;
-        let leases = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(leases.collect::<rusqlite::Result<_>>()?)
-    }
-
-    /// Adds a lease in the open transaction.
-    pub fn put_lease(&self, id: i64, ttl: i64) -> Result<(), Fault> {
-        self.connection
-            .prepare_cached(self.dialect.put_lease)?
-            .execute([id, ttl])?;
-        Ok(())
-    }
-
-    /// Removes a lease in the open transaction.
-    pub fn delete_lease(&self, id: i64) -> Result<(), Fault> {
-        self.connection
-            .prepare_cached(self.dialect.delete_lease)?
-            .execute([id])?;
-        Ok(())
-    }
-
-    /// Moves what is in the write-ahead log into the database file as far as readers allow, without waiting for them.
-    pub fn checkpoint(&self) -> Result<(), Fault> {
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-        Ok(())
-    }
-
-    /// Gives up to `pages` free pages back to the file system. Does nothing in a file that kine made.
-    pub fn vacuum_some(&self, pages: i64) -> Result<(), Fault> {
-        let mut statement = self
-            .connection
-            .prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
-        let mut rows = statement.query([])?;
-        while rows.next()?.is_some() {}
-        Ok(())
-    }
-
-    /// Free pages that [`Writer::vacuum_some`] could give back.
-    pub fn reclaimable_pages(&self) -> Result<i64, Fault> {
-        let mode: i64 = self.connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0))?;
-        if mode == 0 {
-            return Ok(0);
+    fn apply(&self, changes: &Changes<'_>) -> Result<(), Fault> {
+        let prepare = |statement| self.connection.prepare_cached(statement);
+        for row in &changes.rows {
+            self.insert(row)?;
         }
-        Ok(self
-            .connection
-            .query_row("PRAGMA freelist_count", [], |row| row.get(0))?)
-    }
-
-    /// Rewrites the whole file without free space. No transaction may be open.
-    pub fn vacuum(&self) -> Result<(), Fault> {
-        Ok(self.connection.execute_batch("VACUUM")?)
-    }
-
-    /// How large the database is.
-    pub fn size(&self) -> Result<Size, Fault> {
-        size(&self.connection, self.dialect)
+        for change in &changes.leases {
+            match change {
+                LeaseWrite::Grant { id, ttl } => prepare(self.dialect.put_lease)?.execute([id, ttl])?,
+                // When a lease ends is known in memory only.
+                LeaseWrite::Renew { .. } => 0,
+                LeaseWrite::Revoke { id } => prepare(self.dialect.delete_lease)?.execute([id])?,
+            };
+        }
+        if let Some((revision, row)) = changes.compacted {
+            self.set_meta(Meta::CompactRevision, revision)?;
+            self.set_meta(Meta::CompactRow, row)?;
+            prepare(self.dialect.set_compact_row)?.execute([row])?;
+        }
+        if let Some(alarms) = changes.alarms {
+            self.set_meta(Meta::Alarms, alarms)?;
+        }
+        if !changes.removed.is_empty() {
+            let mut delete = prepare(self.dialect.delete)?;
+            for id in changes.removed {
+                delete.execute([id])?;
+            }
+        }
+        Ok(())
     }
 
     /// Keeps the file from growing beyond `pages` pages, which is what a full disk looks like.
@@ -284,5 +194,75 @@ impl Writer {
     pub(crate) fn limit(&self, pages: i64) {
         let limit = format!("PRAGMA max_page_count = {pages}");
         self.connection.query_row(&limit, [], |_| Ok(())).expect("limit");
+    }
+}
+
+impl driver::Writer for Writer {
+    fn load(&mut self, each: &mut dyn FnMut(Item<Row>)) -> Result<(), Fault> {
+        each(Item::Numbers(numbers(&self.connection, self.dialect)?));
+        let mut statement = self.connection.prepare(self.dialect.load)?;
+        let mut rows = statement.query([])?;
+        while let Some(found) = rows.next()? {
+            each(Item::Row(row(found)?));
+        }
+        each_lease(&self.connection, self.dialect, |lease| {
+            each(Item::Lease(lease));
+            Ok(())
+        })
+    }
+
+    fn begin(&mut self, _: Purpose, _: &Wish) -> Result<Option<Begun>, Fault> {
+        Ok(None)
+    }
+
+    fn news(&mut self, _: i64, _: &mut dyn FnMut(StoredRow)) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn leases(&mut self) -> Result<Vec<LeaseRow>, Fault> {
+        let mut leases = Vec::new();
+        each_lease(&self.connection, self.dialect, |lease| {
+            leases.push(lease);
+            Ok(())
+        })?;
+        Ok(leases)
+    }
+
+    fn value(&self, id: i64) -> Result<Option<Bytes>, Fault> {
+        value(&self.connection, self.dialect, id)
+    }
+
+    fn commit(&mut self, changes: &Changes<'_>) -> Result<(), Fault> {
+        self.start()?;
+        self.apply(changes)?;
+        self.finish()
+    }
+
+    fn rollback(&mut self) {
+        self.undo();
+    }
+
+    fn defragment(&mut self) -> Result<(), Fault> {
+        Ok(self.connection.execute_batch("VACUUM")?)
+    }
+
+    fn checkpoint(&mut self) -> Result<(), Fault> {
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    /// Does nothing in a file that kine made.
+    fn reclaim(&mut self) -> Result<bool, Fault> {
+        let number = |pragma: &str| self.connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
+        if number("PRAGMA auto_vacuum")? == 0 || number("PRAGMA freelist_count")? <= SPARE_PAGES {
+            return Ok(false);
+        }
+        let mut statement = self
+            .connection
+            .prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+        let mut rows = statement.query([])?;
+        while rows.next()?.is_some() {}
+        Ok(true)
     }
 }
