@@ -23,7 +23,7 @@ test: fmt-check lint unit e2e ## Formatting, lints, unit, property and end-to-en
 
 .PHONY: unit
 unit: ## Unit and property tests
-	@hack/prerequisites.sh cargo cc protoc etcd
+	@hack/prerequisites.sh cargo cc protoc etcd postgres mariadbd
 	$(CARGO) test --workspace --exclude e2e
 	$(CARGO) test -p e2e --lib
 

@@ -10,10 +10,17 @@ package_of() {
     dig) echo dnsutils ;;
     protoc) echo protobuf-compiler libprotobuf-dev ;; # the second has the .proto files that others import
     etcd) echo etcd-server ;;
+    postgres) echo postgresql ;;
+    mariadbd) echo mariadb-server-core mariadb-client-core ;; # without the service that mariadb-server starts
     cc) echo gcc libc6-dev ;;
     *) echo "$1" ;;
   esac
 }
+
+# Servers are not on everybody's PATH.
+for directory in /usr/sbin /usr/lib/postgresql/*/bin; do
+  PATH+=:$directory
+done
 
 missing=()
 for command in "$@"; do
@@ -34,6 +41,14 @@ done
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
   echo "missing: ${missing[*]}. Install them first; on Debian: apt-get install ${packages[*]}" >&2
   exit 1
+fi
+
+# Tests start servers of their own: the services that come with packages stay off.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod +x "$policy"
 fi
 
 echo "installing ${packages[*]}"

@@ -19,7 +19,10 @@ use proto::etcdserverpb::{
 };
 use rusqlite::Connection;
 
-use crate::support::{Shim, bytes};
+use crate::{
+    databases::Database,
+    support::{Shim, bytes},
+};
 
 /// What kine creates (pkg/drivers/sqlite), and a history as it writes it: its own row, a key that is created, updated,
 /// deleted and created again, a filled gap, the API server's compaction key with its packed value, a key with a lease.
@@ -53,13 +56,13 @@ fn everything() -> RangeRequest {
 
 #[tokio::test]
 async fn a_database_of_kine_opens() {
-    let directory = tempfile::tempdir().expect("directory");
-    let file = directory.path().join("state.db");
+    let database = Database::file();
+    let file = database.path();
     Connection::open(&file)
         .and_then(|connection| connection.execute_batch(KINE))
         .expect("kine's database");
     for _ in 0..2 {
-        let shim = Shim::start(directory.path()).await;
+        let shim = Shim::start(&database).await;
         let response = shim.client.range(everything()).await.expect("range");
         assert_eq!(response.header.expect("header").revision, 10);
         let found: Vec<_> = response
@@ -119,15 +122,15 @@ async fn a_database_of_kine_opens() {
         );
         shim.stop().await;
     }
-    let shim = Shim::start(directory.path()).await;
+    let shim = Shim::start(&database).await;
     assert_eq!(shim.client.set("/registry/b", "x").await, 11);
     shim.stop().await;
 }
 
 #[tokio::test]
 async fn the_usual_queries_work() {
-    let directory = tempfile::tempdir().expect("directory");
-    let shim = Shim::start(directory.path()).await;
+    let database = Database::file();
+    let shim = Shim::start(&database).await;
     shim.client.set("/a", "1").await;
     let put = |key: &str, value: &str| {
         let request = PutRequest {
@@ -153,7 +156,7 @@ async fn the_usual_queries_work() {
         .await
         .expect("delete");
     assert_eq!(shim.client.revision().await, 5);
-    let connection = Connection::open(directory.path().join("state.db")).expect("open");
+    let connection = Connection::open(database.path()).expect("open");
     // The newest row of every key that exists, as kine lists them.
     let list = "SELECT name, value, prev_revision FROM kine JOIN
                   (SELECT max(id) AS id FROM kine WHERE name >= ?1 AND name < ?2 GROUP BY name) AS newest USING (id)
@@ -189,9 +192,9 @@ async fn the_usual_queries_work() {
 
 #[tokio::test]
 async fn a_second_process_is_kept_out() {
-    let directory = tempfile::tempdir().expect("directory");
-    let shim = Shim::start(directory.path()).await;
-    let endpoint = Endpoint::Sqlite(directory.path().join("state.db"));
+    let database = Database::file();
+    let shim = Shim::start(&database).await;
+    let endpoint = Endpoint::Sqlite(database.path());
     let second = Store::open(&endpoint, &DatastoreOptions::default());
     let in_use = matches!(second, Err(OpenError::Sqlite(sqlite::OpenError::InUse(_))));
     assert!(in_use, "{second:?}");
@@ -214,13 +217,13 @@ fn refused(file: &Path) -> (Option<i32>, String) {
 
 #[tokio::test]
 async fn a_damaged_file_is_refused_and_left_alone() {
-    let directory = tempfile::tempdir().expect("directory");
-    let shim = Shim::start(directory.path()).await;
+    let database = Database::file();
+    let shim = Shim::start(&database).await;
     for count in 0..200 {
         shim.client.set(&format!("k{count}"), &"v".repeat(500)).await;
     }
     shim.stop().await;
-    let file = directory.path().join("state.db");
+    let file = database.path();
     let whole = std::fs::read(&file).expect("read");
     let mut torn = whole.clone();
     let middle = torn.len() / 2;
@@ -243,9 +246,9 @@ async fn a_damaged_file_is_refused_and_left_alone() {
 
 #[tokio::test]
 async fn a_log_without_its_database_is_refused() {
-    let directory = tempfile::tempdir().expect("directory");
-    let file = directory.path().join("state.db");
-    std::fs::write(directory.path().join("state.db-wal"), b"what is left").expect("write");
+    let database = Database::file();
+    let file = database.path();
+    std::fs::write(database.directory.path().join("state.db-wal"), b"what is left").expect("write");
     let (code, said) = refused(&file);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("write-ahead log"), "{said}");
@@ -255,8 +258,8 @@ async fn a_log_without_its_database_is_refused() {
 #[tokio::test]
 async fn a_snapshot_is_a_database_with_its_sum() {
     use sha2::{Digest, Sha256};
-    let directory = tempfile::tempdir().expect("directory");
-    let shim = Shim::start(directory.path()).await;
+    let database = Database::file();
+    let shim = Shim::start(&database).await;
     for count in 0..50 {
         shim.client.set(&format!("k{count}"), &"v".repeat(2000)).await;
     }
@@ -272,14 +275,14 @@ async fn a_snapshot_is_a_database_with_its_sum() {
     while let Some(part) = stream.message().await.expect("part") {
         received.extend_from_slice(&part.blob);
     }
-    let (database, sum) = received.split_at(received.len() - 32);
-    assert_eq!(Sha256::digest(database).to_vec(), sum);
-    let files = std::fs::read_dir(directory.path()).expect("list").count();
+    let (copied, sum) = received.split_at(received.len() - 32);
+    assert_eq!(Sha256::digest(copied).to_vec(), sum);
+    let files = std::fs::read_dir(database.directory.path()).expect("list").count();
     shim.stop().await;
     assert!(files <= 5, "the copy is gone: {files} files");
-    let copy = tempfile::tempdir().expect("directory");
-    std::fs::write(copy.path().join("state.db"), database).expect("write");
-    let shim = Shim::start(copy.path()).await;
+    let copy = Database::file();
+    std::fs::write(copy.path(), copied).expect("write");
+    let shim = Shim::start(&copy).await;
     assert_eq!(shim.client.range(everything()).await.expect("range").count, 50);
     assert_eq!(shim.client.revision().await, 51);
     shim.stop().await;

@@ -3,8 +3,10 @@
 
 mod contract;
 mod crash;
+mod databases;
 mod files;
 mod model;
 mod oracle;
+mod servers;
 mod support;
 mod watching;

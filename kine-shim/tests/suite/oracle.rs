@@ -17,7 +17,10 @@ use proto::{
 };
 use tonic::Status;
 
-use crate::support::{Client, Etcd, Shim};
+use crate::{
+    databases::{Database, on_every_database},
+    support::{Client, Etcd, Shim},
+};
 
 /// Requests of one run.
 const REQUESTS: usize = 3000;
@@ -355,11 +358,11 @@ async fn compare_whole(shim: &Client, etcd: &Client, compacted: i64) {
     assert_eq!(hash(shim).await, hash(etcd).await);
 }
 
-#[tokio::test]
-async fn answers_are_those_of_etcd() {
+on_every_database! { answers_are_those_of_etcd }
+
+async fn answers_are_those_of_etcd(database: &Database) {
     let Some(etcd) = Etcd::start().await else { return };
-    let directory = tempfile::tempdir().expect("directory");
-    let mut shim = Shim::start(directory.path()).await;
+    let mut shim = Shim::start(database).await;
     let seed: [u8; 32] = match std::env::var("ORACLE_SEED") {
         Ok(seed) => std::array::from_fn(|at| seed.as_bytes().get(at).copied().unwrap_or(0)),
         Err(_) => *b"kine-shim against a real etcd...",
@@ -384,7 +387,7 @@ async fn answers_are_those_of_etcd() {
         if count % (4 * ROUND) == 0 {
             // What is read back from the database is what was there.
             shim.stop().await;
-            shim = Shim::start(directory.path()).await;
+            shim = Shim::start(database).await;
             compare_whole(&shim.client, &etcd.client, compacted).await;
         }
     }

@@ -20,6 +20,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Status, Streaming, transport::Channel};
 
+use crate::databases::Database;
+
 /// How long a test waits for something that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -32,17 +34,14 @@ pub(crate) struct Shim {
 }
 
 impl Shim {
-    pub(crate) async fn start(directory: &Path) -> Self {
+    pub(crate) async fn start(database: &Database) -> Self {
+        let socket = database.directory.path().join("kine.sock");
         let options = Options {
-            endpoint: format!("sqlite://{}", directory.join("state.db").display())
-                .parse()
-                .expect("endpoint"),
+            endpoint: database.endpoint().parse().expect("endpoint"),
             datastore: DatastoreOptions::default(),
             listen_address: vec![
                 BindAddress::LOOPBACK,
-                format!("unix://{}", directory.join("kine.sock").display())
-                    .parse()
-                    .expect("address"),
+                format!("unix://{}", socket.display()).parse().expect("address"),
             ],
             emulated_etcd_version: "3.6.11".into(),
             watch_progress_notify_interval: Duration::from_millis(200),

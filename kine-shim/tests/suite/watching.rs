@@ -9,7 +9,17 @@ use proto::etcdserverpb::{
 };
 use tokio::sync::Barrier;
 
-use crate::support::{Client, Shim, bytes, prefix_end};
+use crate::{
+    databases::{Database, on_every_database},
+    support::{Client, Shim, bytes, prefix_end},
+};
+
+on_every_database! {
+    every_watcher_sees_every_revision_once,
+    progress_never_overtakes_events,
+    idle_watches_hear_of_progress,
+    reads_and_watches_survive_compaction_under_load,
+}
 
 const WRITERS: usize = 4;
 const WRITES: usize = 400;
@@ -97,10 +107,8 @@ async fn follow(client: Client, first: i64, last: i64, pause: Duration, reconnec
     seen
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_watcher_sees_every_revision_once() {
-    let directory = tempfile::tempdir().expect("directory");
-    let shim = Shim::start(directory.path()).await;
+async fn every_watcher_sees_every_revision_once(database: &Database) {
+    let shim = Shim::start(database).await;
     let first = shim.client.revision().await + 1;
     let last = first + (WRITERS * WRITES) as i64 - 1;
     let kinds = [
@@ -138,10 +146,8 @@ async fn every_watcher_sees_every_revision_once() {
     shim.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn progress_never_overtakes_events() {
-    let directory = tempfile::tempdir().expect("directory");
-    let shim = Shim::start(directory.path()).await;
+async fn progress_never_overtakes_events(database: &Database) {
+    let shim = Shim::start(database).await;
     let mut stream = shim.client.stream().await;
     stream.create(everything(0));
     assert!(stream.next().await.created);
@@ -175,10 +181,8 @@ async fn progress_never_overtakes_events() {
     shim.stop().await;
 }
 
-#[tokio::test]
-async fn idle_watches_hear_of_progress() {
-    let directory = tempfile::tempdir().expect("directory");
-    let shim = Shim::start(directory.path()).await;
+async fn idle_watches_hear_of_progress(database: &Database) {
+    let shim = Shim::start(database).await;
     let mut stream = shim.client.stream().await;
     stream.create(WatchCreateRequest {
         progress_notify: true,
@@ -198,10 +202,8 @@ async fn idle_watches_hear_of_progress() {
     shim.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reads_and_watches_survive_compaction_under_load() {
-    let directory = tempfile::tempdir().expect("directory");
-    let shim = Shim::start(directory.path()).await;
+async fn reads_and_watches_survive_compaction_under_load(database: &Database) {
+    let shim = Shim::start(database).await;
     let writer = tokio::spawn(write(shim.client.clone(), 0));
     let mut compactions = 0;
     while !writer.is_finished() {
@@ -226,9 +228,9 @@ async fn reads_and_watches_survive_compaction_under_load() {
     // The writer's last revision may be compacted already, and the same one cannot be compacted twice.
     let last = shim.client.set("after", "x").await;
     shim.client.compact(last, true).await.expect("compact");
-    let rows: i64 = rusqlite::Connection::open(directory.path().join("state.db"))
-        .and_then(|connection| connection.query_row("SELECT count(*) FROM kine", [], |row| row.get(0)))
-        .expect("count");
+    let rows: i64 = database.query("SELECT count(*) FROM kine")[0][0]
+        .parse()
+        .expect("a number");
     let keys = shim
         .client
         .range(proto::etcdserverpb::RangeRequest {

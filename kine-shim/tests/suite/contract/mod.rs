@@ -11,7 +11,10 @@ use std::{future::Future, pin::Pin};
 use proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, request_op::Request};
 use tonic::{Code, Status};
 
-use crate::support::{Client, Etcd, Shim, bytes, prefix_end};
+use crate::{
+    databases::{Database, on_every_database},
+    support::{Client, Etcd, Shim, bytes, prefix_end},
+};
 
 type Case = fn(Client) -> Pin<Box<dyn Future<Output = ()>>>;
 
@@ -51,18 +54,16 @@ async fn run(client: &Client) {
     }
 }
 
-#[tokio::test]
-async fn shim_over_tcp() {
-    let directory = tempfile::tempdir().expect("directory");
-    let shim = Shim::start(directory.path()).await;
+on_every_database! { shim_over_tcp, shim_over_a_unix_socket }
+
+async fn shim_over_tcp(database: &Database) {
+    let shim = Shim::start(database).await;
     run(&shim.client).await;
     shim.stop().await;
 }
 
-#[tokio::test]
-async fn shim_over_a_unix_socket() {
-    let directory = tempfile::tempdir().expect("directory");
-    let shim = Shim::start(directory.path()).await;
+async fn shim_over_a_unix_socket(database: &Database) {
+    let shim = Shim::start(database).await;
     let client = Client::connect(&shim.socket).await;
     run(&client).await;
     shim.stop().await;

@@ -1,0 +1,134 @@
+//! The databases a store can be on, and a fresh one for every test.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::servers::{PASSWORD, Product, Server, USER};
+
+/// A kind of database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Server(Product),
+}
+
+/// Runs a test on every kind of database: for `test`, an asynchronous function of a [`Database`], there are the tests
+/// `test::sqlite`, `test::postgres` and `test::mariadb`.
+macro_rules! on_every_database {
+    ($($test:ident),* $(,)?) => {$(
+        mod $test {
+            use crate::databases::{Kind, on};
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                on(Kind::Sqlite, super::$test).await;
+            }
+        }
+    )*};
+}
+pub(crate) use on_every_database;
+
+/// Runs a test on a fresh database, unless its server is not installed.
+pub(crate) async fn on(kind: Kind, test: impl AsyncFnOnce(&Database)) {
+    if let Some(database) = Database::new(kind) {
+        test(&database).await;
+    }
+}
+
+/// A database of one test, gone when the test is over.
+pub(crate) struct Database {
+    pub(crate) kind: Kind,
+    /// Its files, if it is one, and the socket of the service on it.
+    pub(crate) directory: TempDir,
+    on: Option<(&'static Server, String)>,
+}
+
+impl Database {
+    /// An empty one, `None` when the server is not installed.
+    pub(crate) fn new(kind: Kind) -> Option<Self> {
+        let on = match kind {
+            Kind::Sqlite => None,
+            Kind::Server(product) => {
+                let server = Server::shared(product)?;
+                Some((server, server.create_database()))
+            }
+        };
+        let directory = tempfile::tempdir().expect("directory");
+        Some(Self { kind, directory, on })
+    }
+
+    /// A file.
+    pub(crate) fn file() -> Self {
+        Self::new(Kind::Sqlite).expect("files are always there")
+    }
+
+    /// The path of the file.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.path().join("state.db")
+    }
+
+    /// What `--endpoint` says.
+    pub(crate) fn endpoint(&self) -> String {
+        match &self.on {
+            None => format!("sqlite://{}", self.path().display()),
+            Some((server, name)) => endpoint(server, name),
+        }
+    }
+
+    /// Asks past the store; returns the rows as text.
+    pub(crate) fn query(&self, sql: &str) -> Vec<Vec<String>> {
+        match &self.on {
+            None => rows(&self.connection(), sql).expect(sql),
+            Some((server, name)) => server.query(name, sql),
+        }
+    }
+
+    /// Runs statements past the store.
+    pub(crate) fn execute(&self, sql: &str) {
+        match &self.on {
+            None => self.connection().execute_batch(sql).expect(sql),
+            Some((server, name)) => drop(server.query(name, sql)),
+        }
+    }
+
+    fn connection(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path()).expect("open")
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Of a test that failed, everything is left until the server ends.
+        if let Some((server, name)) = self.on.as_ref().filter(|_| !std::thread::panicking()) {
+            server.drop_database(name);
+        }
+    }
+}
+
+/// The endpoint of a database on a server, over TCP with user and password.
+pub(crate) fn endpoint(server: &Server, name: &str) -> String {
+    let port = server.port;
+    match server.product {
+        Product::Postgres => format!(
+            "postgres://{USER}:{}@127.0.0.1:{port}/{name}",
+            PASSWORD.replace(' ', "%20")
+        ),
+        Product::MariaDb => format!("mysql://{USER}:{PASSWORD}@tcp(127.0.0.1:{port})/{name}"),
+    }
+}
+
+fn rows(connection: &rusqlite::Connection, sql: &str) -> rusqlite::Result<Vec<Vec<String>>> {
+    use rusqlite::types::Value;
+    let text = |value: Value| match value {
+        Value::Null => "NULL".to_owned(),
+        Value::Integer(number) => number.to_string(),
+        Value::Real(number) => number.to_string(),
+        Value::Text(text) => text,
+        Value::Blob(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+    };
+    let mut statement = connection.prepare(sql)?;
+    let columns = statement.column_count();
+    let rows = statement.query_map([], |row| (0..columns).map(|column| row.get(column).map(text)).collect())?;
+    rows.collect()
+}
