@@ -42,6 +42,12 @@ build: ## All binaries, optimised, in target/release
 bench: build ## Cold start, memory, 500 pods: prints a table
 	$(CARGO) run --release -p e2e --bin bench
 
+.PHONY: bench-store
+bench-store: ## The store beside etcd and kine: prints a table; ARGS="--quick" for a short run
+	@hack/prerequisites.sh cargo cc protoc etcd
+	$(CARGO) build --release -p kine-shim --bin kine-shim --example bench-store
+	@CARGO_TARGET_DIR=$(TARGET) hack/bench-store.sh $(ARGS)
+
 .PHONY: fmt
 fmt: ## Format the code
 	$(CARGO) fmt --all
