@@ -1,12 +1,14 @@
 //! Every component of the server, in start order.
 
 use crate::admin::Admin;
-use crate::admission::plugins;
+use crate::admission::escalation::{self, Escalation};
+use crate::admission::{self, plugins};
 use crate::authentication::issue::TokenIssuer;
 use crate::authentication::jwt::{SigningKey, VerifyingKey};
 use crate::authentication::token::TokenAuthenticator;
 use crate::authentication::{Authenticator, Getter};
 use crate::authorization::control_plane::ControlPlane;
+use crate::authorization::{self, Authorizer};
 use crate::bootstrap::{self, Bootstrap};
 use crate::endpoints::api::Api;
 use crate::endpoints::openapi::Documents;
@@ -58,8 +60,8 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     // Storage: one connection, one watch, a cache per resource.
     let connection = Connection::open(&servers(&options)).await.map_err(usage)?;
     let hub = Hub::new(connection.clone(), &options.etcd_prefix);
-    let admission =
-        plugins::chain(&options.enable_admission_plugins, &options.disable_admission_plugins).map_err(usage)?;
+    let authorizer: Arc<dyn Authorizer> = Arc::new(ControlPlane);
+    let admission = admission(&options, authorizer.clone())?;
     let storage = |resource: &crate::registry::resource::Resource| -> Arc<dyn Storage> {
         let (key, fields) = (resource.storage_key, resource.selectable_fields);
         let codec = Codec::new(&options.etcd_prefix, key, resource.namespaced(), fields, None);
@@ -134,7 +136,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     let (reading, writing) = metrics.in_flight();
     let chain = Chain {
         authenticator,
-        authorizer: Arc::new(ControlPlane),
+        authorizer,
         max_in_flight: MaxInFlight::new(
             (options.max_requests_inflight, reading),
             (options.max_mutating_requests_inflight, writing),
@@ -179,6 +181,26 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         .descriptors(proto::FILE_DESCRIPTOR_SET)
         .add(admin.into_service());
     Ok(App { api, hub })
+}
+
+/// The plugins that the flags choose, and behind them what cannot be switched off.
+fn admission(options: &Options, authorizer: Arc<dyn Authorizer>) -> Result<admission::Chain> {
+    let (enable, disable) = (&options.enable_admission_plugins, &options.disable_admission_plugins);
+    let mut chain = plugins::chain(enable, disable).map_err(usage)?;
+    chain.push(Box::new(Escalation::new(move |question| {
+        authorizer.allows(&authorization::Attributes {
+            user: question.user,
+            groups: question.groups,
+            verb: question.verb,
+            is_resource: true,
+            group: escalation::GROUP,
+            resource: question.resource,
+            namespace: question.namespace,
+            name: question.name,
+            ..authorization::Attributes::default()
+        })
+    })));
+    Ok(chain.into())
 }
 
 fn servers(options: &Options) -> Servers {

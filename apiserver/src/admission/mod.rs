@@ -1,6 +1,7 @@
 //! Admission: what may still change or refuse a write after authentication and authorization
 //! (k8s.io/apiserver `pkg/admission`). Plugins see objects and a [`Lookup`], never the registry.
 
+pub mod escalation;
 pub mod plugins;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -72,6 +73,29 @@ pub trait Lookup: Send + Sync {
         namespace: &'a str,
         name: &'a str,
     ) -> BoxFuture<'a, Result<Option<Value>, Status>>;
+
+    /// The same as the store knows it right now.
+    fn latest<'a>(
+        &'a self,
+        resource: &'a GroupResource,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Value>, Status>>;
+
+    /// An object from the cache or, where it is too young for that, from the store.
+    fn find<'a>(
+        &'a self,
+        resource: &'a GroupResource,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Value>, Status>> {
+        Box::pin(async move {
+            match self.get(resource, namespace, name).await? {
+                Some(object) => Ok(Some(object)),
+                None => self.latest(resource, namespace, name).await,
+            }
+        })
+    }
 
     /// All objects of a resource in a namespace (empty for all), from the cache.
     fn list<'a>(&'a self, resource: &'a GroupResource, namespace: &'a str)

@@ -38,6 +38,15 @@ impl Lookup for Objects {
         Box::pin(async { Ok(found) })
     }
 
+    fn latest<'a>(
+        &'a self,
+        resource: &'a GroupResource,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Value>, Status>> {
+        self.get(resource, namespace, name)
+    }
+
     fn list<'a>(
         &'a self,
         resource: &'a GroupResource,

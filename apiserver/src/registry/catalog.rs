@@ -113,10 +113,25 @@ impl StorageLookup {
         StorageLookup(map)
     }
 
-    fn find(&self, resource: &GroupResource) -> Result<&(Arc<Resource>, Arc<dyn Storage>), Status> {
+    fn served(&self, resource: &GroupResource) -> Result<&(Arc<Resource>, Arc<dyn Storage>), Status> {
         self.0
             .get(resource)
             .ok_or_else(|| Status::internal(format!("resource {resource} is not served")))
+    }
+
+    async fn read(
+        &self,
+        resource: &GroupResource,
+        namespace: &str,
+        name: &str,
+        revision: Revision,
+    ) -> Result<Option<Value>, Status> {
+        let (definition, storage) = self.served(resource)?;
+        match storage.get(namespace, name, revision).await {
+            Ok(stored) => codec::decode(definition, &stored).map(Some),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(Status::internal(error)),
+        }
     }
 }
 
@@ -127,14 +142,16 @@ impl Lookup for StorageLookup {
         namespace: &'a str,
         name: &'a str,
     ) -> BoxFuture<'a, Result<Option<Value>, Status>> {
-        Box::pin(async move {
-            let (definition, storage) = self.find(resource)?;
-            match storage.get(namespace, name, Revision::Any).await {
-                Ok(stored) => codec::decode(definition, &stored).map(Some),
-                Err(Error::NotFound { .. }) => Ok(None),
-                Err(error) => Err(Status::internal(error)),
-            }
-        })
+        Box::pin(self.read(resource, namespace, name, Revision::Any))
+    }
+
+    fn latest<'a>(
+        &'a self,
+        resource: &'a GroupResource,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Value>, Status>> {
+        Box::pin(self.read(resource, namespace, name, Revision::Latest))
     }
 
     fn list<'a>(
@@ -143,7 +160,7 @@ impl Lookup for StorageLookup {
         namespace: &'a str,
     ) -> BoxFuture<'a, Result<Vec<Value>, Status>> {
         Box::pin(async move {
-            let (definition, storage) = self.find(resource)?;
+            let (definition, storage) = self.served(resource)?;
             let options = ListOptions {
                 scope: Scope {
                     namespace: namespace.to_owned(),

@@ -6,6 +6,7 @@ mod coordination;
 mod core;
 mod discovery;
 mod events;
+mod rbac;
 mod shared;
 
 use crate::registry::resource::Resource;
@@ -19,6 +20,7 @@ pub fn all() -> Vec<Resource> {
         coordination::all(),
         discovery::all(),
         events::all(),
+        rbac::all(),
     ]
     .into_iter()
     .flatten()

@@ -7,7 +7,7 @@ mod priority;
 mod service_account;
 mod storage_object_in_use_protection;
 
-use super::{Chain, Plugin};
+use super::Plugin;
 
 /// A plugin's name, whether it is on unless told otherwise, and how it is made.
 type Entry = (&'static str, bool, fn() -> Box<dyn Plugin>);
@@ -35,7 +35,7 @@ const PLUGINS: [Entry; 5] = [
 ///
 /// # Errors
 /// A sentence that names the flag and the plugin that is not known or is both enabled and disabled.
-pub fn chain(enable: &[String], disable: &[String]) -> Result<Chain, String> {
+pub fn chain(enable: &[String], disable: &[String]) -> Result<Vec<Box<dyn Plugin>>, String> {
     let known = |name: &String| PLUGINS.iter().any(|(plugin, ..)| plugin == name);
     for (flag, names) in [
         ("--enable-admission-plugins", enable),
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn flags_choose_plugins() {
-        let names = |chain: Chain| chain.iter().map(|p| p.name()).collect::<Vec<_>>();
+        let names = |chain: Vec<Box<dyn Plugin>>| chain.iter().map(|p| p.name()).collect::<Vec<_>>();
         let text = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
         let usual = names(chain(&[], &[]).unwrap());
         assert!(usual.contains(&"Priority") && !usual.contains(&"StorageObjectInUseProtection"));

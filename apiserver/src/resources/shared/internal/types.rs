@@ -107,6 +107,26 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
     ("AppArmorProfile", &[
         field("Type", "type", TEXT), field("LocalhostProfile", "localhostProfile", PLAIN),
     ]),
+    ("RoleRef", &[
+        field("APIGroup", "apiGroup", TEXT), field("Kind", "kind", TEXT), field("Name", "name", TEXT),
+    ]),
+    ("PodDisruptionBudgetSpec", &[
+        field("MinAvailable", "minAvailable", PLAIN), field("Selector", "selector", PLAIN),
+        field("MaxUnavailable", "maxUnavailable", PLAIN),
+        field("UnhealthyPodEvictionPolicy", "unhealthyPodEvictionPolicy", PLAIN),
+    ]),
+    ("VolumeAttachmentSpec", &[
+        field("Attacher", "attacher", TEXT), field("Source", "source", inline("VolumeAttachmentSource")),
+        field("NodeName", "nodeName", TEXT),
+    ]),
+    ("VolumeAttachmentSource", &[
+        field("PersistentVolumeName", "persistentVolumeName", PLAIN),
+        field("InlineVolumeSpec", "inlineVolumeSpec", PLAIN),
+    ]),
+    ("ParentReference", &[
+        field("Group", "group", TEXT), field("Resource", "resource", TEXT), field("Namespace", "namespace", TEXT),
+        field("Name", "name", TEXT),
+    ]),
     ("ServicePort", &[
         field("Name", "name", TEXT), field("Protocol", "protocol", TEXT), field("AppProtocol", "appProtocol", PLAIN),
         field("Port", "port", NUMBER), field("TargetPort", "targetPort", NUMBER),

@@ -1,25 +1,27 @@
 //! What a cluster has from the first moment on: its system namespaces and the Service that clients inside find the API
 //! server by (kubernetes `pkg/controlplane/controller/{systemnamespaces,kubernetesservice}`).
 
+mod policy;
+mod writer;
+
 use crate::endpoints::api::Api;
-use crate::endpoints::handlers::managers::Managers;
 use crate::registry::allocators::ServiceAllocator;
-use crate::registry::codec;
-use crate::registry::request::Request;
-use crate::registry::store::Store;
-use crate::registry::store::update::Update;
-use crate::storage::interface::{ListOptions, Revision, Scope};
 use chassis::{CancellationToken, Gate};
+use futures::{StreamExt, TryStreamExt, stream};
+use machinery::meta;
 use machinery::status::Status;
+use policy::{Plan, Wanted};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use writer::Writer;
 
-/// The name under which the server writes and owns fields.
-const MANAGER: &str = "kube-apiserver";
 /// Namespaces that are made when they are missing.
 const NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "default"];
+/// How many objects are written at the same time.
+const AT_A_TIME: usize = 32;
 /// The port of the `kubernetes` Service.
 const HTTPS: u16 = 443;
 /// How long to wait for the store before another attempt.
@@ -55,103 +57,104 @@ impl Bootstrap {
     /// # Errors
     /// When the store cannot be read or written; a retry may help.
     pub async fn once(&self) -> Result<(), Status> {
-        let services = self.store("", "services")?;
-        let stored = services.list(everything()).await?;
-        let objects: Vec<Value> = stored
-            .items
-            .iter()
-            .map(|s| codec::decode(&services.resource, s))
-            .collect::<Result<_, _>>()?;
+        let services = self.writer("", "services")?.all().await?;
         self.allocator
-            .repair(&objects, jiff::Timestamp::now().as_second())
+            .repair(&services, jiff::Timestamp::now().as_second())
             .await?;
         for name in NAMESPACES {
-            self.ensure("", "namespaces", "", name, &json!({"metadata": {"name": name}}))
+            self.ensure("", "namespaces", "", &json!({"metadata": {"name": name}}))
                 .await?;
         }
-        self.ensure("", "services", "default", "kubernetes", &self.service()?)
-            .await?;
+        self.ensure_policy().await?;
+        self.ensure("", "services", "default", &self.service()?).await?;
         if self.advertised.ip().is_loopback() {
             // Endpoints may not lie in the loopback range: nobody else would reach them.
             tracing::info!(address = %self.advertised, "not publishing endpoints: set --advertise-address to do so");
             return Ok(());
         }
-        self.ensure("", "endpoints", "default", "kubernetes", &self.endpoints())
-            .await?;
-        self.ensure(
-            "discovery.k8s.io",
-            "endpointslices",
-            "default",
-            "kubernetes",
-            &self.endpoint_slice(),
-        )
-        .await
+        self.publish("", "endpoints", "subsets", &self.endpoints()).await?;
+        let slice = self.endpoint_slice();
+        self.publish("discovery.k8s.io", "endpointslices", "endpoints", &slice)
+            .await
     }
 
-    fn store(&self, group: &str, plural: &str) -> Result<&Arc<Store>, Status> {
-        let store = self.api.catalog.store(group, "v1", plural);
-        store.ok_or_else(|| Status::internal(format!("{plural} are not served")))
+    fn writer(&self, group: &str, plural: &str) -> Result<Writer<'_>, Status> {
+        Writer::new(&self.api, group, plural)
     }
 
-    /// Makes an object unless there is one of the name; where endpoints differ, they are corrected.
-    async fn ensure(
-        &self,
-        group: &str,
-        plural: &str,
-        namespace: &str,
-        name: &str,
-        wanted: &Value,
-    ) -> Result<(), Status> {
-        let store = self.store(group, plural)?;
-        let managers = Managers::of(store, "")?;
-        let mut wanted = wanted.clone();
-        codec::set_kind(&mut wanted, &store.resource.gvk);
-        codec::default(&store.resource, &mut wanted);
-        let warn = |_: String| {};
-        let rq = Request {
-            namespace,
-            user: MANAGER,
-            groups: &[],
-            now: jiff::Timestamp::now(),
-            dry_run: false,
-            warn: &warn,
-        };
-        let mut new = wanted.clone();
-        managers.update(&rq, None, &mut new, MANAGER);
-        // Looked up first: a Service that is there holds its address, which another creation could not reserve.
-        match store.get(namespace, name, Revision::Latest).await {
-            Ok(_) => {}
-            Err(status) if status.reason == "NotFound" => match store.create(&rq, new).await {
-                Ok(_) => return Ok(()),
-                // Another server was faster.
-                Err(status) if status.reason == "AlreadyExists" => {}
-                Err(status) => return Err(status),
-            },
-            Err(status) => return Err(status),
+    /// Makes an object unless there is one of the name. Looked up first: a Service that is there holds its address,
+    /// which another creation could not reserve.
+    async fn ensure(&self, group: &str, plural: &str, namespace: &str, wanted: &Value) -> Result<(), Status> {
+        let writer = self.writer(group, plural)?;
+        match writer.get(namespace, meta::name(wanted)).await? {
+            Some(_) => Ok(()),
+            None => writer.create(namespace, wanted).await,
         }
-        let part = match plural {
-            "endpoints" => "subsets",
-            "endpointslices" => "endpoints",
-            _ => return Ok(()),
-        };
-        let transform = |rq: &Request<'_>, current: Option<&Value>| {
-            let mut new = current.cloned().unwrap_or_default();
+    }
+
+    /// Makes or corrects where the API server is reached; `part` is what holds the addresses.
+    async fn publish(&self, group: &str, plural: &str, part: &str, wanted: &Value) -> Result<(), Status> {
+        let (namespace, name) = ("default", meta::name(wanted));
+        let writer = self.writer(group, plural)?;
+        if writer.get(namespace, name).await?.is_none() {
+            return writer.create(namespace, wanted).await;
+        }
+        let correct = |object: &mut Value| {
             for field in [part, "ports"] {
-                machinery::meta::copy(&mut new, &wanted, &[field]);
+                meta::copy(object, wanted, &[field]);
             }
-            managers.update(rq, current, &mut new, MANAGER);
-            Ok(new)
         };
-        let update = Update {
-            name,
-            subresource: "",
-            kind: &store.resource.gvk,
-            strategy: store.resource.strategy.as_ref(),
-            uid: None,
-            transform: &transform,
-            force_create: false,
+        writer.change(namespace, name, correct).await
+    }
+
+    /// Makes the roles and bindings that are missing and completes the others.
+    async fn ensure_policy(&self) -> Result<(), Status> {
+        let mut writers = HashMap::new();
+        let mut existing = HashMap::new();
+        for plural in policy::RESOURCES {
+            let writer = self.writer(policy::GROUP, plural)?;
+            for object in writer.all().await? {
+                let key = (
+                    plural,
+                    meta::namespace(&object).to_owned(),
+                    meta::name(&object).to_owned(),
+                );
+                existing.insert(key, object);
+            }
+            writers.insert(plural, writer);
+        }
+        let (writers, existing) = (&writers, &existing);
+        let write = |wanted: Wanted| async move {
+            let object = &wanted.object;
+            let (namespace, name) = (meta::namespace(object), meta::name(object));
+            let Some(writer) = writers.get(wanted.plural) else {
+                return Ok(());
+            };
+            let Some(found) = existing.get(&(wanted.plural, namespace.to_owned(), name.to_owned())) else {
+                return writer.create(namespace, object).await;
+            };
+            match policy::plan(found, object) {
+                Plan::Keep => Ok(()),
+                Plan::Update(_) => {
+                    let complete = |current: &mut Value| {
+                        if let Plan::Update(new) = policy::plan(current, object) {
+                            *current = new;
+                        }
+                    };
+                    writer.change(namespace, name, complete).await
+                }
+                Plan::Replace => {
+                    writer.delete(namespace, name).await?;
+                    writer.create(namespace, object).await
+                }
+            }
         };
-        store.update(&rq, &update).await.map(drop)
+        // Many at a time: the store makes what comes together durable at once.
+        stream::iter(policy::wanted()?)
+            .map(write)
+            .buffer_unordered(AT_A_TIME)
+            .try_collect()
+            .await
     }
 
     fn service(&self) -> Result<Value, Status> {
@@ -198,15 +201,6 @@ impl Bootstrap {
             "endpoints": [{"addresses": [self.advertised.ip().to_string()], "conditions": {"ready": true}}],
             "ports": [{"name": "https", "port": self.advertised.port(), "protocol": "TCP"}],
         })
-    }
-}
-
-fn everything() -> ListOptions {
-    ListOptions {
-        scope: Scope::default(),
-        revision: Revision::Latest,
-        limit: 0,
-        continue_token: String::new(),
     }
 }
 
