@@ -1,14 +1,18 @@
 //! Every component of the service, in start order.
 
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow};
-use chassis::{BindAddress, Chassis, GrpcServices, Listener};
+use chassis::{BindAddress, Chassis, GrpcServices, Listener, tls::Server};
 
 use crate::{
     error::Error,
-    metrics,
-    options::Options,
+    metrics::{self, ServerMetrics},
+    options::{Compaction, Options},
     server::{Services, Settings},
     store::Store,
 };
@@ -18,15 +22,22 @@ use crate::{
 pub struct App {
     /// The store.
     pub store: Store,
+    /// What clients were told.
+    pub metrics: ServerMetrics,
 }
 
 /// Binds the listeners, opens the store and serves it. The addresses are recorded as `etcd-unix` and `etcd-tcp`; further
 /// ones of a kind have a number behind that.
 pub async fn build(options: Options, chassis: &mut Chassis) -> anyhow::Result<App> {
     let storage = chassis.health().gate("storage");
+    options.check_listeners().map_err(chassis::usage)?;
+    options.log_what_has_no_effect();
+    let tls = options.server_tls.files().map(Server::load).transpose();
+    let tls = tls.map_err(|error| chassis::usage(error.to_string()))?.map(Arc::new);
     let mut listeners = Vec::new();
     for address in &options.listen_address {
-        listeners.push(Listener::bind(address).await.context("--listen-address")?);
+        let listener = Listener::bind(address).await.context("--listen-address")?;
+        listeners.push(listener.secured(tls.clone()));
     }
     for (at, listener) in listeners.iter().enumerate() {
         chassis
@@ -39,7 +50,8 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> anyhow::Result<Ap
         .await
         .context("opening the store")?;
     let (store, mut writer_end) = opened.map_err(|error| chassis::usage(error.to_string()))?;
-    metrics::register(chassis.metrics(), &store);
+    let server_metrics = ServerMetrics::default();
+    metrics::register(chassis.metrics(), &store, &server_metrics);
 
     let tasks = chassis.tasks();
     let shutdown = chassis.shutdown();
@@ -64,12 +76,12 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> anyhow::Result<Ap
             }
         }
     });
-    if !options.compact_interval.is_zero() {
+    if !options.compaction.compact_interval.is_zero() {
         tasks.spawn("compaction", {
             let store = store.clone();
             async move {
                 tokio::select! {
-                    () = compact(&store, options.compact_interval, options.compact_min_retain) => {}
+                    () = compact(&store, &options.compaction) => {}
                     () = shutdown.cancelled() => {}
                 }
             }
@@ -79,7 +91,9 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> anyhow::Result<Ap
     let settings = Settings {
         version: options.emulated_etcd_version,
         progress_interval: options.watch_progress_notify_interval,
-        client_urls: listeners.iter().map(|listener| listener.address().endpoint()).collect(),
+        limits: options.limits,
+        metrics: server_metrics.clone(),
+        client_urls: listeners.iter().map(Listener::endpoint).collect(),
     };
     let services = Services::new(store.clone(), settings, chassis.tasks().clone());
     services.register(chassis.grpc());
@@ -89,7 +103,10 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> anyhow::Result<Ap
         grpc.serve(chassis.tasks(), "etcd", listener, chassis.health()).await?;
     }
     storage.ready();
-    Ok(App { store })
+    Ok(App {
+        store,
+        metrics: server_metrics,
+    })
 }
 
 fn name(listeners: &[Listener], at: usize) -> String {
@@ -104,14 +121,20 @@ fn name(listeners: &[Listener], at: usize) -> String {
     }
 }
 
-/// Compacts at every interval to the newest revision of the interval before, as kine does, but never the last `retain`
-/// revisions.
-async fn compact(store: &Store, interval: Duration, retain: i64) {
+/// Compacts at every interval to the newest revision of the interval before, but never the last `compact_min_retain`
+/// revisions (kine: `SQLLog.compactor` in `pkg/logstructured/sqllog/sql.go`).
+async fn compact(store: &Store, options: &Compaction) {
     let mut target = store.revision();
     loop {
-        tokio::time::sleep(interval).await;
+        let spread = RandomState::new().build_hasher().finish();
+        tokio::time::sleep(jittered(
+            options.compact_interval,
+            options.compact_interval_jitter,
+            spread,
+        ))
+        .await;
         let revision = store.revision();
-        let to = target.min(revision - retain);
+        let to = target.min(revision - options.compact_min_retain);
         target = revision;
         if to <= store.compacted() {
             continue;
@@ -121,5 +144,26 @@ async fn compact(store: &Store, interval: Duration, retain: i64) {
             Ok(_) | Err(Error::Compacted) => {}
             Err(error) => tracing::warn!(%error, revision = to, "history was not compacted"),
         }
+    }
+}
+
+/// `interval`, changed by up to `percent` either way as `spread` falls.
+fn jittered(interval: Duration, percent: u32, spread: u64) -> Duration {
+    let range = u64::from(percent) * 2 + 1;
+    let share = 100 + u32::try_from(spread % range).unwrap_or(0) - percent;
+    interval * share / 100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_stays_within_its_percentage() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(jittered(minute, 0, 12345), minute);
+        let times: Vec<_> = (0..21).map(|spread| jittered(minute, 10, spread)).collect();
+        assert_eq!(times.iter().min(), Some(&Duration::from_secs(54)));
+        assert_eq!(times.iter().max(), Some(&Duration::from_secs(66)));
     }
 }

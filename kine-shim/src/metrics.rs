@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric},
     metrics::{
+        counter::Counter,
+        family::Family,
         gauge::ConstGauge,
         histogram::{Histogram, exponential_buckets},
     },
@@ -38,8 +40,43 @@ impl CommitMetrics {
     }
 }
 
-/// Registers the metrics of `store`.
-pub fn register(metrics: &chassis::Metrics, store: &Store) {
+/// Why a watch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Cancelled {
+    /// Its client asked for it.
+    Client,
+    /// The revision it needs next has been compacted.
+    Compacted,
+    /// Its client left events unread for too long.
+    Slow,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: Cancelled,
+}
+
+/// What clients were told; written by the services.
+#[derive(Debug, Clone, Default)]
+pub struct ServerMetrics {
+    cancelled: Family<Reason, Counter>,
+}
+
+impl ServerMetrics {
+    /// Notes that `watches` watches ended.
+    pub fn cancelled(&self, reason: Cancelled, watches: usize) {
+        let watches = u64::try_from(watches).unwrap_or(u64::MAX);
+        self.cancelled.get_or_create(&Reason { reason }).inc_by(watches);
+    }
+
+    /// Watches that ended for a reason.
+    pub fn count_cancelled(&self, reason: Cancelled) -> u64 {
+        self.cancelled.get_or_create(&Reason { reason }).get()
+    }
+}
+
+/// Registers the metrics of `store` and of the services.
+pub fn register(metrics: &chassis::Metrics, store: &Store, server: &ServerMetrics) {
     let commits = store.commits();
     metrics.register(|registry| {
         let registry = registry.sub_registry_with_prefix("kine_shim");
@@ -52,6 +89,11 @@ pub fn register(metrics: &chassis::Metrics, store: &Store) {
             "commit_seconds",
             "Time a commit took to become durable",
             commits.seconds.clone(),
+        );
+        registry.register(
+            "cancelled_watchers",
+            "Watches that ended before their stream did, or with it because it was slow",
+            server.cancelled.clone(),
         );
         registry.register_collector(Box::new(StoreCollector(store.clone())));
     });

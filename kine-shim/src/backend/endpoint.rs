@@ -73,7 +73,7 @@ impl fmt::Debug for Password {
 }
 
 /// How to get to a database server. The flags are kine's, and `--endpoint-password-file`.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Database servers")]
 pub struct DatastoreOptions {
     /// File with the password of the database's user, read at every connection
@@ -81,19 +81,27 @@ pub struct DatastoreOptions {
     pub endpoint_password_file: Option<PathBuf>,
 
     /// Certificate authorities of the database server, in PEM; without it those of the system are trusted
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "KINE_CA_FILE")]
     pub ca_file: Option<PathBuf>,
 
     /// Client certificate for the database server, in PEM
-    #[arg(long, value_name = "FILE", requires = "key_file")]
+    #[arg(long, value_name = "FILE", env = "KINE_CERT_FILE", requires = "key_file")]
     pub cert_file: Option<PathBuf>,
 
     /// Key of the client certificate, in PEM
-    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    #[arg(long, value_name = "FILE", env = "KINE_KEY_FILE", requires = "cert_file")]
     pub key_file: Option<PathBuf>,
 
     /// Do not check the certificate of the database server
-    #[arg(long)]
+    #[arg(
+        long,
+        env = "KINE_SKIP_VERIFY",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
     pub skip_verify: bool,
 }
 

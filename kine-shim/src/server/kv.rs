@@ -7,15 +7,17 @@ use proto::etcdserverpb::{
 };
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{MAX_REQUEST_BYTES, Services};
+use super::{Services, size};
 use crate::error::Error;
 
-/// Refuses a request that is larger than etcd lets through.
-fn check_size(request: &impl Message) -> Result<(), Error> {
-    if request.encoded_len() > MAX_REQUEST_BYTES {
-        Err(Error::RequestTooLarge)
-    } else {
-        Ok(())
+impl Services {
+    /// Refuses a request that is larger than etcd lets through.
+    fn check_size(&self, request: &impl Message) -> Result<(), Error> {
+        if request.encoded_len() > self.settings.max_request_bytes() {
+            Err(Error::RequestTooLarge)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -26,7 +28,7 @@ impl Kv for Services {
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        check_size(request.get_ref())?;
+        self.check_size(request.get_ref())?;
         Ok(Response::new(self.store.put(request.into_inner()).await?))
     }
 
@@ -34,13 +36,14 @@ impl Kv for Services {
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
-        check_size(request.get_ref())?;
+        self.check_size(request.get_ref())?;
         Ok(Response::new(self.store.delete_range(request.into_inner()).await?))
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        check_size(request.get_ref())?;
-        Ok(Response::new(self.store.txn(request.into_inner()).await?))
+        self.check_size(request.get_ref())?;
+        let operations = size(self.settings.limits.max_txn_ops);
+        Ok(Response::new(self.store.txn(request.into_inner(), operations).await?))
     }
 
     async fn compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {

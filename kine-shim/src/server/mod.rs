@@ -5,6 +5,7 @@ mod cluster;
 mod kv;
 mod lease;
 mod maintenance;
+mod outbox;
 mod watch;
 mod watch_session;
 
@@ -16,11 +17,9 @@ use proto::etcdserverpb::{
     maintenance_server::MaintenanceServer, watch_server::WatchServer,
 };
 
-use crate::store::Store;
+use crate::{metrics::ServerMetrics, options::Limits, store::Store};
 
-/// Largest request (etcd: `--max-request-bytes`), in bytes.
-pub const MAX_REQUEST_BYTES: usize = 1536 << 10;
-/// What a message may take beyond that (etcd: `grpcOverheadBytes`), in bytes.
+/// What a message may take beyond the largest request (etcd: `grpcOverheadBytes`), in bytes.
 const OVERHEAD_BYTES: usize = 512 << 10;
 
 /// What the services need to know.
@@ -30,8 +29,29 @@ pub struct Settings {
     pub version: String,
     /// How often watches that want to hear of progress do, while nothing happens.
     pub progress_interval: Duration,
+    /// What one client may take.
+    pub limits: Limits,
+    /// Counts what clients are told.
+    pub metrics: ServerMetrics,
     /// The URLs the member list names.
     pub client_urls: Vec<String>,
+}
+
+impl Settings {
+    /// Largest request, in bytes.
+    fn max_request_bytes(&self) -> usize {
+        size(self.limits.max_request_bytes)
+    }
+
+    /// Largest message, in bytes.
+    fn max_message_bytes(&self) -> usize {
+        self.max_request_bytes() + OVERHEAD_BYTES
+    }
+}
+
+/// A number of a flag as a size.
+fn size(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// The services, to be offered on any number of listeners.
@@ -54,18 +74,20 @@ impl Services {
 
     /// Adds all of them to `grpc`.
     pub fn register(&self, grpc: &mut GrpcServices) {
-        let limit = MAX_REQUEST_BYTES + OVERHEAD_BYTES;
-        let unlimited = usize::MAX;
-        grpc.add(
-            KvServer::new(self.clone())
-                .max_decoding_message_size(limit)
-                .max_encoding_message_size(unlimited),
-        )
-        .add(WatchServer::new(self.clone()).max_encoding_message_size(unlimited))
-        .add(LeaseServer::new(self.clone()).max_encoding_message_size(unlimited))
-        .add(ClusterServer::new(self.clone()))
-        .add(MaintenanceServer::new(self.clone()))
-        .add(AuthServer::new(self.clone()))
-        .descriptors(proto::FILE_DESCRIPTOR_SET);
+        macro_rules! limited {
+            ($server:ident) => {
+                $server::new(self.clone())
+                    .max_decoding_message_size(self.settings.max_message_bytes())
+                    .max_encoding_message_size(usize::MAX)
+            };
+        }
+        grpc.add(limited!(KvServer))
+            .add(limited!(WatchServer))
+            .add(limited!(LeaseServer))
+            .add(limited!(ClusterServer))
+            .add(limited!(MaintenanceServer))
+            .add(limited!(AuthServer))
+            .descriptors(proto::FILE_DESCRIPTOR_SET)
+            .concurrent_streams(self.settings.limits.max_concurrent_streams);
     }
 }

@@ -1,19 +1,20 @@
 //! Service Watch: what a client asks for and how events become answers. The life of a stream is in
 //! [`super::watch_session`].
 
+use std::sync::Arc;
+
 use prost::Message;
 use proto::{
     etcdserverpb::{WatchCreateRequest, WatchRequest, WatchResponse, watch_create_request::FilterType, watch_server},
     mvccpb::{Event, event::EventType},
 };
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::{MAX_REQUEST_BYTES, OVERHEAD_BYTES, Services, watch_session::Session};
-
-/// Answers of a stream on their way to the client; further ones wait.
-const ANSWER_QUEUE: usize = 16;
+use super::{
+    Services,
+    outbox::{Answers, outbox},
+    watch_session::Session,
+};
 
 /// What a client wants to see of the events of a watch.
 #[derive(Debug, Clone, Copy)]
@@ -51,8 +52,7 @@ impl View {
 
     /// Takes an answer apart when it is too large for one message and the client can put it together again
     /// (etcd: `sendFragments`).
-    pub(super) fn fragments(&self, mut response: WatchResponse) -> Vec<WatchResponse> {
-        let limit = MAX_REQUEST_BYTES + OVERHEAD_BYTES;
+    pub(super) fn fragments(&self, mut response: WatchResponse, limit: usize) -> Vec<WatchResponse> {
         if !self.fragment || response.events.len() < 2 || response.encoded_len() < limit {
             return vec![response];
         }
@@ -78,14 +78,14 @@ impl View {
 
 #[async_trait]
 impl watch_server::Watch for Services {
-    type WatchStream = ReceiverStream<Result<WatchResponse, Status>>;
+    type WatchStream = Answers<WatchResponse>;
 
     async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Self::WatchStream>, Status> {
-        let (answers, stream) = mpsc::channel(ANSWER_QUEUE);
-        let session = Session::new(self.store.clone(), answers, self.settings.progress_interval);
+        let (outbox, answers) = outbox(self.settings.limits.slow_watcher_timeout);
+        let session = Session::new(self.store.clone(), outbox, Arc::clone(&self.settings));
         self.tasks
             .spawn_finite("watch", session.run(request.into_inner(), self.tasks.shutdown()));
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(Response::new(answers))
     }
 }
 
@@ -94,6 +94,8 @@ mod tests {
     use proto::mvccpb::KeyValue;
 
     use super::*;
+
+    const LIMIT: usize = 2 << 20;
 
     fn event(kind: EventType, size: usize) -> Event {
         let kv = KeyValue {
@@ -140,13 +142,13 @@ mod tests {
             events: (0..10).map(|_| event(EventType::Put, 200 << 10)).collect(),
             ..Default::default()
         };
-        let together = view(WatchCreateRequest::default()).fragments(whole.clone());
+        let together = view(WatchCreateRequest::default()).fragments(whole.clone(), LIMIT);
         assert_eq!(together.len(), 1);
         let fragments = view(WatchCreateRequest {
             fragment: true,
             ..Default::default()
         })
-        .fragments(whole);
+        .fragments(whole, LIMIT);
         assert!(fragments.len() > 1);
         assert_eq!(
             fragments.iter().map(|fragment| fragment.events.len()).sum::<usize>(),
@@ -155,7 +157,7 @@ mod tests {
         let last = fragments.len() - 1;
         for (at, fragment) in fragments.iter().enumerate() {
             assert_eq!((fragment.fragment, fragment.watch_id), (at != last, 3));
-            assert!(fragment.encoded_len() < MAX_REQUEST_BYTES + OVERHEAD_BYTES);
+            assert!(fragment.encoded_len() < LIMIT);
         }
     }
 }

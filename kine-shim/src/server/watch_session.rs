@@ -10,7 +10,6 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
 };
 
 use chassis::CancellationToken;
@@ -18,12 +17,18 @@ use proto::{
     etcdserverpb::{ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse, watch_request::RequestUnion},
     mvccpb::Event,
 };
-use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tonic::{Status, Streaming};
 
-use super::watch::View;
+use super::{
+    Settings,
+    outbox::{Outbox, Unsent},
+    size,
+    watch::View,
+};
 use crate::{
     error::Error,
+    metrics::Cancelled,
     store::{
         Replay, Store,
         hub::{Fetched, Mailbox, Watcher},
@@ -38,9 +43,27 @@ const FETCH: usize = 1000;
 /// etcd's texts for watches that cannot be made (`server/storage/mvcc/watcher.go`).
 const DUPLICATE_ID: &str = "mvcc: duplicate watch ID provided on the WatchStream";
 const EMPTY_RANGE: &str = "mvcc: watcher range is empty";
+/// Ours: etcd has no such limit.
+const TOO_MANY: &str = "etcdserver: too many watches on one stream";
 
-/// The client has gone.
-struct Gone;
+/// Why a stream ends.
+enum Ended {
+    /// The client has gone.
+    Gone,
+    /// The client leaves what it is sent unread.
+    Stalled,
+    /// The server cannot go on.
+    Failed(Error),
+}
+
+impl From<Unsent> for Ended {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Gone => Self::Gone,
+            Unsent::Stalled => Self::Stalled,
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Watch {
@@ -52,8 +75,8 @@ struct Watch {
 #[derive(Debug)]
 pub(super) struct Session {
     store: Store,
-    answers: mpsc::Sender<Result<WatchResponse, Status>>,
-    progress_interval: Duration,
+    outbox: Outbox<WatchResponse>,
+    settings: Arc<Settings>,
     mailbox: Arc<Mailbox>,
     watches: HashMap<i64, Watch>,
     next_id: i64,
@@ -66,15 +89,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(
-        store: Store,
-        answers: mpsc::Sender<Result<WatchResponse, Status>>,
-        progress_interval: Duration,
-    ) -> Self {
+    pub(super) fn new(store: Store, outbox: Outbox<WatchResponse>, settings: Arc<Settings>) -> Self {
         Self {
             store,
-            answers,
-            progress_interval,
+            outbox,
+            settings,
             mailbox: Arc::default(),
             watches: HashMap::new(),
             next_id: 0,
@@ -84,13 +103,32 @@ impl Session {
         }
     }
 
-    /// Runs until the client has gone or the service ends.
-    pub(super) async fn run(mut self, mut requests: Streaming<WatchRequest>, shutdown: CancellationToken) {
-        let mut ticks = tokio::time::interval(self.progress_interval);
+    /// Runs until the client has gone, is too slow, or the service ends.
+    pub(super) async fn run(mut self, requests: Streaming<WatchRequest>, shutdown: CancellationToken) {
+        let status = match self.serve(requests, shutdown).await {
+            Ended::Gone => return,
+            Ended::Failed(error) => error.into(),
+            Ended::Stalled => {
+                let patience = self.settings.limits.slow_watcher_timeout;
+                tracing::warn!(
+                    watches = self.watches.len(),
+                    "a watch stream was cancelled: its client left events unread for {patience:?}"
+                );
+                self.count(Cancelled::Slow, self.watches.len());
+                // The client may go on from the revision it has read up to.
+                Status::unavailable(format!(
+                    "etcdserver: watch stream cancelled: its client left events unread for {patience:?}"
+                ))
+            }
+        };
+        self.outbox.end(status);
+    }
+
+    async fn serve(&mut self, mut requests: Streaming<WatchRequest>, shutdown: CancellationToken) -> Ended {
+        let mut ticks = tokio::time::interval(self.settings.progress_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.reset();
         let mailbox = Arc::clone(&self.mailbox);
-        let answers = self.answers.clone();
         let mut asking = true;
         loop {
             let done = tokio::select! {
@@ -101,19 +139,15 @@ impl Session {
                         asking = false;
                         Ok(())
                     }
-                    Err(_) => Err(Gone),
+                    Err(_) => Err(Ended::Gone),
                 },
                 () = mailbox.notified() => self.deliver().await,
                 _ = ticks.tick(), if !self.notified.is_empty() => self.tell_progress().await,
-                () = answers.closed() => Err(Gone),
-                () = shutdown.cancelled() => {
-                    // The client may have gone already.
-                    let _ = answers.try_send(Err(Error::Stopped.into()));
-                    Err(Gone)
-                }
+                () = self.outbox.closed() => Err(Ended::Gone),
+                () = shutdown.cancelled() => Err(Ended::Failed(Error::Stopped)),
             };
-            if done.is_err() {
-                return;
+            if let Err(ended) = done {
+                return ended;
             }
         }
     }
@@ -122,11 +156,15 @@ impl Session {
         Some(self.store.header(revision))
     }
 
-    async fn send(&self, response: WatchResponse) -> Result<(), Gone> {
-        self.answers.send(Ok(response)).await.map_err(|_| Gone)
+    fn count(&self, reason: Cancelled, watches: usize) {
+        self.settings.metrics.cancelled(reason, watches);
     }
 
-    async fn handle(&mut self, request: WatchRequest) -> Result<(), Gone> {
+    async fn send(&self, response: WatchResponse) -> Result<(), Ended> {
+        Ok(self.outbox.send(response).await?)
+    }
+
+    async fn handle(&mut self, request: WatchRequest) -> Result<(), Ended> {
         match request.request_union {
             Some(RequestUnion::CreateRequest(request)) => self.create(request).await,
             Some(RequestUnion::CancelRequest(request)) => self.cancel(request.watch_id).await,
@@ -138,18 +176,21 @@ impl Session {
         }
     }
 
-    async fn create(&mut self, mut request: WatchCreateRequest) -> Result<(), Gone> {
+    async fn create(&mut self, mut request: WatchCreateRequest) -> Result<(), Ended> {
         if request.key.is_empty() {
             // The smallest key there is.
             request.key = bytes::Bytes::from_static(b"\0");
         }
         let range = KeyRange::new(&request.key, &request.range_end);
+        let most = size(self.settings.limits.max_watches_per_stream);
         let refused = if request.start_revision < 0 {
             Some(Error::Compacted.wire().1)
         } else if range.is_empty() {
             Some(EMPTY_RANGE)
         } else if request.watch_id != 0 && self.watches.contains_key(&request.watch_id) {
             Some(DUPLICATE_ID)
+        } else if self.watches.len() >= most {
+            Some(TOO_MANY)
         } else {
             None
         };
@@ -205,10 +246,11 @@ impl Session {
         self.next_id - 1
     }
 
-    async fn cancel(&mut self, id: i64) -> Result<(), Gone> {
+    async fn cancel(&mut self, id: i64) -> Result<(), Ended> {
         if self.forget(id).is_none() {
             return Ok(());
         }
+        self.count(Cancelled::Client, 1);
         let canceled = WatchResponse {
             header: self.header(self.store.hub().published()),
             watch_id: id,
@@ -227,8 +269,9 @@ impl Session {
     }
 
     /// Ends a watch whose next revision has been compacted. etcd leaves the revision out of this header.
-    async fn compacted(&mut self, id: i64, compact_revision: i64) -> Result<(), Gone> {
+    async fn compacted(&mut self, id: i64, compact_revision: i64) -> Result<(), Ended> {
         self.forget(id);
+        self.count(Cancelled::Compacted, 1);
         let canceled = WatchResponse {
             header: self.header(0),
             watch_id: id,
@@ -240,7 +283,7 @@ impl Session {
     }
 
     /// Sends the next part to every watch that is behind; the mailbox wakes the session again for what is left.
-    async fn deliver(&mut self) -> Result<(), Gone> {
+    async fn deliver(&mut self) -> Result<(), Ended> {
         for id in self.mailbox.take() {
             let Some(watch) = self.watches.get_mut(&id) else {
                 continue;
@@ -260,7 +303,7 @@ impl Session {
         self.answer_progress().await
     }
 
-    async fn replay(&mut self, id: i64, from: i64, published: i64) -> Result<(), Gone> {
+    async fn replay(&mut self, id: i64, from: i64, published: i64) -> Result<(), Ended> {
         let Some(watch) = self.watches.get_mut(&id) else {
             return Ok(());
         };
@@ -271,15 +314,12 @@ impl Session {
                 self.send_events(id, events, upto).await
             }
             Ok(Replay::Compacted(compacted)) => self.compacted(id, compacted).await,
-            Err(error) => {
-                // The client starts over, from the revision it knows; it may also have gone.
-                let _ = self.answers.send(Err(error.into())).await;
-                Err(Gone)
-            }
+            // The client starts over, from the revision it knows.
+            Err(error) => Err(Ended::Failed(error)),
         }
     }
 
-    async fn send_events(&mut self, id: i64, events: Vec<Event>, upto: i64) -> Result<(), Gone> {
+    async fn send_events(&mut self, id: i64, events: Vec<Event>, upto: i64) -> Result<(), Ended> {
         if events.is_empty() {
             return Ok(());
         }
@@ -292,7 +332,7 @@ impl Session {
             events,
             ..Default::default()
         };
-        for fragment in watch.view.fragments(response) {
+        for fragment in watch.view.fragments(response, self.settings.max_message_bytes()) {
             self.send(fragment).await?;
         }
         if self.notified.contains(&id) {
@@ -302,7 +342,7 @@ impl Session {
     }
 
     /// Answers a request for progress as soon as every watch has been sent everything.
-    async fn answer_progress(&mut self) -> Result<(), Gone> {
+    async fn answer_progress(&mut self) -> Result<(), Ended> {
         if !self.progress_wanted || self.watches.is_empty() {
             return Ok(());
         }
@@ -323,7 +363,7 @@ impl Session {
     }
 
     /// Tells the watches that want it, and that have heard nothing lately, how far they are.
-    async fn tell_progress(&mut self) -> Result<(), Gone> {
+    async fn tell_progress(&mut self) -> Result<(), Ended> {
         let busy = std::mem::take(&mut self.busy);
         for id in self.notified.iter().filter(|id| !busy.contains(id)) {
             let Some(watch) = self.watches.get(id) else { continue };

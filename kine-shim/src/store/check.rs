@@ -8,9 +8,6 @@ use proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RequestOp, TxnRequest,
 use super::range::check_request;
 use crate::error::Error;
 
-/// Most comparisons or operations a transaction may have, nested ones counted along their branch (etcd: `--max-txn-ops`).
-pub const MAX_OPERATIONS: usize = 128;
-
 /// Refuses a malformed put.
 pub fn check_put(request: &PutRequest) -> Result<(), Error> {
     if request.key.is_empty() {
@@ -33,9 +30,10 @@ pub fn check_delete(request: &DeleteRangeRequest) -> Result<(), Error> {
     }
 }
 
-/// Refuses a malformed transaction: too many operations, a malformed operation, or one key changed twice.
-pub fn check_txn(request: &TxnRequest) -> Result<(), Error> {
-    check_operations(request, MAX_OPERATIONS)?;
+/// Refuses a malformed transaction: more than `max_operations` comparisons or operations, nested ones counted along their
+/// branch, a malformed operation, or one key changed twice.
+pub fn check_txn(request: &TxnRequest, max_operations: usize) -> Result<(), Error> {
+    check_operations(request, max_operations)?;
     check_intervals(&request.success)?;
     check_intervals(&request.failure)?;
     Ok(())
@@ -168,12 +166,15 @@ mod tests {
         }
     }
 
+    const LIMIT: usize = 128;
+
     fn check(success: Vec<RequestOp>) -> Result<(), Error> {
-        check_txn(&TxnRequest {
+        let request = TxnRequest {
             compare: vec![],
             success,
             failure: vec![],
-        })
+        };
+        check_txn(&request, LIMIT)
     }
 
     #[test]
@@ -206,13 +207,10 @@ mod tests {
     #[test]
     fn operations_are_limited_along_a_branch() {
         let many = |count: usize| (0..count).map(|_| delete("a", "")).collect::<Vec<_>>();
-        assert_eq!(check(many(MAX_OPERATIONS)), Ok(()));
-        assert_eq!(check(many(MAX_OPERATIONS + 1)), Err(Error::TooManyOperations));
-        assert_eq!(check(vec![nested(many(MAX_OPERATIONS - 1), vec![])]), Ok(()));
-        assert_eq!(
-            check(vec![nested(many(MAX_OPERATIONS), vec![])]),
-            Err(Error::TooManyOperations)
-        );
+        assert_eq!(check(many(LIMIT)), Ok(()));
+        assert_eq!(check(many(LIMIT + 1)), Err(Error::TooManyOperations));
+        assert_eq!(check(vec![nested(many(LIMIT - 1), vec![])]), Ok(()));
+        assert_eq!(check(vec![nested(many(LIMIT), vec![])]), Err(Error::TooManyOperations));
         assert_eq!(check(vec![RequestOp { request: None }]), Err(Error::KeyNotFound));
     }
 }

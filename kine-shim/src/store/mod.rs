@@ -209,9 +209,9 @@ impl Store {
         Ok(response)
     }
 
-    /// Runs a transaction.
-    pub async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Error> {
-        check::check_txn(&request)?;
+    /// Runs a transaction of at most `max_operations`.
+    pub async fn txn(&self, request: TxnRequest, max_operations: usize) -> Result<TxnResponse, Error> {
+        check::check_txn(&request, max_operations)?;
         let mut response = self.ask(|reply| Command::Txn(request, reply)).await?;
         self.sign(&mut response.header);
         Ok(response)

@@ -9,4 +9,5 @@ mod model;
 mod oracle;
 mod servers;
 mod support;
+mod tls;
 mod watching;

@@ -1,15 +1,16 @@
 //! Servers to run tests against, and a client that speaks to any of them.
 
 use std::{
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use bytes::Bytes;
-use chassis::{BindAddress, Chassis, CommonOptions};
-use kine_shim::{app::App, backend::endpoint::DatastoreOptions, options::Options};
+use chassis::{Chassis, Options as _};
+use clap::Parser;
+use kine_shim::{app::App, options::Options};
 use proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse,
     StatusRequest, TxnRequest, TxnResponse, WatchCreateRequest, WatchRequest, WatchResponse, kv_client::KvClient,
@@ -35,31 +36,44 @@ pub(crate) struct Shim {
 
 impl Shim {
     pub(crate) async fn start(database: &Database) -> Self {
+        Self::start_with(database, &[]).await
+    }
+
+    /// Starts with further flags.
+    pub(crate) async fn start_with(database: &Database, flags: &[&str]) -> Self {
+        Self::try_start(database, flags).await.expect("start")
+    }
+
+    /// Starts with further flags, or says why not.
+    pub(crate) async fn try_start(database: &Database, flags: &[&str]) -> anyhow::Result<Self> {
         let socket = database.directory.path().join("kine.sock");
-        let options = Options {
-            endpoint: database.endpoint().parse().expect("endpoint"),
-            datastore: DatastoreOptions::default(),
-            listen_address: vec![
-                BindAddress::LOOPBACK,
-                format!("unix://{}", socket.display()).parse().expect("address"),
-            ],
-            emulated_etcd_version: "3.6.11".into(),
-            watch_progress_notify_interval: Duration::from_millis(200),
-            compact_interval: Duration::ZERO,
-            compact_min_retain: 1000,
-            common: CommonOptions::quiet(),
-        };
-        let mut chassis = Chassis::start(&options.common).await.expect("chassis");
-        let app = kine_shim::app::build(options, &mut chassis).await.expect("build");
-        chassis.serve().await.expect("serve");
+        let usual = [
+            "kine-shim".to_owned(),
+            format!("--endpoint={}", database.endpoint()),
+            format!("--listen-address=127.0.0.1:0,unix://{}", socket.display()),
+            "--watch-progress-notify-interval=200ms".to_owned(),
+            "--compact-interval=0".to_owned(),
+        ];
+        let further = flags.iter().map(|flag| (*flag).to_owned());
+        let options = Options::try_parse_from(usual.into_iter().chain(further))?;
+        let mut chassis = Chassis::start_secured(&options.common, options.admin_tls()).await?;
+        let app = kine_shim::app::build(options, &mut chassis).await?;
+        chassis.serve().await?;
         let url = |name: &str| chassis.addresses().get(name).expect(name).endpoint();
-        let client = Client::connect(&url("etcd-tcp")).await;
-        Self {
+        // Over TCP, unless that takes a certificate.
+        let plain = flags.iter().all(|flag| !flag.starts_with("--server-cert-file"));
+        let client = Client::connect(&url(if plain { "etcd-tcp" } else { "etcd-unix" })).await;
+        Ok(Self {
             app,
             socket: url("etcd-unix"),
             chassis,
             client,
-        }
+        })
+    }
+
+    /// Where it listens on TCP.
+    pub(crate) fn tcp(&self) -> SocketAddr {
+        self.chassis.addresses().tcp("etcd-tcp").expect("etcd-tcp")
     }
 
     pub(crate) async fn stop(self) {
@@ -144,6 +158,18 @@ impl Etcd {
             client,
         })
     }
+}
+
+/// etcdctl, or `None` where it is not installed, which is a failure where everything must be there.
+pub(crate) fn etcdctl() -> Option<&'static str> {
+    let program = ["/usr/bin/etcdctl", "/usr/local/bin/etcdctl"]
+        .into_iter()
+        .find(|path| Path::new(path).exists());
+    if program.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "etcdctl is not installed");
+        eprintln!("skipped: etcdctl not installed (Debian: etcd-client)");
+    }
+    program
 }
 
 pub(crate) fn free_port() -> u16 {

@@ -34,6 +34,7 @@ pub struct GrpcServices {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
     descriptors: Vec<&'static [u8]>,
+    concurrent_streams: Option<u32>,
 }
 
 impl GrpcServices {
@@ -57,6 +58,12 @@ impl GrpcServices {
         self
     }
 
+    /// Lets a connection have at most `limit` calls at the same time; without this there is no limit.
+    pub fn concurrent_streams(&mut self, limit: u32) -> &mut Self {
+        self.concurrent_streams = Some(limit);
+        self
+    }
+
     /// Adds health and reflection and starts serving everything on `listener` as a task called `name`. Health follows
     /// `health`, for the process ("") and for each contract.
     pub async fn serve(mut self, tasks: &Tasks, name: &'static str, listener: Listener, health: &Health) -> Result<()> {
@@ -65,9 +72,10 @@ impl GrpcServices {
         self.add(tonic_health::pb::health_server::HealthServer::new(health_service));
         self.descriptors(tonic_health::pb::FILE_DESCRIPTOR_SET);
         let names = self.names.clone();
+        let concurrent_streams = self.concurrent_streams;
         let routes = self.with_reflection()?;
         follow_readiness(tasks, reporter, names, health.subscribe()).await;
-        serve(tasks, name, listener, routes);
+        serve(tasks, name, listener, routes, concurrent_streams);
         Ok(())
     }
 
@@ -97,7 +105,7 @@ impl GrpcServices {
 }
 
 /// Serves `routes` on `listener` as a task called `name`, until shutdown. Calls that are open then get two seconds.
-pub fn serve(tasks: &Tasks, name: &'static str, listener: Listener, routes: Routes) {
+fn serve(tasks: &Tasks, name: &'static str, listener: Listener, routes: Routes, concurrent_streams: Option<u32>) {
     let shutdown = tasks.shutdown();
     tasks.spawn(name, async move {
         let cut = CancellationToken::new();
@@ -108,6 +116,7 @@ pub fn serve(tasks: &Tasks, name: &'static str, listener: Listener, routes: Rout
             connection.map(|connection| Cuttable { connection, cut })
         });
         let served = Server::builder()
+            .max_concurrent_streams(concurrent_streams)
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .trace_fn(|request| request_span(request.uri().path(), request.headers()))

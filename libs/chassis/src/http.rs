@@ -93,8 +93,12 @@ async fn accept(
         };
         let handler = handler.clone();
         let shutdown = shutdown.clone();
+        let handshake = listener.handshake();
         connections.spawn_finite(name, async move {
             let _slot = slot;
+            let Some(connection) = handshake.finish(connection).await else {
+                return;
+            };
             let service = service_fn(move |request| {
                 let response = respond(&handler, &request);
                 async move { Ok::<_, Infallible>(response) }

@@ -1,7 +1,8 @@
 //! Listening on TCP or on a unix socket, without the difference showing.
 
 use crate::sync::lock;
-use futures::Stream;
+use crate::tls::Server;
+use futures::{Stream, StreamExt};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -15,6 +16,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 /// An address to listen on: `127.0.0.1:8443`, `:8443` (all interfaces), `tcp://…`, `http://…` or `unix:///path`.
@@ -101,11 +103,15 @@ pub struct BindError {
     source: io::Error,
 }
 
+/// TLS handshakes of a listener at the same time; the next client waits for one of them.
+const HANDSHAKES: usize = 64;
+
 /// A bound TCP or unix socket. A unix socket's file goes when the listener is dropped.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
     address: BindAddress,
+    tls: Option<Arc<Server>>,
 }
 
 #[derive(Debug)]
@@ -139,6 +145,7 @@ impl Listener {
                 Ok(Listener {
                     socket: Socket::Tcp(listener),
                     address: BindAddress::Tcp(bound),
+                    tls: None,
                 })
             }
             BindAddress::Unix(path) => {
@@ -149,9 +156,18 @@ impl Listener {
                 Ok(Listener {
                     socket: Socket::Unix { listener, _file: file },
                     address: address.clone(),
+                    tls: None,
                 })
             }
         }
+    }
+
+    /// Speaks TLS on TCP; a unix socket stays as it is, its file says who may connect.
+    pub fn secured(mut self, server: Option<Arc<Server>>) -> Self {
+        if matches!(self.socket, Socket::Tcp(_)) {
+            self.tls = server;
+        }
+        self
     }
 
     /// Where it really listens: port 0 is resolved.
@@ -159,7 +175,21 @@ impl Listener {
         &self.address
     }
 
-    /// The next connection.
+    /// The URL a client on this machine dials: `http://127.0.0.1:PORT`, `https://127.0.0.1:PORT` or `unix:///path`.
+    pub fn endpoint(&self) -> String {
+        let plain = self.address.endpoint();
+        match plain.strip_prefix("http://") {
+            Some(address) if self.tls.is_some() => format!("https://{address}"),
+            _ => plain,
+        }
+    }
+
+    /// What makes an accepted connection ready for use.
+    pub fn handshake(&self) -> Handshake {
+        Handshake(self.tls.clone())
+    }
+
+    /// The next connection, before its [`Handshake`].
     pub async fn accept(&self) -> io::Result<Connection> {
         match &self.socket {
             Socket::Tcp(listener) => {
@@ -171,19 +201,46 @@ impl Listener {
         }
     }
 
-    /// All connections, for tonic's `serve_with_incoming`. Running out of file descriptors pauses it, nothing ends it.
+    /// All connections, for tonic's `serve_with_incoming`. Running out of file descriptors pauses it, nothing ends it, and a
+    /// client that fails its handshake holds up nobody.
     pub fn into_incoming(self) -> impl Stream<Item = io::Result<Connection>> + Send {
-        futures::stream::unfold(self, |listener| async move {
+        let handshake = self.handshake();
+        let accepted = futures::stream::unfold(self, |listener| async move {
             loop {
                 match listener.accept().await {
-                    Ok(connection) => return Some((Ok(connection), listener)),
+                    Ok(connection) => return Some((connection, listener)),
                     Err(error) => {
                         tracing::warn!(address = %listener.address, %error, "cannot accept a connection");
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 }
             }
-        })
+        });
+        accepted
+            .map(move |connection| handshake.clone().finish(connection))
+            .buffer_unordered(HANDSHAKES)
+            .filter_map(async |connection| connection.map(Ok))
+    }
+}
+
+/// Makes accepted connections ready for use: by TLS where the listener speaks it.
+#[derive(Debug, Clone)]
+pub struct Handshake(Option<Arc<Server>>);
+
+impl Handshake {
+    /// The connection once its client has been let in, `None` if it has not.
+    pub async fn finish(self, connection: Connection) -> Option<Connection> {
+        let Some(server) = self.0 else {
+            return Some(connection);
+        };
+        let peer = connection.peer();
+        match server.accept(connection).await {
+            Ok(connection) => Some(connection),
+            Err(error) => {
+                tracing::warn!(?peer, %error, "a client was turned away");
+                None
+            }
+        }
     }
 }
 
@@ -209,8 +266,20 @@ async fn remove_stale_socket(path: &Path) -> io::Result<()> {
 pub enum Connection {
     /// Over TCP, with the peer's address.
     Tcp(TcpStream, SocketAddr),
+    /// Over TLS on TCP, with the peer's address.
+    Tls(Box<TlsStream<TcpStream>>, SocketAddr),
     /// Over a unix socket.
     Unix(UnixStream),
+}
+
+impl Connection {
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
+        match self {
+            Connection::Tcp(_, peer) | Connection::Tls(_, peer) => Peer::Tcp(*peer),
+            Connection::Unix(_) => Peer::Unix,
+        }
+    }
 }
 
 /// Who is at the other end; tonic hands it to handlers as a request extension.
@@ -226,10 +295,7 @@ impl Connected for Connection {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        match self {
-            Connection::Tcp(_, peer) => Peer::Tcp(*peer),
-            Connection::Unix(_) => Peer::Unix,
-        }
+        self.peer()
     }
 }
 
@@ -237,6 +303,7 @@ impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Connection::Tcp(stream, _) => Pin::new(stream).poll_read(cx, buf),
+            Connection::Tls(stream, _) => Pin::new(stream).poll_read(cx, buf),
             Connection::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -246,6 +313,7 @@ impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Connection::Tcp(stream, _) => Pin::new(stream).poll_write(cx, data),
+            Connection::Tls(stream, _) => Pin::new(stream).poll_write(cx, data),
             Connection::Unix(stream) => Pin::new(stream).poll_write(cx, data),
         }
     }
@@ -257,17 +325,22 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Connection::Tcp(stream, _) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Connection::Tls(stream, _) => Pin::new(stream).poll_write_vectored(cx, slices),
             Connection::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        match self {
+            Connection::Tls(stream, _) => stream.is_write_vectored(),
+            Connection::Tcp(..) | Connection::Unix(_) => true,
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Connection::Tcp(stream, _) => Pin::new(stream).poll_flush(cx),
+            Connection::Tls(stream, _) => Pin::new(stream).poll_flush(cx),
             Connection::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -275,6 +348,7 @@ impl AsyncWrite for Connection {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Connection::Tcp(stream, _) => Pin::new(stream).poll_shutdown(cx),
+            Connection::Tls(stream, _) => Pin::new(stream).poll_shutdown(cx),
             Connection::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

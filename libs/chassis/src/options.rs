@@ -1,6 +1,7 @@
 //! The flags every service has.
 
 use crate::net::BindAddress;
+use crate::tls::ServerFiles;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,6 +12,11 @@ pub trait Options: clap::Parser {
 
     /// The flattened common flags.
     fn common(&self) -> &CommonOptions;
+
+    /// The files with which health and metrics are served over TLS, `None` for plain text.
+    fn admin_tls(&self) -> Option<ServerFiles> {
+        None
+    }
 }
 
 /// A service's own defaults; they show up in `--help`.
@@ -91,6 +97,7 @@ impl CommonOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// For people.
+    #[value(alias = "plain")]
     Text,
     /// One JSON object per line.
     Json,

@@ -79,7 +79,7 @@ async fn live<O: Options, T>(
     let _ = rustls::crypto::ring::default_provider().install_default();
     tracing::info!(version = crate::VERSION, "{name} starts");
     let mut signals = Signals::new()?;
-    let mut chassis = Chassis::start(options.common()).await?;
+    let mut chassis = Chassis::start_secured(options.common(), options.admin_tls()).await?;
     let (ended, app) = until_the_end(options, build, &mut chassis, &mut signals).await;
     let drained = tokio::select! {
         drained = chassis.drain() => drained,

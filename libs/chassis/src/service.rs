@@ -6,8 +6,10 @@ use crate::metrics::Metrics;
 use crate::net::{Addresses, BindAddress, Listener};
 use crate::options::CommonOptions;
 use crate::tasks::Tasks;
+use crate::tls::{Server, ServerFiles};
 use crate::{admin, http};
 use anyhow::{Context, Result};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +31,11 @@ pub struct Chassis {
 impl Chassis {
     /// Starts serving health and metrics (address `admin`), not ready yet.
     pub async fn start(options: &CommonOptions) -> Result<Self> {
+        Self::start_secured(options, None).await
+    }
+
+    /// As [`Chassis::start`], with health and metrics over TLS if there are files for it.
+    pub async fn start_secured(options: &CommonOptions, admin_tls: Option<ServerFiles>) -> Result<Self> {
         let health = Health::default();
         let startup = health.gate("startup");
         let chassis = Chassis {
@@ -43,7 +50,12 @@ impl Chassis {
             health,
         };
         if let Some(address) = &options.admin_bind_address.0 {
-            let listener = Listener::bind(address).await.context("--admin-bind-address")?;
+            let server = admin_tls.map(Server::load).transpose();
+            let server = server.map_err(|error| crate::usage(error.to_string()))?.map(Arc::new);
+            let listener = Listener::bind(address)
+                .await
+                .context("--admin-bind-address")?
+                .secured(server);
             chassis.addresses.insert("admin", listener.address().clone());
             let handler = admin::handler(chassis.health.clone(), chassis.metrics.clone());
             http::serve(&chassis.admin, "admin", listener, handler);

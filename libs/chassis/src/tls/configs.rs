@@ -2,7 +2,7 @@
 
 use super::load::TlsError;
 use rustls::client::WebPkiServerVerifier;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ClientCertVerifierBuilder, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -38,6 +38,22 @@ impl Clone for Identity {
 /// client without one is let through for the authenticator to judge, as kube-apiserver's `RequestClientCert` does.
 /// Speaks HTTP/2 and HTTP/1.1.
 pub fn server_config(identity: Identity, client_authorities: Option<RootCertStore>) -> Result<ServerConfig, TlsError> {
+    build_server(identity, client_authorities, |verifier| {
+        verifier.allow_unauthenticated()
+    })
+}
+
+/// A server that presents `identity` and talks to clients with a certificate of `client_authorities` only. Speaks HTTP/2 and
+/// HTTP/1.1.
+pub fn mutual_config(identity: Identity, client_authorities: RootCertStore) -> Result<ServerConfig, TlsError> {
+    build_server(identity, Some(client_authorities), |verifier| verifier)
+}
+
+fn build_server(
+    identity: Identity,
+    client_authorities: Option<RootCertStore>,
+    judge: impl FnOnce(ClientCertVerifierBuilder) -> ClientCertVerifierBuilder,
+) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let wrong = |error: &dyn std::fmt::Display| TlsError::Config(format!("the TLS server cannot be set up: {error}"));
     let builder = ServerConfig::builder_with_provider(provider.clone())
@@ -46,10 +62,12 @@ pub fn server_config(identity: Identity, client_authorities: Option<RootCertStor
     let builder = match client_authorities {
         None => builder.with_no_client_auth(),
         Some(authorities) => builder.with_client_cert_verifier(
-            WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider)
-                .allow_unauthenticated()
-                .build()
-                .map_err(|error| wrong(&error))?,
+            judge(WebPkiClientVerifier::builder_with_provider(
+                Arc::new(authorities),
+                provider,
+            ))
+            .build()
+            .map_err(|error| wrong(&error))?,
         ),
     };
     let mut config = builder
