@@ -7,7 +7,8 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use chassis::{BindAddress, Chassis, GrpcServices, Listener, tls::Server};
+use chassis::{BindAddress, Chassis, Gate, GrpcServices, Listener, tls::Server};
+use tokio::sync::watch;
 
 use crate::{
     error::Error,
@@ -76,6 +77,17 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> anyhow::Result<Ap
             }
         }
     });
+    if store.trouble().is_some() {
+        tasks.spawn("peers", {
+            let (store, shutdown) = (store.clone(), shutdown.clone());
+            async move {
+                tokio::select! {
+                    () = store.follow() => {}
+                    () = shutdown.cancelled() => {}
+                }
+            }
+        });
+    }
     if !options.compaction.compact_interval.is_zero() {
         tasks.spawn("compaction", {
             let store = store.clone();
@@ -103,6 +115,15 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> anyhow::Result<Ap
         grpc.serve(chassis.tasks(), "etcd", listener, chassis.health()).await?;
     }
     storage.ready();
+    if let Some(mut trouble) = store.trouble() {
+        let shutdown = chassis.shutdown();
+        chassis.tasks().spawn("storage", async move {
+            tokio::select! {
+                () = tell(&mut trouble, &storage) => {}
+                () = shutdown.cancelled() => {}
+            }
+        });
+    }
     Ok(App {
         store,
         metrics: server_metrics,
@@ -118,6 +139,16 @@ fn name(listeners: &[Listener], at: usize) -> String {
     match listeners[..at].iter().filter(|listener| kind(listener) == this).count() {
         0 => this.to_owned(),
         earlier => format!("{this}-{}", earlier + 1),
+    }
+}
+
+/// Lets readiness say what keeps the store from its database.
+async fn tell(trouble: &mut watch::Receiver<Option<String>>, storage: &Gate) {
+    while trouble.changed().await.is_ok() {
+        match &*trouble.borrow_and_update() {
+            Some(reason) => storage.not_ready(reason.as_str()),
+            None => storage.ready(),
+        }
     }
 }
 

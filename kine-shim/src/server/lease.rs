@@ -44,19 +44,22 @@ impl Lease for Services {
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
         let store = self.store.clone();
         let answer = move |request: Result<LeaseKeepAliveRequest, Status>| {
-            let id = request?.id;
-            // The revision comes first: what is answered as alive was so at a revision no earlier than this one.
-            let header = store.header(store.revision());
-            let ttl = store.keep_alive(id).unwrap_or(0);
-            Ok(LeaseKeepAliveResponse {
-                header: Some(header),
-                id,
-                ttl,
-            })
+            let store = store.clone();
+            async move {
+                let id = request?.id;
+                // The revision comes first: what is answered as alive was so at a revision no earlier than this one.
+                let header = store.header(store.revision());
+                let ttl = store.keep_alive(id).await?.unwrap_or(0);
+                Ok(LeaseKeepAliveResponse {
+                    header: Some(header),
+                    id,
+                    ttl,
+                })
+            }
         };
         let answers = request
             .into_inner()
-            .map(answer)
+            .then(answer)
             .take_until(self.tasks.shutdown().cancelled_owned());
         Ok(Response::new(Box::pin(answers)))
     }
@@ -66,6 +69,7 @@ impl Lease for Services {
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
         let LeaseTimeToLiveRequest { id, keys } = request.into_inner();
+        self.store.refresh_lease(id).await?;
         let header = Some(self.store.header(self.store.revision()));
         let response = self.store.lease(id, |lease| LeaseTimeToLiveResponse {
             header,
@@ -88,6 +92,7 @@ impl Lease for Services {
     }
 
     async fn lease_leases(&self, _: Request<LeaseLeasesRequest>) -> Result<Response<LeaseLeasesResponse>, Status> {
+        self.store.confirm().await?;
         let leases = self.store.leases().into_iter().map(|id| LeaseStatus { id }).collect();
         let header = Some(self.store.header(self.store.revision()));
         Ok(Response::new(LeaseLeasesResponse { header, leases }))

@@ -97,6 +97,18 @@ pub enum LeaseChange {
         /// Seconds to live.
         ttl: i64,
     },
+    /// The life of a lease started anew.
+    Renew {
+        /// Its identifier.
+        id: i64,
+    },
+    /// The database says when a lease ends; there is nothing to store.
+    Note {
+        /// Its identifier.
+        id: i64,
+        /// Milliseconds until it ends.
+        left: i64,
+    },
     /// A lease was revoked.
     Revoke {
         /// Its identifier.

@@ -42,6 +42,13 @@ pub enum Command {
         /// Where the answer goes.
         reply: Reply<i64>,
     },
+    /// Start the life of a lease anew, where the database knows when leases end. The answer is its seconds to live.
+    KeepAlive {
+        /// Its identifier.
+        id: i64,
+        /// Where the answer goes.
+        reply: Reply<i64>,
+    },
     /// Forget history.
     Compact {
         /// The revision from which on history is kept.
@@ -51,8 +58,24 @@ pub enum Command {
         /// Where the answer goes.
         reply: Reply<i64>,
     },
-    /// Set the alarms raised by hand.
-    SetAlarms(i64, Reply<i64>),
+    /// Turn alarms on or off by hand.
+    SetAlarms {
+        /// The alarms, as a sum of bits.
+        bits: i64,
+        /// On or off.
+        on: bool,
+        /// Where the answer goes.
+        reply: Reply<i64>,
+    },
+    /// Take in what peers have committed.
+    CatchUp {
+        /// The epoch to reach; what is known may be later already.
+        epoch: i64,
+        /// Where the answer goes.
+        reply: Reply<i64>,
+    },
+    /// Remove compacted rows, now that peers had their time.
+    Sweep,
     /// Rewrite the database without free space.
     Defragment(Reply<i64>),
     /// End after everything asked before.
@@ -68,10 +91,12 @@ impl Command {
             Self::Txn(_, reply) => answer(reply, Err(error)),
             Self::Grant { reply, .. }
             | Self::Revoke { reply, .. }
+            | Self::KeepAlive { reply, .. }
             | Self::Compact { reply, .. }
-            | Self::SetAlarms(_, reply)
+            | Self::SetAlarms { reply, .. }
+            | Self::CatchUp { reply, .. }
             | Self::Defragment(reply) => answer(reply, Err(error)),
-            Self::Stop => {}
+            Self::Sweep | Self::Stop => {}
         }
     }
 
@@ -86,7 +111,10 @@ impl Command {
 
     /// Whether the request touches keys or leases, which a CORRUPT alarm forbids (etcd: `applierV3Corrupt`).
     pub fn touches_data(&self) -> bool {
-        !matches!(self, Self::SetAlarms(..) | Self::Defragment(_) | Self::Stop)
+        !matches!(
+            self,
+            Self::SetAlarms { .. } | Self::CatchUp { .. } | Self::Sweep | Self::Defragment(_) | Self::Stop
+        )
     }
 }
 

@@ -1,5 +1,7 @@
 //! A compaction under way: it looks at every key once, a slice at a time, so that no write waits for long.
 
+use std::time::Instant;
+
 use super::{
     command::{Reply, answer},
     index::{Index, Superfluous},
@@ -15,25 +17,52 @@ const SLICE_ROWS: usize = 256;
 #[derive(Debug)]
 pub struct Compaction {
     revision: i64,
+    /// Rows stay until then, for the sake of peers.
+    not_before: Option<Instant>,
+    /// A peer removes the rows; what is left to do is to forget them.
+    forgets: bool,
     cursor: Option<Box<[u8]>>,
     waiting: Vec<Reply<i64>>,
 }
 
 impl Compaction {
-    /// A compaction to `revision` that has not looked at any key yet.
-    pub fn new(revision: i64) -> Self {
+    /// A compaction to `revision` that has not looked at any key yet, and that removes no row before `not_before`.
+    pub fn new(revision: i64, not_before: Option<Instant>) -> Self {
         Self {
             revision,
+            not_before,
+            forgets: false,
             cursor: None,
             waiting: Vec::new(),
         }
     }
 
-    /// Replaces an earlier compaction: whoever waits for that one waits for this one too.
+    /// A compaction whose rows a peer removes.
+    pub fn by_peer(revision: i64) -> Self {
+        Self {
+            forgets: true,
+            ..Self::new(revision, None)
+        }
+    }
+
+    /// Replaces an earlier compaction: whoever waits for that one waits for this one too, and what that one had to remove
+    /// is not left to a peer.
     pub fn take_over(&mut self, earlier: Option<Self>, waiting: Vec<Reply<i64>>) {
-        self.waiting
-            .extend(earlier.into_iter().flat_map(|earlier| earlier.waiting));
+        if let Some(earlier) = earlier {
+            self.forgets &= earlier.forgets;
+            self.waiting.extend(earlier.waiting);
+        }
         self.waiting.extend(waiting);
+    }
+
+    /// Whether the database has a part in it.
+    pub fn removes(&self) -> bool {
+        !self.forgets
+    }
+
+    /// Whether a slice may be removed by now.
+    pub fn is_due(&self) -> bool {
+        self.not_before.is_none_or(|time| time <= Instant::now())
     }
 
     /// What the next slice has to remove.

@@ -143,6 +143,16 @@ impl Hub {
         inner.published = revision;
     }
 
+    /// Forgets recent history after the state has been loaded anew at `revision`: every watcher reads on from the database.
+    pub fn restart(&self, revision: i64) {
+        let mut inner = lock(&self.inner);
+        inner.history = History::after(revision);
+        inner.published = revision;
+        for interest in inner.ranges.values().flatten() {
+            interest.mark(0);
+        }
+    }
+
     /// Registers a watcher of `range` from revision `start` on, or from now on if that is 0. Its identifier is what
     /// `mailbox` gets when there is something to fetch.
     pub fn subscribe(self: &Arc<Self>, range: KeyRange, start: i64, watch_id: i64, mailbox: &Arc<Mailbox>) -> Watcher {

@@ -67,6 +67,13 @@ impl Leases {
         self.leases.get(&id)
     }
 
+    /// Starts the life of a lease anew, even if it has ended.
+    pub fn renew(&mut self, id: i64, now: Instant) {
+        if let Some(lease) = self.leases.get_mut(&id) {
+            lease.expires = expiry(now, lease.ttl);
+        }
+    }
+
     /// Starts the life of a lease anew. Returns its seconds to live, `None` when the lease is not there or has ended.
     pub fn keep_alive(&mut self, id: i64, now: Instant) -> Option<i64> {
         let lease = self.leases.get_mut(&id).filter(|lease| lease.expires > now)?;

@@ -7,9 +7,19 @@ use bytes::Bytes;
 use super::{index::Version, state::State};
 use crate::backend::{Fault, Item, LeaseRow, Numbers, Row, driver::Writer};
 
-/// Builds the state from everything the database has. With it come the numbers and the leases that had to be made up, as
-/// identifier and seconds to live.
-pub fn load(writer: &mut dyn Writer) -> Result<(State, Numbers, Vec<(i64, i64)>), Fault> {
+/// What comes out of loading a database.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The state.
+    pub state: State,
+    /// The numbers of the store.
+    pub numbers: Numbers,
+    /// Leases that had to be made up, as identifier and seconds to live.
+    pub made_up: Vec<(i64, i64)>,
+}
+
+/// Builds the state from everything the database has.
+pub fn load(writer: &mut dyn Writer) -> Result<Loaded, Fault> {
     let mut numbers = Numbers::default();
     let mut loader = Loader::new(numbers);
     let mut leases = Vec::new();
@@ -22,7 +32,11 @@ pub fn load(writer: &mut dyn Writer) -> Result<(State, Numbers, Vec<(i64, i64)>)
         Item::Lease(lease) => leases.push(lease),
     })?;
     let (state, made_up) = loader.finish(&leases, Instant::now());
-    Ok((state, numbers, made_up))
+    Ok(Loaded {
+        state,
+        numbers,
+        made_up,
+    })
 }
 
 /// A state in the making.

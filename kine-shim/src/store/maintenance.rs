@@ -2,12 +2,15 @@
 
 use std::{fs::File, ops::ControlFlow, sync::atomic::Ordering};
 
+use chassis::lock;
+
 use super::{
     Store, alarm,
     command::Command,
     hash::{Crc, Hasher},
     range::check_revision,
     read::failed,
+    shared::Shared,
 };
 use crate::{backend::Size, error::Error};
 
@@ -31,9 +34,22 @@ impl Store {
             .await?
     }
 
-    /// How large the database is; blocks the calling thread for a moment.
+    /// How large the database is. A file is asked at once; a server is asked in the background, and the answer is that of
+    /// the time before.
     pub fn size_now(&self) -> Result<Size, Error> {
-        self.shared.readers.size().map_err(|fault| failed(&fault))
+        let ask = |shared: &Shared| {
+            let size = shared.readers.size().map_err(|fault| failed(&fault))?;
+            *lock(&shared.size) = size;
+            Ok(size)
+        };
+        if self.shared.peers.is_none() {
+            return ask(&self.shared);
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let shared = std::sync::Arc::clone(&self.shared);
+            runtime.spawn_blocking(move || ask(&shared));
+        }
+        Ok(*lock(&self.shared.size))
     }
 
     /// The alarms that are on, as a sum of bits: those raised by hand, and NOSPACE while the disk is full.
@@ -44,12 +60,10 @@ impl Store {
 
     /// Turns alarms on or off by hand. Turning NOSPACE off also forgets that the disk was full.
     pub async fn set_alarms(&self, bits: i64, on: bool) -> Result<i64, Error> {
-        let now = self.shared.alarms.load(Ordering::Acquire);
         if !on && bits & alarm::NO_SPACE != 0 {
             self.shared.disk_full.store(false, Ordering::Release);
         }
-        let wanted = if on { now | bits } else { now & !bits };
-        self.ask(|reply| Command::SetAlarms(wanted, reply)).await
+        self.ask(|reply| Command::SetAlarms { bits, on, reply }).await
     }
 
     /// Rewrites the database without free space. Writes wait meanwhile.

@@ -12,6 +12,7 @@ pub mod cache;
 pub mod check;
 pub mod command;
 pub mod compaction;
+mod follow;
 pub mod hash;
 pub mod history;
 pub mod hub;
@@ -19,6 +20,9 @@ pub mod index;
 pub mod lease;
 pub mod load;
 mod maintenance;
+pub mod news;
+pub mod peers;
+pub mod publish;
 pub mod range;
 mod read;
 pub mod shared;
@@ -42,7 +46,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use self::{
     command::{Command, Reply},
     hub::Hub,
-    load::load,
+    load::{Loaded, load},
+    peers::Following,
     shared::Shared,
     writer::Worker,
 };
@@ -83,9 +88,15 @@ impl Store {
     fn start(backend: Backend, endpoint: &Endpoint) -> Result<(Self, WriterEnd), OpenError> {
         let fault = |fault| OpenError::new(endpoint, fault);
         let Backend {
-            mut writer, readers, ..
+            mut writer,
+            readers,
+            peers,
         } = backend;
-        let (state, numbers, made_up) = load(writer.as_mut()).map_err(fault)?;
+        let Loaded {
+            state,
+            numbers,
+            made_up,
+        } = load(writer.as_mut()).map_err(fault)?;
         if !made_up.is_empty() {
             let grant = |(id, ttl): (i64, i64)| LeaseWrite::Grant { id, ttl };
             let changes = Changes {
@@ -109,6 +120,9 @@ impl Store {
             state: RwLock::new(state),
             cache: Mutex::default(),
             readers,
+            peers: peers.is_some().then(|| Following::new(numbers.counters.epoch)),
+            news: Mutex::new(peers),
+            size: Mutex::default(),
             cluster_id: numbers.cluster_id.cast_unsigned(),
             member_id: numbers.member_id.cast_unsigned(),
             alarms: AtomicI64::new(numbers.counters.alarms),
@@ -119,7 +133,7 @@ impl Store {
         });
         let (commands, queue) = mpsc::channel(QUEUE);
         let (ended, writer_end) = oneshot::channel();
-        let worker = Worker::new(writer, Arc::clone(&shared), queue);
+        let worker = Worker::new(writer, Arc::clone(&shared), queue, numbers.counters);
         std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || {
@@ -250,8 +264,30 @@ impl Store {
     }
 
     /// Starts the life of a lease anew and returns its seconds to live, `None` when it is not there.
-    pub fn keep_alive(&self, id: i64) -> Option<i64> {
-        self.shared.state_mut().leases.keep_alive(id, Instant::now())
+    pub async fn keep_alive(&self, id: i64) -> Result<Option<i64>, Error> {
+        if self.shared.peers.is_none() {
+            return Ok(self.shared.state_mut().leases.keep_alive(id, Instant::now()));
+        }
+        match self.ask(|reply| Command::KeepAlive { id, reply }).await {
+            Ok(ttl) => Ok(Some(ttl)),
+            Err(Error::LeaseNotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the database when a lease ends, which peers may have changed, and makes sure that none has gone or come.
+    pub async fn refresh_lease(&self, id: i64) -> Result<(), Error> {
+        self.confirm().await?;
+        if self.shared.peers.is_none() || self.lease(id, |_| ()).is_none() {
+            return Ok(());
+        }
+        let asked = self
+            .blocking(move |shared| shared.readers.lease_left(id).map_err(|fault| read::failed(&fault)))
+            .await?;
+        if let Some(left) = asked? {
+            self.shared.state_mut().leases.set_left(id, left, Instant::now());
+        }
+        Ok(())
     }
 
     /// Looks at a lease.
@@ -287,7 +323,14 @@ impl Store {
                                 reply,
                             })
                             .await;
-                        if let Err(error @ (Error::NoSpace | Error::Unhealthy | Error::Corrupt)) = revoked {
+                        if let Err(
+                            error @ (Error::NoSpace
+                            | Error::Unhealthy
+                            | Error::Corrupt
+                            | Error::Timeout
+                            | Error::TimeoutConnectionLost),
+                        ) = revoked
+                        {
                             tracing::warn!(lease = id, %error, "an ended lease could not be revoked, trying again");
                             tokio::time::sleep(RETRY).await;
                         } else if revoked == Err(Error::Stopped) {

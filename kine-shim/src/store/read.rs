@@ -23,6 +23,8 @@ use crate::{backend::Fault, error::Error};
 
 /// Attempts after which a read asks compaction to wait.
 const HOLD_AFTER: usize = 3;
+/// Attempts a read makes while peers take its rows away.
+const PEER_ATTEMPTS: usize = 5;
 /// Most revisions looked at for one part of a replay.
 const REPLAY_REVISIONS: i64 = 512;
 /// Bytes of events after which a part of a replay ends.
@@ -58,15 +60,24 @@ impl Store {
     pub async fn range(&self, request: RangeRequest) -> Result<RangeResponse, Error> {
         check_request(&request)?;
         self.corrupt()?;
+        if !request.serializable {
+            self.confirm().await?;
+        }
         // One key whose value is at hand needs no other thread.
         if request.range_end.is_empty()
             && let Some(response) = self.range_at_hand(&request)?
         {
             return Ok(response);
         }
-        let store = self.clone();
-        self.blocking(move |shared| store.range_blocking(shared, &request))
-            .await?
+        for _ in 0..PEER_ATTEMPTS {
+            let (store, request) = (self.clone(), request.clone());
+            let read = self.blocking(move |shared| store.range_blocking(shared, &request));
+            match read.await?? {
+                Some(response) => return Ok(response),
+                None => self.catch_up(i64::MAX).await?,
+            }
+        }
+        Err(Error::Unhealthy)
     }
 
     fn range_at_hand(&self, request: &RangeRequest) -> Result<Option<RangeResponse>, Error> {
@@ -107,7 +118,8 @@ impl Store {
         }
     }
 
-    fn range_blocking(&self, shared: &Shared, request: &RangeRequest) -> Result<RangeResponse, Error> {
+    /// `None` when a peer has compacted a row.
+    fn range_blocking(&self, shared: &Shared, request: &RangeRequest) -> Result<Option<RangeResponse>, Error> {
         let mut hold = None;
         for attempt in 0_usize.. {
             if attempt == HOLD_AFTER {
@@ -129,7 +141,10 @@ impl Store {
             // A row that is gone was compacted after the index was asked; the index knows by now.
             if let Some(kvs) = kvs {
                 drop(hold);
-                return Ok(self.range_response(request, &selection, kvs, revision));
+                return Ok(Some(self.range_response(request, &selection, kvs, revision)));
+            }
+            if shared.peers.is_some() {
+                return Ok(None);
             }
         }
         Err(Error::Unhealthy)
@@ -137,8 +152,17 @@ impl Store {
 
     /// Reads the events of `range` from revision `from` on, up to `published` at most, from the database.
     pub async fn replay(&self, range: KeyRange, from: i64, published: i64) -> Result<Replay, Error> {
-        self.blocking(move |shared| replay(shared, &range, from, published).map_err(|fault| failed(&fault)))
-            .await?
+        let read = self.blocking(move |shared| replay(shared, &range, from, published).map_err(|fault| failed(&fault)));
+        let replayed = read.await??;
+        if self.shared.peers.is_some() && matches!(replayed, Replay::Events(..)) {
+            // A peer may have taken rows away of which nobody here has heard yet.
+            self.confirm().await?;
+            let compacted = self.compacted();
+            if from < compacted {
+                return Ok(Replay::Compacted(compacted));
+            }
+        }
+        Ok(replayed)
     }
 
     /// Runs `work` on a thread that may block; few do at the same time.

@@ -7,8 +7,14 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-use super::{cache::Cache, hub::Hub, state::State};
-use crate::{backend::driver::Readers, metrics::CommitMetrics};
+use super::{cache::Cache, hub::Hub, peers::Following, state::State};
+use crate::{
+    backend::{
+        Size,
+        driver::{Peers, Readers},
+    },
+    metrics::CommitMetrics,
+};
 
 /// Shared parts of the store. Locks are taken in the order of the fields and never held while waiting.
 #[derive(Debug)]
@@ -21,6 +27,12 @@ pub struct Shared {
     pub cache: Mutex<Cache>,
     /// Reading connections.
     pub readers: Box<dyn Readers>,
+    /// What is known of other stores on the same database; `None` when there cannot be any.
+    pub peers: Option<Following>,
+    /// Where one hears of them, until somebody listens.
+    pub news: Mutex<Option<Box<dyn Peers>>>,
+    /// How large the database was when it was asked last.
+    pub size: Mutex<Size>,
     /// Identifier of the cluster.
     pub cluster_id: u64,
     /// Identifier of the one member.

@@ -47,6 +47,8 @@ impl State {
         for change in leases {
             match change {
                 LeaseChange::Grant { id, ttl } => self.leases.grant(*id, *ttl, now),
+                LeaseChange::Renew { id } => self.leases.renew(*id, now),
+                LeaseChange::Note { id, left } => self.leases.set_left(*id, *left, now),
                 LeaseChange::Revoke { id } => self.leases.revoke(*id),
             }
         }

@@ -17,14 +17,15 @@ use super::{
     batch::{Batch, Change, Failure, LeaseChange, Values},
     command::{Command, Reply, answer},
     compaction::Compaction,
-    index::Index,
+    peers::GRACE,
+    publish::Outcome,
     shared::Shared,
     txn,
 };
 use crate::{
     backend::{
-        Fault,
-        driver::{Changes, LeaseWrite, Writer},
+        Counters, Fault,
+        driver::{Begun, Changes, LeaseWrite, Writer},
     },
     error::Error,
 };
@@ -45,30 +46,17 @@ type Answer = Box<dyn FnOnce(Result<(), Error>)>;
 
 /// The writer's thread.
 pub struct Worker {
-    backend: Box<dyn Writer>,
-    shared: Arc<Shared>,
+    pub(super) backend: Box<dyn Writer>,
+    pub(super) shared: Arc<Shared>,
+    /// The numbers of the database as the state has them.
+    pub(super) counters: Counters,
+    /// A commit may have happened without being shown.
+    pub(super) behind: bool,
     commands: mpsc::Receiver<Command>,
-    compaction: Option<Compaction>,
+    pub(super) compaction: Option<Compaction>,
     vacuuming: bool,
     /// Bytes written since the last checkpoint, roughly.
     unmoved: usize,
-}
-
-/// What a group changes, once it is evaluated.
-#[derive(Default)]
-struct Outcome {
-    top: Index,
-    changes: Vec<Change>,
-    leases: Vec<LeaseChange>,
-    revision: i64,
-    compact_to: Option<i64>,
-    alarms: Option<i64>,
-}
-
-impl Outcome {
-    fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.leases.is_empty() && self.compact_to.is_none() && self.alarms.is_none()
-    }
 }
 
 /// What is collected while a group is evaluated.
@@ -97,12 +85,16 @@ impl Round {
 struct Source<'a> {
     backend: &'a dyn Writer,
     shared: &'a Shared,
+    begun: &'a Begun,
 }
 
 impl Values for Source<'_> {
     fn value(&self, id: i64) -> Result<Bytes, Fault> {
         if let Some(value) = lock(&self.shared.cache).get(id) {
             return Ok(value);
+        }
+        if let Some((_, value)) = self.begun.values.iter().find(|(row, _)| *row == id) {
+            return Ok(value.clone());
         }
         // The index names only rows that are there, and nobody but this thread removes any.
         let missing = || Fault::Damaged(format!("row {id} of table kine is missing"));
@@ -112,12 +104,19 @@ impl Values for Source<'_> {
 
 impl Worker {
     /// A writer that takes requests from `commands`. It first finishes the compaction that the last run may have left.
-    pub fn new(backend: Box<dyn Writer>, shared: Arc<Shared>, commands: mpsc::Receiver<Command>) -> Self {
+    pub fn new(
+        backend: Box<dyn Writer>,
+        shared: Arc<Shared>,
+        commands: mpsc::Receiver<Command>,
+        counters: Counters,
+    ) -> Self {
         let compacted = shared.state().compacted;
-        let compaction = (compacted > 0).then(|| Compaction::new(compacted));
+        let compaction = (compacted > 0).then(|| new_compaction(&shared, compacted));
         Self {
             backend,
             shared,
+            counters,
+            behind: false,
             commands,
             compaction,
             vacuuming: false,
@@ -145,7 +144,7 @@ impl Worker {
     /// The requests that wait, at least one unless there is housekeeping to do; false when the last one has been taken.
     fn next_group(&mut self) -> Option<(Vec<Command>, bool)> {
         let mut group = Vec::new();
-        if self.compaction.is_none() && !self.vacuuming {
+        if !self.sweeps() && !self.vacuuming && !self.behind {
             group.push(self.commands.blocking_recv()?);
         }
         let mut more = true;
@@ -168,9 +167,9 @@ impl Worker {
         let (defragment, rest): (Vec<_>, Vec<_>) = group
             .into_iter()
             .partition(|command| matches!(command, Command::Defragment(_)));
-        if rest.is_empty() && self.compaction.is_none() && self.vacuuming {
+        if rest.is_empty() && !self.sweeps() && self.vacuuming {
             self.vacuum();
-        } else if rest.is_empty() && self.compaction.is_some() && self.held() {
+        } else if rest.is_empty() && self.sweeps() && self.held() {
             std::thread::sleep(HOLD_PAUSE);
         } else {
             self.commit(rest);
@@ -183,14 +182,23 @@ impl Worker {
 
     fn commit(&mut self, group: Vec<Command>) {
         let size = group.len();
+        let sweeps = self.sweeps();
+        let begun = match self.begin(&group, sweeps) {
+            Ok(begun) => begun,
+            Err(fault) => {
+                tracing::error!(%fault, "a group of {size} requests was not begun");
+                let error = Error::from(&fault);
+                return group.into_iter().for_each(|command| command.refuse(error));
+            }
+        };
         let mut round = Round::default();
-        let evaluated = self.evaluate(group, &mut round);
+        let evaluated = self.evaluate(group, &mut round, &begun);
         let began = Instant::now();
-        let stored = evaluated.and_then(|outcome| self.store(&outcome).map(|removed| (outcome, removed)));
+        let stored = evaluated.and_then(|outcome| self.store(&outcome, sweeps).map(|removed| (outcome, removed)));
         match stored {
             Ok((outcome, removed)) => {
-                let wrote = !outcome.is_empty();
-                self.publish(outcome);
+                let wrote = outcome.is_stored();
+                self.shared.publish(outcome);
                 if let Some(removed) = removed {
                     self.removed(&removed);
                 }
@@ -199,40 +207,47 @@ impl Worker {
                     self.shared.commits.observe(size, began.elapsed());
                 }
                 if let Some(revision) = round.compact_to {
-                    let mut compaction = Compaction::new(revision);
+                    let mut compaction = new_compaction(&self.shared, revision);
                     compaction.take_over(self.compaction.take(), round.physical);
                     self.compaction = Some(compaction);
                 }
                 round.answers.into_iter().for_each(|settle| settle(Ok(())));
             }
-            Err(fault) => {
-                self.backend.rollback();
-                tracing::error!(%fault, "nothing of a group of {size} requests was written");
-                if matches!(fault, Fault::NoSpace(_)) {
-                    self.shared.disk_full.store(true, Ordering::Release);
-                }
-                let error = Error::from(&fault);
-                // What stays to be removed is removed after the next start or the next compaction.
-                if let Some(compaction) = self.compaction.take() {
-                    compaction.finish(Err(error));
-                }
-                round.physical.into_iter().for_each(|reply| answer(reply, Err(error)));
-                round.answers.into_iter().for_each(|settle| settle(Err(error)));
-            }
+            Err(fault) => self.failed(&fault, size, round),
         }
     }
 
-    fn evaluate(&self, group: Vec<Command>, round: &mut Round) -> Result<Outcome, Fault> {
+    fn failed(&mut self, fault: &Fault, size: usize, round: Round) {
+        self.backend.rollback();
+        tracing::error!(%fault, "a group of {size} requests was not committed");
+        match fault {
+            Fault::NoSpace(_) => self.shared.disk_full.store(true, Ordering::Release),
+            Fault::Unknown(_) | Fault::Lost(_) => self.behind = self.shared.peers.is_some(),
+            _ => {}
+        }
+        let error = Error::from(fault);
+        // A server comes back. Otherwise what stays to be removed is removed after the next start or the next compaction.
+        if !self.behind
+            && let Some(compaction) = self.compaction.take()
+        {
+            compaction.finish(Err(error));
+        }
+        round.physical.into_iter().for_each(|reply| answer(reply, Err(error)));
+        round.answers.into_iter().for_each(|settle| settle(Err(error)));
+    }
+
+    fn evaluate(&self, group: Vec<Command>, round: &mut Round, begun: &Begun) -> Result<Outcome, Fault> {
         let state = self.shared.state();
         let source = Source {
             backend: self.backend.as_ref(),
             shared: &self.shared,
+            begun,
         };
         let mut batch = Batch::new(&state, &source);
         let mut fault = Ok(());
         for command in group {
             match &fault {
-                Ok(()) => fault = self.carry_out(command, &mut batch, round),
+                Ok(()) => fault = self.carry_out(command, &mut batch, round, begun),
                 Err(fault) => command.refuse(Error::from(fault)),
             }
         }
@@ -247,7 +262,13 @@ impl Worker {
         })
     }
 
-    fn carry_out(&self, command: Command, batch: &mut Batch<'_>, round: &mut Round) -> Result<(), Fault> {
+    fn carry_out(
+        &self,
+        command: Command,
+        batch: &mut Batch<'_>,
+        round: &mut Round,
+        begun: &Begun,
+    ) -> Result<(), Fault> {
         if let Some(error) = self.alarmed(&command, round) {
             command.refuse(error);
             return Ok(());
@@ -270,8 +291,7 @@ impl Worker {
                 only_expired,
                 reply,
             } => {
-                let lease = batch.state().leases.get(id);
-                let alive = only_expired && lease.is_none_or(|lease| lease.expires > Instant::now());
+                let alive = only_expired && self.is_alive(id, batch, begun);
                 let revoked = if alive || !batch.has_lease(id) {
                     Err(Error::LeaseNotFound.into())
                 } else {
@@ -301,20 +321,51 @@ impl Worker {
                     round.settle(reply, Ok(batch.revision))
                 }
             }
-            Command::SetAlarms(alarms, reply) => {
-                round.alarms = Some(alarms);
+            Command::KeepAlive { id, reply } => {
+                let lease = batch.state().leases.get(id).filter(|_| batch.has_lease(id));
+                let renewed = match lease.map(|lease| lease.ttl) {
+                    Some(ttl) if self.is_alive(id, batch, begun) => {
+                        batch.leases.push(LeaseChange::Renew { id });
+                        Ok(ttl)
+                    }
+                    _ => Err(Error::LeaseNotFound.into()),
+                };
+                round.settle(reply, renewed)
+            }
+            Command::SetAlarms { bits, on, reply } => {
+                let now = self.alarms(round);
+                round.alarms = Some(if on { now | bits } else { now & !bits });
                 round.settle(reply, Ok(batch.revision))
             }
-            // Taken out of the group before.
-            Command::Defragment(reply) => round.settle(reply, Ok(batch.revision)),
-            Command::Stop => Ok(()),
+            // The one has been done when the group began, the other was taken out of it.
+            Command::CatchUp { reply, .. } | Command::Defragment(reply) => round.settle(reply, Ok(batch.revision)),
+            Command::Sweep | Command::Stop => Ok(()),
         }
     }
 
-    fn alarmed(&self, command: &Command, round: &Round) -> Option<Error> {
-        let alarms = round
+    /// Whether a lease has time left. What the database says counts, and is noted.
+    fn is_alive(&self, id: i64, batch: &mut Batch<'_>, begun: &Begun) -> bool {
+        let Some(lease) = batch.state().leases.get(id) else {
+            return true;
+        };
+        match begun.leases.iter().find(|(lease, _)| *lease == id) {
+            Some((_, left)) if *left > 0 => {
+                batch.leases.push(LeaseChange::Note { id, left: *left });
+                true
+            }
+            Some(_) => false,
+            None => lease.expires > Instant::now(),
+        }
+    }
+
+    fn alarms(&self, round: &Round) -> i64 {
+        round
             .alarms
-            .unwrap_or_else(|| self.shared.alarms.load(Ordering::Acquire));
+            .unwrap_or_else(|| self.shared.alarms.load(Ordering::Acquire))
+    }
+
+    fn alarmed(&self, command: &Command, round: &Round) -> Option<Error> {
+        let alarms = self.alarms(round);
         if alarms & super::alarm::CORRUPT != 0 && command.touches_data() {
             Some(Error::Corrupt)
         } else if alarms & super::alarm::NO_SPACE != 0 && command.grows() {
@@ -325,34 +376,49 @@ impl Worker {
     }
 
     /// Writes an outcome, and a slice of the running compaction with it, in one durable commit.
-    fn store(&mut self, outcome: &Outcome) -> Result<Option<super::index::Superfluous>, Fault> {
+    fn store(&mut self, outcome: &Outcome, sweeps: bool) -> Result<Option<super::index::Superfluous>, Fault> {
         let slice = match &self.compaction {
-            Some(compaction) if !self.held() => Some(compaction.slice(&self.shared.state().index)),
+            Some(compaction) if sweeps && !self.held() => Some(compaction.slice(&self.shared.state().index)),
             _ => None,
         };
-        let removes = slice.as_ref().is_some_and(|slice| !slice.rows.is_empty());
-        if outcome.is_empty() && !removes {
+        let removes = self.compaction.as_ref().is_some_and(Compaction::removes);
+        let removed = slice.as_ref().map_or(&[][..], |slice| slice.rows.as_slice());
+        let removed = if removes { removed } else { &[] };
+        if !outcome.is_stored() && removed.is_empty() {
+            self.backend.rollback();
             return Ok(slice);
         }
-        let leases = outcome.leases.iter().map(|change| match *change {
-            LeaseChange::Grant { id, ttl } => LeaseWrite::Grant { id, ttl },
-            LeaseChange::Revoke { id } => LeaseWrite::Revoke { id },
+        let leases = outcome.leases.iter().filter_map(|change| match *change {
+            LeaseChange::Grant { id, ttl } => Some(LeaseWrite::Grant { id, ttl }),
+            LeaseChange::Renew { id } => Some(LeaseWrite::Renew { id }),
+            LeaseChange::Revoke { id } => Some(LeaseWrite::Revoke { id }),
+            LeaseChange::Note { .. } => None,
         });
+        let compacted = outcome
+            .compact_to
+            .map(|revision| (revision, self.last_row_of(revision, outcome)));
+        let counters = self.successor(outcome, compacted);
         let changes = Changes {
             rows: outcome.changes.iter().map(Change::row).collect(),
             leases: leases.collect(),
-            removed: slice.as_ref().map_or(&[], |slice| slice.rows.as_slice()),
-            compacted: outcome
-                .compact_to
-                .map(|revision| (revision, self.last_row_of(revision, outcome))),
+            removed,
+            compacted,
             alarms: outcome.alarms,
-            counters: None,
+            counters,
         };
         self.backend.commit(&changes)?;
+        if let Some(counters) = counters {
+            self.reached(counters);
+        }
         let written = |change: &Change| change.value.len() + CHANGE_BYTES;
         self.unmoved += outcome.changes.iter().map(written).sum::<usize>() + changes.removed.len() * CHANGE_BYTES;
         self.unmoved += COMMIT_BYTES;
         Ok(slice)
+    }
+
+    /// Whether there is a slice of a compaction to do.
+    fn sweeps(&self) -> bool {
+        self.compaction.as_ref().is_some_and(Compaction::is_due)
     }
 
     /// Whether a read asks compaction to wait.
@@ -370,48 +436,6 @@ impl Worker {
         match written {
             Some(change) => change.version.id,
             None => self.shared.state().anchors.first_row(revision + 1) - 1,
-        }
-    }
-
-    fn publish(&self, outcome: Outcome) {
-        if outcome.is_empty() {
-            return;
-        }
-        let events = outcome
-            .changes
-            .iter()
-            .map(|change| (change.version.revision, change.event()))
-            .collect();
-        {
-            let mut cache = lock(&self.shared.cache);
-            for change in outcome.changes.iter().filter(|change| change.version.is_live()) {
-                cache.insert(change.version.id, change.value.clone());
-            }
-        }
-        let granted = outcome
-            .leases
-            .iter()
-            .any(|change| matches!(change, LeaseChange::Grant { .. }));
-        {
-            let mut state = self.shared.state_mut();
-            state.apply(
-                outcome.top,
-                &outcome.changes,
-                &outcome.leases,
-                outcome.revision,
-                Instant::now(),
-            );
-            if let Some(revision) = outcome.compact_to {
-                state.compacted = revision;
-                state.anchors.prune(revision);
-            }
-        }
-        self.shared.hub.publish(events, outcome.revision);
-        if let Some(alarms) = outcome.alarms {
-            self.shared.alarms.store(alarms, Ordering::Release);
-        }
-        if granted {
-            self.shared.lease_granted.notify_one();
         }
     }
 
@@ -456,6 +480,17 @@ impl Worker {
         self.unmoved = 0;
         if let Err(fault) = self.backend.checkpoint() {
             tracing::warn!(%fault, "the write-ahead log grows for now");
+        }
+    }
+}
+
+/// A compaction that gives peers their time.
+fn new_compaction(shared: &Shared, revision: i64) -> Compaction {
+    match &shared.peers {
+        None => Compaction::new(revision, None),
+        Some(peers) => {
+            peers.sweep.notify_one();
+            Compaction::new(revision, Some(Instant::now() + GRACE))
         }
     }
 }

@@ -1,0 +1,250 @@
+//! The writer's part in following peers: every group begins with what they have committed since the last one.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use chassis::lock;
+use proto::etcdserverpb::{RequestOp, request_op::Request};
+
+use super::{
+    batch::LeaseChange,
+    command::Command,
+    compaction::Compaction,
+    index::Keys,
+    load::{Loaded, load},
+    news::{News, lease_changes},
+    peers::{Backoff, PATIENCE},
+    publish::Outcome,
+    range::KeyRange,
+    state::State,
+    writer::Worker,
+};
+use crate::backend::{
+    Counters, Fault,
+    driver::{Begun, Purpose, Wish},
+};
+
+/// Most values looked up when a group begins; further ones are looked up as they are needed.
+const WISHES: usize = 4096;
+/// How long the writer sleeps at most while the database is away.
+const LONGEST_SLEEP: Duration = Duration::from_millis(250);
+
+impl Worker {
+    /// Begins a group: waits for the database if it has gone, keeps peers from writing, and takes in what they have
+    /// written.
+    pub(super) fn begin(&mut self, group: &[Command], sweeps: bool) -> Result<Begun, Fault> {
+        let sweeps = sweeps && self.compaction.as_ref().is_some_and(Compaction::removes);
+        if self.shared.peers.is_none() || !(sweeps || self.needs_database(group)) {
+            return Ok(Begun::default());
+        }
+        let looks = |command: &Command| matches!(command, Command::CatchUp { .. } | Command::Sweep);
+        let purpose = if !sweeps && group.iter().all(looks) {
+            Purpose::Look
+        } else {
+            Purpose::Write
+        };
+        let wish = self.wish(group);
+        let deadline = Instant::now() + PATIENCE;
+        let mut backoff = Backoff::default();
+        loop {
+            let begun = self.backend.begin(purpose, &wish).and_then(|begun| {
+                let begun = begun.unwrap_or_default();
+                self.take_in(begun.counters).map(|complete| (begun, complete))
+            });
+            match begun {
+                Ok((begun, true)) => {
+                    self.behind = false;
+                    self.note(None);
+                    return Ok(begun);
+                }
+                Ok((_, false)) => {
+                    self.backend.rollback();
+                    self.reload()?;
+                }
+                Err(fault) => {
+                    self.backend.rollback();
+                    let gone = matches!(fault, Fault::Lost(_));
+                    if gone {
+                        self.note(Some(&fault));
+                    }
+                    if !gone || Instant::now() > deadline {
+                        return Err(fault);
+                    }
+                    std::thread::sleep(backoff.next().min(LONGEST_SLEEP));
+                }
+            }
+        }
+    }
+
+    fn note(&self, fault: Option<&Fault>) {
+        if let Some(peers) = &self.shared.peers {
+            peers.note(fault);
+        }
+    }
+
+    /// What peers have to know after a group, `None` when it is nothing.
+    pub(super) fn successor(&self, outcome: &Outcome, compacted: Option<(i64, i64)>) -> Option<Counters> {
+        self.shared.peers.as_ref()?;
+        let of_peers = |change: &LeaseChange| matches!(change, LeaseChange::Grant { .. } | LeaseChange::Revoke { .. });
+        let leases = outcome.leases.iter().any(of_peers);
+        if outcome.changes.is_empty() && !leases && compacted.is_none() && outcome.alarms.is_none() {
+            return None;
+        }
+        let now = self.counters;
+        let last = outcome.changes.last();
+        let (compact_revision, compact_row) = compacted.unzip();
+        Some(Counters {
+            epoch: now.epoch + 1,
+            lease_epoch: now.lease_epoch + i64::from(leases),
+            revision: outcome.revision,
+            last_row: last.map_or(now.last_row, |change| change.version.id),
+            compact_revision: compact_revision.or(now.compact_revision),
+            compact_row: compact_row.or(now.compact_row),
+            alarms: outcome.alarms.unwrap_or(now.alarms),
+        })
+    }
+
+    /// Notes the numbers the state is at.
+    pub(super) fn reached(&mut self, counters: Counters) {
+        self.counters = counters;
+        if let Some(peers) = &self.shared.peers {
+            peers.epoch.store(counters.epoch, Ordering::Release);
+        }
+    }
+
+    fn needs_database(&self, group: &[Command]) -> bool {
+        let asks = |command: &Command| match command {
+            Command::CatchUp { epoch, .. } => *epoch > self.counters.epoch,
+            Command::Sweep => false,
+            _ => true,
+        };
+        self.behind || group.iter().any(asks)
+    }
+
+    /// Takes in what peers have committed. Returns false when that is not possible any more: history has gone that would
+    /// have been needed, or the database is another one.
+    fn take_in(&mut self, now: Counters) -> Result<bool, Fault> {
+        let known = self.counters;
+        if now.epoch == known.epoch {
+            return Ok(true);
+        }
+        let (revision, last_row) = {
+            let state = self.shared.state();
+            (state.revision, state.last_row)
+        };
+        let gone = now.compact_revision.is_some_and(|compacted| compacted > revision);
+        if gone || now.epoch < known.epoch || now.revision < revision || now.last_row < last_row {
+            return Ok(false);
+        }
+        let leases = if now.lease_epoch == known.lease_epoch {
+            Vec::new()
+        } else {
+            let there = self.backend.leases()?;
+            lease_changes(&self.shared.state().leases, &there)
+        };
+        let compact_to = now
+            .compact_revision
+            .filter(|_| now.compact_revision != known.compact_revision);
+        let alarms = (now.alarms != known.alarms).then_some(now.alarms);
+        let mut news = News::new(&self.shared, leases);
+        self.backend.news(last_row, &mut |row| news.push(row))?;
+        news.finish(now.revision, compact_to, alarms);
+        if let Some(revision) = compact_to {
+            let mut compaction = Compaction::by_peer(revision);
+            compaction.take_over(self.compaction.take(), Vec::new());
+            self.compaction = Some(compaction);
+        }
+        self.reached(now);
+        Ok(true)
+    }
+
+    /// Builds the state anew from the whole database.
+    fn reload(&mut self) -> Result<(), Fault> {
+        tracing::warn!("too much has happened since the last look at the database, loading it anew");
+        let Loaded { state, numbers, .. } = load(self.backend.as_mut())?;
+        let (revision, compacted) = (state.revision, state.compacted);
+        *self.shared.state_mut() = state;
+        *lock(&self.shared.cache) = Default::default();
+        self.shared.alarms.store(numbers.counters.alarms, Ordering::Release);
+        self.shared.hub.restart(revision);
+        self.shared.lease_granted.notify_one();
+        if compacted > 0 {
+            let mut compaction = Compaction::by_peer(compacted);
+            compaction.take_over(self.compaction.take(), Vec::new());
+            self.compaction = Some(compaction);
+        }
+        self.reached(numbers.counters);
+        Ok(())
+    }
+
+    /// The values and leases a group will most likely need.
+    fn wish(&self, group: &[Command]) -> Wish {
+        let state = self.shared.state();
+        let mut wish = Wish::default();
+        for command in group {
+            match command {
+                Command::Put(put, _) => newest(&state, &put.key, &mut wish),
+                Command::Delete(delete, _) => within(&state, &KeyRange::new(&delete.key, &delete.range_end), &mut wish),
+                Command::Txn(txn, _) => {
+                    for compare in &txn.compare {
+                        newest(&state, &compare.key, &mut wish);
+                    }
+                    operations(&state, &txn.success, &mut wish);
+                    operations(&state, &txn.failure, &mut wish);
+                }
+                Command::KeepAlive { id, .. } => wish.leases.push(*id),
+                Command::Revoke { id, .. } => {
+                    wish.leases.push(*id);
+                    for key in state.leases.get(*id).into_iter().flat_map(|lease| &lease.keys) {
+                        newest(&state, key, &mut wish);
+                    }
+                }
+                _ => {}
+            }
+            if wish.values.len() > WISHES {
+                break;
+            }
+        }
+        drop(state);
+        wish.values.sort_unstable();
+        wish.values.dedup();
+        let cache = lock(&self.shared.cache);
+        wish.values.retain(|id| cache.get(*id).is_none());
+        wish
+    }
+}
+
+fn newest(state: &State, key: &[u8], wish: &mut Wish) {
+    if let Some(version) = state.index.newest(key).filter(|version| version.is_live()) {
+        wish.values.push(version.id);
+    }
+}
+
+fn within(state: &State, range: &KeyRange, wish: &mut Wish) {
+    state.index.visit(range, state.revision, &mut |_, version| {
+        if wish.values.len() <= WISHES {
+            wish.values.push(version.id);
+        }
+    });
+}
+
+fn operations(state: &State, operations: &[RequestOp], wish: &mut Wish) {
+    for operation in operations {
+        match &operation.request {
+            Some(Request::RequestPut(put)) => newest(state, &put.key, wish),
+            Some(Request::RequestDeleteRange(delete)) => {
+                within(state, &KeyRange::new(&delete.key, &delete.range_end), wish);
+            }
+            Some(Request::RequestRange(range)) if range.revision == 0 && !range.count_only && !range.keys_only => {
+                within(state, &KeyRange::new(&range.key, &range.range_end), wish);
+            }
+            Some(Request::RequestTxn(txn)) => {
+                self::operations(state, &txn.success, wish);
+                self::operations(state, &txn.failure, wish);
+            }
+            _ => {}
+        }
+    }
+}
