@@ -26,6 +26,7 @@ pub mod dialect;
 pub mod driver;
 mod dsn;
 pub mod endpoint;
+pub mod mysql;
 pub mod names;
 pub mod sqlite;
 
@@ -93,8 +94,8 @@ pub fn open(endpoint: &Endpoint, options: &DatastoreOptions) -> Result<Backend, 
                 peers: None,
             })
         }
-        Endpoint::Postgres(_) | Endpoint::Mysql(_) => {
-            let _ = options;
+        Endpoint::Mysql(server) => mysql::open(server, options).map_err(|fault| OpenError::new(endpoint, fault)),
+        Endpoint::Postgres(_) => {
             let fault = Fault::Other("this build cannot speak to this kind of server".into());
             Err(OpenError::new(endpoint, fault))
         }

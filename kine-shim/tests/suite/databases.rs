@@ -19,10 +19,16 @@ macro_rules! on_every_database {
     ($($test:ident),* $(,)?) => {$(
         mod $test {
             use crate::databases::{Kind, on};
+            use crate::servers::Product;
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn sqlite() {
                 on(Kind::Sqlite, super::$test).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn mariadb() {
+                on(Kind::Server(Product::MariaDb), super::$test).await;
             }
         }
     )*};

@@ -1,0 +1,35 @@
+//! MySQL and MariaDB: one connection that writes, a few that read, and one that asks whether other processes have committed.
+//!
+//! A group locks the rows of table `kine_meta`, which makes the writers of several processes take turns, and is written and
+//! committed in as few packets as possible. See [`sql`] for the tables.
+
+mod fault;
+mod link;
+mod peers;
+mod readers;
+mod rows;
+mod schema;
+mod settings;
+mod sql;
+mod writer;
+
+use std::sync::Arc;
+
+use self::{link::Link, settings::Settings};
+use super::{
+    Backend, Fault,
+    endpoint::{DatastoreOptions, Server},
+};
+
+/// Opens the database, creating what is missing.
+pub fn open(server: &Server, options: &DatastoreOptions) -> Result<Backend, Fault> {
+    let settings = Arc::new(Settings::new(server, options));
+    let mut link = Link::new(Arc::clone(&settings))?;
+    link.create_database()?;
+    schema::prepare(&mut link)?;
+    Ok(Backend {
+        writer: Box::new(writer::Writer::new(link)),
+        readers: Box::new(readers::Readers::new(Arc::clone(&settings))),
+        peers: Some(Box::new(peers::Peers::new(settings))),
+    })
+}
