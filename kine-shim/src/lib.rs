@@ -1,7 +1,7 @@
 //! etcd v3 over SQL.
 //!
 //! [`backend`] is the database, [`store`] gives it etcd's semantics, [`server`] speaks etcd's protocol, and [`app`] puts
-//! them together as [`options`] say.
+//! them together as [`options`] say. [`tools`] check, copy and restore a store.
 #![warn(missing_docs)]
 
 pub mod app;
@@ -11,3 +11,4 @@ pub mod metrics;
 pub mod options;
 pub mod server;
 pub mod store;
+pub mod tools;

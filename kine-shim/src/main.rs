@@ -3,5 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    chassis::run("kine-shim", kine_shim::app::build)
+    match kine_shim::tools::run(std::env::args_os()) {
+        Some(code) => code,
+        None => chassis::run("kine-shim", kine_shim::app::build),
+    }
 }

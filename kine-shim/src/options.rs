@@ -16,6 +16,9 @@ use crate::backend::endpoint::{DatastoreOptions, Endpoint};
 
 /// Speaks the etcd v3 API over an SQL database
 #[derive(Debug, Clone, clap::Parser)]
+#[command(
+    after_help = "Tools: kine-shim check, kine-shim snapshot, kine-shim restore; each explains itself with --help"
+)]
 #[command(mut_arg("admin_bind_address", |arg| arg.visible_alias("metrics-bind-address").env("KINE_METRICS_BIND_ADDRESS")))]
 #[command(mut_arg("log_format", |arg| arg.env("KINE_LOG_FORMAT")))]
 #[command(mut_arg("log_level", |arg| arg.default_value_if("debug", "true", "debug")))]

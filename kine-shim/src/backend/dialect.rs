@@ -70,6 +70,8 @@ pub const SQLITE: Dialect = Dialect {
         )",
         "CREATE TABLE IF NOT EXISTS kine_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         "CREATE TABLE IF NOT EXISTS kine_lease (id INTEGER PRIMARY KEY, ttl INTEGER NOT NULL)",
+        // A snapshot that is served is none any more: the digest recorded in it will soon be wrong.
+        "DROP TABLE IF EXISTS kine_snapshot",
     ],
     columns: "SELECT name FROM pragma_table_info('kine')",
     extra_columns: &[

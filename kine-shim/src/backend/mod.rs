@@ -22,6 +22,7 @@
 //! which API servers use, is stored as `compact_rev_key_apiserver`, as kine does. Names that are not UTF-8 are stored as
 //! BLOBs. Leases and the few numbers that belong to the whole store are in tables of their own.
 
+pub mod contents;
 pub mod dialect;
 pub mod driver;
 mod dsn;

@@ -26,7 +26,7 @@ impl Anchors {
     pub fn first_row(&self, revision: i64) -> i64 {
         if revision > self.last.0 && self.last.0 > 0 {
             // Past the end: the next row comes right after the last one, whichever revision that was.
-            return self.last.1 + (revision - self.last.0);
+            return self.last.1.saturating_add(revision.saturating_sub(self.last.0));
         }
         self.stepped(revision)
     }
@@ -39,7 +39,7 @@ impl Anchors {
         {
             Some(at) => {
                 let (start, id) = self.steps[at];
-                id + (revision - start)
+                id.saturating_add(revision.saturating_sub(start))
             }
             None => revision,
         }

@@ -85,7 +85,7 @@ impl Loader {
         // kine does not count writes. What it has compacted cannot be counted any more; a key that is not new was
         // written twice at least.
         let counted = match before {
-            Some(before) if !row.created => before.version + 1,
+            Some(before) if !row.created => before.version.saturating_add(1),
             None if !row.created => 2,
             _ => 1,
         };
@@ -102,6 +102,11 @@ impl Loader {
         );
     }
 
+    /// What has been taken in so far.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
     /// Completes the state and hangs the keys on their leases. Returns it with the leases that had to be made up, as
     /// identifier and seconds to live: in kine a lease is nothing but its seconds.
     pub fn finish(self, leases: &[LeaseRow], now: Instant) -> (State, Vec<(i64, i64)>) {
@@ -116,7 +121,7 @@ impl Loader {
         state.last_row = state.last_row.max(compact_row).max(counters.last_row);
         let by_kine = if numbers.kine_compact_row > counters.compact_row.unwrap_or(0) {
             let (revision, row) = compacted;
-            revision + (numbers.kine_compact_row - row)
+            revision.saturating_add(numbers.kine_compact_row.saturating_sub(row))
         } else {
             -1
         };

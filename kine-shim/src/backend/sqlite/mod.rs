@@ -1,5 +1,7 @@
 //! SQLite: write-ahead log, `synchronous=FULL`, one writing connection and a few reading ones.
 
+mod build;
+mod contents;
 mod reader;
 mod writer;
 
@@ -15,7 +17,12 @@ use rusqlite::{
     types::{ToSqlOutput, ValueRef},
 };
 
-pub use self::{reader::Readers, writer::Writer};
+pub use self::{
+    build::Build,
+    contents::{Contents, Unreadable},
+    reader::Readers,
+    writer::Writer,
+};
 use super::{
     Counters, Fault, LeaseRow, Numbers, Row, Size,
     dialect::Dialect,
