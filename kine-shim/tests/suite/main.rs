@@ -5,6 +5,7 @@ mod contract;
 mod crash;
 mod databases;
 mod files;
+mod kine;
 mod model;
 mod oracle;
 mod random;

@@ -340,7 +340,7 @@ impl Server {
                     .args(["--port", &self.port.to_string(), "--username=postgres", "--no-password"])
                     .args(["-XAtq", "--field-separator=\t", "--set=ON_ERROR_STOP=1"])
                     .args(["--dbname", database, "--command", sql])
-                    .env("PGOPTIONS", "--client-min-messages=warning");
+                    .env("PGOPTIONS", "--client-min-messages=warning -c bytea_output=escape");
             }
             Product::MariaDb => {
                 command

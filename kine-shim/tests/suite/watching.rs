@@ -224,7 +224,7 @@ async fn reads_and_watches_survive_compaction_under_load(database: &Database) {
         assert!(response.kvs.iter().all(|kv| kv.value.len() == VALUE));
     }
     writer.await.expect("writer");
-    assert!(compactions > 3, "{compactions} compactions");
+    assert!(compactions > 1, "{compactions} compactions");
     // The writer's last revision may be compacted already, and the same one cannot be compacted twice.
     let last = shim.client.set("after", "x").await;
     shim.client.compact(last, true).await.expect("compact");
