@@ -8,7 +8,7 @@
 //! handed out without gaps and in the order of commits, whoever commits. An SQLite file belongs to one process; there
 //! [`Writer::begin`] has nothing to say and costs nothing.
 
-use std::{fmt::Debug, fs::File, ops::ControlFlow, sync::atomic::AtomicI64};
+use std::{collections::BTreeMap, fmt::Debug, fs::File, ops::ControlFlow, sync::atomic::AtomicI64};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -64,6 +64,44 @@ pub enum LeaseWrite {
         /// Its identifier.
         id: i64,
     },
+}
+
+/// What a series of lease changes comes to, for databases that change all leases at once.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct NetLeases {
+    /// Leases to add or replace.
+    pub granted: Vec<i64>,
+    /// The seconds to live of each of them.
+    pub ttls: Vec<i64>,
+    /// Leases whose life starts anew.
+    pub renewed: Vec<i64>,
+    /// Leases to remove.
+    pub revoked: Vec<i64>,
+}
+
+impl NetLeases {
+    /// Takes the last change of each lease; a lease that is granted and then renewed is granted.
+    pub fn new(changes: &[LeaseWrite]) -> Self {
+        let mut last = BTreeMap::new();
+        for change in changes {
+            match *change {
+                LeaseWrite::Renew { id } => drop(last.entry(id).or_insert(*change)),
+                LeaseWrite::Grant { id, .. } | LeaseWrite::Revoke { id } => drop(last.insert(id, *change)),
+            }
+        }
+        let mut net = Self::default();
+        for change in last.into_values() {
+            match change {
+                LeaseWrite::Grant { id, ttl } => {
+                    net.granted.push(id);
+                    net.ttls.push(ttl);
+                }
+                LeaseWrite::Renew { id } => net.renewed.push(id),
+                LeaseWrite::Revoke { id } => net.revoked.push(id),
+            }
+        }
+        net
+    }
 }
 
 /// Everything a group changes.
@@ -157,4 +195,29 @@ pub trait Peers: Debug + Send {
     /// Returns when a peer may have committed something after epoch `known`, or when that may have been missed. Never
     /// fails: it connects again by itself.
     fn changed<'a>(&'a mut self, known: &'a AtomicI64) -> BoxFuture<'a, ()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_change_of_a_lease_counts() {
+        let changes = [
+            LeaseWrite::Grant { id: 1, ttl: 5 },
+            LeaseWrite::Renew { id: 1 },
+            LeaseWrite::Renew { id: 2 },
+            LeaseWrite::Grant { id: 3, ttl: 5 },
+            LeaseWrite::Revoke { id: 3 },
+            LeaseWrite::Revoke { id: 4 },
+            LeaseWrite::Grant { id: 4, ttl: 7 },
+        ];
+        let net = NetLeases {
+            granted: vec![1, 4],
+            ttls: vec![5, 7],
+            renewed: vec![2],
+            revoked: vec![3],
+        };
+        assert_eq!(NetLeases::new(&changes), net);
+    }
 }

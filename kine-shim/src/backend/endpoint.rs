@@ -105,6 +105,18 @@ pub struct DatastoreOptions {
     pub skip_verify: bool,
 }
 
+impl DatastoreOptions {
+    /// The password for `server` as it is now: that of the file, else that of the URL.
+    pub fn password(&self, server: &Server) -> Result<Option<String>, String> {
+        let Some(file) = &self.endpoint_password_file else {
+            return Ok(server.password.as_ref().map(|password| password.0.clone()));
+        };
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| format!("--endpoint-password-file: cannot read {}: {error}", file.display()))?;
+        Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+}
+
 impl FromStr for Endpoint {
     type Err = String;
 

@@ -29,7 +29,9 @@ mod dsn;
 pub mod endpoint;
 pub mod mysql;
 pub mod names;
+pub mod postgres;
 pub mod sqlite;
+mod tls;
 
 use std::hash::{BuildHasher, Hasher as _, RandomState};
 
@@ -95,11 +97,8 @@ pub fn open(endpoint: &Endpoint, options: &DatastoreOptions) -> Result<Backend, 
                 peers: None,
             })
         }
+        Endpoint::Postgres(server) => postgres::open(server, options).map_err(|fault| OpenError::new(endpoint, fault)),
         Endpoint::Mysql(server) => mysql::open(server, options).map_err(|fault| OpenError::new(endpoint, fault)),
-        Endpoint::Postgres(_) => {
-            let fault = Fault::Other("this build cannot speak to this kind of server".into());
-            Err(OpenError::new(endpoint, fault))
-        }
     }
 }
 

@@ -27,6 +27,11 @@ macro_rules! on_every_database {
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                on(Kind::Server(Product::Postgres), super::$test).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn mariadb() {
                 on(Kind::Server(Product::MariaDb), super::$test).await;
             }
