@@ -32,7 +32,11 @@ pub(super) fn mode(server: &Server, options: &DatastoreOptions) -> TlsMode {
 }
 
 /// The client's side of TLS to `server`. Errors are a sentence that names flag and file.
-pub(super) fn client_config(server: &Server, options: &DatastoreOptions, mode: TlsMode) -> Result<ClientConfig, String> {
+pub(super) fn client_config(
+    server: &Server,
+    options: &DatastoreOptions,
+    mode: TlsMode,
+) -> Result<ClientConfig, String> {
     let provider = Arc::new(default_provider());
     let broken = |error: &dyn std::fmt::Display| format!("TLS cannot be set up: {error}");
     let ca_file = file(

@@ -27,7 +27,7 @@ use crate::{
 /// How long a request waits for a database that has gone before it is refused.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long rows that are compacted stay for peers that have not heard of the newest commits yet.
-pub(super) const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_millis(200);
 /// Pauses between attempts to reach the database grow from the first to the second.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
