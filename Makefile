@@ -33,6 +33,11 @@ e2e: ## End-to-end tests on the embedded host
 	$(CARGO) build --workspace --bins
 	$(CARGO) test -p e2e --test '*'
 
+.PHONY: soak
+soak: ## Hours of what `make test` tries for seconds: crashes, damage, concurrent histories
+	@hack/prerequisites.sh cargo cc protoc etcd
+	SOAK=1 $(CARGO) test -p kine-shim --test suite -- --nocapture --test-threads 2
+
 .PHONY: build
 build: ## All binaries, optimised, in target/release
 	@hack/prerequisites.sh cargo cc protoc
