@@ -1,6 +1,6 @@
 //! The databases a store can be on, and a fresh one for every test.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use tempfile::TempDir;
 
@@ -16,32 +16,48 @@ pub(crate) enum Kind {
 /// Runs a test on every kind of database: for `test`, an asynchronous function of a [`Database`], there are the tests
 /// `test::sqlite`, `test::postgres` and `test::mariadb`.
 macro_rules! on_every_database {
-    ($($test:ident),* $(,)?) => {$(
-        mod $test {
-            use crate::databases::{Kind, on};
-            use crate::servers::Product;
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn sqlite() {
-                on(Kind::Sqlite, super::$test).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn postgres() {
-                on(Kind::Server(Product::Postgres), super::$test).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn mariadb() {
-                on(Kind::Server(Product::MariaDb), super::$test).await;
-            }
-        }
-    )*};
+    ($($test:ident),* $(,)?) => {
+        $crate::databases::on! { [$($test)*] {
+            sqlite => Kind::Sqlite,
+            postgres => Kind::Server(Product::Postgres),
+            mariadb => Kind::Server(Product::MariaDb),
+        } }
+    };
 }
 pub(crate) use on_every_database;
 
+/// Runs a test on every kind of database that several stores can share.
+macro_rules! on_every_server {
+    ($($test:ident),* $(,)?) => {
+        $crate::databases::on! { [$($test)*] {
+            postgres => Kind::Server(Product::Postgres),
+            mariadb => Kind::Server(Product::MariaDb),
+        } }
+    };
+}
+pub(crate) use on_every_server;
+
+macro_rules! on {
+    ([] $kinds:tt) => {};
+    ([$test:ident $($rest:ident)*] { $($name:ident => $kind:expr,)* }) => {
+        mod $test {
+            use crate::databases::{Kind, on_fresh};
+            use crate::servers::Product;
+
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    on_fresh($kind, super::$test).await;
+                }
+            )*
+        }
+        $crate::databases::on! { [$($rest)*] { $($name => $kind,)* } }
+    };
+}
+pub(crate) use on;
+
 /// Runs a test on a fresh database, unless its server is not installed.
-pub(crate) async fn on(kind: Kind, test: impl AsyncFnOnce(&Database)) {
+pub(crate) async fn on_fresh(kind: Kind, test: impl AsyncFnOnce(&Database)) {
     if let Some(database) = Database::new(kind) {
         test(&database).await;
     }
@@ -52,21 +68,39 @@ pub(crate) struct Database {
     pub(crate) kind: Kind,
     /// Its files, if it is one, and the socket of the service on it.
     pub(crate) directory: TempDir,
-    on: Option<(&'static Server, String)>,
+    on: Option<(Arc<Server>, String)>,
+    /// Nobody else removes it.
+    ours: bool,
 }
 
 impl Database {
     /// An empty one, `None` when the server is not installed.
     pub(crate) fn new(kind: Kind) -> Option<Self> {
-        let on = match kind {
-            Kind::Sqlite => None,
-            Kind::Server(product) => {
-                let server = Server::shared(product)?;
-                Some((server, server.create_database()))
-            }
-        };
+        match kind {
+            Kind::Sqlite => Some(Self::make(kind, None, true)),
+            Kind::Server(product) => Some(Self::at(Server::shared(product)?)),
+        }
+    }
+
+    /// An empty one on a server.
+    pub(crate) fn at(server: Arc<Server>) -> Self {
+        let name = server.create_database();
+        Self::make(Kind::Server(server.product), Some((server, name)), true)
+    }
+
+    /// The same database for another store, with a directory of its own.
+    pub(crate) fn shared(&self) -> Self {
+        Self::make(self.kind, self.on.clone(), false)
+    }
+
+    fn make(kind: Kind, on: Option<(Arc<Server>, String)>, ours: bool) -> Self {
         let directory = tempfile::tempdir().expect("directory");
-        Some(Self { kind, directory, on })
+        Self {
+            kind,
+            directory,
+            on,
+            ours,
+        }
     }
 
     /// A file.
@@ -111,7 +145,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         // Of a test that failed, everything is left until the server ends.
-        if let Some((server, name)) = self.on.as_ref().filter(|_| !std::thread::panicking()) {
+        if let Some((server, name)) = self.on.as_ref().filter(|_| self.ours && !std::thread::panicking()) {
             server.drop_database(name);
         }
     }

@@ -10,6 +10,7 @@ mod model;
 mod oracle;
 mod random;
 mod servers;
+mod sharing;
 mod support;
 mod tls;
 mod tools;

@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
-        Mutex, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -213,14 +213,14 @@ pub(crate) struct Server {
 impl Server {
     /// The server all tests share, or `None` with a word about it when it is not installed, which is a failure where
     /// everything must be there.
-    pub(crate) fn shared(product: Product) -> Option<&'static Self> {
-        static POSTGRES: OnceLock<Option<Server>> = OnceLock::new();
-        static MARIADB: OnceLock<Option<Server>> = OnceLock::new();
+    pub(crate) fn shared(product: Product) -> Option<Arc<Self>> {
+        static POSTGRES: OnceLock<Option<Arc<Server>>> = OnceLock::new();
+        static MARIADB: OnceLock<Option<Arc<Server>>> = OnceLock::new();
         let server = match product {
             Product::Postgres => &POSTGRES,
             Product::MariaDb => &MARIADB,
         };
-        server.get_or_init(|| Self::start(product)).as_ref()
+        server.get_or_init(|| Self::start(product).map(Arc::new)).clone()
     }
 
     /// A server of one's own, to do things to that others would not like.
