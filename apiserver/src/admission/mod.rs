@@ -3,6 +3,7 @@
 
 pub mod escalation;
 pub mod plugins;
+mod pod_resources;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -64,7 +65,7 @@ impl Attributes<'_> {
     }
 }
 
-/// Reads of other objects that plugins depend on.
+/// What plugins know of other objects, and the little they do to them.
 pub trait Lookup: Send + Sync {
     /// An object by resource, namespace and name, from the cache; `None` when it does not exist.
     fn get<'a>(
@@ -100,6 +101,29 @@ pub trait Lookup: Send + Sync {
     /// All objects of a resource in a namespace (empty for all), from the cache.
     fn list<'a>(&'a self, resource: &'a GroupResource, namespace: &'a str)
     -> BoxFuture<'a, Result<Vec<Value>, Status>>;
+
+    /// Changes the status of an object on the server's own behalf, starting from its latest state; `change` may run more
+    /// than once, and may refuse. A dry run writes nothing.
+    fn change_status<'a>(
+        &'a self,
+        object: ObjectRef<'a>,
+        dry_run: bool,
+        change: Change<'a>,
+    ) -> BoxFuture<'a, Result<(), Status>>;
+}
+
+/// What a plugin does to the status of an object.
+pub type Change<'a> = &'a (dyn Fn(&mut Value) -> Result<(), Status> + Send + Sync);
+
+/// Which object is meant.
+#[derive(Clone, Copy)]
+pub struct ObjectRef<'a> {
+    /// The resource.
+    pub resource: &'a GroupResource,
+    /// The namespace; empty for cluster-scoped objects.
+    pub namespace: &'a str,
+    /// The name.
+    pub name: &'a str,
 }
 
 /// One admission plugin.

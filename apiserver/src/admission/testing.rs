@@ -1,26 +1,27 @@
 //! What the plugins' tests share: objects to look up and attributes to ask about.
 
-use super::{Attributes, Lookup, Operation};
+use super::{Attributes, Change, Lookup, ObjectRef, Operation};
 use futures::future::BoxFuture;
 use machinery::gvk::{GroupResource, GroupVersionKind};
 use machinery::meta;
 use machinery::status::Status;
 use serde_json::Value;
+use std::sync::Mutex;
 
 /// Objects by the plural name of their resource.
-pub(crate) struct Objects(Vec<(&'static str, Value)>);
+pub(crate) struct Objects(Mutex<Vec<(&'static str, Value)>>);
 
 impl Objects {
     pub(crate) fn of(objects: &[(&'static str, Value)]) -> Self {
-        Objects(objects.to_vec())
+        Objects(Mutex::new(objects.to_vec()))
     }
 
-    fn in_namespace<'a>(&'a self, resource: &'a GroupResource, namespace: &'a str) -> impl Iterator<Item = &'a Value> {
-        let fits = move |object: &Value| namespace.is_empty() || meta::namespace(object) == namespace;
-        self.0
-            .iter()
-            .filter(move |(plural, object)| *plural == resource.resource && fits(object))
-            .map(|(_, object)| object)
+    /// The objects of a resource in a namespace (empty for all).
+    pub(crate) fn in_namespace(&self, plural: &str, namespace: &str) -> Vec<Value> {
+        let fits = |object: &Value| namespace.is_empty() || meta::namespace(object) == namespace;
+        let objects = self.0.lock().unwrap();
+        let found = objects.iter().filter(|(p, object)| *p == plural && fits(object));
+        found.map(|(_, object)| object.clone()).collect()
     }
 }
 
@@ -31,10 +32,8 @@ impl Lookup for Objects {
         namespace: &'a str,
         name: &'a str,
     ) -> BoxFuture<'a, Result<Option<Value>, Status>> {
-        let found = self
-            .in_namespace(resource, namespace)
-            .find(|o| meta::name(o) == name)
-            .cloned();
+        let objects = self.in_namespace(&resource.resource, namespace);
+        let found = objects.into_iter().find(|o| meta::name(o) == name);
         Box::pin(async { Ok(found) })
     }
 
@@ -52,8 +51,31 @@ impl Lookup for Objects {
         resource: &'a GroupResource,
         namespace: &'a str,
     ) -> BoxFuture<'a, Result<Vec<Value>, Status>> {
-        let found = self.in_namespace(resource, namespace).cloned().collect();
+        let found = self.in_namespace(&resource.resource, namespace);
         Box::pin(async { Ok(found) })
+    }
+
+    fn change_status<'a>(
+        &'a self,
+        object: ObjectRef<'a>,
+        dry_run: bool,
+        change: Change<'a>,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        let mut objects = self.0.lock().unwrap();
+        let found = objects.iter_mut().find(|(plural, found)| {
+            *plural == object.resource.resource
+                && meta::namespace(found) == object.namespace
+                && meta::name(found) == object.name
+        });
+        let result = found.map_or(Ok(()), |(_, found)| {
+            let mut changed = found.clone();
+            change(&mut changed)?;
+            if !dry_run {
+                *found = changed;
+            }
+            Ok(())
+        });
+        Box::pin(async { result })
     }
 }
 

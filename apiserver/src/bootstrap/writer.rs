@@ -1,8 +1,8 @@
 //! Writes that the server makes by itself, through the same pipeline as everybody's.
 
 use crate::endpoints::api::Api;
-use crate::endpoints::handlers::managers::Managers;
 use crate::registry::codec;
+use crate::registry::managers::Managers;
 use crate::registry::request::Request;
 use crate::registry::resource::Action;
 use crate::registry::store::Store;
@@ -36,7 +36,7 @@ impl<'a> Writer<'a> {
         let store = store.ok_or_else(|| Status::internal(format!("{plural} are not served")))?;
         Ok(Writer {
             store,
-            managers: Managers::of(store, "")?,
+            managers: Managers::of(&store.resource.gvk, &store.versions, "")?,
             groups: vec![MASTERS.to_owned()],
         })
     }

@@ -1,17 +1,24 @@
 //! All served resources with their stores.
 
 use super::codec;
+use super::managers::Managers;
+use super::request::Request;
 use super::resource::Resource;
 use super::store::{SideEffects, Store};
 use super::unstored::Unstored;
-use crate::admission::{Chain, Lookup};
-use crate::storage::interface::{Error, ListOptions, Revision, Scope, Storage};
+use crate::admission::{Chain, Change, Lookup, ObjectRef};
+use crate::storage::interface::{Error, ListOptions, Preconditions, Revision, Scope, Storage, Update};
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use machinery::gvk::GroupResource;
+use machinery::object::Stored;
 use machinery::status::Status;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+/// The name under which the server itself writes and owns fields.
+const OWN_NAME: &str = "kube-apiserver";
 
 /// The served resources, in the order in which they were defined.
 pub struct Catalog {
@@ -100,20 +107,31 @@ impl Catalog {
     }
 }
 
-/// Reads through the storages. A resource that is served in several versions is read in the one defined first.
-struct StorageLookup(HashMap<GroupResource, (Arc<Resource>, Arc<dyn Storage>)>);
+/// Reads and writes through the storages. A resource that is served in several versions is read in the one defined
+/// first.
+struct StorageLookup(HashMap<GroupResource, Known>);
+
+struct Known {
+    resource: Arc<Resource>,
+    versions: Vec<Arc<Resource>>,
+    storage: Arc<dyn Storage>,
+}
 
 impl StorageLookup {
     fn new(resources: &[(Arc<Resource>, Arc<dyn Storage>)]) -> Self {
-        let mut map = HashMap::new();
+        let mut map: HashMap<GroupResource, Known> = HashMap::new();
         for (resource, storage) in resources {
-            map.entry(resource.group_resource())
-                .or_insert_with(|| (resource.clone(), storage.clone()));
+            let known = map.entry(resource.group_resource()).or_insert_with(|| Known {
+                resource: resource.clone(),
+                versions: Vec::new(),
+                storage: storage.clone(),
+            });
+            known.versions.push(resource.clone());
         }
         StorageLookup(map)
     }
 
-    fn served(&self, resource: &GroupResource) -> Result<&(Arc<Resource>, Arc<dyn Storage>), Status> {
+    fn served(&self, resource: &GroupResource) -> Result<&Known, Status> {
         self.0
             .get(resource)
             .ok_or_else(|| Status::internal(format!("resource {resource} is not served")))
@@ -126,12 +144,35 @@ impl StorageLookup {
         name: &str,
         revision: Revision,
     ) -> Result<Option<Value>, Status> {
-        let (definition, storage) = self.served(resource)?;
-        match storage.get(namespace, name, revision).await {
-            Ok(stored) => codec::decode(definition, &stored).map(Some),
+        let known = self.served(resource)?;
+        match known.storage.get(namespace, name, revision).await {
+            Ok(stored) => codec::decode(&known.resource, &stored).map(Some),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(Status::internal(error)),
         }
+    }
+}
+
+impl Known {
+    /// The object with another status, as this server has written it; `None` when nothing changes.
+    fn with_status(&self, namespace: &str, stored: &Stored, change: Change<'_>) -> Result<Option<Bytes>, Status> {
+        const SUBRESOURCE: &str = "status";
+        let old = codec::decode(&self.resource, stored)?;
+        let mut new = old.clone();
+        change(&mut new)?;
+        if new == old {
+            return Ok(None);
+        }
+        let rq = Request {
+            namespace,
+            user: OWN_NAME,
+            groups: &[],
+            now: jiff::Timestamp::now(),
+            dry_run: false,
+            warn: &|_| {},
+        };
+        Managers::of(&self.resource.gvk, &self.versions, SUBRESOURCE)?.update(&rq, Some(&old), &mut new, OWN_NAME);
+        codec::to_storage(&self.resource, new).map(|value| Some(codec::to_bytes(&value)))
     }
 }
 
@@ -160,7 +201,7 @@ impl Lookup for StorageLookup {
         namespace: &'a str,
     ) -> BoxFuture<'a, Result<Vec<Value>, Status>> {
         Box::pin(async move {
-            let (definition, storage) = self.served(resource)?;
+            let known = self.served(resource)?;
             let options = ListOptions {
                 scope: Scope {
                     namespace: namespace.to_owned(),
@@ -170,12 +211,52 @@ impl Lookup for StorageLookup {
                 limit: 0,
                 continue_token: String::new(),
             };
-            let listed = storage.list(options).await.map_err(Status::internal)?;
+            let listed = known.storage.list(options).await.map_err(Status::internal)?;
             listed
                 .items
                 .iter()
-                .map(|stored| codec::decode(definition, stored))
+                .map(|stored| codec::decode(&known.resource, stored))
                 .collect()
+        })
+    }
+
+    fn change_status<'a>(
+        &'a self,
+        object: ObjectRef<'a>,
+        dry_run: bool,
+        change: Change<'a>,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(async move {
+            let known = self.served(object.resource)?;
+            let (namespace, name) = (object.namespace, object.name);
+            let done = if dry_run {
+                let found = known.storage.get(namespace, name, Revision::Latest).await;
+                match found {
+                    Ok(stored) => return known.with_status(namespace, &stored, change).map(drop),
+                    Err(error) => Err(error),
+                }
+            } else {
+                let mut step = |stored: Option<&Stored>| -> BoxFuture<'_, Result<Update, Box<Status>>> {
+                    let changed = stored
+                        .ok_or_else(|| Status::not_found(object.resource, name))
+                        .and_then(|stored| known.with_status(namespace, stored, change));
+                    let update = changed.map(|changed| changed.map_or(Update::Keep, Update::Write));
+                    Box::pin(std::future::ready(update.map_err(Box::new)))
+                };
+                let anyone = Preconditions::default();
+                known
+                    .storage
+                    .update(namespace, name, &anyone, &mut step)
+                    .await
+                    .map(drop)
+            };
+            match done {
+                // What is gone has no status any more.
+                Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+                Err(Error::Refused(status)) if status.reason == "NotFound" => Ok(()),
+                Err(Error::Refused(status)) => Err(*status),
+                Err(error) => Err(Status::internal(error)),
+            }
         })
     }
 }

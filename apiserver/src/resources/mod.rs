@@ -1,6 +1,7 @@
 //! Every built-in resource: one file each, one line each.
 
 mod apps;
+mod autoscaling;
 mod batch;
 mod coordination;
 mod core;
@@ -16,6 +17,7 @@ pub fn all() -> Vec<Resource> {
     [
         core::all(),
         apps::all(),
+        autoscaling::all(),
         batch::all(),
         coordination::all(),
         discovery::all(),

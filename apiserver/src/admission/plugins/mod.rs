@@ -2,8 +2,10 @@
 //! (`pkg/kubeapiserver/options/plugins.go`).
 
 mod default_toleration_seconds;
+mod limit_ranger;
 mod namespace_lifecycle;
 mod priority;
+mod resource_quota;
 mod service_account;
 mod storage_object_in_use_protection;
 
@@ -15,10 +17,11 @@ type Entry = (&'static str, bool, fn() -> Box<dyn Plugin>);
 /// Two that upstream has on are not on here, because what they add would stay: TaintNodesByCondition, which is not even
 /// among them, needs the controller of nodes' lifecycle, which is off unless nodes are the cluster's own, and
 /// StorageObjectInUseProtection needs a controller that knows which pods use a claim.
-const PLUGINS: [Entry; 5] = [
+const PLUGINS: [Entry; 7] = [
     (namespace_lifecycle::NAME, true, || {
         Box::new(namespace_lifecycle::NamespaceLifecycle)
     }),
+    (limit_ranger::NAME, true, || Box::new(limit_ranger::LimitRanger)),
     (service_account::NAME, true, || {
         Box::new(service_account::ServiceAccount)
     }),
@@ -29,6 +32,7 @@ const PLUGINS: [Entry; 5] = [
     (storage_object_in_use_protection::NAME, false, || {
         Box::new(storage_object_in_use_protection::StorageObjectInUseProtection)
     }),
+    (resource_quota::NAME, true, || Box::new(resource_quota::ResourceQuota)),
 ];
 
 /// The chain that results from `--enable-admission-plugins` and `--disable-admission-plugins`.

@@ -1,9 +1,9 @@
 //! `POST`.
 
 use super::Scope;
+use crate::endpoints::body;
 use crate::endpoints::negotiation::body_format;
 use crate::endpoints::options::{WriteKind, WriteOptions};
-use crate::endpoints::{body, handlers::managers};
 use crate::registry::{before, codec};
 use crate::server::request::Body;
 use bytes::Bytes;
@@ -27,7 +27,7 @@ pub async fn create(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Statu
     let stored = scope
         .registry(options.dry_run, async |rq| {
             before::dedup_owner_references(rq, &mut obj, false);
-            managers::of(scope)?.update(rq, None, &mut obj, &manager);
+            scope.managers()?.update(rq, None, &mut obj, &manager);
             scope.store().create(rq, obj).await
         })
         .await?;

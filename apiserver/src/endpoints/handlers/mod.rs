@@ -4,7 +4,6 @@ pub mod create;
 pub mod delete;
 pub mod get;
 pub mod list;
-pub mod managers;
 pub mod node;
 pub mod patch;
 pub mod pod;

@@ -1,11 +1,11 @@
 //! `PATCH` in its four forms (k8s.io/apiserver `pkg/endpoints/handlers/patch.go`).
 
 use super::Scope;
-use super::managers::{self, Managers};
 use super::update::{check_name, strategy};
 use crate::endpoints::negotiation::header_text;
 use crate::endpoints::options::{WriteKind, WriteOptions};
 use crate::endpoints::yaml;
+use crate::registry::managers::Managers;
 use crate::registry::request::Request;
 use crate::registry::store::update::Update;
 use crate::registry::{before, codec};
@@ -169,7 +169,7 @@ impl Patcher {
 /// Whatever the patch, admission, validation or the store says.
 pub async fn patch(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Status> {
     let patcher = Patcher::read(scope, sent)?;
-    let managers = managers::of(scope)?;
+    let managers = scope.managers()?;
     let resource = scope.resource();
     let ty = codec::type_of(&resource.gvk)?;
     let missing = || Status::not_found(&resource.group_resource(), &scope.route.name);

@@ -1,7 +1,6 @@
 //! The `scale` subresource: `autoscaling/v1.Scale` as a view of an object with replicas
 //! (kubernetes `pkg/registry/apps/*/storage`).
 
-use super::managers;
 use super::patch::Patcher;
 use super::scope::Scope;
 use super::update::check_name;
@@ -9,6 +8,7 @@ use crate::endpoints::body;
 use crate::endpoints::negotiation::body_format;
 use crate::endpoints::options::{WriteKind, WriteOptions, get_revision};
 use crate::registry::columns::{Column, Columns};
+use crate::registry::managers::Managers;
 use crate::registry::request::Request;
 use crate::registry::resource::ScalePaths;
 use crate::registry::store::update::Update;
@@ -81,7 +81,7 @@ pub async fn update(scope: &Scope, paths: &ScalePaths, sent: &Bytes) -> Result<R
     let mut sent = body::object(sent, format, &kind(), options.validation, &warn)?;
     before::match_namespace(scope.resource(), &scope.route.namespace, &mut sent)?;
     check_name(scope, &sent)?;
-    let managers = managers::of_view(&kind(), scope.subresource())?;
+    let managers = Managers::of_view(&kind(), scope.subresource())?;
     let manager = scope.field_manager(&options.field_manager);
     let change = |rq: &Request<'_>, current: &Value| {
         let mut new = sent.clone();
@@ -97,7 +97,7 @@ pub async fn update(scope: &Scope, paths: &ScalePaths, sent: &Bytes) -> Result<R
 /// What is wrong with the patch or with its result.
 pub async fn patch(scope: &Scope, paths: &ScalePaths, sent: &Bytes) -> Result<Response<Body>, Status> {
     let patcher = Patcher::read(scope, sent)?;
-    let managers = managers::of_view(&kind(), scope.subresource())?;
+    let managers = Managers::of_view(&kind(), scope.subresource())?;
     let ty = codec::type_of(&kind())?;
     let change = |rq: &Request<'_>, current: &Value| {
         let patched = patcher.apply(rq, &managers, ty, Some(current), &|_| {})?;

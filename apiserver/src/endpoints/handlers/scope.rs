@@ -7,6 +7,7 @@ use crate::endpoints::respond::{self, Client};
 use crate::endpoints::table::{self, Include, Style};
 use crate::registry::codec;
 use crate::registry::columns::Columns;
+use crate::registry::managers::Managers;
 use crate::registry::request::Request;
 use crate::registry::resource::Resource;
 use crate::registry::store::Store;
@@ -75,6 +76,14 @@ impl Scope {
             headers: &self.parts.headers,
             query: &self.query,
         }
+    }
+
+    /// The rules of ownership for a write to the object or to a subresource that is the object.
+    ///
+    /// # Errors
+    /// 500 for a kind that has no schema.
+    pub fn managers(&self) -> Result<Managers, Status> {
+        Managers::of(&self.resource().gvk, &self.store().versions, self.subresource())
     }
 
     /// The manager of the fields that a write sets: the one it names or the client's program name.

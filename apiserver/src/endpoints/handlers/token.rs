@@ -1,10 +1,11 @@
 //! `POST serviceaccounts/{name}/token` (kubernetes `pkg/registry/core/serviceaccount/storage/token.go`).
 
-use super::{Scope, managers};
+use super::Scope;
 use crate::authentication::issue::{TokenIssuer, set_defaults};
 use crate::endpoints::body;
 use crate::endpoints::negotiation::body_format;
 use crate::endpoints::options::{WriteKind, WriteOptions};
+use crate::registry::managers::Managers;
 use crate::server::request::Body;
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -31,7 +32,7 @@ pub async fn create(scope: &Scope, issuer: &TokenIssuer, sent: &Bytes) -> Result
     }
     set_defaults(&mut request);
     let manager = scope.field_manager(&options.field_manager);
-    let managers = managers::of_view(&kind, "token")?;
+    let managers = Managers::of_view(&kind, "token")?;
     scope
         .registry(options.dry_run, async |rq| {
             managers.update(rq, None, &mut request, &manager);

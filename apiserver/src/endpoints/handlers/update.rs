@@ -1,6 +1,6 @@
 //! `PUT`.
 
-use super::{Scope, managers};
+use super::Scope;
 use crate::endpoints::body;
 use crate::endpoints::negotiation::body_format;
 use crate::endpoints::options::{WriteKind, WriteOptions};
@@ -29,7 +29,7 @@ pub async fn update(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Statu
     codec::default(resource, &mut obj);
     before::match_namespace(resource, &scope.route.namespace, &mut obj)?;
     check_name(scope, &obj)?;
-    let managers = managers::of(scope)?;
+    let managers = scope.managers()?;
     let manager = scope.field_manager(&options.field_manager);
     let uid = Some(meta::uid(&obj)).filter(|uid| !uid.is_empty()).map(str::to_owned);
     let updated = scope

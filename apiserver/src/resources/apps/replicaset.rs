@@ -2,7 +2,7 @@
 
 use super::super::shared::cells;
 use super::super::shared::generation;
-use super::super::shared::status::Status;
+use super::super::shared::status::{self, Status};
 use super::template;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
@@ -99,6 +99,11 @@ pub(super) fn resource() -> Resource {
             &COLUMNS,
         )
     };
-    set.with_scale(&template::SCALE)
-        .with_object_subresource("status", Status::plain(default))
+    set.with_scale(&template::SCALE).with_object_subresource(
+        "status",
+        Status {
+            validate: |new, _| status::replicas(new),
+            ..Status::plain(default)
+        },
+    )
 }

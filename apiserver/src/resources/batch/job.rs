@@ -2,6 +2,7 @@
 
 use super::super::core::pod_template::{self, warnings::of_workload as template_warnings};
 use super::super::shared::cells;
+use super::super::shared::checks::{non_negative, one_of_if_set};
 use super::super::shared::generation;
 use super::super::shared::internal;
 use super::super::shared::pod_defaults::{self, items, set_text};
@@ -111,12 +112,19 @@ fn default(obj: &mut Value) {
     if !meta::uid(obj).is_empty() || meta::bool_at(obj, &["spec", "manualSelector"]) == Some(true) {
         label_like_pods(obj);
     }
-    for rule in items(obj, &["spec", "podFailurePolicy", "rules"]) {
+    if let Some(spec) = obj.get_mut("spec") {
+        default_template(spec);
+    }
+}
+
+/// The defaults within the spec of a job that also a template for jobs has.
+pub(super) fn default_template(spec: &mut Value) {
+    for rule in items(spec, &["podFailurePolicy", "rules"]) {
         for pattern in items(rule, &["onPodConditions"]) {
             set_text(pattern, &["status"], "True");
         }
     }
-    if let Some(spec) = obj.pointer_mut("/spec/template/spec") {
+    if let Some(spec) = spec.pointer_mut("/template/spec") {
         pod_defaults::pod_spec(spec);
     }
 }
@@ -163,7 +171,7 @@ impl Strategy for Job {
 
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
         let mut errors = validate_generated_selector(obj);
-        errors.extend(validate_spec(obj));
+        errors.extend(validate_with_selector(obj));
         errors
     }
 
@@ -261,8 +269,32 @@ fn validate_generated_selector(obj: &Value) -> ErrorList {
 }
 
 /// `ValidateJobSpec`.
-fn validate_spec(obj: &Value) -> ErrorList {
+fn validate_with_selector(obj: &Value) -> ErrorList {
     let path = Path::new("spec");
+    let spec = meta::at(obj, &["spec"]).unwrap_or(&Value::Null);
+    let mut errors = validate_spec(spec, &path);
+    let selector = spec.get("selector");
+    match selector {
+        None => errors.push(Error::required(&path.child("selector"), "")),
+        Some(selector) => {
+            errors.extend(pod_template::validate_label_selector(selector, &path.child("selector")));
+        }
+    }
+    // An absent selector selects nothing.
+    let labels = meta::at(spec, &["template", "metadata", "labels"]);
+    if !selector.is_some_and(|s| Selector::of(Some(s)).matches_labels(labels)) {
+        errors.push(Error::invalid(
+            &path.child("template").child("metadata").child("labels"),
+            labels.cloned().unwrap_or_default(),
+            "`selector` does not match template `labels`",
+        ));
+    }
+    errors
+}
+
+/// What holds for every job, also for one that is still a template (`validateJobSpec`).
+pub(super) fn validate_spec(spec: &Value, path: &Path) -> ErrorList {
+    const REQUIRES_INDEX: &str = "requires indexed completion mode";
     let mut errors = ErrorList::new();
     for field in [
         "parallelism",
@@ -273,60 +305,32 @@ fn validate_spec(obj: &Value) -> ErrorList {
         "backoffLimitPerIndex",
         "maxFailedIndexes",
     ] {
-        if let Some(number) = meta::i64_at(obj, &["spec", field])
-            && number < 0
-        {
-            errors.push(Error::invalid(
-                &path.child(field),
-                number,
-                "must be greater than or equal to 0",
-            ));
-        }
+        errors.extend(non_negative(spec, field, path));
     }
-    let selector = meta::at(obj, &["spec", "selector"]);
-    match selector {
-        None => errors.push(Error::required(&path.child("selector"), "")),
-        Some(selector) => {
-            errors.extend(pod_template::validate_label_selector(selector, &path.child("selector")));
-        }
+    if spec.get("maxFailedIndexes").is_some() && spec.get("backoffLimitPerIndex").is_none() {
+        let detail = "when maxFailedIndexes is specified";
+        errors.push(Error::required(&path.child("backoffLimitPerIndex"), detail));
     }
-    // An absent selector selects nothing.
-    let labels = meta::at(obj, &["spec", "template", "metadata", "labels"]);
-    if !selector.is_some_and(|s| Selector::of(Some(s)).matches_labels(labels)) {
-        errors.push(Error::invalid(
-            &path.child("template").child("metadata").child("labels"),
-            labels.cloned().unwrap_or_default(),
-            "`selector` does not match template `labels`",
-        ));
-    }
-    let mode = meta::str_at(obj, &["spec", "completionMode"]).unwrap_or_default();
-    if !COMPLETION_MODES.contains(&mode) {
-        errors.push(Error::not_supported(
-            &path.child("completionMode"),
-            mode,
-            &COMPLETION_MODES,
-        ));
-    }
-    if mode == "Indexed" && meta::at(obj, &["spec", "completions"]).is_none() {
+    errors.extend(one_of_if_set(spec, "completionMode", &COMPLETION_MODES, path));
+    let mode = meta::str_at(spec, &["completionMode"]).unwrap_or("NonIndexed");
+    if mode == "Indexed" && spec.get("completions").is_none() {
         let detail = "when completion mode is Indexed";
         errors.push(Error::required(&path.child("completions"), detail));
     }
-    if mode == "NonIndexed"
-        && let Some(limit) = meta::i64_at(obj, &["spec", "backoffLimitPerIndex"])
-    {
-        errors.push(Error::invalid(
-            &path.child("backoffLimitPerIndex"),
-            limit,
-            "requires indexed completion mode",
-        ));
+    if mode == "NonIndexed" {
+        for field in ["backoffLimitPerIndex", "maxFailedIndexes"] {
+            if let Some(limit) = meta::i64_at(spec, &[field]) {
+                errors.push(Error::invalid(&path.child(field), limit, REQUIRES_INDEX));
+            }
+        }
     }
-    let template = meta::at(obj, &["spec", "template"]).cloned().unwrap_or_default();
+    let template = spec.get("template").cloned().unwrap_or_default();
     errors.extend(pod_template::validate(&template, &path.child("template")));
     let policy_path = path.child("template").child("spec").child("restartPolicy");
     match meta::str_at(&template, &["spec", "restartPolicy"]).unwrap_or_default() {
         // Always is what an absent policy was defaulted to, hence upstream's wording.
         "" | "Always" => errors.push(Error::required(&policy_path, "valid values: \"OnFailure\", \"Never\"")),
-        "OnFailure" if meta::at(obj, &["spec", "podFailurePolicy"]).is_some() => {
+        "OnFailure" if spec.get("podFailurePolicy").is_some() => {
             let detail = "only \"Never\" is supported when podFailurePolicy is specified";
             errors.push(Error::invalid(&policy_path, "OnFailure", detail));
         }

@@ -1,9 +1,11 @@
 //! The batch group.
 
+mod cron;
+mod cronjob;
 mod job;
 
 use crate::registry::resource::Resource;
 
 pub(super) fn all() -> Vec<Resource> {
-    vec![job::resource()]
+    vec![cronjob::resource(), job::resource()]
 }

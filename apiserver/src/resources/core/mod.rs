@@ -4,11 +4,16 @@ mod binding;
 mod configmap;
 mod endpoints;
 pub(super) mod event;
+mod limitrange;
 mod namespace;
 mod node;
+mod persistentvolume;
 mod persistentvolumeclaim;
 mod pod;
 pub(super) mod pod_template;
+mod podtemplate;
+mod replicationcontroller;
+mod resourcequota;
 mod secret;
 pub(crate) mod service;
 mod serviceaccount;
@@ -21,10 +26,15 @@ pub(super) fn all() -> Vec<Resource> {
         configmap::resource(),
         endpoints::resource(),
         event::resource(),
+        limitrange::resource(),
         namespace::resource(),
         node::resource(),
         persistentvolumeclaim::resource(),
+        persistentvolume::resource(),
         pod::resource(),
+        podtemplate::resource(),
+        replicationcontroller::resource(),
+        resourcequota::resource(),
         secret::resource(),
         serviceaccount::resource(),
         service::resource(),

@@ -17,14 +17,14 @@ const SPEC: &str = "io.k8s.api.core.v1.PersistentVolumeClaimSpec";
 const STATUS: &str = "io.k8s.api.core.v1.PersistentVolumeClaimStatus";
 
 /// The access modes and how tables abbreviate them.
-const ACCESS_MODES: [(&str, &str); 4] = [
+pub(super) const ACCESS_MODES: [(&str, &str); 4] = [
     ("ReadWriteOnce", "RWO"),
     ("ReadOnlyMany", "ROX"),
     ("ReadWriteMany", "RWX"),
     ("ReadWriteOncePod", "RWOP"),
 ];
 
-const VOLUME_MODES: [&str; 2] = ["Block", "Filesystem"];
+pub(super) const VOLUME_MODES: [&str; 2] = ["Block", "Filesystem"];
 
 static COLUMNS: Columns = Columns {
     columns: &[
@@ -46,12 +46,7 @@ static COLUMNS: Columns = Columns {
             text(&["status", "phase"])
         };
         let bound = !text(&["spec", "volumeName"]).is_empty();
-        let modes = meta::list_at(obj, &["status", "accessModes"]);
-        let modes: Vec<&str> = ACCESS_MODES
-            .iter()
-            .filter(|(mode, _)| modes.iter().any(|m| m == mode))
-            .map(|(_, short)| *short)
-            .collect();
+        let modes = abbreviated(meta::list_at(obj, &["status", "accessModes"]));
         let unset = |path: &[&str]| meta::str_at(obj, path).unwrap_or(UNSET);
         vec![
             cells::name(obj),
@@ -62,7 +57,7 @@ static COLUMNS: Columns = Columns {
             } else {
                 "".into()
             },
-            if bound { modes.join(",").into() } else { "".into() },
+            if bound { modes.into() } else { "".into() },
             text(&["spec", "storageClassName"]).into(),
             unset(&["spec", "volumeAttributesClassName"]).into(),
             cells::age(obj, now),
@@ -70,6 +65,33 @@ static COLUMNS: Columns = Columns {
         ]
     },
 };
+
+/// Access modes as tables show them.
+pub(super) fn abbreviated(modes: &[Value]) -> String {
+    let known = ACCESS_MODES.iter().filter(|(mode, _)| modes.iter().any(|m| m == mode));
+    known.map(|(_, short)| *short).collect::<Vec<_>>().join(",")
+}
+
+/// The access modes that a volume or claim names: known ones, and the one for a single pod alone.
+pub(super) fn validate_modes(modes: &[Value], path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let mut names: Vec<&str> = ACCESS_MODES.iter().map(|(m, _)| *m).collect();
+    names.sort_unstable();
+    for mode in modes {
+        if !names.iter().any(|known| mode == known) {
+            errors.push(Error::not_supported(path, mode.clone(), &names));
+        }
+    }
+    let alone = |mode: &&Value| **mode == "ReadWriteOncePod";
+    let others = modes
+        .iter()
+        .filter(|mode| !alone(mode) && names.iter().any(|known| *mode == known));
+    if modes.iter().any(|mode| alone(&mode)) && others.count() > 0 {
+        let detail = "may not use ReadWriteOncePod with other access modes";
+        errors.push(Error::forbidden(path, detail));
+    }
+    errors
+}
 
 fn default(obj: &mut Value) {
     set_text(obj, &["status", "phase"], "Pending");
@@ -132,27 +154,7 @@ impl Strategy for Claim {
                 "at least 1 access mode is required",
             ));
         }
-        for mode in modes {
-            if !ACCESS_MODES.iter().any(|(known, _)| mode == known) {
-                let supported: Vec<&str> = {
-                    let mut names: Vec<&str> = ACCESS_MODES.iter().map(|(m, _)| *m).collect();
-                    names.sort_unstable();
-                    names
-                };
-                errors.push(Error::not_supported(
-                    &path.child("accessModes"),
-                    mode.clone(),
-                    &supported,
-                ));
-            }
-        }
-        let once = modes.iter().any(|m| m == "ReadWriteOncePod");
-        if once && modes.len() > 1 {
-            errors.push(Error::forbidden(
-                &path.child("accessModes"),
-                "may not use ReadWriteOncePod with other access modes",
-            ));
-        }
+        errors.extend(validate_modes(modes, &path.child("accessModes")));
         if let Some(selector) = meta::at(obj, &["spec", "selector"]) {
             errors.extend(validate_label_selector(selector, &path.child("selector")));
         }

@@ -71,7 +71,13 @@ pub(crate) fn number(obj: &Value, path: &[&str]) -> i64 {
 
 /// The names and images of the containers of `spec.template`, each separated by commas.
 pub(crate) fn template_containers(obj: &Value) -> [Value; 2] {
-    let containers = meta::list_at(obj, &["spec", "template", "spec", "containers"]);
+    container_names_and_images(obj, &["spec", "template"])
+}
+
+/// The names and images of the containers of a template, each separated by commas.
+pub(crate) fn container_names_and_images(obj: &Value, template: &[&str]) -> [Value; 2] {
+    let template = meta::at(obj, template).unwrap_or(&Value::Null);
+    let containers = meta::list_at(template, &["spec", "containers"]);
     ["name", "image"].map(|field| {
         let texts: Vec<&str> = containers
             .iter()

@@ -170,22 +170,7 @@ fn volume(volume: &mut Value) {
             downward_item(item);
         }
     }
-    if let Some(path) = volume.get_mut("hostPath").filter(|p| p.is_object()) {
-        meta::set_default(path, &["type"], "");
-    }
-    if let Some(iscsi) = volume.get_mut("iscsi").filter(|p| p.is_object()) {
-        set_text(iscsi, &["iscsiInterface"], "default");
-    }
-    if let Some(rbd) = volume.get_mut("rbd").filter(|p| p.is_object()) {
-        for (field, value) in [("pool", "rbd"), ("user", "admin"), ("keyring", "/etc/ceph/keyring")] {
-            set_text(rbd, &[field], value);
-        }
-    }
-    if let Some(scale_io) = volume.get_mut("scaleIO").filter(|p| p.is_object()) {
-        for (field, value) in [("storageMode", "ThinProvisioned"), ("fsType", "xfs")] {
-            set_text(scale_io, &[field], value);
-        }
-    }
+    volume_source(volume);
     if let Some(image) = volume.get_mut("image").filter(|i| i.is_object()) {
         let policy = pull_policy(meta::str_at(image, &["reference"]).unwrap_or_default());
         set_text(image, &["pullPolicy"], policy);
@@ -195,6 +180,33 @@ fn volume(volume: &mut Value) {
         .filter(|s| s.is_object())
     {
         set_text(spec, &["volumeMode"], "Filesystem");
+    }
+}
+
+/// Sets the defaults of the sources that volumes of pods and PersistentVolumes share.
+pub(crate) fn volume_source(volume: &mut Value) {
+    if let Some(path) = volume.get_mut("hostPath").filter(|p| p.is_object()) {
+        meta::set_default(path, &["type"], "");
+    }
+    for (source, defaults) in [
+        ("iscsi", &[("iscsiInterface", "default")][..]),
+        (
+            "rbd",
+            &[("pool", "rbd"), ("user", "admin"), ("keyring", "/etc/ceph/keyring")],
+        ),
+        ("scaleIO", &[("storageMode", "ThinProvisioned"), ("fsType", "xfs")]),
+    ] {
+        if let Some(source) = volume.get_mut(source).filter(|s| s.is_object()) {
+            for (field, value) in defaults {
+                set_text(source, &[*field], value);
+            }
+        }
+    }
+    if let Some(disk) = volume.get_mut("azureDisk").filter(|d| d.is_object()) {
+        for (field, value) in [("cachingMode", "ReadWrite"), ("kind", "Shared"), ("fsType", "ext4")] {
+            meta::set_default(disk, &[field], value);
+        }
+        meta::set_default(disk, &["readOnly"], false);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The `status` subresource: writes the status and leaves everything else alone.
 
+use super::checks;
 use crate::registry::strategy::{Context, Strategy};
-use machinery::field::ErrorList;
+use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use serde_json::Value;
 
@@ -27,6 +28,30 @@ impl Status {
             validate: |_, _| ErrorList::new(),
         }
     }
+}
+
+/// The numbers in the status of a kind with replicas (`ValidateReplicaSetStatus`).
+pub(crate) fn replicas(obj: &Value) -> ErrorList {
+    const PARTS: [&str; 3] = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
+    let path = Path::new("status");
+    let status = meta::at(obj, &["status"]).unwrap_or(&Value::Null);
+    let number = |field: &str| meta::i64_at(status, &[field]).unwrap_or_default();
+    let mut errors = ErrorList::new();
+    for field in ["replicas"].into_iter().chain(PARTS).chain(["observedGeneration"]) {
+        errors.extend(checks::non_negative(status, field, &path));
+    }
+    for field in PARTS {
+        if number(field) > number("replicas") {
+            let detail = "cannot be greater than status.replicas";
+            errors.push(Error::invalid(&path.child(field), number(field), detail));
+        }
+    }
+    if number("availableReplicas") > number("readyReplicas") {
+        let detail = "cannot be greater than readyReplicas";
+        let path = path.child("availableReplicas");
+        errors.push(Error::invalid(&path, number("availableReplicas"), detail));
+    }
+    errors
 }
 
 impl Strategy for Status {

@@ -26,14 +26,7 @@ pub(super) fn validate(affinity: &Value, path: &Path) -> ErrorList {
 fn validate_node(affinity: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if let Some(selector) = meta::at(affinity, &[REQUIRED]) {
-        let path = path.child(REQUIRED).child("nodeSelectorTerms");
-        let terms = meta::list_at(selector, &["nodeSelectorTerms"]);
-        if terms.is_empty() {
-            errors.push(Error::required(&path, "must have at least one node selector term"));
-        }
-        for (i, term) in terms.iter().enumerate() {
-            errors.extend(validate_node_term(term, true, &path.index(i)));
-        }
+        errors.extend(validate_node_selector(selector, &path.child(REQUIRED)));
     }
     for (i, term) in meta::list_at(affinity, &[PREFERRED]).iter().enumerate() {
         let path = path.child(PREFERRED).index(i);
@@ -41,6 +34,20 @@ fn validate_node(affinity: &Value, path: &Path) -> ErrorList {
         let preference = meta::at(term, &["preference"]).cloned().unwrap_or_default();
         // A preference for a label that cannot exist does no harm, so its values are not checked.
         errors.extend(validate_node_term(&preference, false, &path.child("preference")));
+    }
+    errors
+}
+
+/// `ValidateNodeSelector`.
+pub(in super::super::super) fn validate_node_selector(selector: &Value, path: &Path) -> ErrorList {
+    let path = path.child("nodeSelectorTerms");
+    let terms = meta::list_at(selector, &["nodeSelectorTerms"]);
+    let mut errors = ErrorList::new();
+    if terms.is_empty() {
+        errors.push(Error::required(&path, "must have at least one node selector term"));
+    }
+    for (i, term) in terms.iter().enumerate() {
+        errors.extend(validate_node_term(term, true, &path.index(i)));
     }
     errors
 }

@@ -1,20 +1,21 @@
 //! What a pod spec must look like, in pods and in the templates of workloads (upstream
 //! `pkg/apis/core/validation/validation.go`, `ValidatePodSpec`).
 
-mod affinity;
+pub(in super::super) mod affinity;
 mod containers;
 mod env;
 mod handlers;
 mod mounts;
 mod os;
-mod paths;
-mod resources;
+pub(in super::super) mod paths;
+pub(in super::super) mod resources;
 mod scheduling;
 mod security;
 mod volumes;
 pub(in super::super) mod warnings;
 
 use crate::resources::shared::addresses;
+use crate::resources::shared::checks::complaints;
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
@@ -287,15 +288,6 @@ pub(in super::super) fn validate_label_selector(selector: &Value, path: &Path) -
         }
     }
     errors
-}
-
-/// One error for every complaint about a value.
-fn complaints(path: &Path, value: impl Into<Value>, found: Vec<String>) -> ErrorList {
-    let value = value.into();
-    found
-        .into_iter()
-        .map(|detail| Error::invalid(path, value.clone(), detail))
-        .collect()
 }
 
 /// Complaints about a name that must be unique among `seen`.

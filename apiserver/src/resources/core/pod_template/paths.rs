@@ -13,7 +13,7 @@ pub(super) fn descending(target: &str, path: &Path) -> ErrorList {
 }
 
 /// A path without `..` (`validatePathNoBacksteps`).
-pub(super) fn without_backsteps(target: &str, path: &Path) -> Option<Error> {
+pub(in super::super) fn without_backsteps(target: &str, path: &Path) -> Option<Error> {
     let climbs = target.split('/').any(|part| part == "..");
     climbs.then(|| Error::invalid(path, target, "must not contain '..'"))
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 const HUGE_PAGES: &str = "hugepages-";
 /// Names without a domain that mean something anywhere, a container being one place of several.
-const STANDARD: [&str; 16] = [
+const STANDARD: [&str; 20] = [
     "cpu",
     "memory",
     "ephemeral-storage",
@@ -20,7 +20,11 @@ const STANDARD: [&str; 16] = [
     "limits.memory",
     "limits.ephemeral-storage",
     "pods",
+    "resourcequotas",
     "services",
+    "services.nodeports",
+    "services.loadbalancers",
+    "replicationcontrollers",
     "secrets",
     "configmaps",
     "persistentvolumeclaims",
@@ -34,8 +38,18 @@ fn is_native(name: &str) -> bool {
     !name.contains('/') || name.contains("kubernetes.io/")
 }
 
+/// Whether a resource is one that a device plugin may offer (`IsExtendedResourceName`).
+pub(in super::super) fn is_extended(name: &str) -> bool {
+    !is_native(name) && !name.starts_with("requests.") && names::qualified_name(&format!("requests.{name}")).is_empty()
+}
+
+/// Whether a resource is pages of some size, or requests of them.
+pub(in super::super) fn is_huge_pages_of_quota(name: &str) -> bool {
+    name.strip_prefix("requests.").unwrap_or(name).starts_with(HUGE_PAGES)
+}
+
 /// Whether more of it may be used than was requested.
-fn may_be_overcommitted(name: &str) -> bool {
+pub(in super::super) fn may_be_overcommitted(name: &str) -> bool {
     is_native(name) && !name.starts_with(HUGE_PAGES)
 }
 
@@ -138,9 +152,9 @@ fn validate_lists(owner: &Value, path: &Path, rule: fn(&str, &Path) -> ErrorList
 }
 
 /// `validateResourceName`.
-fn validate_any_name(name: &str, path: &Path) -> ErrorList {
+pub(in super::super) fn validate_any_name(name: &str, path: &Path) -> ErrorList {
     let mut errors = complaints(path, name, names::qualified_name(name));
-    let standard = STANDARD.contains(&name) || name.starts_with(HUGE_PAGES);
+    let standard = STANDARD.contains(&name) || is_huge_pages_of_quota(name);
     if errors.is_empty() && !name.contains('/') && !standard {
         let detail = "must be a standard resource type or fully qualified";
         errors.push(Error::invalid(path, name, detail));
@@ -149,7 +163,7 @@ fn validate_any_name(name: &str, path: &Path) -> ErrorList {
 }
 
 /// `validateContainerResourceName`.
-fn validate_name(name: &str, path: &Path) -> ErrorList {
+pub(in super::super) fn validate_name(name: &str, path: &Path) -> ErrorList {
     let mut errors = validate_any_name(name, path);
     if !name.contains('/') {
         if !OF_CONTAINERS.contains(&name) && !name.starts_with(HUGE_PAGES) {

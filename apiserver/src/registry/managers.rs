@@ -1,10 +1,8 @@
 //! Who owns which fields: managedFields on every write (apimachinery `pkg/util/managedfields`).
 
-use super::Scope;
-use crate::registry::codec;
-use crate::registry::request::Request;
-use crate::registry::resource::{Action, Resource};
-use crate::registry::store::Store;
+use super::codec;
+use super::request::Request;
+use super::resource::{Action, Resource};
 use machinery::apply::{Applied, FieldManager, Set, Version, Versions};
 use machinery::gvk::GroupVersionKind;
 use machinery::schema::Type;
@@ -60,32 +58,6 @@ impl Versions for Served {
     }
 }
 
-/// The rules for a request on an object or on a subresource that is the object.
-///
-/// # Errors
-/// 500 for a kind that has no schema.
-pub fn of(scope: &Scope) -> Result<Managers, Status> {
-    Managers::of(scope.store(), scope.subresource())
-}
-
-/// The rules for a subresource of a kind of its own, such as Scale.
-///
-/// # Errors
-/// 500 for a kind that has no schema.
-pub fn of_view(kind: &GroupVersionKind, subresource: &'static str) -> Result<Managers, Status> {
-    let version = ServedVersion {
-        api_version: kind.api_version(),
-        ty: codec::type_of(kind)?,
-        reset: Set::default(),
-        resource: None,
-    };
-    Ok(Managers {
-        kind: kind.clone(),
-        subresource,
-        versions: Served(vec![version]),
-    })
-}
-
 fn reset_set(fields: &[&'static str]) -> Set {
     let paths: Vec<Vec<&str>> = fields.iter().map(|field| field.split('.').collect()).collect();
     let paths: Vec<&[&str]> = paths.iter().map(Vec::as_slice).collect();
@@ -93,11 +65,12 @@ fn reset_set(fields: &[&'static str]) -> Set {
 }
 
 impl Managers {
-    /// The rules for writes to the objects of a store through a subresource; empty for the object itself.
+    /// The rules for writes to the objects of a kind through a subresource; empty for the object itself. `versions` are
+    /// all in which it is served.
     ///
     /// # Errors
     /// 500 for a kind that has no schema.
-    pub fn of(store: &Store, subresource: &'static str) -> Result<Self, Status> {
+    pub fn of(kind: &GroupVersionKind, versions: &[Arc<Resource>], subresource: &'static str) -> Result<Self, Status> {
         let version = |resource: &Arc<Resource>| {
             let strategy = match resource.subresource(subresource).map(|s| &s.action) {
                 Some(Action::Object(strategy)) => strategy,
@@ -110,11 +83,29 @@ impl Managers {
                 resource: Some(resource.clone()),
             })
         };
-        let versions: Result<Vec<_>, Status> = store.versions.iter().map(version).collect();
+        let versions: Result<Vec<_>, Status> = versions.iter().map(version).collect();
         Ok(Managers {
-            kind: store.resource.gvk.clone(),
+            kind: kind.clone(),
             subresource,
             versions: Served(versions?),
+        })
+    }
+
+    /// The rules for a subresource of a kind of its own, such as Scale.
+    ///
+    /// # Errors
+    /// 500 for a kind that has no schema.
+    pub fn of_view(kind: &GroupVersionKind, subresource: &'static str) -> Result<Self, Status> {
+        let version = ServedVersion {
+            api_version: kind.api_version(),
+            ty: codec::type_of(kind)?,
+            reset: Set::default(),
+            resource: None,
+        };
+        Ok(Managers {
+            kind: kind.clone(),
+            subresource,
+            versions: Served(vec![version]),
         })
     }
 
