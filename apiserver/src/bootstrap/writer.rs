@@ -36,7 +36,7 @@ impl<'a> Writer<'a> {
         let store = store.ok_or_else(|| Status::internal(format!("{plural} are not served")))?;
         Ok(Writer {
             store,
-            managers: Managers::of(&store.resource.gvk, &store.versions, "")?,
+            managers: store.managers("")?,
             groups: vec![MASTERS.to_owned()],
         })
     }
@@ -120,7 +120,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// Whatever admission, validation or the store says.
     pub(super) async fn apply_status(&self, name: &str, config: &Value, manager: &str) -> Result<(), Status> {
-        let managers = Managers::of(self.store, "status")?;
+        let managers = self.store.managers("status")?;
         let resource = &self.store.resource;
         let mut config = config.clone();
         codec::set_kind(&mut config, &resource.gvk);

@@ -83,7 +83,7 @@ impl Scope {
     /// # Errors
     /// 500 for a kind that has no schema.
     pub fn managers(&self) -> Result<Managers, Status> {
-        Managers::of(&self.resource().gvk, &self.store().versions, self.subresource())
+        self.store().managers(self.subresource())
     }
 
     /// The manager of the fields that a write sets: the one it names or the client's program name.

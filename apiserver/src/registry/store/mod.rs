@@ -10,6 +10,7 @@ pub mod options;
 pub mod read;
 pub mod update;
 
+use super::managers::Managers;
 use super::resource::Resource;
 use crate::admission::{Chain, Lookup};
 use crate::storage::interface::Storage;
@@ -53,6 +54,14 @@ pub trait SideEffects: Send + Sync {
 pub type Reservation = Box<dyn FnOnce(bool) -> BoxFuture<'static, ()> + Send>;
 
 impl Store {
+    /// The rules of ownership for writes to the objects through a subresource; empty for the object itself.
+    ///
+    /// # Errors
+    /// 500 for a kind that has no schema.
+    pub fn managers(&self, subresource: &'static str) -> Result<Managers, Status> {
+        Managers::of(&self.resource.gvk, &self.versions, subresource)
+    }
+
     /// The store's key of an object, as error messages show it.
     pub fn key(&self, namespace: &str, name: &str) -> String {
         let base = format!("/registry/{}", self.resource.storage_key);
