@@ -8,6 +8,7 @@ mod files;
 mod kine;
 mod model;
 mod oracle;
+mod peers;
 mod random;
 mod servers;
 mod sharing;

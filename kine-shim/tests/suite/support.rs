@@ -4,6 +4,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -46,10 +47,16 @@ impl Shim {
 
     /// Starts with further flags, or says why not.
     pub(crate) async fn try_start(database: &Database, flags: &[&str]) -> anyhow::Result<Self> {
-        let socket = database.directory.path().join("kine.sock");
+        Self::try_start_at(&database.endpoint(), database.directory.path(), flags).await
+    }
+
+    /// Starts on an endpoint, with the socket in a directory that other shims may share.
+    pub(crate) async fn try_start_at(endpoint: &str, directory: &Path, flags: &[&str]) -> anyhow::Result<Self> {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let socket = directory.join(format!("kine-{}.sock", STARTED.fetch_add(1, Ordering::Relaxed)));
         let usual = [
             "kine-shim".to_owned(),
-            format!("--endpoint={}", database.endpoint()),
+            format!("--endpoint={endpoint}"),
             format!("--listen-address=127.0.0.1:0,unix://{}", socket.display()),
             "--watch-progress-notify-interval=200ms".to_owned(),
             "--compact-interval=0".to_owned(),
@@ -88,6 +95,14 @@ pub(crate) struct Process(Child);
 impl Process {
     pub(crate) fn spawn(command: &mut Command) -> Self {
         Self(command.stdin(Stdio::null()).spawn().expect("spawn"))
+    }
+
+    /// Sends a signal, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.0.id().to_string()])
+            .status();
+        assert!(sent.expect("kill").success());
     }
 
     /// Kills the process as a power failure would, as far as the process is concerned.
