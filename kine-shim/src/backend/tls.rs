@@ -39,15 +39,9 @@ pub(super) fn client_config(
 ) -> Result<ClientConfig, String> {
     let provider = Arc::new(default_provider());
     let broken = |error: &dyn std::fmt::Display| format!("TLS cannot be set up: {error}");
-    let ca_file = file(
-        "--endpoint: sslrootcert",
-        server.ca_file.as_deref(),
-        "--ca-file",
-        options.ca_file.as_deref(),
-    );
     let webpki = match mode {
         TlsMode::VerifyCa | TlsMode::VerifyFull => {
-            let authorities = match ca_file {
+            let authorities = match ca_file(server, options) {
                 Some((flag, file)) => load_authorities(flag, file).map_err(|error| error.to_string())?,
                 None => system_authorities()?,
             };
@@ -66,6 +60,35 @@ pub(super) fn client_config(
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         }
     };
+    match identity_files(server, options)? {
+        Some((certificate, key)) => {
+            let identity = load_identity(certificate, key).map_err(|error| error.to_string())?;
+            builder
+                .with_client_auth_cert(identity.certificates, identity.key)
+                .map_err(|error| broken(&error))
+        }
+        None => Ok(builder.with_no_client_auth()),
+    }
+}
+
+/// A file, and where it is named.
+type Named<'a> = (&'a str, &'a Path);
+
+/// The file with the authorities to trust, and where it is named.
+pub(super) fn ca_file<'a>(server: &'a Server, options: &'a DatastoreOptions) -> Option<Named<'a>> {
+    file(
+        "--endpoint: sslrootcert",
+        server.ca_file.as_deref(),
+        "--ca-file",
+        options.ca_file.as_deref(),
+    )
+}
+
+/// The files with the client's certificate and its key, and where they are named.
+pub(super) fn identity_files<'a>(
+    server: &'a Server,
+    options: &'a DatastoreOptions,
+) -> Result<Option<(Named<'a>, Named<'a>)>, String> {
     let certificate = file(
         "--endpoint: sslcert",
         server.cert_file.as_deref(),
@@ -79,35 +102,30 @@ pub(super) fn client_config(
         options.key_file.as_deref(),
     );
     match (certificate, key) {
-        (Some(certificate), Some(key)) => {
-            let identity = load_identity(certificate, key).map_err(|error| error.to_string())?;
-            builder
-                .with_client_auth_cert(identity.certificates, identity.key)
-                .map_err(|error| broken(&error))
-        }
-        (None, None) => Ok(builder.with_no_client_auth()),
+        (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+        (None, None) => Ok(None),
         (Some((flag, _)), None) | (None, Some((flag, _))) => Err(format!(
             "{flag} names one half of a client certificate; name the certificate and its key"
         )),
     }
 }
 
-fn file<'a>(
-    url: &'a str,
-    in_url: Option<&'a Path>,
-    flag: &'a str,
-    in_flag: Option<&'a Path>,
-) -> Option<(&'a str, &'a Path)> {
+fn file<'a>(url: &'a str, in_url: Option<&'a Path>, flag: &'a str, in_flag: Option<&'a Path>) -> Option<Named<'a>> {
     in_url.map(|file| (url, file)).or(in_flag.map(|file| (flag, file)))
 }
 
 fn system_authorities() -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
-    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    store.add_parsable_certificates(system_certificates());
     if store.is_empty() {
         return Err("the system has no certificate authorities; name the server's with --ca-file".into());
     }
     Ok(store)
+}
+
+/// The certificate authorities of the system.
+pub(super) fn system_certificates() -> Vec<CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs
 }
 
 /// Trusts more than it should, because it was told to: any certificate, or any of a known authority whatever its name.

@@ -71,6 +71,8 @@ pub(crate) struct Database {
     on: Option<(Arc<Server>, String)>,
     /// Nobody else removes it.
     ours: bool,
+    /// What `--endpoint` says instead of the usual.
+    named: Option<String>,
 }
 
 impl Database {
@@ -93,6 +95,19 @@ impl Database {
         Self::make(self.kind, self.on.clone(), false)
     }
 
+    /// The same database under another endpoint.
+    pub(crate) fn named(&self, endpoint: String) -> Self {
+        let mut other = self.shared();
+        other.named = Some(endpoint);
+        other
+    }
+
+    /// The server it is on, and what it is called there.
+    pub(crate) fn place(&self) -> (&Server, &str) {
+        let (server, name) = self.on.as_ref().expect("a database on a server");
+        (server, name)
+    }
+
     fn make(kind: Kind, on: Option<(Arc<Server>, String)>, ours: bool) -> Self {
         let directory = tempfile::tempdir().expect("directory");
         Self {
@@ -100,6 +115,7 @@ impl Database {
             directory,
             on,
             ours,
+            named: None,
         }
     }
 
@@ -115,9 +131,10 @@ impl Database {
 
     /// What `--endpoint` says.
     pub(crate) fn endpoint(&self) -> String {
-        match &self.on {
-            None => format!("sqlite://{}", self.path().display()),
-            Some((server, name)) => endpoint(server, name),
+        match (&self.named, &self.on) {
+            (Some(endpoint), _) => endpoint.clone(),
+            (None, None) => format!("sqlite://{}", self.path().display()),
+            (None, Some((server, name))) => endpoint(server, name),
         }
     }
 
@@ -153,13 +170,15 @@ impl Drop for Database {
 
 /// The endpoint of a database on a server, over TCP with user and password.
 pub(crate) fn endpoint(server: &Server, name: &str) -> String {
+    endpoint_as(server, &format!("{USER}:{PASSWORD}"), name)
+}
+
+/// The endpoint of a database on a server, over TCP as somebody else.
+pub(crate) fn endpoint_as(server: &Server, who: &str, name: &str) -> String {
     let port = server.port;
     match server.product {
-        Product::Postgres => format!(
-            "postgres://{USER}:{}@127.0.0.1:{port}/{name}",
-            PASSWORD.replace(' ', "%20")
-        ),
-        Product::MariaDb => format!("mysql://{USER}:{PASSWORD}@tcp(127.0.0.1:{port})/{name}"),
+        Product::Postgres => format!("postgres://{}@127.0.0.1:{port}/{name}", who.replace(' ', "%20")),
+        Product::MariaDb => format!("mysql://{who}@tcp(127.0.0.1:{port})/{name}"),
     }
 }
 

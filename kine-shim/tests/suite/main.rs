@@ -1,6 +1,7 @@
 //! The tests that need more than one function: a model, a contract for any etcd v3 endpoint, a real etcd as the oracle,
 //! watch completeness, crashes, and files of every kind.
 
+mod connecting;
 mod contract;
 mod crash;
 mod databases;
@@ -11,7 +12,6 @@ mod oracle;
 mod peers;
 mod random;
 mod servers;
-mod sharing;
 mod support;
 mod tls;
 mod tools;

@@ -1,9 +1,8 @@
 //! How to connect.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
+
+use chassis::tls::{TlsError, load_certificates, load_identity};
 
 use mysql_async::{ClientIdentity, Conn, Error, Opts, OptsBuilder, SslOpts, prelude::Queryable};
 
@@ -14,6 +13,7 @@ use super::{
 use crate::backend::{
     Fault,
     endpoint::{Address, DatastoreOptions, Server, TlsMode},
+    tls,
 };
 
 /// How long making a connection may take.
@@ -76,20 +76,21 @@ impl Settings {
     }
 
     async fn open(&self, database: Option<&str>) -> Result<Conn, Refused> {
-        let mode = self.tls_mode();
-        let encrypted = self.options(database, mode).await?;
+        let mode = tls::mode(&self.server, &self.options);
+        let encrypted = self.options(database, mode)?;
         match connect(encrypted).await {
             Err(Refused::Server(error)) if mode == TlsMode::Prefer && is_without_tls(&error) => {
-                connect(self.options(database, TlsMode::Disable).await?).await
+                connect(self.options(database, TlsMode::Disable)?).await
             }
             done => done,
         }
     }
 
-    async fn options(&self, database: Option<&str>, mode: TlsMode) -> Result<Opts, Refused> {
+    /// Files are read again every time, so that certificates and passwords can change.
+    fn options(&self, database: Option<&str>, mode: TlsMode) -> Result<Opts, Fault> {
         let options = OptsBuilder::default()
             .user(Some(self.server.user.as_str()))
-            .pass(self.password().await?)
+            .pass(self.options.password(&self.server).map_err(Fault::Other)?)
             .db_name(database)
             .prefer_socket(false)
             .tcp_nodelay(true)
@@ -105,66 +106,40 @@ impl Settings {
         .into())
     }
 
-    async fn password(&self) -> Result<Option<String>, Refused> {
-        let Some(file) = &self.options.endpoint_password_file else {
-            return Ok(self.server.password.as_ref().map(|password| password.0.clone()));
-        };
-        let text = read("--endpoint-password-file", file)?;
-        let text = String::from_utf8(text)
-            .map_err(|_| Fault::Other(format!("--endpoint-password-file: {} is not text", file.display())))?;
-        Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
-    }
-
-    /// Without a word about it, TLS is used when there is a certificate to check or to show, as kine does.
-    fn tls_mode(&self) -> TlsMode {
-        let Some(mode) = self.server.tls else {
-            return match (self.options.skip_verify, &self.options.ca_file, &self.options.cert_file) {
-                (true, ..) => TlsMode::Require,
-                (false, None, None) => TlsMode::Disable,
-                (false, ..) => TlsMode::VerifyFull,
-            };
-        };
-        mode
-    }
-
-    fn tls(&self, mode: TlsMode) -> Result<Option<SslOpts>, Refused> {
+    fn tls(&self, mode: TlsMode) -> Result<Option<SslOpts>, Fault> {
         if mode == TlsMode::Disable {
             return Ok(None);
         }
-        let file = |flag: &Option<PathBuf>, url: &Option<PathBuf>| url.clone().or_else(|| flag.clone());
-        let unchecked = matches!(mode, TlsMode::Prefer | TlsMode::Require);
-        let mut tls = SslOpts::default()
-            .with_danger_accept_invalid_certs(unchecked)
-            .with_danger_skip_domain_validation(unchecked || mode == TlsMode::VerifyCa);
-        if let Some(path) = file(&self.options.ca_file, &self.server.ca_file) {
-            // Whoever names an authority trusts no other.
-            tls = tls
-                .with_root_certs(vec![read("--ca-file", &path)?.into()])
-                .with_disable_built_in_roots(true);
-        } else if let Some(roots) = SYSTEM_ROOTS.iter().map(Path::new).find(|path| path.exists()) {
-            tls = tls
-                .with_root_certs(vec![read("--ca-file", roots)?.into()])
-                .with_disable_built_in_roots(true);
+        let mut tls = SslOpts::default();
+        match mode {
+            TlsMode::VerifyCa | TlsMode::VerifyFull => {
+                let authorities = match tls::ca_file(&self.server, &self.options) {
+                    Some((flag, file)) => load_certificates(flag, file).map_err(other)?,
+                    None => tls::system_certificates(),
+                };
+                let authorities = authorities.iter().map(|authority| authority.to_vec().into());
+                // Whoever names an authority trusts no other.
+                tls = tls
+                    .with_root_certs(authorities.collect())
+                    .with_disable_built_in_roots(true)
+                    .with_danger_skip_domain_validation(mode == TlsMode::VerifyCa);
+            }
+            TlsMode::Disable | TlsMode::Prefer | TlsMode::Require => tls = tls.with_danger_accept_invalid_certs(true),
         }
-        let certificate = file(&self.options.cert_file, &self.server.cert_file);
-        let key = file(&self.options.key_file, &self.server.key_file);
-        if let (Some(certificate), Some(key)) = (certificate, key) {
-            let identity = ClientIdentity::new(
-                read("--cert-file", &certificate)?.into(),
-                read("--key-file", &key)?.into(),
-            );
+        let files = tls::identity_files(&self.server, &self.options).map_err(Fault::Other)?;
+        if let Some((certificate, key)) = files {
+            // Read here for the sake of the message about what is wrong with it.
+            load_identity(certificate, key).map_err(other)?;
+            let identity = ClientIdentity::new(certificate.1.to_owned().into(), key.1.to_owned().into());
             tls = tls.with_client_identity(Some(identity));
         }
         Ok(Some(tls))
     }
 }
 
-/// Where Linux distributions keep the certificate authorities they trust.
-const SYSTEM_ROOTS: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
+fn other(error: TlsError) -> Fault {
+    Fault::Other(error.to_string())
+}
 
 /// Why there is no connection.
 enum Refused {
@@ -185,8 +160,4 @@ async fn connect(options: Opts) -> Result<Conn, Refused> {
         Ok(done) => done.map_err(Refused::Server),
         Err(_) => Err(Fault::Lost(format!("the server did not answer within {PATIENCE:?}")).into()),
     }
-}
-
-fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Fault> {
-    std::fs::read(path).map_err(|error| Fault::Other(format!("{flag}: cannot read {}: {error}", path.display())))
 }
