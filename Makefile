@@ -27,6 +27,11 @@ unit: ## Unit and property tests
 	$(CARGO) test --workspace --exclude e2e
 	$(CARGO) test -p e2e --lib
 
+.PHONY: soak
+soak: ## The store's random tests for a long time: requests, crashes, sequences, damaged files
+	@hack/prerequisites.sh cargo cc protoc etcd postgres mariadbd
+	SOAK=1 $(CARGO) test -p kine-shim
+
 .PHONY: e2e
 e2e: ## End-to-end tests on the embedded host
 	@hack/prerequisites.sh cargo cc protoc kubectl dig

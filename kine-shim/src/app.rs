@@ -11,8 +11,12 @@ use chassis::{BindAddress, Chassis, Gate, GrpcServices, Listener, tls::Server};
 use tokio::sync::watch;
 
 use crate::{
+    backend::{
+        self,
+        observed::{Observer, SlowCalls},
+    },
     error::Error,
-    metrics::{self, ServerMetrics},
+    metrics::{self, ServerMetrics, SqlMetrics},
     options::{Compaction, Options},
     server::{Services, Settings},
     store::Store,
@@ -47,12 +51,20 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> anyhow::Result<Ap
     }
 
     let (endpoint, datastore) = (options.endpoint, options.datastore);
-    let opened = tokio::task::spawn_blocking(move || Store::open(&endpoint, &datastore))
-        .await
-        .context("opening the store")?;
+    let observer = Observer {
+        metrics: SqlMetrics::default(),
+        slow: SlowCalls {
+            info: options.slow_sql_threshold,
+            warn: options.slow_sql_warning_threshold,
+        },
+    };
+    let sql_metrics = observer.metrics.clone();
+    let open = move || Store::start(observer.wrap(backend::open(&endpoint, &datastore)?), &endpoint);
+    let opened = tokio::task::spawn_blocking(open).await.context("opening the store")?;
     let (store, mut writer_end) = opened.map_err(|error| chassis::usage(error.to_string()))?;
     let server_metrics = ServerMetrics::default();
-    metrics::register(chassis.metrics(), &store, &server_metrics);
+    let quota = options.limits.quota_backend_bytes;
+    metrics::register(chassis.metrics(), &store, &sql_metrics, &server_metrics, quota);
 
     let tasks = chassis.tasks();
     let shutdown = chassis.shutdown();

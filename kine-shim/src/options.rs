@@ -12,7 +12,7 @@ use chassis::{
 
 use self::duration::{parse, parse_or_off, parse_progress_interval};
 pub use self::inherited::Inherited;
-use crate::backend::endpoint::{DatastoreOptions, Endpoint};
+use crate::backend::endpoint::{DatastoreOptions, Endpoint, Synchronous};
 
 /// Speaks the etcd v3 API over an SQL database
 #[derive(Debug, Clone, clap::Parser)]
@@ -272,10 +272,26 @@ impl Options {
         for (flag, reason) in &self.inherited.0 {
             tracing::warn!("--{flag} has no effect: {reason}");
         }
-        if matches!(self.endpoint, Endpoint::Sqlite(_)) && self.datastore != DatastoreOptions::default() {
-            tracing::warn!(
+        let synchronous = self.datastore.sqlite_synchronous;
+        let for_servers = DatastoreOptions {
+            sqlite_synchronous: Synchronous::default(),
+            ..self.datastore.clone()
+        };
+        match self.endpoint {
+            Endpoint::Sqlite(_) if for_servers != DatastoreOptions::default() => tracing::warn!(
                 "--ca-file, --cert-file, --key-file, --skip-verify and --endpoint-password-file have no effect: SQLite is a \
                  file, not a server"
+            ),
+            Endpoint::Postgres(_) | Endpoint::Mysql(_) if synchronous != Synchronous::default() => {
+                tracing::warn!(
+                    "--sqlite-synchronous has no effect: the database server decides how durable a commit is"
+                );
+            }
+            _ => {}
+        }
+        if matches!(self.endpoint, Endpoint::Sqlite(_)) && synchronous == Synchronous::Normal {
+            tracing::warn!(
+                "--sqlite-synchronous=normal: a power failure may take the last commits, although they were acknowledged"
             );
         }
     }

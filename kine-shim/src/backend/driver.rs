@@ -179,6 +179,11 @@ pub trait Readers: Debug + Send + Sync {
     /// Makes a consistent copy of the whole database in a file that has no name any more: it goes when it is closed.
     fn copy(&self) -> Result<File, Fault>;
 
+    /// Bytes of the database's own log, where it is a file of its own.
+    fn log_bytes(&self) -> i64 {
+        0
+    }
+
     /// The newest epoch.
     fn epoch(&self) -> Result<i64, Fault> {
         Ok(0)

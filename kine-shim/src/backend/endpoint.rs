@@ -103,6 +103,31 @@ pub struct DatastoreOptions {
         action = clap::ArgAction::Set
     )]
     pub skip_verify: bool,
+
+    /// How durable a commit to an SQLite file is: full survives a power failure, normal may lose the last commits then
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = Synchronous::Full)]
+    pub sqlite_synchronous: Synchronous,
+}
+
+/// How durable a commit to an SQLite file is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Synchronous {
+    /// A commit that was answered is on disk.
+    #[default]
+    Full,
+    /// A commit is on disk when the log is next moved into the file; until then a power failure takes it. The file stays
+    /// intact either way, and a crash of the process takes nothing.
+    Normal,
+}
+
+impl Synchronous {
+    /// The word of SQLite's pragma.
+    pub const fn pragma(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Normal => "NORMAL",
+        }
+    }
 }
 
 impl DatastoreOptions {

@@ -29,6 +29,7 @@ mod dsn;
 pub mod endpoint;
 pub mod mysql;
 pub mod names;
+pub mod observed;
 pub mod postgres;
 pub mod sqlite;
 mod tls;
@@ -90,7 +91,7 @@ impl OpenError {
 pub fn open(endpoint: &Endpoint, options: &DatastoreOptions) -> Result<Backend, OpenError> {
     match endpoint {
         Endpoint::Sqlite(path) => {
-            let (writer, readers) = sqlite::open(path)?;
+            let (writer, readers) = sqlite::open(path, options.sqlite_synchronous)?;
             Ok(Backend {
                 writer: Box::new(writer),
                 readers: Box::new(readers),

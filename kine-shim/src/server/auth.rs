@@ -122,9 +122,15 @@ impl Auth for Services {
 
     async fn role_grant_permission(
         &self,
-        _: Request<AuthRoleGrantPermissionRequest>,
+        request: Request<AuthRoleGrantPermissionRequest>,
     ) -> Result<Response<AuthRoleGrantPermissionResponse>, Status> {
-        Err(Error::RoleNotFound.into())
+        let given = request.get_ref().perm.is_some();
+        Err(if given {
+            Error::RoleNotFound
+        } else {
+            Error::PermissionNotGiven
+        }
+        .into())
     }
 
     async fn role_revoke_permission(

@@ -25,13 +25,29 @@ impl Services {
     }
 }
 
+/// Whether etcd takes it for the address of a peer (`client/pkg/types/urls.go`).
+fn is_peer_url(url: &str) -> bool {
+    match url.trim().split_once("://") {
+        Some(("unix" | "unixs", _)) => true,
+        Some(("http" | "https", host)) => {
+            let host_and_port = host.rsplit_once(':');
+            !host.contains('/') && host_and_port.is_some_and(|(_, port)| port.chars().all(|c| c.is_ascii_digit()))
+        }
+        _ => false,
+    }
+}
+
 fn single() -> Status {
     Status::unimplemented("the store has one member and cannot change its membership")
 }
 
 #[async_trait]
 impl Cluster for Services {
-    async fn member_add(&self, _: Request<MemberAddRequest>) -> Result<Response<MemberAddResponse>, Status> {
+    async fn member_add(&self, request: Request<MemberAddRequest>) -> Result<Response<MemberAddResponse>, Status> {
+        let urls = &request.get_ref().peer_ur_ls;
+        if urls.is_empty() || !urls.iter().all(|url| is_peer_url(url)) {
+            return Err(Error::MemberBadUrls.into());
+        }
         Err(single())
     }
 
@@ -57,9 +73,9 @@ impl Cluster for Services {
             client_ur_ls: self.settings.client_urls.clone(),
             is_learner: false,
         };
-        let header = Some(self.store.header(self.store.revision()));
         Ok(Response::new(MemberListResponse {
-            header,
+            // Membership has no revision.
+            header: Some(self.store.header(0)),
             members: vec![member],
         }))
     }

@@ -7,7 +7,11 @@ use proto::etcdserverpb::{
 };
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Services, size};
+use super::{
+    Services,
+    quota::{put_cost, txn_cost},
+    size,
+};
 use crate::error::Error;
 
 impl Services {
@@ -29,6 +33,7 @@ impl Kv for Services {
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
         self.check_size(request.get_ref())?;
+        self.make_room(put_cost(request.get_ref())).await?;
         Ok(Response::new(self.store.put(request.into_inner()).await?))
     }
 
@@ -42,6 +47,7 @@ impl Kv for Services {
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
         self.check_size(request.get_ref())?;
+        self.make_room(txn_cost(request.get_ref())).await?;
         let operations = size(self.settings.limits.max_txn_ops);
         Ok(Response::new(self.store.txn(request.into_inner(), operations).await?))
     }

@@ -11,12 +11,13 @@ use proto::etcdserverpb::{
 };
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::Services;
+use super::{Services, quota::LEASE_COST};
 
 #[async_trait]
 impl Lease for Services {
     async fn lease_grant(&self, request: Request<LeaseGrantRequest>) -> Result<Response<LeaseGrantResponse>, Status> {
         let request = request.into_inner();
+        self.make_room(LEASE_COST).await?;
         let (id, ttl, revision) = self.store.grant(request.id, request.ttl).await?;
         Ok(Response::new(LeaseGrantResponse {
             header: Some(self.store.header(revision)),

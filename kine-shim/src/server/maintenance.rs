@@ -1,27 +1,24 @@
 //! Service Maintenance.
 
-use std::pin::Pin;
-
 use bytes::Bytes;
-use futures::Stream;
 use proto::etcdserverpb::{
     AlarmMember, AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse, DowngradeInfo,
     DowngradeRequest, DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest,
     MoveLeaderResponse, SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse, alarm_request::AlarmAction,
-    maintenance_server::Maintenance,
+    downgrade_request::DowngradeAction, maintenance_server::Maintenance,
 };
 use sha2::{Digest, Sha256};
-use tokio::{fs::File, io::AsyncReadExt, sync::mpsc};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::{fs::File, io::AsyncReadExt};
 use tonic::{Request, Response, Status, async_trait};
 
-use super::Services;
+use super::{
+    Services,
+    outbox::{Answers, Outbox, Unsent, outbox},
+};
 use crate::{error::Error, store::alarm};
 
 /// Bytes of a snapshot in one message.
 const SNAPSHOT_CHUNK: usize = 32 << 10;
-/// Messages of a snapshot on their way.
-const SNAPSHOT_QUEUE: usize = 4;
 
 /// The alarms there are, in the order of their numbers.
 const ALARMS: [AlarmType; 2] = [AlarmType::Nospace, AlarmType::Corrupt];
@@ -82,8 +79,8 @@ impl Maintenance for Services {
             errors: alarms.into_iter().map(error).collect(),
             db_size_in_use: size.used,
             is_learner: false,
-            storage_version: self.settings.version.clone(),
-            db_size_quota: 0,
+            storage_version: self.settings.storage_version(),
+            db_size_quota: self.settings.limits.quota_backend_bytes,
             downgrade_info: Some(DowngradeInfo::default()),
         }))
     }
@@ -111,21 +108,27 @@ impl Maintenance for Services {
         }))
     }
 
-    type SnapshotStream = Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send>>;
+    type SnapshotStream = Answers<SnapshotResponse>;
 
     /// Sends the SQLite file, followed by its SHA-256 sum as etcd does with its own.
     async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
         let snapshot = self.store.snapshot().await?;
-        let (messages, stream) = mpsc::channel(SNAPSHOT_QUEUE);
-        let version = self.settings.version.clone();
+        let (messages, answers) = outbox(self.settings.limits.slow_watcher_timeout);
+        let version = self.settings.storage_version();
         self.tasks.spawn_finite("snapshot", async move {
-            if let Err(error) = send_snapshot(File::from_std(snapshot), &messages, &version).await {
-                tracing::error!(%error, "a snapshot was not sent");
-                // The receiver may have gone.
-                let _ = messages.send(Err(Error::Unhealthy.into())).await;
+            match send_snapshot(File::from_std(snapshot), &messages, &version).await {
+                Ok(()) | Err(Interrupted::By(Unsent::Gone)) => {}
+                Err(Interrupted::By(Unsent::Stalled)) => {
+                    tracing::warn!("a snapshot was given up: its client does not read it");
+                    messages.end(Status::aborted("the snapshot was left unread for too long"));
+                }
+                Err(Interrupted::Unreadable(error)) => {
+                    tracing::error!(%error, "a snapshot was not sent");
+                    messages.end(Error::Unhealthy.into());
+                }
             }
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+        Ok(Response::new(answers))
     }
 
     async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Result<Response<MoveLeaderResponse>, Status> {
@@ -135,47 +138,53 @@ impl Maintenance for Services {
         Err(Error::BadLeaderTransferee.into())
     }
 
-    async fn downgrade(&self, _: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {
-        Err(Status::unimplemented("the store has no storage versions to go back to"))
+    /// Answers as an etcd that has no version to go back to.
+    async fn downgrade(&self, request: Request<DowngradeRequest>) -> Result<Response<DowngradeResponse>, Status> {
+        let request = request.get_ref();
+        Err(match request.action() {
+            DowngradeAction::Cancel => Error::NoDowngrade,
+            DowngradeAction::Validate | DowngradeAction::Enable if is_version(&request.version) => {
+                Error::InvalidDowngradeTarget
+            }
+            DowngradeAction::Validate | DowngradeAction::Enable => Error::WrongDowngradeFormat,
+        }
+        .into())
     }
 }
 
-async fn send_snapshot(
-    mut file: File,
-    messages: &mpsc::Sender<Result<SnapshotResponse, Status>>,
-    version: &str,
-) -> std::io::Result<()> {
-    let mut remaining = file.metadata().await?.len();
+/// Whether it is a version as etcd takes it for a target, `3.5` or `3.5.0`.
+fn is_version(text: &str) -> bool {
+    let numbers: Vec<_> = text.split('.').map(str::parse::<u32>).collect();
+    (2..=3).contains(&numbers.len()) && numbers.iter().all(Result::is_ok)
+}
+
+/// Why a snapshot was not sent to its end.
+enum Interrupted {
+    By(Unsent),
+    Unreadable(std::io::Error),
+}
+
+async fn send_snapshot(mut file: File, messages: &Outbox<SnapshotResponse>, version: &str) -> Result<(), Interrupted> {
+    let message = |remaining_bytes: u64, blob: Bytes| SnapshotResponse {
+        header: None,
+        remaining_bytes,
+        blob,
+        version: version.to_owned(),
+    };
+    let mut remaining = file.metadata().await.map_err(Interrupted::Unreadable)?.len();
     let mut sum = Sha256::new();
     let mut buffer = vec![0; SNAPSHOT_CHUNK];
     loop {
-        let read = file.read(&mut buffer).await?;
+        let read = file.read(&mut buffer).await.map_err(Interrupted::Unreadable)?;
         if read == 0 {
             break;
         }
         let chunk = &buffer[..read];
         sum.update(chunk);
         remaining = remaining.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));
-        if !send(messages, remaining, Bytes::copy_from_slice(chunk), version).await {
-            return Ok(());
-        }
+        let part = message(remaining, Bytes::copy_from_slice(chunk));
+        messages.send(part).await.map_err(Interrupted::By)?;
     }
-    send(messages, 0, Bytes::copy_from_slice(&sum.finalize()), version).await;
-    Ok(())
-}
-
-/// Returns whether the receiver is still there.
-async fn send(
-    messages: &mpsc::Sender<Result<SnapshotResponse, Status>>,
-    remaining_bytes: u64,
-    blob: Bytes,
-    version: &str,
-) -> bool {
-    let message = SnapshotResponse {
-        header: None,
-        remaining_bytes,
-        blob,
-        version: version.to_owned(),
-    };
-    messages.send(Ok(message)).await.is_ok()
+    let sum = message(0, Bytes::copy_from_slice(&sum.finalize()));
+    messages.send(sum).await.map_err(Interrupted::By)
 }

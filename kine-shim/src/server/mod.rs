@@ -2,25 +2,39 @@
 
 mod auth;
 mod cluster;
+mod counted;
+mod election;
 mod kv;
 mod lease;
+mod lock;
 mod maintenance;
 mod outbox;
+mod queue;
+mod quota;
 mod watch;
 mod watch_session;
 
 use std::{sync::Arc, time::Duration};
 
 use chassis::{GrpcServices, Tasks};
-use proto::etcdserverpb::{
-    auth_server::AuthServer, cluster_server::ClusterServer, kv_server::KvServer, lease_server::LeaseServer,
-    maintenance_server::MaintenanceServer, watch_server::WatchServer,
+use proto::{
+    etcdserverpb::{
+        auth_server::AuthServer, cluster_server::ClusterServer, kv_server::KvServer, lease_server::LeaseServer,
+        maintenance_server::MaintenanceServer, watch_server::WatchServer,
+    },
+    v3electionpb::election_server::ElectionServer,
+    v3lockpb::lock_server::LockServer,
 };
 
+use self::{counted::Counted, quota::Quota};
 use crate::{metrics::ServerMetrics, options::Limits, store::Store};
 
 /// What a message may take beyond the largest request (etcd: `grpcOverheadBytes`), in bytes.
 const OVERHEAD_BYTES: usize = 512 << 10;
+
+/// Bytes of requests of one connection that may wait. Clients send thousands of small messages at once, to create watches
+/// anew after a restart or to keep leases alive; with the usual window they would be cut off.
+const WINDOW: u32 = 16 << 20;
 
 /// What the services need to know.
 #[derive(Debug)]
@@ -38,6 +52,14 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The version of the stored data, which changes with minor releases only.
+    fn storage_version(&self) -> String {
+        match self.version.rsplit_once('.') {
+            Some((minor, _patch)) => format!("{minor}.0"),
+            None => self.version.clone(),
+        }
+    }
+
     /// Largest request, in bytes.
     fn max_request_bytes(&self) -> usize {
         size(self.limits.max_request_bytes)
@@ -59,6 +81,7 @@ fn size(number: u32) -> usize {
 pub struct Services {
     store: Store,
     settings: Arc<Settings>,
+    quota: Arc<Quota>,
     tasks: Tasks,
 }
 
@@ -67,6 +90,7 @@ impl Services {
     pub fn new(store: Store, settings: Settings, tasks: Tasks) -> Self {
         Self {
             store,
+            quota: Arc::new(Quota::new(settings.limits.quota_backend_bytes)),
             settings: Arc::new(settings),
             tasks,
         }
@@ -76,9 +100,12 @@ impl Services {
     pub fn register(&self, grpc: &mut GrpcServices) {
         macro_rules! limited {
             ($server:ident) => {
-                $server::new(self.clone())
-                    .max_decoding_message_size(self.settings.max_message_bytes())
-                    .max_encoding_message_size(usize::MAX)
+                Counted::new(
+                    $server::new(self.clone())
+                        .max_decoding_message_size(self.settings.max_message_bytes())
+                        .max_encoding_message_size(usize::MAX),
+                    self.settings.metrics.clone(),
+                )
             };
         }
         grpc.add(limited!(KvServer))
@@ -87,7 +114,12 @@ impl Services {
             .add(limited!(ClusterServer))
             .add(limited!(MaintenanceServer))
             .add(limited!(AuthServer))
+            .add(limited!(LockServer))
+            .add(limited!(ElectionServer))
             .descriptors(proto::FILE_DESCRIPTOR_SET)
-            .concurrent_streams(self.settings.limits.max_concurrent_streams);
+            .limits(chassis::grpc::Limits {
+                concurrent_streams: Some(self.settings.limits.max_concurrent_streams),
+                window: Some(WINDOW),
+            });
     }
 }

@@ -52,6 +52,8 @@ enum Ended {
     Gone,
     /// The client leaves what it is sent unread.
     Stalled,
+    /// The client sent what cannot be understood, or broke off.
+    Refused(Status),
     /// The server cannot go on.
     Failed(Error),
 }
@@ -107,6 +109,7 @@ impl Session {
     pub(super) async fn run(mut self, requests: Streaming<WatchRequest>, shutdown: CancellationToken) {
         let status = match self.serve(requests, shutdown).await {
             Ended::Gone => return,
+            Ended::Refused(status) => status,
             Ended::Failed(error) => error.into(),
             Ended::Stalled => {
                 let patience = self.settings.limits.slow_watcher_timeout;
@@ -139,7 +142,7 @@ impl Session {
                         asking = false;
                         Ok(())
                     }
-                    Err(_) => Err(Ended::Gone),
+                    Err(status) => Err(Ended::Refused(status)),
                 },
                 () = mailbox.notified() => self.deliver().await,
                 _ = ticks.tick(), if !self.notified.is_empty() => self.tell_progress().await,
@@ -343,7 +346,11 @@ impl Session {
 
     /// Answers a request for progress as soon as every watch has been sent everything.
     async fn answer_progress(&mut self) -> Result<(), Ended> {
-        if !self.progress_wanted || self.watches.is_empty() {
+        if self.watches.is_empty() {
+            // There is nothing whose progress could be told, also not later.
+            self.progress_wanted = false;
+        }
+        if !self.progress_wanted {
             return Ok(());
         }
         let Some(revision) = self

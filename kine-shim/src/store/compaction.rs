@@ -1,6 +1,6 @@
 //! A compaction under way: it looks at every key once, a slice at a time, so that no write waits for long.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{
     command::{Reply, answer},
@@ -17,6 +17,7 @@ const SLICE_ROWS: usize = 256;
 #[derive(Debug)]
 pub struct Compaction {
     revision: i64,
+    began: Instant,
     /// Rows stay until then, for the sake of peers.
     not_before: Option<Instant>,
     /// A peer removes the rows; what is left to do is to forget them.
@@ -30,6 +31,7 @@ impl Compaction {
     pub fn new(revision: i64, not_before: Option<Instant>) -> Self {
         Self {
             revision,
+            began: Instant::now(),
             not_before,
             forgets: false,
             cursor: None,
@@ -74,6 +76,11 @@ impl Compaction {
     pub fn advance(&mut self, removed: &Superfluous) -> bool {
         self.cursor.clone_from(&removed.cursor);
         self.cursor.is_some()
+    }
+
+    /// The time since it began.
+    pub fn took(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Tells whoever waits for the rows to be gone.

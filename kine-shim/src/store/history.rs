@@ -8,6 +8,8 @@ use super::range::KeyRange;
 
 /// Most bytes of events kept.
 const MAX_BYTES: usize = 2 << 20;
+/// Bytes of events after which no further ones are read at once, so that a slow reader holds on to few.
+const MAX_READ_BYTES: usize = 512 << 10;
 /// Most events kept.
 const MAX_EVENTS: usize = 4096;
 
@@ -59,11 +61,15 @@ impl History {
         }
         let start = self.entries.partition_point(|entry| entry.revision < from);
         let mut found: Vec<Entry> = Vec::new();
+        let mut bytes = 0;
         for entry in self.entries.range(start..) {
-            if found.len() >= limit && found.last().is_some_and(|last| last.revision != entry.revision) {
+            if (found.len() >= limit || bytes >= MAX_READ_BYTES)
+                && found.last().is_some_and(|last| last.revision != entry.revision)
+            {
                 return Some((found, entry.revision - 1));
             }
             if entry.event.kv.as_ref().is_some_and(|kv| range.contains(&kv.key)) {
+                bytes += cost(&entry.event);
                 found.push(entry.clone());
             }
         }

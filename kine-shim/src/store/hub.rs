@@ -117,18 +117,14 @@ impl Hub {
         (inner.watchers, inner.ranges.values().flatten().filter(behind).count())
     }
 
-    /// How many revisions behind the watcher is that is furthest behind.
-    pub fn lag(&self) -> i64 {
+    /// How many revisions behind each watcher is.
+    pub fn lags(&self) -> Vec<i64> {
         let inner = lock(&self.inner);
-        let first = inner
-            .ranges
-            .values()
-            .flatten()
-            .map(|interest| interest.waiting_from.load(Ordering::Acquire))
-            .min();
-        first
-            .filter(|first| *first != IDLE)
-            .map_or(0, |first| inner.published - first + 1)
+        let lag = |interest: &Arc<Interest>| match interest.waiting_from.load(Ordering::Acquire) {
+            IDLE => 0,
+            from => inner.published - from + 1,
+        };
+        inner.ranges.values().flatten().map(lag).collect()
     }
 
     /// Publishes events in the order of their revisions and wakes the watchers concerned.

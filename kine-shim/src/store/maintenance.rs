@@ -34,6 +34,11 @@ impl Store {
             .await?
     }
 
+    /// Bytes of the database's own log, where it is a file of its own.
+    pub fn log_bytes(&self) -> i64 {
+        self.shared.readers.log_bytes()
+    }
+
     /// How large the database is. A file is asked at once; a server is asked in the background, and the answer is that of
     /// the time before.
     pub fn size_now(&self) -> Result<Size, Error> {

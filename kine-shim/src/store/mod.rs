@@ -85,7 +85,8 @@ impl Store {
         Self::start(backend::open(endpoint, options)?, endpoint)
     }
 
-    fn start(backend: Backend, endpoint: &Endpoint) -> Result<(Self, WriterEnd), OpenError> {
+    /// Starts the writer of a database that is open. Blocks until everything is loaded.
+    pub fn start(backend: Backend, endpoint: &Endpoint) -> Result<(Self, WriterEnd), OpenError> {
         let fault = |fault| OpenError::new(endpoint, fault);
         let Backend {
             mut writer,

@@ -7,7 +7,7 @@ use super::{Store, alarm};
 use crate::{
     backend::{
         Backend,
-        endpoint::{DatastoreOptions, Endpoint},
+        endpoint::{DatastoreOptions, Endpoint, Synchronous},
         sqlite,
     },
     error::Error,
@@ -32,7 +32,7 @@ fn get(key: &'static str) -> RangeRequest {
 fn small() -> (tempfile::TempDir, Store, super::WriterEnd) {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("state.db");
-    let (writer, readers) = sqlite::open(&path).expect("open");
+    let (writer, readers) = sqlite::open(&path, Synchronous::Full).expect("open");
     writer.limit(100);
     let backend = Backend {
         writer: Box::new(writer),

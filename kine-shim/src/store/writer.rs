@@ -230,6 +230,7 @@ impl Worker {
         if !self.behind
             && let Some(compaction) = self.compaction.take()
         {
+            self.shared.commits.compacted(false, compaction.took());
             compaction.finish(Err(error));
         }
         round.physical.into_iter().for_each(|reply| answer(reply, Err(error)));
@@ -449,6 +450,7 @@ impl Worker {
         }
         if let Some(compaction) = self.compaction.take() {
             let revision = self.shared.state().revision;
+            self.shared.commits.compacted(true, compaction.took());
             compaction.finish(Ok(revision));
         }
         self.vacuuming = true;
@@ -486,6 +488,7 @@ impl Worker {
 
 /// A compaction that gives peers their time.
 fn new_compaction(shared: &Shared, revision: i64) -> Compaction {
+    shared.commits.compacting();
     match &shared.peers {
         None => Compaction::new(revision, None),
         Some(peers) => {

@@ -2,7 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -14,9 +14,9 @@ use clap::Parser;
 use kine_shim::{app::App, options::Options};
 use proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse,
-    StatusRequest, TxnRequest, TxnResponse, WatchCreateRequest, WatchRequest, WatchResponse, kv_client::KvClient,
-    lease_client::LeaseClient, maintenance_client::MaintenanceClient, watch_client::WatchClient,
-    watch_request::RequestUnion,
+    StatusRequest, TxnRequest, TxnResponse, WatchCreateRequest, WatchRequest, WatchResponse, auth_client::AuthClient,
+    cluster_client::ClusterClient, kv_client::KvClient, lease_client::LeaseClient,
+    maintenance_client::MaintenanceClient, watch_client::WatchClient, watch_request::RequestUnion,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -89,6 +89,57 @@ impl Shim {
     }
 }
 
+/// The service in a process of its own, for tests that look at what it takes and how it ends.
+pub(crate) struct Server {
+    process: Process,
+    log: PathBuf,
+    pub(crate) address: String,
+    pub(crate) client: Client,
+}
+
+impl Server {
+    pub(crate) async fn start(database: &Database, flags: &[&str]) -> Self {
+        let log = database.directory.path().join("log");
+        let address = format!("127.0.0.1:{}", free_port());
+        let process = Process::spawn(
+            Command::new(env!("CARGO_BIN_EXE_kine-shim"))
+                .arg(format!("--endpoint={}", database.endpoint()))
+                .arg(format!("--listen-address={address}"))
+                .args(flags)
+                .stderr(std::fs::File::create(&log).expect("log")),
+        );
+        let client = Client::connect(&format!("http://{address}")).await;
+        Self {
+            process,
+            log,
+            address,
+            client,
+        }
+    }
+
+    pub(crate) async fn member_id(&self) -> u64 {
+        let status = self.client.maintenance.clone().status(StatusRequest {}).await;
+        status.expect("status").into_inner().leader
+    }
+
+    /// Memory it holds, in KiB.
+    pub(crate) fn resident_kib(&self) -> i64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).expect("status");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("VmRSS");
+        line.trim().trim_end_matches("kB").trim().parse().expect("number")
+    }
+
+    /// What its log has of panics and errors.
+    pub(crate) fn complaints(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).expect("log");
+        let bad = |line: &&str| line.contains("panicked") || line.contains(" ERROR ");
+        log.lines().filter(bad).collect()
+    }
+}
+
 /// A process that ends with the test.
 pub(crate) struct Process(Child);
 
@@ -125,6 +176,8 @@ pub(crate) struct Etcd {
     _process: Process,
     _directory: tempfile::TempDir,
     pub(crate) client: Client,
+    /// Host and port.
+    pub(crate) address: String,
 }
 
 impl Etcd {
@@ -171,6 +224,7 @@ impl Etcd {
             _process: process,
             _directory: directory,
             client,
+            address: format!("127.0.0.1:{client_port}"),
         })
     }
 }
@@ -202,6 +256,9 @@ pub(crate) struct Client {
     pub(crate) lease: LeaseClient<Channel>,
     pub(crate) watch: WatchClient<Channel>,
     pub(crate) maintenance: MaintenanceClient<Channel>,
+    pub(crate) cluster: ClusterClient<Channel>,
+    pub(crate) auth: AuthClient<Channel>,
+    pub(crate) channel: Channel,
 }
 
 impl Client {
@@ -213,7 +270,10 @@ impl Client {
             kv: KvClient::new(channel.clone()).max_decoding_message_size(limit),
             lease: LeaseClient::new(channel.clone()),
             watch: WatchClient::new(channel.clone()).max_decoding_message_size(limit),
-            maintenance: MaintenanceClient::new(channel).max_decoding_message_size(limit),
+            maintenance: MaintenanceClient::new(channel.clone()).max_decoding_message_size(limit),
+            cluster: ClusterClient::new(channel.clone()),
+            auth: AuthClient::new(channel.clone()),
+            channel,
         };
         let up = async {
             while client.maintenance.clone().status(StatusRequest {}).await.is_err() {

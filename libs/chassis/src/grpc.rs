@@ -34,7 +34,17 @@ pub struct GrpcServices {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
     descriptors: Vec<&'static [u8]>,
-    concurrent_streams: Option<u32>,
+    limits: Limits,
+}
+
+/// What one connection may take.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// Most calls at the same time, `None` for any number.
+    pub concurrent_streams: Option<u32>,
+    /// Bytes of requests that may wait to be read, `None` for 1 MiB. It also decides how many small messages may: about one
+    /// for every 512 bytes; a connection with more of them is closed.
+    pub window: Option<u32>,
 }
 
 impl GrpcServices {
@@ -58,9 +68,9 @@ impl GrpcServices {
         self
     }
 
-    /// Lets a connection have at most `limit` calls at the same time; without this there is no limit.
-    pub fn concurrent_streams(&mut self, limit: u32) -> &mut Self {
-        self.concurrent_streams = Some(limit);
+    /// Limits what one connection may take.
+    pub fn limits(&mut self, limits: Limits) -> &mut Self {
+        self.limits = limits;
         self
     }
 
@@ -72,10 +82,10 @@ impl GrpcServices {
         self.add(tonic_health::pb::health_server::HealthServer::new(health_service));
         self.descriptors(tonic_health::pb::FILE_DESCRIPTOR_SET);
         let names = self.names.clone();
-        let concurrent_streams = self.concurrent_streams;
+        let limits = self.limits;
         let routes = self.with_reflection()?;
         follow_readiness(tasks, reporter, names, health.subscribe()).await;
-        serve(tasks, name, listener, routes, concurrent_streams);
+        serve(tasks, name, listener, routes, limits);
         Ok(())
     }
 
@@ -105,7 +115,7 @@ impl GrpcServices {
 }
 
 /// Serves `routes` on `listener` as a task called `name`, until shutdown. Calls that are open then get two seconds.
-fn serve(tasks: &Tasks, name: &'static str, listener: Listener, routes: Routes, concurrent_streams: Option<u32>) {
+fn serve(tasks: &Tasks, name: &'static str, listener: Listener, routes: Routes, limits: Limits) {
     let shutdown = tasks.shutdown();
     tasks.spawn(name, async move {
         let cut = CancellationToken::new();
@@ -116,7 +126,8 @@ fn serve(tasks: &Tasks, name: &'static str, listener: Listener, routes: Routes, 
             connection.map(|connection| Cuttable { connection, cut })
         });
         let served = Server::builder()
-            .max_concurrent_streams(concurrent_streams)
+            .max_concurrent_streams(limits.concurrent_streams)
+            .initial_connection_window_size(limits.window)
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .trace_fn(|request| request_span(request.uri().path(), request.headers()))

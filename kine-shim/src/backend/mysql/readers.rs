@@ -16,7 +16,7 @@ use super::{
     sql,
     writer::values,
 };
-use crate::backend::{Fault, Item, Payload, Size, StoredRow, driver};
+use crate::backend::{Fault, Item, Payload, Size, StoredRow, driver, sqlite};
 
 /// Reading connections kept open while nobody uses them.
 const IDLE_READERS: usize = 2;
@@ -134,9 +134,7 @@ impl driver::Readers for Readers {
     }
 
     fn copy(&self) -> Result<File, Fault> {
-        Err(Fault::Other(
-            "a database on a server cannot be copied into a file".into(),
-        ))
+        sqlite::export(self)
     }
 
     fn epoch(&self) -> Result<i64, Fault> {

@@ -13,7 +13,7 @@ use super::{
     session::Session,
     statements,
 };
-use crate::backend::{Fault, Item, Payload, Size, StoredRow, driver};
+use crate::backend::{Fault, Item, Payload, Size, StoredRow, driver, sqlite};
 
 /// Connections kept open while nobody uses them.
 const IDLE_READERS: usize = 2;
@@ -167,7 +167,7 @@ impl driver::Readers for Pool {
     }
 
     fn copy(&self) -> Result<File, Fault> {
-        Err(Fault::Other("there is no file to copy".into()))
+        sqlite::export(self)
     }
 
     fn epoch(&self) -> Result<i64, Fault> {

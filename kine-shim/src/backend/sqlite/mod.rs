@@ -2,6 +2,7 @@
 
 mod build;
 mod contents;
+mod export;
 mod reader;
 mod writer;
 
@@ -20,12 +21,14 @@ use rusqlite::{
 pub use self::{
     build::Build,
     contents::{Contents, Unreadable},
+    export::export,
     reader::Readers,
     writer::Writer,
 };
 use super::{
     Counters, Fault, LeaseRow, Numbers, Row, Size,
     dialect::Dialect,
+    endpoint::Synchronous,
     names::{self, Name},
 };
 
@@ -131,7 +134,7 @@ impl OpenError {
 }
 
 /// Opens the database at `path`, creating it if there is none, checks it, and brings its tables up to date.
-pub fn open(path: &Path) -> Result<(Writer, Readers), OpenError> {
+pub fn open(path: &Path, synchronous: Synchronous) -> Result<(Writer, Readers), OpenError> {
     let io = |source| OpenError::Io {
         path: path.to_owned(),
         source,
@@ -150,7 +153,7 @@ pub fn open(path: &Path) -> Result<(Writer, Readers), OpenError> {
         check(&connection).map_err(fault)?;
     }
     let mut writer = Writer::new(connection, lock);
-    writer.prepare().map_err(fault)?;
+    writer.prepare(synchronous).map_err(fault)?;
     Ok((writer, Readers::new(path)))
 }
 

@@ -123,6 +123,11 @@ impl driver::Readers for Readers {
         self.with(|connection| size(connection, self.dialect))
     }
 
+    fn log_bytes(&self) -> i64 {
+        let log = std::fs::metadata(sibling(&self.path, "-wal"));
+        log.map_or(0, |log| i64::try_from(log.len()).unwrap_or(i64::MAX))
+    }
+
     fn copy(&self) -> Result<File, Fault> {
         let target = sibling(&self.path, &format!("-snapshot-{:016x}", random_id()));
         let io = |error: std::io::Error| Fault::Other(format!("{}: {error}", target.display()));

@@ -10,6 +10,7 @@ use crate::backend::{
     Fault, Item, LeaseRow, NewRow, Row, StoredRow,
     dialect::{Dialect, SQLITE},
     driver::{self, Begun, Changes, LeaseWrite, Purpose, Wish},
+    endpoint::Synchronous,
     names, random_id,
 };
 
@@ -45,7 +46,7 @@ impl Writer {
     }
 
     /// Sets the connection up and brings the tables up to date.
-    pub(super) fn prepare(&mut self) -> Result<(), Fault> {
+    pub(super) fn prepare(&mut self, synchronous: Synchronous) -> Result<(), Fault> {
         // Takes effect in a new database only; an old one stays as it is.
         self.connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
         let mode: String = self
@@ -57,8 +58,9 @@ impl Writer {
             )));
         }
         self.connection.execute_batch(&format!(
-            "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
-             PRAGMA journal_size_limit = {LOG_LIMIT};"
+            "PRAGMA synchronous = {}; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
+             PRAGMA journal_size_limit = {LOG_LIMIT};",
+            synchronous.pragma()
         ))?;
         self.start()?;
         let done = self.migrate();

@@ -222,3 +222,51 @@ pub(super) async fn watch_progress(client: Client) {
     assert_eq!(progress.header.expect("header").revision, last);
     assert_eq!(written + 1, last);
 }
+
+pub(super) async fn watch_ids_of_the_client(client: Client) {
+    let mut stream = client.stream().await;
+    let mut ids = Vec::new();
+    for watch_id in [1, 0, 0, -7] {
+        stream.create(WatchCreateRequest {
+            watch_id,
+            ..watch("ids/", 0)
+        });
+        ids.push(stream.next().await.watch_id);
+    }
+    assert_eq!(ids, [1, 0, 2, -7]);
+    // One that is not there is passed over.
+    stream.send(RequestUnion::CancelRequest(WatchCancelRequest { watch_id: 99 }));
+    stream.send(RequestUnion::CancelRequest(WatchCancelRequest { watch_id: 1 }));
+    let canceled = stream.next().await;
+    assert_eq!((canceled.watch_id, canceled.canceled), (1, true));
+}
+
+pub(super) async fn watch_of_everything(client: Client) {
+    let mut stream = client.stream().await;
+    // No key is the smallest key.
+    stream.create(WatchCreateRequest {
+        range_end: bytes("\0"),
+        ..Default::default()
+    });
+    assert!(!stream.next().await.canceled);
+    let written = client.set("everything/a", "1").await;
+    let seen: Vec<_> = events(&mut stream, 1).await.iter().map(change).collect();
+    assert_eq!(seen, [(EventType::Put, "1".into(), written)]);
+}
+
+/// What etcd 3.4 does differently.
+pub(super) async fn watch_since_3_6(client: Client) {
+    let mut stream = client.stream().await;
+    // There is nothing whose progress could be told.
+    stream.send(RequestUnion::ProgressRequest(WatchProgressRequest {}));
+    stream.create(watch("since/", -1));
+    let refused = stream.next().await;
+    assert_eq!((refused.watch_id, refused.created, refused.canceled), (-1, true, true));
+    assert_eq!(
+        refused.cancel_reason,
+        "etcdserver: mvcc: required revision has been compacted"
+    );
+    stream.create(watch("since/", 0));
+    assert!(stream.next().await.created);
+    assert_eq!(stream.soon(Duration::from_millis(100)).await, None);
+}
