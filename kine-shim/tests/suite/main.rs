@@ -10,7 +10,7 @@ mod files;
 mod kine;
 mod model;
 mod oracle;
-mod peers;
+mod outages;
 mod random;
 mod requests;
 mod servers;
