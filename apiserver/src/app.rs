@@ -74,14 +74,18 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         };
         Arc::new(Cacher::new(store, hub.clone()))
     };
-    let unserved = |key: &str| -> Arc<dyn Storage> {
+    let uncached = |key: &str| -> Arc<dyn Storage> {
         let codec = Codec::new(&options.etcd_prefix, key, false, &[], None);
         Arc::new(Store::new(connection.clone(), codec))
     };
     let ports = options.service_node_port_range;
     let allocator = ServiceAllocator::new(
-        Addresses::new(options.service_cluster_ip_range.clone(), unserved("ipaddresses")),
-        Ports::new(ports.first, ports.last, unserved("ranges")),
+        Addresses::new(
+            options.service_cluster_ip_range.clone(),
+            uncached("ipaddresses"),
+            uncached("servicecidrs"),
+        ),
+        Ports::new(ports.first, ports.last, uncached("ranges")),
     );
     let catalog = Catalog::new(resources::all(), storage, &admission, |key| {
         (key == "services/specs").then(|| -> Arc<dyn SideEffects> { Arc::new(allocator.clone()) })

@@ -20,6 +20,21 @@ use writer::Writer;
 
 /// Namespaces that are made when they are missing.
 const NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "default"];
+/// The classes of pods that a cluster cannot do without: name, value and what they are for.
+const PRIORITY_CLASSES: [(&str, i64, &str); 2] = [
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+];
+/// The ServiceCIDR with the networks of `--service-cluster-ip-range`.
+const DEFAULT_SERVICE_CIDR: &str = "kubernetes";
 /// How many objects are written at the same time.
 const AT_A_TIME: usize = 32;
 /// The port of the `kubernetes` Service.
@@ -65,7 +80,12 @@ impl Bootstrap {
             self.ensure("", "namespaces", "", &json!({"metadata": {"name": name}}))
                 .await?;
         }
+        for (name, value, description) in PRIORITY_CLASSES {
+            let class = json!({"metadata": {"name": name}, "value": value, "description": description});
+            self.ensure("scheduling.k8s.io", "priorityclasses", "", &class).await?;
+        }
         self.ensure_policy().await?;
+        self.ensure_service_cidr().await?;
         self.ensure("", "services", "default", &self.service()?).await?;
         if self.advertised.ip().is_loopback() {
             // Endpoints may not lie in the loopback range: nobody else would reach them.
@@ -105,6 +125,40 @@ impl Bootstrap {
             }
         };
         writer.change(namespace, name, correct).await
+    }
+
+    /// Makes the ServiceCIDR that the flags ask for, and says that it is ready when nobody has said anything about it
+    /// (kubernetes `pkg/controlplane/controller/defaultservicecidr`).
+    async fn ensure_service_cidr(&self) -> Result<(), Status> {
+        let writer = self.writer("networking.k8s.io", "servicecidrs")?;
+        let wanted = json!({
+            "metadata": {"name": DEFAULT_SERVICE_CIDR},
+            "spec": {"cidrs": self.allocator.addresses().networks()},
+        });
+        let found = match writer.get("", DEFAULT_SERVICE_CIDR).await? {
+            Some(found) => found,
+            None => {
+                writer.create("", &wanted).await?;
+                wanted.clone()
+            }
+        };
+        let conditions = meta::list_at(&found, &["status", "conditions"]);
+        let judged = conditions.iter().any(|condition| condition["type"] == "Ready");
+        if judged || meta::is_deleting(&found) || found.get("spec") != wanted.get("spec") {
+            return Ok(());
+        }
+        let ready = json!({
+            "metadata": {"name": DEFAULT_SERVICE_CIDR},
+            "status": {"conditions": [{
+                "type": "Ready",
+                "status": "True",
+                "message": "Kubernetes default Service CIDR is ready",
+                "lastTransitionTime": machinery::time::now(),
+            }]},
+        });
+        writer
+            .apply_status(DEFAULT_SERVICE_CIDR, &ready, "kubernetes-service-cidr-controller")
+            .await
     }
 
     /// Makes the roles and bindings that are missing and completes the others.

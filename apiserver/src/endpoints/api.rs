@@ -1,7 +1,7 @@
 //! The API behind the filter chain: finds the handler of a request and makes an answer of whatever it says.
 
 use super::discovery;
-use super::handlers::{Scope, create, delete, get, list, node, patch, pod, scale, token, update, watch};
+use super::handlers::{Scope, create, delete, eviction, get, list, node, patch, pod, scale, token, update, watch};
 use super::installer::{self, Miss, Verb};
 use super::openapi::Documents;
 use super::options::ReadOptions;
@@ -126,7 +126,11 @@ impl Api {
                 let issuer = self.tokens.as_ref().ok_or_else(installer::not_found)?;
                 token::create(scope, issuer, &read_body(body).await?).await
             }
-            (Some(Action::Eviction), Verb::Create) => pod::evict(scope, &read_body(body).await?).await,
+            (Some(Action::Eviction), Verb::Create) => {
+                let budgets = self.catalog.store("policy", "v1", "poddisruptionbudgets");
+                let budgets = budgets.ok_or_else(installer::not_found)?;
+                eviction::evict(scope, budgets, &read_body(body).await?).await
+            }
             _ => Err(installer::method_not_allowed()),
         }
     }

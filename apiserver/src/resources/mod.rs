@@ -7,8 +7,13 @@ mod coordination;
 mod core;
 mod discovery;
 mod events;
+mod networking;
+mod node;
+mod policy;
 mod rbac;
+mod scheduling;
 mod shared;
+mod storage;
 
 use crate::registry::resource::Resource;
 
@@ -22,7 +27,12 @@ pub fn all() -> Vec<Resource> {
         coordination::all(),
         discovery::all(),
         events::all(),
+        networking::all(),
+        node::all(),
+        policy::all(),
         rbac::all(),
+        scheduling::all(),
+        storage::all(),
     ]
     .into_iter()
     .flatten()

@@ -104,6 +104,22 @@ pub fn dns1123_subdomain(text: &str) -> Vec<String> {
     errors
 }
 
+/// A subdomain below any label: hosts of Ingresses.
+pub fn wildcard_dns1123_subdomain(text: &str) -> Vec<String> {
+    let mut errors = Vec::new();
+    if text.len() > DNS1123_SUBDOMAIN_MAX {
+        errors.push(max_characters(DNS1123_SUBDOMAIN_MAX));
+    }
+    if !text.strip_prefix("*.").is_some_and(matches_dns_subdomain) {
+        errors.push(regex_error(
+            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+            &format!(r"\*\.{DNS1123_SUBDOMAIN}"),
+            &["*.example.com"],
+        ));
+    }
+    errors
+}
+
 /// An RFC 1035 label: Service names.
 pub fn dns1035_label(text: &str) -> Vec<String> {
     let mut errors = Vec::new();

@@ -1,11 +1,14 @@
 //! The built-in admission plugins: one file each, one line each, in upstream's order
 //! (`pkg/kubeapiserver/options/plugins.go`).
 
+mod default_class;
 mod default_toleration_seconds;
 mod limit_ranger;
 mod namespace_lifecycle;
+mod persistent_volume_claim_resize;
 mod priority;
 mod resource_quota;
+mod runtime_class;
 mod service_account;
 mod storage_object_in_use_protection;
 
@@ -17,7 +20,7 @@ type Entry = (&'static str, bool, fn() -> Box<dyn Plugin>);
 /// Two that upstream has on are not on here, because what they add would stay: TaintNodesByCondition, which is not even
 /// among them, needs the controller of nodes' lifecycle, which is off unless nodes are the cluster's own, and
 /// StorageObjectInUseProtection needs a controller that knows which pods use a claim.
-const PLUGINS: [Entry; 7] = [
+const PLUGINS: [Entry; 11] = [
     (namespace_lifecycle::NAME, true, || {
         Box::new(namespace_lifecycle::NamespaceLifecycle)
     }),
@@ -29,9 +32,15 @@ const PLUGINS: [Entry; 7] = [
     (default_toleration_seconds::NAME, true, || {
         Box::new(default_toleration_seconds::DefaultTolerationSeconds)
     }),
+    (default_class::STORAGE.name, true, || Box::new(default_class::STORAGE)),
     (storage_object_in_use_protection::NAME, false, || {
         Box::new(storage_object_in_use_protection::StorageObjectInUseProtection)
     }),
+    (persistent_volume_claim_resize::NAME, true, || {
+        Box::new(persistent_volume_claim_resize::PersistentVolumeClaimResize)
+    }),
+    (runtime_class::NAME, true, || Box::new(runtime_class::RuntimeClass)),
+    (default_class::INGRESS.name, true, || Box::new(default_class::INGRESS)),
     (resource_quota::NAME, true, || Box::new(resource_quota::ResourceQuota)),
 ];
 

@@ -1,5 +1,6 @@
-//! StorageObjectInUseProtection: a claim stays until no pod uses it (`plugin/pkg/admission/storage/storageobjectinuseprotection`).
-//! The finalizer set here is removed by the controller that knows the pods.
+//! StorageObjectInUseProtection: claims, volumes and classes of their attributes stay until nobody uses them
+//! (`plugin/pkg/admission/storage/storageobjectinuseprotection`). The finalizer set here is removed by the controller that
+//! knows who does.
 
 use crate::admission::{Attributes, Lookup, Operation, Plugin};
 use futures::future::BoxFuture;
@@ -10,10 +11,15 @@ use serde_json::Value;
 
 pub(super) const NAME: &str = "StorageObjectInUseProtection";
 
-/// What is protected, and the finalizer that does it.
-const PROTECTED: [(&str, &str); 2] = [
-    ("persistentvolumeclaims", "kubernetes.io/pvc-protection"),
-    ("persistentvolumes", "kubernetes.io/pv-protection"),
+/// What is protected, by group and plural name, and the finalizer that does it.
+const PROTECTED: [(&str, &str, &str); 3] = [
+    ("", "persistentvolumeclaims", "kubernetes.io/pvc-protection"),
+    ("", "persistentvolumes", "kubernetes.io/pv-protection"),
+    (
+        "storage.k8s.io",
+        "volumeattributesclasses",
+        "kubernetes.io/vac-protection",
+    ),
 ];
 
 pub(super) struct StorageObjectInUseProtection;
@@ -38,8 +44,8 @@ fn protect(attributes: &Attributes<'_>, object: &mut Value) {
     let whole = attributes.subresource.is_empty() && attributes.operation == Operation::Create;
     let finalizer = PROTECTED
         .iter()
-        .find(|(plural, _)| whole && attributes.resource == GroupResource::new("", *plural));
-    let Some((_, finalizer)) = finalizer else { return };
+        .find(|(group, plural, _)| whole && attributes.resource == GroupResource::new(*group, *plural));
+    let Some((_, _, finalizer)) = finalizer else { return };
     let mut finalizers = meta::list_at(object, &["metadata", "finalizers"]).to_vec();
     if !finalizers.iter().any(|f| f == finalizer) {
         finalizers.push((*finalizer).into());

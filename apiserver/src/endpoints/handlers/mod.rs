@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod delete;
+pub mod eviction;
 pub mod get;
 pub mod list;
 pub mod node;

@@ -1,9 +1,8 @@
-//! What is done to pods through subresources of their own kind: binding to a node and eviction
-//! (kubernetes `pkg/registry/core/pod/storage`).
+//! Binding a pod to a node (kubernetes `pkg/registry/core/pod/storage`).
 
 use super::scope::Scope;
 use crate::endpoints::negotiation::body_format;
-use crate::endpoints::options::{SentDeleteOptions, WriteKind, WriteOptions};
+use crate::endpoints::options::{WriteKind, WriteOptions};
 use crate::endpoints::{body, respond};
 use crate::registry::codec;
 use crate::registry::store::Store;
@@ -135,41 +134,8 @@ fn bind_to(pod: &mut Value, binding: &Value, now: &str) {
     }
 }
 
-/// Deletes a pod in an orderly way. Disruption budgets are not served yet, so that nothing stands in the way.
-///
-/// # Errors
-/// 404 when there is no pod.
-pub async fn evict(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Status> {
-    let options = WriteOptions::read(&scope.query, WriteKind::Create)?;
-    let warn = |text: String| scope.cx.warnings.add(text);
-    let kind = GroupVersionKind::new("policy", "v1", "Eviction");
-    let sent = body::with_version(sent, "policy/v1beta1", "policy/v1");
-    let eviction = body::object(
-        &sent,
-        body_format(&scope.parts.headers)?,
-        &kind,
-        options.validation,
-        &warn,
-    )?;
-    if meta::name(&eviction) != scope.route.name {
-        return Err(Status::bad_request(
-            "name in URL does not match name in Eviction object",
-        ));
-    }
-    let deletion = eviction
-        .get("deleteOptions")
-        .map(SentDeleteOptions::from_object)
-        .unwrap_or_default();
-    let (deletion, dry_run) = deletion.validate()?;
-    let name = &scope.route.name;
-    let evicted = scope.registry(dry_run || options.dry_run, async |rq| {
-        scope.store().delete(rq, name, &deletion).await
-    });
-    evicted.await?;
-    success(scope)
-}
-
-fn success(scope: &Scope) -> Result<Response<Body>, Status> {
+/// What a change that has no object to show is answered with.
+pub(super) fn success(scope: &Scope) -> Result<Response<Body>, Status> {
     let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(respond::tree(
         StatusCode::CREATED,

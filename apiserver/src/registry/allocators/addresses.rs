@@ -12,6 +12,10 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+/// The label that says who made an IPAddress, and its value for the allocator.
+const MANAGED_BY: &str = "ipaddress.kubernetes.io/managed-by";
+const ALLOCATOR: &str = "ipallocator.k8s.io";
+
 /// A network that addresses are taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -28,6 +32,13 @@ impl std::fmt::Display for Network {
 }
 
 impl Network {
+    /// Reads the usual form, such as `10.96.0.0/16`.
+    fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = text.split_once('/')?;
+        let (address, prefix): (IpAddr, u8) = (address.parse().ok()?, prefix.parse().ok()?);
+        (prefix <= if address.is_ipv4() { 32 } else { 128 }).then_some(Network { address, prefix })
+    }
+
     fn family(&self) -> &'static str {
         if self.address.is_ipv4() { "IPv4" } else { "IPv6" }
     }
@@ -79,12 +90,24 @@ pub struct Addresses {
     networks: Vec<Network>,
     /// The IPAddress objects.
     objects: Arc<dyn Storage>,
+    /// The ServiceCIDR objects: more networks.
+    cidrs: Arc<dyn Storage>,
 }
 
 impl Addresses {
-    /// Gives out addresses of `networks`, at most one per family, the preferred first.
-    pub fn new(networks: Vec<Network>, objects: Arc<dyn Storage>) -> Self {
-        Addresses { networks, objects }
+    /// Gives out addresses of `networks`, at most one per family, the preferred first, and of those that ServiceCIDRs
+    /// add; what is taken is recorded in `objects`.
+    pub fn new(networks: Vec<Network>, objects: Arc<dyn Storage>, cidrs: Arc<dyn Storage>) -> Self {
+        Addresses {
+            networks,
+            objects,
+            cidrs,
+        }
+    }
+
+    /// The networks that are there without any ServiceCIDR, as text.
+    pub fn networks(&self) -> Vec<String> {
+        self.networks.iter().map(ToString::to_string).collect()
     }
 
     /// The families, the preferred first.
@@ -105,13 +128,14 @@ impl Addresses {
         parent: (&str, &str),
         dry_run: bool,
     ) -> Result<String, Failure> {
-        let network = self.networks.iter().find(|network| network.family() == family);
-        let network = network.ok_or_else(|| Failure::Refused(format!("no {family} addresses are configured")))?;
+        let own = self.networks.iter().find(|network| network.family() == family);
+        let own = own.ok_or_else(|| Failure::Refused(format!("no {family} addresses are configured")))?;
+        let networks = self.networks_of(*own).await?;
         if let Some(text) = wish {
-            let valid = text.parse::<IpAddr>().ok().filter(|address| network.contains(*address));
-            let address = valid.ok_or_else(|| {
+            let within = |address: &IpAddr| networks.iter().any(|network| network.contains(*address));
+            let address = text.parse::<IpAddr>().ok().filter(within).ok_or_else(|| {
                 Failure::Refused(format!(
-                    "the provided IP ({text}) is not in the valid range. The range of valid IPs is {network}"
+                    "the provided IP ({text}) is not in the valid range. The range of valid IPs is {own}"
                 ))
             })?;
             return match self.take(&address.to_string(), parent, dry_run).await? {
@@ -120,12 +144,30 @@ impl Addresses {
             };
         }
         let used = self.used().await?;
-        for address in candidates(network).filter(|address| !used.contains(address)) {
+        let free = networks
+            .iter()
+            .flat_map(candidates)
+            .filter(|address| !used.contains(address));
+        for address in free {
             if self.take(&address, parent, dry_run).await? {
                 return Ok(address);
             }
         }
         Err(Failure::Refused("range is full".to_owned()))
+    }
+
+    /// A network and those of its family that ServiceCIDRs add.
+    async fn networks_of(&self, own: Network) -> Result<Vec<Network>, Failure> {
+        let mut networks = vec![own];
+        for cidr in list(&self.cidrs).await?.iter().filter(|cidr| is_usable(cidr)) {
+            let texts = meta::list_at(cidr, &["spec", "cidrs"]).iter();
+            for network in texts.filter_map(|text| Network::parse(text.as_str()?)) {
+                if network.family() == own.family() && !networks.contains(&network) {
+                    networks.push(network);
+                }
+            }
+        }
+        Ok(networks)
     }
 
     async fn used(&self) -> Result<HashSet<String>, Failure> {
@@ -139,18 +181,7 @@ impl Addresses {
 
     /// All IPAddress objects.
     pub(super) async fn all(&self) -> Result<Vec<Value>, Failure> {
-        let options = ListOptions {
-            scope: Scope::default(),
-            revision: Revision::Latest,
-            limit: 0,
-            continue_token: String::new(),
-        };
-        let listed = self.objects.list(options).await.map_err(unavailable)?;
-        listed
-            .items
-            .iter()
-            .map(|stored| codec::parse(stored).map_err(|status| Failure::Store(Box::new(status))))
-            .collect()
+        list(&self.objects).await
     }
 
     /// Makes the object of an address; `false` when there is one.
@@ -182,6 +213,30 @@ impl Addresses {
             tracing::warn!(address, %error, "cannot free a cluster IP");
         }
     }
+}
+
+async fn list(storage: &Arc<dyn Storage>) -> Result<Vec<Value>, Failure> {
+    let options = ListOptions {
+        scope: Scope::default(),
+        revision: Revision::Latest,
+        limit: 0,
+        continue_token: String::new(),
+    };
+    let listed = storage.list(options).await.map_err(unavailable)?;
+    let parse = |stored| codec::parse(stored).map_err(|status| Failure::Store(Box::new(status)));
+    listed.items.iter().map(parse).collect()
+}
+
+/// Whether addresses of a ServiceCIDR are given out. One that nobody has looked at is ready.
+fn is_usable(cidr: &Value) -> bool {
+    let conditions = meta::list_at(cidr, &["status", "conditions"]);
+    let ready = conditions.iter().find(|condition| condition["type"] == "Ready");
+    !meta::is_deleting(cidr) && ready.is_none_or(|condition| condition["status"] == "True")
+}
+
+/// Whether the allocator made an object; people may make others.
+pub(super) fn is_own(object: &Value) -> bool {
+    meta::str_at(object, &["metadata", "labels", MANAGED_BY]) == Some(ALLOCATOR)
 }
 
 fn unavailable(error: Error) -> Failure {
@@ -217,7 +272,7 @@ fn ip_address(address: &str, (namespace, name): (&str, &str)) -> Value {
             "creationTimestamp": now,
             "labels": {
                 "ipaddress.kubernetes.io/ip-family": family_of(address).unwrap_or_default(),
-                "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+                MANAGED_BY: ALLOCATOR,
             },
             "managedFields": [{
                 "manager": "kube-apiserver",
@@ -255,6 +310,15 @@ mod tests {
             first.parse::<Ipv4Addr>().unwrap() >= Ipv4Addr::new(10, 96, 1, 0),
             "{first}"
         );
+    }
+
+    #[test]
+    fn cidrs_are_ready_until_somebody_says_otherwise() {
+        let ready = |status: &str| json!({"status": {"conditions": [{"type": "Ready", "status": status}]}});
+        assert!(is_usable(&json!({})) && is_usable(&ready("True")) && !is_usable(&ready("False")));
+        assert!(!is_usable(&json!({"metadata": {"deletionTimestamp": "t"}})));
+        assert_eq!(Network::parse("10.96.0.0/16"), Some(network("10.96.0.0", 16)));
+        assert_eq!(Network::parse("10.96.0.0/33"), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Brings reservations in line with the Services that are there, after a crash between the two
 //! (kubernetes `pkg/registry/core/service/{ipallocator,portallocator}/controller`).
 
+use super::addresses::is_own;
 use super::{Failure, ServiceAllocator, cluster_ips, node_ports};
 use machinery::status::Status;
 use machinery::{meta, time};
@@ -33,7 +34,7 @@ impl ServiceAllocator {
                 wanted.push(address);
             }
         }
-        for object in self.addresses().all().await? {
+        for object in self.addresses().all().await?.into_iter().filter(is_own) {
             let address = meta::name(&object);
             let created = meta::str_at(&object, &["metadata", "creationTimestamp"]).and_then(time::parse);
             let settled = created.is_none_or(|t| now - t.as_second() > GRACE_SECONDS);

@@ -157,7 +157,7 @@ fn validate_strategy(obj: &Value) -> ErrorList {
 }
 
 /// `ValidatePositiveIntOrPercent`.
-pub(super) fn validate_int_or_percent(value: &Value, path: &Path) -> ErrorList {
+pub(in super::super) fn validate_int_or_percent(value: &Value, path: &Path) -> ErrorList {
     match value {
         Value::String(text) if intstr::percent(text).is_none() => vec![Error::invalid(
             path,

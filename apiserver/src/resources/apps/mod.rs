@@ -2,7 +2,7 @@
 
 mod controllerrevision;
 mod daemonset;
-mod deployment;
+pub(super) mod deployment;
 mod replicaset;
 mod statefulset;
 mod template;

@@ -1,11 +1,12 @@
 //! Leases: leader election and node heartbeats.
 
 use super::super::shared::cells;
+use super::super::shared::checks::{complaints, one_of};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, Strategy};
 use machinery::field::{Error, ErrorList, Path};
-use machinery::meta;
+use machinery::{meta, names};
 use serde_json::Value;
 
 const SPEC: &str = "io.k8s.api.coordination.v1.LeaseSpec";
@@ -22,9 +23,25 @@ static COLUMNS: Columns = Columns {
     },
 };
 
+/// Fields behind a gate that is off (CoordinatedLeaderElection).
+const GATED: [[&str; 2]; 2] = [["spec", "strategy"], ["spec", "preferredHolder"]];
+const STRATEGIES: [&str; 1] = ["OldestEmulationVersion"];
+
 struct Lease;
 
 impl Strategy for Lease {
+    fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
+        for field in GATED {
+            meta::remove(obj, &field);
+        }
+    }
+
+    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
+        for field in GATED.iter().filter(|field| meta::at(old, *field).is_none()) {
+            meta::remove(new, field);
+        }
+    }
+
     /// `ValidateLeaseSpec`.
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
         let path = Path::new("spec");
@@ -43,6 +60,14 @@ impl Strategy for Lease {
         {
             let path = path.child("leaseTransitions");
             errors.push(Error::invalid(&path, transitions, "must be greater than or equal to 0"));
+        }
+        if let Some(strategy) = meta::str_at(obj, &["spec", "strategy"]) {
+            let path = path.child("strategy");
+            if strategy.contains('/') {
+                errors.extend(complaints(&path, strategy, names::qualified_name(strategy)));
+            } else {
+                errors.extend(one_of(strategy, &STRATEGIES, &path));
+            }
         }
         if let Some(preferred) = meta::str_at(obj, &["spec", "preferredHolder"])
             && !preferred.is_empty()

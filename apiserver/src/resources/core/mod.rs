@@ -7,7 +7,7 @@ pub(super) mod event;
 mod limitrange;
 mod namespace;
 mod node;
-mod persistentvolume;
+pub(super) mod persistentvolume;
 mod persistentvolumeclaim;
 mod pod;
 pub(super) mod pod_template;

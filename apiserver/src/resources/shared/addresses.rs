@@ -1,28 +1,167 @@
-//! IP addresses in fields (apimachinery `pkg/util/validation/ip.go`, `ValidateEndpointIP`).
+//! IP addresses and networks in fields (apimachinery `pkg/util/validation/ip.go`, `ValidateEndpointIP`).
 
-use machinery::field::{Error, ErrorList, Path};
+use machinery::field::{Error, ErrorList, Path, go_quote};
 use std::net::IpAddr;
 
-/// A complaint unless the text is an IP address (`IsValidIP`).
-pub(crate) fn ip(text: &str, path: &Path) -> Option<Error> {
-    let detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-    text.parse::<IpAddr>()
-        .is_err()
-        .then(|| Error::invalid(path, text, detail))
+/// Reads an address, also one whose numbers begin with zeros (`ParseIPSloppy`).
+pub(crate) fn read_ip(text: &str) -> Option<IpAddr> {
+    text.parse().ok().or_else(|| unpadded(text).parse().ok())
 }
 
-/// A complaint unless the text is a network (`IsValidCIDR`).
+/// The text without the zeros in front of the numbers of an IPv4 address.
+fn unpadded(text: &str) -> String {
+    let (start, quad) = match text.rfind(':') {
+        Some(colon) => text.split_at(colon + 1),
+        None => ("", text),
+    };
+    let number = |part: &str| match part.trim_start_matches('0') {
+        "" if !part.is_empty() => "0".to_owned(),
+        rest => rest.to_owned(),
+    };
+    if !quad.contains('.') {
+        return text.to_owned();
+    }
+    let numbers: Vec<String> = quad.split('.').map(number).collect();
+    format!("{start}{}", numbers.join("."))
+}
+
+/// Whether an IPv6 address is an IPv4 one in disguise.
+fn is_mapped(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some())
+}
+
+/// A complaint unless the text is an IP address (`IsValidIPForLegacyField`, which is strict).
+pub(crate) fn ip(text: &str, path: &Path) -> Option<Error> {
+    let detail = match read_ip(text) {
+        None => "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        Some(_) if text.parse::<IpAddr>().is_err() => "must not have leading 0s",
+        Some(ip) if is_mapped(ip) => "must not be an IPv4-mapped IPv6 address",
+        Some(_) => return None,
+    };
+    Some(Error::invalid(path, text, detail))
+}
+
+/// A complaint unless the text is an IP address in the one form it is usually written in (`IsValidIP`).
+pub(crate) fn canonical_ip(text: &str, path: &Path) -> Option<Error> {
+    let problem = ip(text, path);
+    problem.or_else(|| not_canonical(text, &read_ip(text)?.to_string(), path))
+}
+
+fn not_canonical(text: &str, canonical: &str, path: &Path) -> Option<Error> {
+    let detail = || format!("must be in canonical form ({})", go_quote(canonical));
+    (text != canonical).then(|| Error::invalid(path, text, detail()))
+}
+
+/// A network: an address and how many of its leading bits count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cidr {
+    /// The address as it was written.
+    pub(crate) ip: IpAddr,
+    /// The number of bits.
+    pub(crate) prefix: u32,
+}
+
+impl Cidr {
+    /// Reads a network (`ParseCIDRSloppy`).
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let (ip, length) = text.split_once('/')?;
+        let ip = read_ip(ip)?;
+        let digits = !length.is_empty() && length.bytes().all(|b| b.is_ascii_digit());
+        let prefix: u32 = length.parse().ok().filter(|_| digits)?;
+        (prefix <= width(ip)).then_some(Cidr { ip, prefix })
+    }
+
+    /// The number of bits of an address of the network.
+    pub(crate) fn width(&self) -> u32 {
+        width(self.ip)
+    }
+
+    fn mask(&self) -> u128 {
+        match self.width() - self.prefix {
+            0 => u128::MAX,
+            host => u128::MAX.checked_shl(host).unwrap_or(0),
+        }
+    }
+
+    /// The first address.
+    pub(crate) fn first(&self) -> IpAddr {
+        let masked = bits(self.ip) & self.mask();
+        match self.ip {
+            // What was taken from 32 bits fits into them.
+            IpAddr::V4(_) => IpAddr::V4(u32::try_from(masked).unwrap_or_default().into()),
+            IpAddr::V6(_) => IpAddr::V6(masked.into()),
+        }
+    }
+
+    /// Whether an address lies in the network.
+    pub(crate) fn contains(&self, ip: IpAddr) -> bool {
+        ip.is_ipv4() == self.ip.is_ipv4() && (bits(ip) ^ bits(self.ip)) & self.mask() == 0
+    }
+
+    /// The usual form, with nothing behind the bits that count.
+    pub(crate) fn canonical(&self) -> String {
+        format!("{}/{}", self.first(), self.prefix)
+    }
+}
+
+fn width(ip: IpAddr) -> u32 {
+    if ip.is_ipv4() { 32 } else { 128 }
+}
+
+fn bits(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => u128::from(u32::from(ip)),
+        IpAddr::V6(ip) => u128::from(ip),
+    }
+}
+
+/// A complaint unless the text is a network (`IsValidCIDRForLegacyField`, which is strict).
 pub(crate) fn cidr(text: &str, path: &Path) -> Option<Error> {
-    let fine = text.split_once('/').is_some_and(|(ip, length)| {
-        let max = match ip.parse::<IpAddr>() {
-            Ok(IpAddr::V4(_)) => 32,
-            Ok(IpAddr::V6(_)) => 128,
-            Err(_) => return false,
-        };
-        length.parse::<u8>().is_ok_and(|n| n <= max && n.to_string() == length)
-    });
-    let detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-    (!fine).then(|| Error::invalid(path, text, detail))
+    let detail = match Cidr::read(text) {
+        None => "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+        Some(_) if padded(text) => "must not have leading 0s in IP or prefix length",
+        Some(network) if is_mapped(network.ip) => "must not have an IPv4-mapped IPv6 address",
+        Some(network) if network.ip != network.first() => "must not have bits set beyond the prefix length",
+        Some(_) => return None,
+    };
+    Some(Error::invalid(path, text, detail))
+}
+
+/// Whether numbers of a network begin with zeros.
+fn padded(text: &str) -> bool {
+    text.split_once('/')
+        .is_some_and(|(ip, length)| ip.parse::<IpAddr>().is_err() || (length.len() > 1 && length.starts_with('0')))
+}
+
+/// A complaint unless the text is a network in the one form it is usually written in (`IsValidCIDR`).
+pub(crate) fn canonical_cidr(text: &str, path: &Path) -> Option<Error> {
+    let problem = cidr(text, path);
+    problem.or_else(|| not_canonical(text, &Cidr::read(text)?.canonical(), path))
+}
+
+/// What is odd about a network in a field that takes it all the same (`GetWarningsForCIDR`).
+pub(crate) fn cidr_warnings(text: &str, path: &Path) -> Vec<String> {
+    let Some(network) = Cidr::read(text) else {
+        return Vec::new();
+    };
+    let (shown, canonical) = (go_quote(text), go_quote(&network.canonical()));
+    let mut warnings = Vec::new();
+    if network.ip != network.first() {
+        let single = go_quote(&format!("{}/{}", network.ip, network.width()));
+        warnings.push(format!(
+            "{path}: CIDR value {shown} is ambiguous in this context (should be {canonical} or {single}?)"
+        ));
+    }
+    if padded(text) || is_mapped(network.ip) {
+        warnings.push(format!(
+            "{path}: non-standard CIDR value {shown} will be considered invalid in a future Kubernetes release: use {canonical}"
+        ));
+    } else if network.ip.is_ipv6() && format!("{}/{}", network.ip, network.prefix) != text {
+        warnings.push(format!(
+            "{path}: IPv6 CIDR value {shown} should be in RFC 5952 canonical format ({canonical})"
+        ));
+    }
+    warnings
 }
 
 /// Complaints unless the text is an address that could be another host's.
@@ -69,27 +208,72 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_networks() {
+    fn addresses_are_strict() {
         let path = Path::new("ip");
+        for (text, complaint) in [
+            ("10.0.0.1", None),
+            ("fd00::1", None),
+            ("010.0.0.1", Some("must not have leading 0s")),
+            ("::ffff:1.2.3.4", Some("must not be an IPv4-mapped IPv6 address")),
+            (
+                "x",
+                Some("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"),
+            ),
+        ] {
+            assert_eq!(ip(text, &path).map(|e| e.detail).as_deref(), complaint, "{text}");
+        }
         for (text, fine) in [
             ("10.0.0.1", true),
-            ("fd00::1", true),
             ("127.0.0.1", false),
             ("0.0.0.0", false),
             ("169.254.1.1", false),
             ("ff02::1", false),
-            ("x", false),
         ] {
             assert_eq!(of_another_host(text, &path).is_empty(), fine, "{text}");
         }
-        for (text, fine) in [
-            ("10.0.0.0/8", true),
-            ("fd00::/64", true),
-            ("10.0.0.0/33", false),
-            ("10.0.0.0/08", false),
-            ("10.0.0.0", false),
+        let error = canonical_ip("fd00:0::1", &path).unwrap();
+        assert_eq!(error.detail, "must be in canonical form (\"fd00::1\")");
+    }
+
+    #[test]
+    fn networks_are_strict() {
+        let path = Path::new("cidr");
+        for (text, complaint) in [
+            ("10.0.0.0/8", None),
+            ("fd00::/64", None),
+            ("0.0.0.0/0", None),
+            (
+                "10.0.0.0/33",
+                Some("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"),
+            ),
+            (
+                "10.0.0.0",
+                Some("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"),
+            ),
+            ("10.0.0.0/08", Some("must not have leading 0s in IP or prefix length")),
+            ("10.0.0.1/8", Some("must not have bits set beyond the prefix length")),
         ] {
-            assert_eq!(cidr(text, &path).is_none(), fine, "{text}");
+            assert_eq!(cidr(text, &path).map(|e| e.detail).as_deref(), complaint, "{text}");
         }
+        let network = Cidr::read("10.1.2.3/16").unwrap();
+        assert_eq!(network.canonical(), "10.1.0.0/16");
+        assert!(network.contains("10.1.255.1".parse().unwrap()) && !network.contains("10.2.0.1".parse().unwrap()));
+        assert!(Cidr::read("::/0").unwrap().contains("fd00::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn odd_networks_are_warned_of() {
+        let path = Path::new("c");
+        assert!(cidr_warnings("10.0.0.0/8", &path).is_empty());
+        assert_eq!(
+            cidr_warnings("10.0.0.1/8", &path),
+            [
+                "c: CIDR value \"10.0.0.1/8\" is ambiguous in this context (should be \"10.0.0.0/8\" or \"10.0.0.1/32\"?)"
+            ]
+        );
+        assert_eq!(
+            cidr_warnings("fd00:0::/64", &path),
+            ["c: IPv6 CIDR value \"fd00:0::/64\" should be in RFC 5952 canonical format (\"fd00::/64\")"]
+        );
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod addresses;
 pub(crate) mod cells;
 pub(crate) mod checks;
+pub(crate) mod conditions;
 pub(crate) mod diff;
 pub(crate) mod generation;
 pub(crate) mod internal;

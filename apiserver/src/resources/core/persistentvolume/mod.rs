@@ -1,5 +1,6 @@
 //! PersistentVolumes.
 
+pub(in super::super) mod inline;
 mod sources;
 
 use super::super::shared::cells::{self, UNSET};

@@ -14,11 +14,13 @@ mod security;
 mod volumes;
 pub(in super::super) mod warnings;
 
+pub(in super::super) use scheduling::validate_tolerations;
+
 use crate::resources::shared::addresses;
 use crate::resources::shared::checks::complaints;
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Checks a pod template: its labels, annotations and spec.
@@ -46,6 +48,12 @@ pub(in super::super) fn validate_pod_spec(spec: &Value, path: &Path) -> ErrorLis
         }
     }
     errors
+}
+
+/// Checks amounts of resources as if they were the limits of a container.
+pub(in super::super) fn validate_limits(limits: &Value, path: &Path) -> ErrorList {
+    let container = json!({"resources": {"limits": limits}});
+    resources::validate(&container, &BTreeSet::new(), path)
 }
 
 /// Checks a pod spec.

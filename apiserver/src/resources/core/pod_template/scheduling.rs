@@ -11,7 +11,7 @@ const ACTIONS: [&str; 2] = ["DoNotSchedule", "ScheduleAnyway"];
 const INCLUSION_POLICIES: [&str; 2] = ["Honor", "Ignore"];
 
 /// `ValidateTolerations`.
-pub(super) fn validate_tolerations(spec: &Value, path: &Path) -> ErrorList {
+pub(in super::super::super) fn validate_tolerations(spec: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for (i, toleration) in meta::list_at(spec, &["tolerations"]).iter().enumerate() {
         let path = path.index(i);

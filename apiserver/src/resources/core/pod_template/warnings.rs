@@ -59,6 +59,14 @@ fn text<'a>(item: &'a Value, field: &str) -> &'a str {
     meta::str_at(item, &[field]).unwrap_or_default()
 }
 
+/// Why a label of nodes should not be used any more, if it should not.
+pub(in super::super::super) fn deprecated_node_label(label: &str) -> Option<&'static str> {
+    NODE_LABELS
+        .iter()
+        .find(|(known, _)| *known == label)
+        .map(|(_, why)| *why)
+}
+
 /// The warnings about a pod or a template; `path` is where it is.
 pub(in super::super::super) fn of(pod: &Value, path: &Path) -> Vec<String> {
     let Some(spec) = meta::at(pod, &["spec"]) else {
@@ -66,12 +74,11 @@ pub(in super::super::super) fn of(pod: &Value, path: &Path) -> Vec<String> {
     };
     let here = path.child("spec");
     let mut warnings = Vec::new();
-    let deprecated = |label: &str| NODE_LABELS.iter().find(|(l, _)| *l == label).map(|(_, why)| *why);
     for key in meta::map_at(spec, &["nodeSelector"])
         .into_iter()
         .flat_map(serde_json::Map::keys)
     {
-        if let Some(why) = deprecated(key) {
+        if let Some(why) = deprecated_node_label(key) {
             warnings.push(format!("{}: {why}", here.child("nodeSelector").key(key)));
         }
     }
@@ -79,7 +86,7 @@ pub(in super::super::super) fn of(pod: &Value, path: &Path) -> Vec<String> {
     for (i, constraint) in constraints.iter().enumerate() {
         let path = here.child("topologySpreadConstraints").index(i);
         let key = text(constraint, "topologyKey");
-        if let Some(why) = deprecated(key) {
+        if let Some(why) = deprecated_node_label(key) {
             warnings.push(format!("{}: {key} is {why}", path.child("topologyKey")));
         }
         if constraint.get("labelSelector").is_none() {

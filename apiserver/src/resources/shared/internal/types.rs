@@ -123,6 +123,10 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
         field("PersistentVolumeName", "persistentVolumeName", PLAIN),
         field("InlineVolumeSpec", "inlineVolumeSpec", PLAIN),
     ]),
+    ("CSINodeDriver", &[
+        field("Name", "name", TEXT), field("NodeID", "nodeID", TEXT), field("TopologyKeys", "topologyKeys", PLAIN),
+        field("Allocatable", "allocatable", PLAIN),
+    ]),
     ("ParentReference", &[
         field("Group", "group", TEXT), field("Resource", "resource", TEXT), field("Namespace", "namespace", TEXT),
         field("Name", "name", TEXT),

@@ -1,0 +1,72 @@
+//! RuntimeClasses: how containers are run, and what that costs.
+
+use super::super::core::pod_template::warnings::deprecated_node_label;
+use super::super::core::pod_template::{validate_labels, validate_limits, validate_tolerations};
+use super::super::shared::cells;
+use super::super::shared::checks::{complaints, immutable, text};
+use super::super::shared::pod_defaults::round_up;
+use crate::registry::columns::{Column, Columns};
+use crate::registry::resource::Resource;
+use crate::registry::strategy::{Context, Strategy};
+use machinery::field::{ErrorList, Path};
+use machinery::{meta, names};
+use serde_json::Value;
+
+static COLUMNS: Columns = Columns {
+    columns: &[cells::NAME, Column::new("Handler", "string", ""), cells::AGE],
+    cells: |obj, now| vec![cells::name(obj), text(obj, &["handler"]).into(), cells::age(obj, now)],
+};
+
+struct RuntimeClass;
+
+impl Strategy for RuntimeClass {
+    fn default(&self, obj: &mut Value) {
+        round_up(obj, &["overhead", "podFixed"]);
+    }
+
+    /// `ValidateRuntimeClass`.
+    fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
+        let handler = text(obj, &["handler"]);
+        let mut errors = complaints(&Path::new("handler"), handler, names::dns1123_label(handler));
+        if let Some(amounts) = meta::at(obj, &["overhead", "podFixed"]) {
+            errors.extend(validate_limits(amounts, &Path::new("overhead")));
+        }
+        if let Some(scheduling) = obj.get("scheduling").filter(|scheduling| !scheduling.is_null()) {
+            let path = Path::new("scheduling");
+            errors.extend(validate_labels(
+                scheduling.get("nodeSelector"),
+                &path.child("nodeSelector"),
+            ));
+            errors.extend(validate_tolerations(scheduling, &path.child("tolerations")));
+        }
+        errors
+    }
+
+    /// `ValidateRuntimeClassUpdate`.
+    fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let changed = immutable(new.get("handler"), old.get("handler"), &Path::new("handler"));
+        changed.into_iter().collect()
+    }
+
+    fn warnings(&self, _cx: &Context<'_>, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        let selector = meta::map_at(new, &["scheduling", "nodeSelector"]).into_iter().flatten();
+        selector
+            .filter_map(|(label, _)| deprecated_node_label(label))
+            .map(|why| format!("scheduling.nodeSelector: {why}"))
+            .collect()
+    }
+
+    fn allow_unconditional_update(&self) -> bool {
+        false
+    }
+}
+
+pub(super) fn resource() -> Resource {
+    Resource::cluster_kind(
+        ("node.k8s.io", "v1", "RuntimeClass"),
+        ("runtimeclasses", "runtimeclass"),
+        "io.k8s.api.node.v1.RuntimeClass",
+        RuntimeClass,
+        &COLUMNS,
+    )
+}
