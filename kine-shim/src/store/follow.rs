@@ -19,7 +19,7 @@ use super::{
     publish::Outcome,
     range::KeyRange,
     state::State,
-    writer::Worker,
+    writer::{Worker, new_compaction},
 };
 use crate::backend::{
     Counters, Fault,
@@ -70,6 +70,10 @@ impl Worker {
                         self.note(Some(&fault));
                     }
                     if !gone || Instant::now() > deadline {
+                        if group.is_empty() {
+                            // Nobody waits, and housekeeping tries again at once.
+                            std::thread::sleep(LONGEST_SLEEP);
+                        }
                         return Err(fault);
                     }
                     std::thread::sleep(backoff.next().min(LONGEST_SLEEP));
@@ -106,11 +110,11 @@ impl Worker {
         })
     }
 
-    /// Notes the numbers the state is at.
-    pub(super) fn reached(&mut self, counters: Counters) {
-        self.counters = counters;
+    /// Lets reads know the epoch the state is at, once the state is there: they take it for the proof that nothing newer
+    /// can have been seen anywhere.
+    pub(super) fn show_epoch(&self) {
         if let Some(peers) = &self.shared.peers {
-            peers.epoch.store(counters.epoch, Ordering::Release);
+            peers.epoch.store(self.counters.epoch, Ordering::Release);
         }
     }
 
@@ -152,11 +156,17 @@ impl Worker {
         self.backend.news(last_row, &mut |row| news.push(row))?;
         news.finish(now.revision, compact_to, alarms);
         if let Some(revision) = compact_to {
-            let mut compaction = Compaction::by_peer(revision);
+            // It may be one of our own of which the commit was not confirmed.
+            let mut compaction = if self.behind {
+                new_compaction(&self.shared, revision)
+            } else {
+                Compaction::by_peer(revision)
+            };
             compaction.take_over(self.compaction.take(), Vec::new());
             self.compaction = Some(compaction);
         }
-        self.reached(now);
+        self.counters = now;
+        self.show_epoch();
         Ok(true)
     }
 
@@ -175,7 +185,8 @@ impl Worker {
             compaction.take_over(self.compaction.take(), Vec::new());
             self.compaction = Some(compaction);
         }
-        self.reached(numbers.counters);
+        self.counters = numbers.counters;
+        self.show_epoch();
         Ok(())
     }
 

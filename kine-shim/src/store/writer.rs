@@ -199,6 +199,7 @@ impl Worker {
             Ok((outcome, removed)) => {
                 let wrote = outcome.is_stored();
                 self.shared.publish(outcome);
+                self.show_epoch();
                 if let Some(removed) = removed {
                     self.removed(&removed);
                 }
@@ -409,7 +410,7 @@ impl Worker {
         };
         self.backend.commit(&changes)?;
         if let Some(counters) = counters {
-            self.reached(counters);
+            self.counters = counters;
         }
         let written = |change: &Change| change.value.len() + CHANGE_BYTES;
         self.unmoved += outcome.changes.iter().map(written).sum::<usize>() + changes.removed.len() * CHANGE_BYTES;
@@ -487,7 +488,7 @@ impl Worker {
 }
 
 /// A compaction that gives peers their time.
-fn new_compaction(shared: &Shared, revision: i64) -> Compaction {
+pub(super) fn new_compaction(shared: &Shared, revision: i64) -> Compaction {
     shared.commits.compacting();
     match &shared.peers {
         None => Compaction::new(revision, None),

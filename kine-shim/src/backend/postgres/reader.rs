@@ -1,6 +1,6 @@
 //! The connections that read.
 
-use std::{fs::File, ops::ControlFlow, sync::Mutex};
+use std::{cell::Cell, fs::File, ops::ControlFlow, sync::Mutex};
 
 use bytes::Bytes;
 use chassis::lock;
@@ -121,7 +121,8 @@ impl driver::Readers for Pool {
     }
 
     fn payloads(&self, from: i64, to: i64, each: &mut dyn FnMut(Payload) -> ControlFlow<()>) -> Result<(), Fault> {
-        self.with(|reader| {
+        let begun = Cell::new(false);
+        let mut read = |reader: &Reader| {
             let mut broken_off = false;
             let read = rows::each(&reader.session.client, &reader.payloads, [from, to], |row| {
                 let Some(key) = key(row, 1)? else { return Ok(()) };
@@ -136,11 +137,19 @@ impl driver::Readers for Pool {
                     value: value(4)?,
                     old_value: value(5)?,
                 };
+                begun.set(true);
                 broken_off = each(payload).is_break();
                 Ok(())
             });
             reader.session.run(read)
-        })
+        };
+        match self.with(&mut read) {
+            Err(Fault::Lost(_)) if !begun.get() => {
+                lock(&self.idle).clear();
+                self.with(&mut read)
+            }
+            done => done,
+        }
     }
 
     fn dump(&self, each: &mut dyn FnMut(Item<StoredRow>) -> Result<(), Fault>) -> Result<(), Fault> {

@@ -255,8 +255,11 @@ impl driver::Writer for Connection {
         let begun = self.link()?.begin(purpose, wish);
         self.open = true;
         let begun = self.settle(begun);
-        if begun.is_err() {
-            self.rollback();
+        match &begun {
+            Err(Fault::Busy(_) | Fault::NoSpace(_)) => self.rollback(),
+            // Statements prepared for a table that somebody has changed are of no use any more.
+            Err(_) => self.link = None,
+            Ok(_) => {}
         }
         begun.map(Some)
     }
