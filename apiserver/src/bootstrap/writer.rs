@@ -3,7 +3,7 @@
 use crate::endpoints::api::Api;
 use crate::registry::codec;
 use crate::registry::managers::Managers;
-use crate::registry::request::Request;
+use crate::registry::request::{NO_EXTRA, Request};
 use crate::registry::resource::Action;
 use crate::registry::store::Store;
 use crate::registry::store::options::DeleteOptions;
@@ -45,7 +45,9 @@ impl<'a> Writer<'a> {
         Request {
             namespace,
             user: MANAGER,
+            uid: "",
             groups: &self.groups,
+            extra: &NO_EXTRA,
             now: jiff::Timestamp::now(),
             dry_run: false,
             warn: &|_| {},
@@ -85,11 +87,19 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// Whatever admission, validation or the store says.
     pub(super) async fn create(&self, namespace: &str, wanted: &Value) -> Result<(), Status> {
+        self.create_as(MANAGER, namespace, wanted).await
+    }
+
+    /// The same under the name of another manager.
+    ///
+    /// # Errors
+    /// Whatever admission, validation or the store says.
+    pub(super) async fn create_as(&self, manager: &str, namespace: &str, wanted: &Value) -> Result<(), Status> {
         let rq = self.request(namespace);
         let mut new = wanted.clone();
         codec::set_kind(&mut new, &self.store.resource.gvk);
         codec::default(&self.store.resource, &mut new);
-        self.managers.update(&rq, None, &mut new, MANAGER);
+        self.managers.update(&rq, None, &mut new, manager);
         match self.store.create(&rq, new).await {
             Err(status) if status.reason != "AlreadyExists" => Err(status),
             _ => Ok(()),

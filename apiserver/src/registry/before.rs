@@ -122,6 +122,7 @@ pub fn before_create(
     match_namespace(resource, rq.namespace, obj)?;
     let now = rq.now_text();
     let cx = rq.context(&now);
+    strategy.record_requester(&rq.requester(), obj);
     strategy.prepare_for_create(&cx, obj);
     let name_rule = |name: &str, prefix: bool| strategy.validate_name(name, prefix);
     let mut errors = object_meta::validate(obj, resource.namespaced(), &name_rule);
@@ -236,7 +237,9 @@ mod tests {
         let rq = Request {
             namespace: "",
             user: "",
+            uid: "",
             groups: &[],
+            extra: &crate::registry::request::NO_EXTRA,
             now: jiff::Timestamp::UNIX_EPOCH,
             dry_run: false,
             warn: &warn,

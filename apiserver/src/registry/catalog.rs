@@ -2,7 +2,7 @@
 
 use super::codec;
 use super::managers::Managers;
-use super::request::Request;
+use super::request::{NO_EXTRA, Request};
 use super::resource::Resource;
 use super::store::{SideEffects, Store};
 use super::unstored::Unstored;
@@ -166,7 +166,9 @@ impl Known {
         let rq = Request {
             namespace,
             user: OWN_NAME,
+            uid: "",
             groups: &[],
+            extra: &NO_EXTRA,
             now: jiff::Timestamp::now(),
             dry_run: false,
             warn: &|_| {},

@@ -1,6 +1,25 @@
 //! What the registry needs to know about a request.
 
 use super::strategy::Context;
+use std::collections::BTreeMap;
+
+/// What an authenticator knows of a user besides name and groups.
+pub type Extra = BTreeMap<String, Vec<String>>;
+
+/// Nothing more than name and groups.
+pub static NO_EXTRA: Extra = BTreeMap::new();
+
+/// Who asks, for kinds that record it.
+pub struct Requester<'a> {
+    /// The user name.
+    pub name: &'a str,
+    /// The UID; empty when it is not known.
+    pub uid: &'a str,
+    /// The groups.
+    pub groups: &'a [String],
+    /// What else is known.
+    pub extra: &'a Extra,
+}
 
 /// The circumstances of one read or write.
 pub struct Request<'a> {
@@ -8,8 +27,12 @@ pub struct Request<'a> {
     pub namespace: &'a str,
     /// Who asks.
     pub user: &'a str,
+    /// The UID of who asks; empty when it is not known.
+    pub uid: &'a str,
     /// The groups of who asks.
     pub groups: &'a [String],
+    /// What else is known of who asks.
+    pub extra: &'a Extra,
     /// When, in Unix seconds.
     pub now: jiff::Timestamp,
     /// Whether nothing may be persisted.
@@ -22,6 +45,16 @@ impl Request<'_> {
     /// The time as it is written into objects.
     pub fn now_text(&self) -> String {
         machinery::time::format(self.now)
+    }
+
+    /// Who asks.
+    pub fn requester(&self) -> Requester<'_> {
+        Requester {
+            name: self.user,
+            uid: self.uid,
+            groups: self.groups,
+            extra: self.extra,
+        }
     }
 
     /// What hooks see of the request; `now` is [`Self::now_text`].

@@ -4,6 +4,7 @@
 //! `prepare_for_*`, then admission, then validation. A hook sees a JSON tree that has already been decoded against the
 //! schema, so a field that is present has the right JSON type.
 
+use super::request::Requester;
 use machinery::field::ErrorList;
 use serde_json::Value;
 
@@ -59,6 +60,9 @@ pub trait Strategy: Send + Sync + 'static {
     /// Sets the defaults that the schema cannot express (upstream's `SetDefaults_*`). Also applied to what is read from
     /// the store, so it must be idempotent.
     fn default(&self, _obj: &mut Value) {}
+
+    /// Writes down who made the object, for the few kinds that say so.
+    fn record_requester(&self, _who: &Requester<'_>, _obj: &mut Value) {}
 
     /// Clears or sets what the client may not decide, before validation.
     fn prepare_for_create(&self, _cx: &Context<'_>, _obj: &mut Value) {}

@@ -3,10 +3,12 @@
 mod apps;
 mod autoscaling;
 mod batch;
+mod certificates;
 mod coordination;
 mod core;
 mod discovery;
 mod events;
+mod flowcontrol;
 mod networking;
 mod node;
 mod policy;
@@ -24,9 +26,11 @@ pub fn all() -> Vec<Resource> {
         apps::all(),
         autoscaling::all(),
         batch::all(),
+        certificates::all(),
         coordination::all(),
         discovery::all(),
         events::all(),
+        flowcontrol::all(),
         networking::all(),
         node::all(),
         policy::all(),

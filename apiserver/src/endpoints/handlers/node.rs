@@ -31,7 +31,9 @@ pub async fn pass_on(
     let asked = RegistryRequest {
         namespace,
         user: &cx.user.name,
+        uid: &cx.user.uid,
         groups: &cx.user.groups,
+        extra: &cx.user.extra,
         now: jiff::Timestamp::now(),
         dry_run: false,
         warn: &warn,

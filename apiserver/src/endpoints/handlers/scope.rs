@@ -109,7 +109,9 @@ impl Scope {
         let request = Request {
             namespace: &self.route.namespace,
             user: &self.cx.user.name,
+            uid: &self.cx.user.uid,
             groups: &self.cx.user.groups,
+            extra: &self.cx.user.extra,
             now: self.now,
             dry_run,
             warn: &warn,

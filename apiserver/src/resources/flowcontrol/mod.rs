@@ -1,0 +1,28 @@
+//! The flowcontrol.apiserver group. The objects are kept for those who manage them; this server limits requests by
+//! number.
+
+mod flowschema;
+mod prioritylevelconfiguration;
+mod validate;
+
+use super::shared::status::Status;
+use crate::registry::resource::Resource;
+
+pub(super) fn all() -> Vec<Resource> {
+    vec![flowschema::resource(), prioritylevelconfiguration::resource()]
+}
+
+/// A status that keeps metadata too.
+fn status(default: fn(&mut serde_json::Value)) -> Status {
+    Status {
+        keeps: &[
+            "spec",
+            "metadata.labels",
+            "metadata.annotations",
+            "metadata.finalizers",
+            "metadata.ownerReferences",
+        ],
+        validate: |new, _| validate::status(new),
+        ..Status::plain(default)
+    }
+}
