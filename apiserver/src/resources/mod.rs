@@ -13,6 +13,7 @@ mod networking;
 mod node;
 mod policy;
 mod rbac;
+mod resource;
 mod scheduling;
 mod shared;
 mod storage;
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Resource> {
         node::all(),
         policy::all(),
         rbac::all(),
+        resource::all(),
         scheduling::all(),
         storage::all(),
     ]

@@ -39,7 +39,7 @@ fn is_native(name: &str) -> bool {
 }
 
 /// Whether a resource is one that a device plugin may offer (`IsExtendedResourceName`).
-pub(in super::super) fn is_extended(name: &str) -> bool {
+pub(in super::super::super) fn is_extended(name: &str) -> bool {
     !is_native(name) && !name.starts_with("requests.") && names::qualified_name(&format!("requests.{name}")).is_empty()
 }
 

@@ -30,8 +30,13 @@ pub(crate) fn pretty(type_name: &str, value: &Value) -> String {
     out
 }
 
-/// A pod template in one line: the fields of its metadata, whose Go type has the served form, stand among its own.
-pub(crate) fn pod_template(template: &Value) -> String {
+/// A pod template in one line.
+pub(crate) fn pod_template(value: &Value) -> String {
+    template("PodSpec", value)
+}
+
+/// A template in one line: the fields of its metadata, whose Go type has the served form, stand among its own.
+pub(crate) fn template(spec_type: &str, template: &Value) -> String {
     let mut out = String::from("{");
     for (key, value) in template
         .get("metadata")
@@ -43,7 +48,7 @@ pub(crate) fn pod_template(template: &Value) -> String {
         let _ = write!(out, "\"{key}\":{value},");
     }
     let spec = template.get("spec").unwrap_or(&Value::Null);
-    let _ = write!(out, "\"Spec\":{}}}", show("PodSpec", spec));
+    let _ = write!(out, "\"Spec\":{}}}", show(spec_type, spec));
     out
 }
 

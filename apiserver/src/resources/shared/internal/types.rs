@@ -181,6 +181,52 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
     ("SecretReference", &[
         field("Name", "name", TEXT), field("Namespace", "namespace", TEXT),
     ]),
+    ("ResourceClaimSpec", &[
+        field("Devices", "devices", inline("DeviceClaim")),
+    ]),
+    ("DeviceClaim", &[
+        field("Requests", "requests", list("DeviceRequest")), field("Constraints", "constraints", list("DeviceConstraint")),
+        field("Config", "config", list("DeviceClaimConfiguration")),
+    ]),
+    ("DeviceRequest", &[
+        field("Name", "name", TEXT), field("Exactly", "exactly", pointer("ExactDeviceRequest")),
+        field("FirstAvailable", "firstAvailable", list("DeviceSubRequest")),
+    ]),
+    ("ExactDeviceRequest", &[
+        field("DeviceClassName", "deviceClassName", TEXT), field("Selectors", "selectors", list("DeviceSelector")),
+        field("AllocationMode", "allocationMode", TEXT), field("Count", "count", NUMBER),
+        field("AdminAccess", "adminAccess", PLAIN), field("Tolerations", "tolerations", list("DeviceToleration")),
+        field("Capacity", "capacity", pointer("CapacityRequirements")),
+    ]),
+    ("DeviceSubRequest", &[
+        field("Name", "name", TEXT), field("DeviceClassName", "deviceClassName", TEXT),
+        field("Selectors", "selectors", list("DeviceSelector")), field("AllocationMode", "allocationMode", TEXT),
+        field("Count", "count", NUMBER), field("Tolerations", "tolerations", list("DeviceToleration")),
+        field("Capacity", "capacity", pointer("CapacityRequirements")),
+    ]),
+    ("DeviceSelector", &[
+        field("CEL", "cel", pointer("CELDeviceSelector")),
+    ]),
+    ("CELDeviceSelector", &[
+        field("Expression", "expression", TEXT),
+    ]),
+    ("DeviceToleration", &[
+        field("Key", "key", TEXT), field("Operator", "operator", TEXT), field("Value", "value", TEXT),
+        field("Effect", "effect", TEXT), field("TolerationSeconds", "tolerationSeconds", PLAIN),
+    ]),
+    ("CapacityRequirements", &[
+        field("Requests", "requests", PLAIN),
+    ]),
+    ("DeviceConstraint", &[
+        field("Requests", "requests", PLAIN), field("MatchAttribute", "matchAttribute", PLAIN),
+        field("DistinctAttribute", "distinctAttribute", PLAIN),
+    ]),
+    ("DeviceClaimConfiguration", &[
+        field("Requests", "requests", PLAIN), field("Opaque", "opaque", pointer("OpaqueDeviceConfiguration")),
+    ]),
+    ("OpaqueDeviceConfiguration", &[
+        field("Driver", "driver", TEXT), field("Parameters", "parameters", PLAIN),
+    ]),
     ("VolumeResources", &[
         field("Limits", "limits", PLAIN), field("Requests", "requests", PLAIN),
     ]),

@@ -1,0 +1,223 @@
+//! What has been allocated to a claim, and to whom (`validateResourceClaimStatusUpdate`).
+
+use super::super::core::pod_template::affinity;
+use super::super::shared::addresses;
+use super::super::shared::checks::{csi_driver_name, immutable, one_of, present, text};
+use super::request::Names;
+use super::rules::{self, label, list, pool_name, raw_object, set};
+use machinery::field::{Error, ErrorList, Path};
+use machinery::meta;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const MAX_RESERVATIONS: usize = 256;
+const MAX_RESULTS: usize = 32;
+const MAX_CONDITIONS: usize = 8;
+const MAX_DATA: usize = 10 * 1024;
+const MAX_IPS: usize = 16;
+
+/// What tells allocated devices apart.
+fn device_id(device: &Value) -> String {
+    let part = |field: &str| text(device, &[field]);
+    let id = format!("{}/{}/{}", part("driver"), part("pool"), part("device"));
+    match part("shareID") {
+        "" => id,
+        share => format!("{id}/{share}"),
+    }
+}
+
+fn allocated(claim: &Value) -> BTreeSet<String> {
+    let results = meta::list_at(claim, &["status", "allocation", "devices", "results"]);
+    results.iter().map(device_id).collect()
+}
+
+/// Forgets the status of devices that are not allocated any more (`dropDeallocatedStatusDevices`).
+pub(super) fn prepare(new: &mut Value, old: &Value) {
+    let (before, after) = (allocated(old), allocated(new));
+    let gone: BTreeSet<&String> = before.difference(&after).collect();
+    let devices = new.pointer_mut("/status/devices").and_then(Value::as_array_mut);
+    let Some(devices) = devices.filter(|_| !gone.is_empty()) else {
+        return;
+    };
+    devices.retain(|device| !gone.contains(&device_id(device)));
+    if devices.is_empty() {
+        meta::remove(new, &["status", "devices"]);
+    }
+}
+
+/// Checks the status of a claim.
+pub(super) fn validate(new: &Value, old: &Value) -> ErrorList {
+    let path = Path::new("status");
+    let status = meta::at(new, &["status"]).unwrap_or(&Value::Null);
+    let reserved = meta::list_at(status, &["reservedFor"]);
+    let reserved_path = path.child("reservedFor");
+    let mut errors = set(
+        reserved,
+        Some(MAX_RESERVATIONS),
+        &reserved_path,
+        &|consumer, path| {
+            let fields = ["resource", "name", "uid"];
+            fields
+                .iter()
+                .filter_map(|field| present(consumer, field, path))
+                .collect()
+        },
+        &|consumer| text(consumer, &["uid"]).to_owned(),
+    );
+    let known = allocated(new);
+    errors.extend(set(
+        meta::list_at(status, &["devices"]),
+        None,
+        &path.child("devices"),
+        &|device, path| validate_device(device, &known, path),
+        &device_id,
+    ));
+    let allocation = |obj| meta::at(obj, &["status", "allocation"]);
+    if !reserved.is_empty() {
+        let before = meta::list_at(old, &["status", "reservedFor"]);
+        let added = reserved.iter().any(|consumer| !before.contains(consumer));
+        let detail = if allocation(new).is_none() {
+            Some("may not be specified when `allocated` is not set")
+        } else if meta::is_deleting(new) && added {
+            Some("new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set")
+        } else {
+            None
+        };
+        errors.extend(detail.map(|detail| Error::forbidden(&reserved_path, detail)));
+    }
+    let path = path.child("allocation");
+    match (allocation(new), allocation(old)) {
+        (Some(new), Some(old)) => errors.extend(immutable(Some(new), Some(old), &path)),
+        (Some(allocation), None) => {
+            let spec = meta::at(new, &["spec"]).unwrap_or(&Value::Null);
+            errors.extend(validate_allocation(allocation, &Names::of(spec), &path));
+        }
+        (None, _) => {}
+    }
+    errors
+}
+
+fn validate_allocation(allocation: &Value, names: &Names<'_>, path: &Path) -> ErrorList {
+    let devices = allocation.get("devices").unwrap_or(&Value::Null);
+    let devices_path = path.child("devices");
+    let results = meta::list_at(devices, &["results"]);
+    let mut errors = list(
+        results,
+        Some(MAX_RESULTS),
+        &devices_path.child("results"),
+        &|result, path| {
+            let mut errors = names.validate(text(result, &["request"]), &path.child("request"));
+            errors.extend(validate_place(result, path));
+            errors.extend(rules::binding_conditions(result, path));
+            for (i, toleration) in meta::list_at(result, &["tolerations"]).iter().enumerate() {
+                errors.extend(rules::toleration(toleration, &path.child("tolerations").index(i)));
+            }
+            if let Some(id) = meta::str_at(result, &["shareID"]) {
+                errors.extend(validate_uid(id, &path.child("shareID")));
+            }
+            errors
+        },
+    );
+    // Those of the class and those of the claim.
+    errors.extend(rules::configurations(devices, 2, &devices_path, &|config, path| {
+        let source_path = path.child("source");
+        let mut errors = ErrorList::new();
+        match text(config, &["source"]) {
+            "" => errors.push(Error::required(&source_path, "")),
+            source => errors.extend(one_of(source, &["FromClaim", "FromClass"], &source_path)),
+        }
+        errors.extend(names.validate_all(config, path));
+        errors
+    }));
+    if let Some(selector) = allocation.get("nodeSelector") {
+        errors.extend(affinity::validate_node_selector(selector, &path.child("nodeSelector")));
+    }
+    errors
+}
+
+/// Driver, pool and name of a device.
+fn validate_place(device: &Value, path: &Path) -> ErrorList {
+    let mut errors = csi_driver_name(text(device, &["driver"]), &path.child("driver"));
+    errors.extend(pool_name(text(device, &["pool"]), &path.child("pool")));
+    errors.extend(label(text(device, &["device"]), &path.child("device")));
+    errors
+}
+
+fn validate_uid(id: &str, path: &Path) -> ErrorList {
+    let detail = match uuid::Uuid::try_parse(id) {
+        Err(_) => "error validating uid: invalid UUID format",
+        Ok(parsed) if parsed.hyphenated().to_string() != id => {
+            "uid must be in RFC 4122 normalized form, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` with lowercase hexadecimal characters"
+        }
+        Ok(_) => return ErrorList::new(),
+    };
+    vec![Error::invalid(path, id, detail)]
+}
+
+/// `validateDeviceStatus`.
+fn validate_device(device: &Value, known: &BTreeSet<String>, path: &Path) -> ErrorList {
+    let mut errors = validate_place(device, path);
+    let id = device_id(device);
+    if !known.contains(&id) {
+        let detail = "must be an allocated device in the claim";
+        errors.push(Error::invalid(path, id, detail));
+    }
+    let conditions = meta::list_at(device, &["conditions"]);
+    if conditions.len() > MAX_CONDITIONS {
+        let path = path.child("conditions");
+        errors.push(Error::too_many(&path, conditions.len(), MAX_CONDITIONS));
+    }
+    if let Some(data) = device.get("data") {
+        errors.extend(raw_object(Some(data), MAX_DATA, &path.child("data")));
+    }
+    if let Some(network) = device.get("networkData") {
+        let path = path.child("networkData");
+        for (field, max) in [("interfaceName", 256), ("hardwareAddress", 128)] {
+            if text(network, &[field]).len() > max {
+                errors.push(Error::too_long(&path.child(field), max));
+            }
+        }
+        errors.extend(set(
+            meta::list_at(network, &["ips"]),
+            Some(MAX_IPS),
+            &path.child("ips"),
+            &|ip, path| {
+                addresses::cidr(ip.as_str().unwrap_or_default(), path)
+                    .into_iter()
+                    .collect()
+            },
+            &|ip| ip.as_str().unwrap_or_default().to_owned(),
+        ));
+    }
+    errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn reservations_need_an_allocation() {
+        let claim = |status: Value| json!({"spec": {"devices": {"requests": [{"name": "r", "exactly": {}}]}}, "status": status});
+        let consumer = json!({"resource": "pods", "name": "p", "uid": "u"});
+        let errors = validate(&claim(json!({"reservedFor": [consumer]})), &claim(json!({})));
+        assert_eq!(
+            errors[0].to_string(),
+            "status.reservedFor: Forbidden: may not be specified when `allocated` is not set"
+        );
+        let result = json!({"request": "r", "driver": "d.example.com", "pool": "p", "device": "x"});
+        let allocation = json!({"devices": {"results": [result]}});
+        let new = claim(json!({"allocation": allocation, "reservedFor": [consumer]}));
+        assert_eq!(validate(&new, &claim(json!({}))), ErrorList::new());
+    }
+
+    #[test]
+    fn the_status_of_devices_goes_with_their_allocation() {
+        let device = json!({"driver": "d", "pool": "p", "device": "x"});
+        let old = json!({"status": {"allocation": {"devices": {"results": [device]}}, "devices": [device]}});
+        let mut new = json!({"status": {"devices": [device]}});
+        prepare(&mut new, &old);
+        assert_eq!(new, json!({"status": {}}));
+    }
+}
