@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use chassis::{BindAddress, Chassis, Gate, GrpcServices, Listener, tls::Server};
+use chassis::{
+    BindAddress, Chassis, Gate, GrpcServices, Listener,
+    tls::{Protocols, Server},
+};
 use tokio::sync::watch;
 
 use crate::{
@@ -37,7 +40,8 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> anyhow::Result<Ap
     let storage = chassis.health().gate("storage");
     options.check_listeners().map_err(chassis::usage)?;
     options.log_what_has_no_effect();
-    let tls = options.server_tls.files().map(Server::load).transpose();
+    let tls = options.server_tls.files();
+    let tls = tls.map(|files| Server::load(files, Protocols::Http2)).transpose();
     let tls = tls.map_err(|error| chassis::usage(error.to_string()))?.map(Arc::new);
     let mut listeners = Vec::new();
     for address in &options.listen_address {

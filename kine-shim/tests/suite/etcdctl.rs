@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     databases::Database,
+    random::rounds,
     support::{Etcd, PATIENCE, Shim, etcdctl},
 };
 
@@ -320,6 +321,25 @@ async fn leases_locks_and_elections() {
         assert_eq!(first.lines(2)[1], "ada");
         let observer = shell.start("elect --listen office");
         assert_eq!(observer.lines(2)[1], "ada");
+    })
+    .await;
+    shim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes_the_performance_check() {
+    // It takes a minute, whatever it is run on.
+    if rounds(0, 1) == 0 {
+        return eprintln!("skipped: etcdctl check perf is part of `make soak`");
+    }
+    let database = Database::file();
+    let shim = Shim::start(&database).await;
+    with_shell(&shim, |shell| {
+        let checked = shell.run("check perf --load=s", "");
+        assert!(
+            checked.contains("PASS: Throughput is") && !checked.contains("FAIL"),
+            "{checked}"
+        );
     })
     .await;
     shim.stop().await;

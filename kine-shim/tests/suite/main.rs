@@ -7,6 +7,7 @@ mod crash;
 mod databases;
 mod etcdctl;
 mod files;
+mod housekeeping;
 mod kine;
 mod model;
 mod oracle;

@@ -6,7 +6,7 @@ use crate::metrics::Metrics;
 use crate::net::{Addresses, BindAddress, Listener};
 use crate::options::CommonOptions;
 use crate::tasks::Tasks;
-use crate::tls::{Server, ServerFiles};
+use crate::tls::{Protocols, Server, ServerFiles};
 use crate::{admin, http};
 use anyhow::{Context, Result};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Chassis {
             health,
         };
         if let Some(address) = &options.admin_bind_address.0 {
-            let server = admin_tls.map(Server::load).transpose();
+            let server = admin_tls.map(|files| Server::load(files, Protocols::Http1)).transpose();
             let server = server.map_err(|error| crate::usage(error.to_string()))?.map(Arc::new);
             let listener = Listener::bind(address)
                 .await

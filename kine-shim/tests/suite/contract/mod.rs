@@ -6,7 +6,7 @@ mod lease;
 mod maintenance;
 mod queues;
 mod txn;
-mod watch;
+pub(crate) mod watch;
 
 use std::{future::Future, pin::Pin};
 

@@ -13,7 +13,7 @@ use proto::{
 use super::{delete, op, put};
 use crate::support::{Client, Watching, bytes, prefix_end};
 
-pub(super) fn watch(prefix: &str, start_revision: i64) -> WatchCreateRequest {
+pub(crate) fn watch(prefix: &str, start_revision: i64) -> WatchCreateRequest {
     WatchCreateRequest {
         key: bytes(prefix),
         range_end: prefix_end(prefix),

@@ -10,7 +10,7 @@ mod tests;
 pub use configs::{Identity, client_config, mutual_config, server_config};
 pub use issue::{Authority, IssueError, Pem, Profile, SecretPem, Usages};
 pub use load::{TlsError, load_authorities, load_certificates, load_identity, load_private_key};
-pub use server::{File, Server, ServerFiles};
+pub use server::{File, Protocols, Server, ServerFiles};
 
 /// Makes ring the process-wide provider of rustls. [`crate::run`] does it; tests and tools call it themselves.
 pub fn install_provider() {

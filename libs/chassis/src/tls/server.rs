@@ -46,15 +46,19 @@ pub struct ServerFiles {
 }
 
 impl ServerFiles {
-    fn load(&self) -> Result<ServerConfig, TlsError> {
+    fn load(&self, protocols: Protocols) -> Result<ServerConfig, TlsError> {
         let identity = load_identity(
             (self.certificate.flag, &self.certificate.path),
             (self.key.flag, &self.key.path),
         )?;
-        match &self.client_authorities {
+        let mut config = match &self.client_authorities {
             None => server_config(identity, None),
             Some(file) => mutual_config(identity, load_authorities(file.flag, &file.path)?),
+        }?;
+        if protocols == Protocols::Http1 {
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
         }
+        Ok(config)
     }
 
     fn stamps(&self) -> Vec<Option<Stamp>> {
@@ -63,6 +67,15 @@ impl ServerFiles {
             .chain(&self.client_authorities);
         files.map(|file| Stamp::of(&file.path)).collect()
     }
+}
+
+/// What is spoken over a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocols {
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2, or HTTP/1.1 with clients that do not.
+    Http2,
 }
 
 /// What changes when a file is written or replaced.
@@ -97,17 +110,19 @@ struct Loaded {
 #[derive(Debug)]
 pub struct Server {
     files: ServerFiles,
+    protocols: Protocols,
     loaded: Mutex<Loaded>,
 }
 
 impl Server {
     /// Reads the files for the first time.
-    pub fn load(files: ServerFiles) -> Result<Self, TlsError> {
+    pub fn load(files: ServerFiles, protocols: Protocols) -> Result<Self, TlsError> {
         // Stamps come first: what is written while the files are read counts as a change.
         let stamps = files.stamps();
-        let config = Arc::new(files.load()?);
+        let config = Arc::new(files.load(protocols)?);
         Ok(Server {
             files,
+            protocols,
             loaded: Mutex::new(Loaded { stamps, config }),
         })
     }
@@ -118,7 +133,7 @@ impl Server {
         let stamps = self.files.stamps();
         if stamps != loaded.stamps {
             loaded.stamps = stamps;
-            match self.files.load() {
+            match self.files.load(self.protocols) {
                 Ok(config) => {
                     loaded.config = Arc::new(config);
                     tracing::info!(certificate = %self.files.certificate.path.display(), "TLS files were read again");
@@ -162,14 +177,14 @@ mod tests {
             key: File::new("--key", &dir.path().join("tls.key")),
             client_authorities: Some(File::new("--ca", &dir.path().join("ca.crt"))),
         };
-        let error = Server::load(files.clone()).unwrap_err().to_string();
+        let error = Server::load(files.clone(), Protocols::Http2).unwrap_err().to_string();
         assert!(error.starts_with("--cert: cannot read"), "{error}");
         write(&files.certificate, &first.certificate);
         write(&files.key, first.key.as_str());
-        let error = Server::load(files.clone()).unwrap_err().to_string();
+        let error = Server::load(files.clone(), Protocols::Http2).unwrap_err().to_string();
         assert!(error.starts_with("--ca: cannot read"), "{error}");
         write(files.client_authorities.as_ref().unwrap(), authority.certificate());
-        let server = Server::load(files.clone()).unwrap();
+        let server = Server::load(files.clone(), Protocols::Http2).unwrap();
         let before = server.config();
         assert!(Arc::ptr_eq(&before, &server.config()));
         write(&files.certificate, &second.certificate);
