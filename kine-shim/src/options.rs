@@ -15,7 +15,9 @@ pub use self::inherited::Inherited;
 use crate::backend::endpoint::{DatastoreOptions, Endpoint, Synchronous};
 
 /// Speaks the etcd v3 API over an SQL database
+// As with Go's flags, of one that is given twice the last counts.
 #[derive(Debug, Clone, clap::Parser)]
+#[command(args_override_self = true)]
 #[command(
     after_help = "Tools: kine-shim check, kine-shim snapshot, kine-shim restore; each explains itself with --help"
 )]

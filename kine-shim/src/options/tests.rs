@@ -37,6 +37,7 @@ fn starts_with_every_argument_kine_takes() {
         "--metrics-ignore-tls-config=false",
         "--watch-progress-notify-interval=1m30s",
         "--emulated-etcd-version=3.5.13",
+        "--compact-interval=6m",
         "--compact-interval=7m",
         "--compact-interval-jitter=10",
         "--compact-timeout=5s",

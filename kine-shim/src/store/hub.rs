@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
 };
 
@@ -55,6 +55,8 @@ struct Interest {
     mailbox: Arc<Mailbox>,
     /// First revision with something to fetch, [`IDLE`] for none. Written under the hub's lock.
     waiting_from: AtomicI64,
+    /// Where it is in the list of its range. Written under the hub's lock.
+    place: AtomicUsize,
 }
 
 impl Interest {
@@ -159,12 +161,11 @@ impl Hub {
             watch_id,
             mailbox: Arc::clone(mailbox),
             waiting_from: AtomicI64::new(IDLE),
+            place: AtomicUsize::new(0),
         });
-        inner
-            .ranges
-            .entry(range.clone())
-            .or_default()
-            .push(Arc::clone(&interest));
+        let interests = inner.ranges.entry(range.clone()).or_default();
+        interest.place.store(interests.len(), Ordering::Relaxed);
+        interests.push(Arc::clone(&interest));
         inner.watchers += 1;
         if next <= published {
             interest.mark(next);
@@ -263,7 +264,17 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         let mut inner = lock(&self.hub.inner);
         if let Some(interests) = inner.ranges.get_mut(&self.range) {
-            interests.retain(|interest| !Arc::ptr_eq(interest, &self.interest));
+            // The last one takes its place: thousands may go at the same time.
+            let place = self.interest.place.load(Ordering::Relaxed);
+            if interests
+                .get(place)
+                .is_some_and(|found| Arc::ptr_eq(found, &self.interest))
+            {
+                interests.swap_remove(place);
+            }
+            if let Some(moved) = interests.get(place) {
+                moved.place.store(place, Ordering::Relaxed);
+            }
             if interests.is_empty() {
                 inner.ranges.remove(&self.range);
             }

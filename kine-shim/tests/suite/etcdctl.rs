@@ -142,7 +142,7 @@ impl Shell {
             let line = line.split("took").next().unwrap_or(line);
             let mut word = String::new();
             let end = |word: &mut String, shown: &mut String| {
-                let is_id = word.len() >= 15 && word.chars().all(|c| c.is_ascii_hexdigit());
+                let is_id = word.len() >= 11 && word.chars().all(|c| c.is_ascii_hexdigit());
                 shown.push_str(if is_id { "ID" } else { word });
                 word.clear();
             };
