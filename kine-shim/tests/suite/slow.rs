@@ -9,6 +9,7 @@ use proto::etcdserverpb::{
     WatchRequest, WatchResponse, alarm_request::AlarmAction, kv_client::KvClient, request_op::Request,
     watch_client::WatchClient, watch_request::RequestUnion,
 };
+use tokio::task::JoinHandle;
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::{
     Code, Streaming,
@@ -39,10 +40,10 @@ fn watch(prefix: &str) -> WatchRequest {
     }
 }
 
-/// A stream that asks for `count` watches of a prefix.
-async fn watches(channel: Channel, prefix: &'static str, count: usize) -> Streaming<WatchResponse> {
+/// A stream that asks for `count` watches of a prefix, and the task that asks, which keeps the stream open.
+async fn watches(channel: Channel, prefix: &'static str, count: usize) -> (Streaming<WatchResponse>, JoinHandle<()>) {
     let (requests, stream) = tokio::sync::mpsc::channel(1);
-    tokio::spawn(async move {
+    let asking = tokio::spawn(async move {
         for _ in 0..count {
             if requests.send(watch(prefix)).await.is_err() {
                 return;
@@ -51,11 +52,8 @@ async fn watches(channel: Channel, prefix: &'static str, count: usize) -> Stream
         requests.closed().await;
     });
     let mut client = WatchClient::new(channel).max_decoding_message_size(64 << 20);
-    client
-        .watch(ReceiverStream::new(stream))
-        .await
-        .expect("watch")
-        .into_inner()
+    let answers = client.watch(ReceiverStream::new(stream)).await.expect("watch");
+    (answers.into_inner(), asking)
 }
 
 async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -79,7 +77,7 @@ async fn put(client: &Client, key: &str, size: usize) {
 async fn who_does_not_read_is_cancelled_and_others_go_on() {
     let database = Database::file();
     let shim = Shim::start_with(&database, &["--slow-watcher-timeout=300ms"]).await;
-    let mut slow = watches(narrow(&shim.tcp().to_string()).await, "slow/", 2).await;
+    let (mut slow, _asking) = watches(narrow(&shim.tcp().to_string()).await, "slow/", 2).await;
     for _ in 0..2 {
         assert!(slow.next().await.expect("answer").expect("answer").created);
     }
@@ -128,7 +126,7 @@ async fn ten_thousand_watches_of_nobody_who_reads_cost_little() {
     let grown = server.resident_kib() - before;
     assert!(grown < 64 << 10, "{grown} KiB more than before");
     // One that reads after all is not forgotten.
-    let first = streams[0].next().await.expect("answer").expect("answer");
+    let first = streams[0].0.next().await.expect("answer").expect("answer");
     assert!(first.created);
     assert_eq!(server.complaints(), "");
 }
@@ -137,7 +135,7 @@ async fn ten_thousand_watches_of_nobody_who_reads_cost_little() {
 async fn ten_thousand_watches_are_all_served() {
     let database = Database::file();
     let shim = Shim::start(&database).await;
-    let mut answers = watches(shim.client.channel.clone(), "many/", 10_000).await;
+    let (mut answers, asking) = watches(shim.client.channel.clone(), "many/", 10_000).await;
     for _ in 0..10_000 {
         assert!(answers.next().await.expect("answer").expect("answer").created);
     }
@@ -150,6 +148,7 @@ async fn ten_thousand_watches_are_all_served() {
         assert!(seen.insert(answer.watch_id));
     }
     drop(answers);
+    asking.abort();
     eventually("they go with their stream", || shim.app.store.hub().watchers().0 == 0).await;
     shim.stop().await;
 }
