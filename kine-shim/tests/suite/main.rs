@@ -12,6 +12,7 @@ mod kine;
 mod model;
 mod oracle;
 mod outages;
+mod peers;
 mod random;
 mod requests;
 mod servers;

@@ -22,7 +22,7 @@ on_every_database! {
 }
 
 const WRITERS: usize = 4;
-const WRITES: usize = 400;
+pub(crate) const WRITES: usize = 400;
 /// Larger than the shared history together, so that slow watchers have to read from the database.
 const VALUE: usize = 4096;
 
@@ -36,7 +36,7 @@ pub(crate) fn everything(start_revision: i64) -> WatchCreateRequest {
 }
 
 /// Writes keys one after the other, some of them several at one revision; returns the last revision.
-async fn write(client: Client, writer: usize) -> i64 {
+pub(crate) async fn write(client: Client, writer: usize) -> i64 {
     let mut last = 0;
     for count in 0..WRITES {
         let put = |key: String| PutRequest {
@@ -78,7 +78,7 @@ async fn write(client: Client, writer: usize) -> i64 {
 }
 
 /// Follows all keys from `first` to `last`, pausing and starting over now and then; returns the revisions seen.
-async fn follow(client: Client, first: i64, last: i64, pause: Duration, reconnect: bool) -> Vec<i64> {
+pub(crate) async fn follow(client: Client, first: i64, last: i64, pause: Duration, reconnect: bool) -> Vec<i64> {
     let mut seen: Vec<i64> = Vec::new();
     let mut stream = client.stream().await;
     stream.create(everything(first));
