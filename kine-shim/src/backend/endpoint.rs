@@ -164,17 +164,36 @@ impl FromStr for Endpoint {
     }
 }
 
+/// The file kine takes when the endpoint names none.
+const KINE_FILE: &str = "db/state.db";
+/// Options that kine hands to its SQLite drivers, which say how to lock, cache, vacuum and sync the file. They are passed
+/// over: what is done here instead is at least as careful.
+const KINE_OPTIONS: [&str; 13] = [
+    "_auto_vacuum",
+    "_busy_timeout",
+    "_cache_size",
+    "_journal",
+    "_journal_mode",
+    "_pragma",
+    "_stmt_cache_size",
+    "_sync",
+    "_synchronous",
+    "_timeout",
+    "_txlock",
+    "_vacuum",
+    "cache",
+];
+
 fn sqlite(path: &str) -> Result<PathBuf, String> {
-    // kine takes driver options after a question mark; the ones that matter are not open to choice here.
-    if let Some((_, options)) = path.split_once('?') {
+    let (path, options) = path.split_once('?').unwrap_or((path, ""));
+    let name = |option: &str| option.split('=').next().unwrap_or_default().to_owned();
+    let names = options.split('&').filter(|option| !option.is_empty()).map(name);
+    if let Some(unknown) = names.into_iter().find(|name| !KINE_OPTIONS.contains(&name.as_str())) {
         return Err(format!(
-            "the endpoint has options (`?{options}`), which are not supported; leave them out"
+            "the endpoint has the option `{unknown}`, which is not supported; leave it out"
         ));
     }
-    if path.is_empty() {
-        return Err("the endpoint names no file; write sqlite:///path/state.db".into());
-    }
-    Ok(PathBuf::from(path))
+    Ok(PathBuf::from(if path.is_empty() { KINE_FILE } else { path }))
 }
 
 impl fmt::Display for Endpoint {
@@ -208,6 +227,11 @@ mod tests {
         for (text, path) in [
             ("sqlite:///data/state.db", "/data/state.db"),
             ("sqlite://state.db", "state.db"),
+            ("sqlite://", "db/state.db"),
+            (
+                "sqlite:///data/state.db?_journal_mode=WAL&_busy_timeout=30000&_synchronous=NORMAL&_txlock=immediate&cache=shared",
+                "/data/state.db",
+            ),
         ] {
             assert_eq!(text.parse(), Ok(Endpoint::Sqlite(PathBuf::from(path))));
         }
@@ -218,8 +242,7 @@ mod tests {
         for (text, part) in [
             ("mongodb://user:secret@host", "write sqlite://"),
             ("user:secret@host", "write sqlite://"),
-            ("sqlite://", "names no file"),
-            ("sqlite:///a?cache=shared", "?cache=shared"),
+            ("sqlite:///a?cache=shared&mode=memory", "`mode`"),
         ] {
             let error = text.parse::<Endpoint>().expect_err(text);
             assert!(error.contains(part), "{error}");
