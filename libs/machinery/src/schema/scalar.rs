@@ -152,11 +152,23 @@ fn quantity(text: &str) -> Result<Value, Error> {
     }
 }
 
+/// The six digits that times in microseconds must have.
+const MICROSECONDS: &str = ".000000";
+
 fn timestamp(text: &str, layout: &str, format: fn(jiff::Timestamp) -> String) -> Result<Value, Error> {
-    match time::parse(text) {
+    let zone = text.get(19..).and_then(behind_microseconds);
+    let exact = !layout.contains(MICROSECONDS) || zone.is_some_and(|zone| zone.starts_with(['Z', '+', '-']));
+    match time::parse(text).filter(|_| exact) {
         Some(time) => Ok(Value::String(format(time))),
         None => Err(Error::Malformed(time_error(text, layout))),
     }
+}
+
+/// What follows the microseconds that a text begins with.
+fn behind_microseconds(text: &str) -> Option<&str> {
+    let (fraction, rest) = text.split_at_checked(MICROSECONDS.len())?;
+    let digits = fraction.strip_prefix(['.', ','])?;
+    digits.bytes().all(|b| b.is_ascii_digit()).then_some(rest)
 }
 
 /// What Go's `time.Parse` says about a text that does not match the layout: the first part that does not.
@@ -190,7 +202,12 @@ fn time_error(text: &str, layout: &str) -> String {
             None => return cannot(rest, separators[i]),
         }
     }
-    if let Some(fraction) = rest.strip_prefix('.') {
+    if layout.contains(MICROSECONDS) {
+        match behind_microseconds(rest) {
+            Some(after) => rest = after,
+            None => return cannot(rest, MICROSECONDS),
+        }
+    } else if let Some(fraction) = rest.strip_prefix('.') {
         rest = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
     }
     match rest {
@@ -239,6 +256,27 @@ mod tests {
             ),
         ] {
             assert_eq!(time_error(text, "2006-01-02T15:04:05Z07:00"), expected);
+        }
+    }
+
+    #[test]
+    fn microseconds_are_exact() {
+        let layout = "2006-01-02T15:04:05.000000Z07:00";
+        let parse = |text: &str| timestamp(text, layout, time::format_micro);
+        for text in ["2026-01-02T03:04:05.123456Z", "2026-01-02T03:04:05.123456+01:00"] {
+            assert!(parse(text).is_ok(), "{text}");
+        }
+        for (text, rest, part) in [
+            ("2026-01-02T03:04:05.5Z", ".5Z", ".000000"),
+            ("2026-01-02T03:04:05Z", "Z", ".000000"),
+            ("2026-01-02T03:04:05.1234567Z", "7Z", "Z07:00"),
+        ] {
+            let expected = format!(r#"parsing time "{text}" as "{layout}": cannot parse "{rest}" as "{part}""#);
+            let refused = parse(text).err();
+            assert!(
+                matches!(&refused, Some(Error::Malformed(why)) if *why == expected),
+                "{text}"
+            );
         }
     }
 }

@@ -41,7 +41,7 @@ fn scalars_take_their_canonical_form() {
         json!({"cpu": "1", "memory": "1024", "pods": "0"})
     );
     let lease = by_gvk("coordination.k8s.io", "v1", "Lease").unwrap();
-    let decoded = decode(br#"{"spec":{"renewTime":"2026-01-02T03:04:05+01:00"}}"#, lease).unwrap();
+    let decoded = decode(br#"{"spec":{"renewTime":"2026-01-02T03:04:05.000000+01:00"}}"#, lease).unwrap();
     assert_eq!(
         decoded.value["spec"],
         json!({"renewTime": "2026-01-02T02:04:05.000000Z"})
