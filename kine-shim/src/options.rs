@@ -9,6 +9,7 @@ use chassis::{
     BindAddress, CommonOptions,
     tls::{File, ServerFiles},
 };
+use clap::builder::BoolishValueParser;
 
 use self::duration::{parse, parse_or_off, parse_progress_interval};
 pub use self::inherited::Inherited;
@@ -23,7 +24,7 @@ use crate::backend::endpoint::{DatastoreOptions, Endpoint, Synchronous};
 )]
 #[command(mut_arg("admin_bind_address", |arg| arg.visible_alias("metrics-bind-address").env("KINE_METRICS_BIND_ADDRESS")))]
 #[command(mut_arg("log_format", |arg| arg.env("KINE_LOG_FORMAT")))]
-#[command(mut_arg("log_level", |arg| arg.default_value_if("debug", "true", "debug")))]
+#[command(mut_arg("log_level", |arg| arg.default_value_ifs(["true", "TRUE", "True", "t", "T", "1"].map(|on| ("debug", on, "debug")))))]
 pub struct Options {
     /// The database: sqlite:///path/state.db, postgres://user@host:5432/database or mysql://user@tcp(host:3306)/database
     #[arg(
@@ -103,6 +104,7 @@ pub struct Options {
         require_equals = true,
         default_value = "false",
         default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
         action = clap::ArgAction::Set
     )]
     pub debug: bool,
@@ -159,6 +161,7 @@ pub struct ServerTls {
         require_equals = true,
         default_value = "false",
         default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
         action = clap::ArgAction::Set
     )]
     pub metrics_ignore_tls_config: bool,

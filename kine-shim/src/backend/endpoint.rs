@@ -100,6 +100,7 @@ pub struct DatastoreOptions {
         require_equals = true,
         default_value = "false",
         default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new(),
         action = clap::ArgAction::Set
     )]
     pub skip_verify: bool,

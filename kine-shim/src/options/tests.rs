@@ -74,6 +74,24 @@ fn starts_with_every_argument_kine_takes() {
 }
 
 #[test]
+fn switches_are_read_as_go_reads_them() {
+    for (arguments, level) in [
+        (["--debug"].as_slice(), "debug"),
+        (&["--debug=1"], "debug"),
+        (&["--debug=T"], "debug"),
+        (&["--debug=0"], "info"),
+        (&["--debug=false"], "info"),
+        (&["--debug", "--log-level=warn"], "warn"),
+    ] {
+        assert_eq!(
+            options(arguments).expect("valid flags").common.log_level,
+            level,
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
 fn starts_with_nothing_as_kine_does() {
     let options = options(&[]).expect("defaults");
     assert_eq!(options.endpoint, Endpoint::Sqlite("db/state.db".into()));
