@@ -20,7 +20,8 @@
 //!
 //! Row `compact_rev_key` is kine's own: its `prev_revision` is the row the table is compacted to. The key of that name,
 //! which API servers use, is stored as `compact_rev_key_apiserver`, as kine does. Names that are not UTF-8 are stored as
-//! BLOBs. Leases and the few numbers that belong to the whole store are in tables of their own.
+//! BLOBs; on a server, where the column holds text only, they are in a column `raw_name` and `name` has a digest. Leases and
+//! the few numbers that belong to the whole store are in tables of their own.
 
 pub mod contents;
 pub mod dialect;

@@ -54,7 +54,8 @@ impl Worker {
                 self.take_in(begun.counters).map(|complete| (begun, complete))
             });
             match begun {
-                Ok((begun, true)) => {
+                Ok((mut begun, true)) => {
+                    begun.values.sort_unstable_by_key(|(id, _)| *id);
                     self.behind = false;
                     self.note(None);
                     return Ok(begun);

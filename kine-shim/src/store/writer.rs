@@ -93,8 +93,8 @@ impl Values for Source<'_> {
         if let Some(value) = lock(&self.shared.cache).get(id) {
             return Ok(value);
         }
-        if let Some((_, value)) = self.begun.values.iter().find(|(row, _)| *row == id) {
-            return Ok(value.clone());
+        if let Ok(at) = self.begun.values.binary_search_by_key(&id, |(row, _)| *row) {
+            return Ok(self.begun.values[at].1.clone());
         }
         // The index names only rows that are there, and nobody but this thread removes any.
         let missing = || Fault::Damaged(format!("row {id} of table kine is missing"));
