@@ -33,7 +33,7 @@ use crate::{
 /// Most requests in one commit.
 const GROUP_SIZE: usize = 1024;
 /// Bytes written after which the write-ahead log is moved into the database.
-const CHECKPOINT_BYTES: usize = 8 << 20;
+const CHECKPOINT_BYTES: usize = 6 << 20;
 /// Bytes of pages a commit writes whatever is in it, and bytes of pages each change adds to that, roughly.
 const COMMIT_BYTES: usize = 8 << 10;
 const CHANGE_BYTES: usize = 2 << 10;

@@ -3,6 +3,7 @@
 mod build;
 mod contents;
 mod export;
+mod log;
 mod reader;
 mod writer;
 
@@ -154,6 +155,9 @@ pub fn open(path: &Path, synchronous: Synchronous) -> Result<(Writer, Readers), 
     }
     let mut writer = Writer::new(connection, lock);
     writer.prepare(synchronous).map_err(fault)?;
+    if let Err(error) = log::reserve(path) {
+        tracing::warn!(%error, "there is no space to reserve for the write-ahead log; writes will take longer");
+    }
     Ok((writer, Readers::new(path)))
 }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use bytes::Bytes;
 use rusqlite::{Connection, params};
 
-use super::{Meta, blob, each_lease, meta, numbers, row, value};
+use super::{Meta, blob, each_lease, log, meta, numbers, row, value};
 use crate::backend::{
     Fault, Item, LeaseRow, NewRow, Row, StoredRow,
     dialect::{Dialect, SQLITE},
@@ -18,8 +18,6 @@ use crate::backend::{
 pub(super) const CACHE_KIB: i64 = 2048;
 /// Pages in the write-ahead log at which a commit checkpoints by itself, should the writer not have done so before.
 const CHECKPOINT_PAGES: i64 = 8192;
-/// Bytes the write-ahead log is cut to after a checkpoint.
-const LOG_LIMIT: i64 = 16 << 20;
 /// Pages given back to the file system at once.
 const VACUUM_PAGES: i64 = 64;
 /// Free pages worth keeping for the next writes.
@@ -58,9 +56,15 @@ impl Writer {
             )));
         }
         self.connection.execute_batch(&format!(
+<<<<<<< HEAD
             "PRAGMA synchronous = {}; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
              PRAGMA journal_size_limit = {LOG_LIMIT};",
             synchronous.pragma()
+=======
+            "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
+             PRAGMA journal_size_limit = {};",
+            log::LENGTH
+>>>>>>> 1594284 (Give the write-ahead log its length when the database opens, and use mimalloc: a commit waits for its own bytes only)
         ))?;
         self.start()?;
         let done = self.migrate();
