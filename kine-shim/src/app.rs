@@ -76,11 +76,10 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> anyhow::Result<Ap
         let (store, shutdown) = (store.clone(), shutdown.clone());
         async move {
             tokio::select! {
-                _ = &mut writer_end => return Err(anyhow!("the writer ended")),
+                () = writer_end.deliver() => return Err(anyhow!("the writer ended")),
                 () = shutdown.cancelled() => store.stop().await,
             }
-            // Whether it ended in order or not, it has ended.
-            let _ = writer_end.await;
+            writer_end.deliver().await;
             Ok(())
         }
     });

@@ -216,7 +216,7 @@ impl Session {
         let watcher = self
             .store
             .hub()
-            .subscribe(range, request.start_revision, id, &self.mailbox);
+            .subscribe(range, request.start_revision, request.prev_kv, id, &self.mailbox);
         let created = WatchResponse {
             header: self.header(self.store.hub().published()),
             watch_id: id,

@@ -1,9 +1,12 @@
 //! The transactions that become durable together: what they change, laid over what is committed.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use proto::mvccpb::{self, event::EventType};
 
 use super::{
+    history::Entry,
     index::{Index, Keys, Layered, Version},
     range::key_value,
     state::State,
@@ -26,8 +29,8 @@ pub struct Change {
     pub value: Bytes,
     /// Row this change replaces, 0 for none.
     pub prev_row: i64,
-    /// The version before the transaction with its value, if the key existed then.
-    pub before: Option<(Version, Bytes)>,
+    /// The version before the transaction, if the key existed then, with its value, if that was asked for.
+    pub before: Option<(Version, Option<Bytes>)>,
 }
 
 impl Change {
@@ -49,15 +52,23 @@ impl Change {
             old_value: if live {
                 None
             } else {
-                self.before.as_ref().map(|(_, value)| value.as_ref())
+                self.before.as_ref().and_then(|(_, value)| value.as_deref())
             },
         }
     }
 
     /// The event watchers get.
-    pub fn event(&self) -> mvccpb::Event {
-        let before = self.before.as_ref().map(|(version, value)| (version, value.clone()));
-        event(self.key.clone(), &self.version, self.value.clone(), before)
+    pub fn entry(&self) -> Entry {
+        let (before, whole) = match &self.before {
+            Some((version, Some(value))) => (Some((version, value.clone())), true),
+            Some((_, None)) => (None, false),
+            None => (None, true),
+        };
+        Entry {
+            revision: self.version.revision,
+            event: Arc::new(event(self.key.clone(), &self.version, self.value.clone(), before)),
+            whole,
+        }
     }
 }
 
@@ -120,6 +131,9 @@ pub enum LeaseChange {
 pub trait Values {
     /// The value in row `id`.
     fn value(&self, id: i64) -> Result<Bytes, Fault>;
+
+    /// Whether anybody wants to see the values that writes replace.
+    fn wants_before(&self) -> bool;
 }
 
 /// Why a request of a batch did not go through.
@@ -286,9 +300,17 @@ impl<'a> Transaction<'_, 'a> {
     }
 
     fn push(&mut self, key: Bytes, value: Bytes, last: Option<Version>, mut version: Version) -> Result<(), Failure> {
-        let before = match self.batch.keys().live_at(&key, self.begin) {
-            Some(before) => Some((before, self.batch.value(&before)?)),
-            None => None,
+        let before = match last {
+            // Written by this transaction: what was before is further back.
+            Some(last) if last.revision > self.begin => self.batch.keys().live_at(&key, self.begin),
+            last => last.filter(Version::is_live),
+        };
+        let before = match before {
+            // A deletion is stored with the value it deletes.
+            Some(before) if !version.is_live() || self.batch.values.wants_before() => {
+                Some((before, Some(self.batch.value(&before)?)))
+            }
+            before => before.map(|before| (before, None)),
         };
         let count = i64::try_from(self.batch.changes.len()).unwrap_or(i64::MAX);
         version.id = self.batch.state.last_row + 1 + count;

@@ -1,6 +1,9 @@
 //! A bounded cache of values by row. Rows never change, so nothing in it can be stale.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasherDefault, Hasher},
+};
 
 use bytes::Bytes;
 
@@ -12,7 +15,7 @@ const LARGEST: usize = CAPACITY / 16;
 /// The values most recently written or read; the oldest go first.
 #[derive(Debug, Default)]
 pub struct Cache {
-    values: HashMap<i64, Bytes>,
+    values: HashMap<i64, Bytes, BuildHasherDefault<RowHasher>>,
     order: VecDeque<i64>,
     bytes: usize,
 }
@@ -37,6 +40,31 @@ impl Cache {
                 self.bytes -= cost(&value);
             }
         }
+    }
+}
+
+/// Row identifiers are handed out one after the other, by ourselves: spreading them needs no secret.
+#[derive(Debug, Default)]
+struct RowHasher(u64);
+
+impl Hasher for RowHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(self.0 ^ u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // The golden ratio; the upper half of the product is the better mixed one.
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+
+    fn write_i64(&mut self, number: i64) {
+        self.write_u64(number.cast_unsigned());
     }
 }
 

@@ -18,8 +18,10 @@ const MAX_EVENTS: usize = 4096;
 pub struct Entry {
     /// The revision.
     pub revision: i64,
-    /// The event, as watchers with `prev_kv` get it.
+    /// The event.
     pub event: Arc<Event>,
+    /// It tells what was before, as watchers with `prev_kv` want to know, if there was anything.
+    pub whole: bool,
 }
 
 /// A bounded run of events without a gap, up to the newest one.
@@ -42,9 +44,9 @@ impl History {
     }
 
     /// Adds the newest event.
-    pub fn push(&mut self, revision: i64, event: Arc<Event>) {
-        self.bytes += cost(&event);
-        self.entries.push_back(Entry { revision, event });
+    pub fn push(&mut self, entry: Entry) {
+        self.bytes += cost(&entry.event);
+        self.entries.push_back(entry);
         while self.bytes > MAX_BYTES || self.entries.len() > MAX_EVENTS {
             let Some(oldest) = self.entries.pop_front() else { break };
             self.bytes -= cost(&oldest.event);
@@ -53,9 +55,16 @@ impl History {
     }
 
     /// The events of `range` from revision `from` on: at most about `limit`, never a part of a revision. `None` when the
-    /// history does not reach back that far. With the events comes the revision they are complete up to, `newest` when
+    /// history does not reach back that far, or does not know what was before, which `before` asks for. With the events comes the revision they are complete up to, `newest` when
     /// nothing was left out.
-    pub fn read(&self, range: &KeyRange, from: i64, newest: i64, limit: usize) -> Option<(Vec<Entry>, i64)> {
+    pub fn read(
+        &self,
+        range: &KeyRange,
+        before: bool,
+        from: i64,
+        newest: i64,
+        limit: usize,
+    ) -> Option<(Vec<Entry>, i64)> {
         if from < self.complete_from {
             return None;
         }
@@ -69,6 +78,9 @@ impl History {
                 return Some((found, entry.revision - 1));
             }
             if entry.event.kv.as_ref().is_some_and(|kv| range.contains(&kv.key)) {
+                if before && !entry.whole {
+                    return None;
+                }
                 bytes += cost(&entry.event);
                 found.push(entry.clone());
             }
@@ -89,16 +101,21 @@ mod tests {
 
     use super::*;
 
-    fn event(key: &str, size: usize) -> Arc<Event> {
+    fn entry(revision: i64, key: &str, size: usize) -> Entry {
         let kv = KeyValue {
             key: key.to_owned().into(),
             value: vec![0; size].into(),
             ..Default::default()
         };
-        Arc::new(Event {
+        let event = Arc::new(Event {
             kv: Some(kv),
             ..Default::default()
-        })
+        });
+        Entry {
+            revision,
+            event,
+            whole: true,
+        }
     }
 
     fn all() -> KeyRange {
@@ -109,11 +126,11 @@ mod tests {
     fn never_splits_a_revision() {
         let mut history = History::after(1);
         for (revision, key) in [(2, "a"), (3, "a"), (3, "b"), (3, "c"), (4, "a")] {
-            history.push(revision, event(key, 1));
+            history.push(entry(revision, key, 1));
         }
         let read = |from, limit| {
             history
-                .read(&all(), from, 4, limit)
+                .read(&all(), false, from, 4, limit)
                 .map(|(events, upto)| (events.len(), upto))
         };
         assert_eq!(read(2, 2), Some((4, 3)));
@@ -123,7 +140,7 @@ mod tests {
         let only_b = KeyRange::new(&Bytes::from_static(b"b"), &Bytes::new());
         assert_eq!(
             history
-                .read(&only_b, 2, 4, 10)
+                .read(&only_b, false, 2, 4, 10)
                 .map(|(events, upto)| (events.len(), upto)),
             Some((1, 4))
         );
@@ -133,16 +150,16 @@ mod tests {
     fn is_bounded_and_says_how_far_it_reaches() {
         let mut history = History::after(1);
         for revision in 2..50 {
-            history.push(revision, event("a", MAX_BYTES / 8));
+            history.push(entry(revision, "a", MAX_BYTES / 8));
         }
         assert!(history.bytes <= MAX_BYTES);
-        assert!(history.read(&all(), 2, 49, 10).is_none());
-        assert!(history.read(&all(), 49, 49, 10).is_some());
+        assert!(history.read(&all(), false, 2, 49, 10).is_none());
+        assert!(history.read(&all(), false, 49, 49, 10).is_some());
         // An event too large to keep moves the start past itself.
-        history.push(50, event("a", 2 * MAX_BYTES));
-        assert!(history.read(&all(), 50, 50, 10).is_none());
+        history.push(entry(50, "a", 2 * MAX_BYTES));
+        assert!(history.read(&all(), false, 50, 50, 10).is_none());
         assert_eq!(
-            history.read(&all(), 51, 50, 10).map(|(events, _)| events.len()),
+            history.read(&all(), false, 51, 50, 10).map(|(events, _)| events.len()),
             Some(0)
         );
     }

@@ -14,7 +14,6 @@ use std::{
 };
 
 use chassis::lock;
-use proto::mvccpb::Event;
 use tokio::sync::Notify;
 
 use super::{
@@ -71,6 +70,8 @@ impl Interest {
 #[derive(Debug)]
 pub struct Hub {
     inner: Mutex<Inner>,
+    /// Watchers that want to see what was before.
+    want_before: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -104,7 +105,14 @@ impl Hub {
                 ranges: BTreeMap::new(),
                 watchers: 0,
             }),
+            want_before: AtomicUsize::new(0),
         }
+    }
+
+    /// Whether some watcher wants to see what was before an event. One that comes too late for an event finds that in the
+    /// database.
+    pub fn wants_before(&self) -> bool {
+        self.want_before.load(Ordering::Acquire) > 0
     }
 
     /// The newest revision watchers have been told of.
@@ -130,13 +138,13 @@ impl Hub {
     }
 
     /// Publishes events in the order of their revisions and wakes the watchers concerned.
-    pub fn publish(&self, events: Vec<(i64, Event)>, revision: i64) {
+    pub fn publish(&self, events: Vec<Entry>, revision: i64) {
         let mut inner = lock(&self.inner);
-        for (revision, event) in events {
-            if let Some(kv) = &event.kv {
-                inner.wake(&kv.key, revision);
+        for entry in events {
+            if let Some(kv) = &entry.event.kv {
+                inner.wake(&kv.key, entry.revision);
             }
-            inner.history.push(revision, Arc::new(event));
+            inner.history.push(entry);
         }
         inner.published = revision;
     }
@@ -152,8 +160,18 @@ impl Hub {
     }
 
     /// Registers a watcher of `range` from revision `start` on, or from now on if that is 0. Its identifier is what
-    /// `mailbox` gets when there is something to fetch.
-    pub fn subscribe(self: &Arc<Self>, range: KeyRange, start: i64, watch_id: i64, mailbox: &Arc<Mailbox>) -> Watcher {
+    /// `mailbox` gets when there is something to fetch. `before` says whether its events have to tell what was before.
+    pub fn subscribe(
+        self: &Arc<Self>,
+        range: KeyRange,
+        start: i64,
+        before: bool,
+        watch_id: i64,
+        mailbox: &Arc<Mailbox>,
+    ) -> Watcher {
+        if before {
+            self.want_before.fetch_add(1, Ordering::AcqRel);
+        }
         let mut inner = lock(&self.inner);
         let published = inner.published;
         let next = if start > 0 { start } else { published + 1 };
@@ -174,6 +192,7 @@ impl Hub {
         Watcher {
             hub: Arc::clone(self),
             range,
+            before,
             interest,
             next,
         }
@@ -216,6 +235,7 @@ impl Inner {
 pub struct Watcher {
     hub: Arc<Hub>,
     range: KeyRange,
+    before: bool,
     interest: Arc<Interest>,
     /// The first revision not fetched yet.
     next: i64,
@@ -240,7 +260,7 @@ impl Watcher {
             // Something changed before the revision this watcher starts at.
             return Fetched::Nothing;
         }
-        let Some((events, upto)) = inner.history.read(&self.range, from, published, limit) else {
+        let Some((events, upto)) = inner.history.read(&self.range, self.before, from, published, limit) else {
             return Fetched::TooOld(from, published);
         };
         self.next = upto + 1;
@@ -262,6 +282,9 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
+        if self.before {
+            self.hub.want_before.fetch_sub(1, Ordering::AcqRel);
+        }
         let mut inner = lock(&self.hub.inner);
         if let Some(interests) = inner.ranges.get_mut(&self.range) {
             // The last one takes its place: thousands may go at the same time.
@@ -286,7 +309,7 @@ impl Drop for Watcher {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use proto::mvccpb::KeyValue;
+    use proto::mvccpb::{Event, KeyValue};
 
     use super::*;
 
@@ -296,16 +319,16 @@ mod tests {
             mod_revision: revision,
             ..Default::default()
         };
-        hub.publish(
-            vec![(
-                revision,
-                Event {
-                    kv: Some(kv),
-                    ..Default::default()
-                },
-            )],
+        let event = Event {
+            kv: Some(kv),
+            ..Default::default()
+        };
+        let entry = Entry {
             revision,
-        );
+            event: Arc::new(event),
+            whole: false,
+        };
+        hub.publish(vec![entry], revision);
     }
 
     fn prefix(start: &'static str, end: &'static str) -> KeyRange {
@@ -324,8 +347,8 @@ mod tests {
     fn only_watchers_concerned_are_woken() {
         let hub = Arc::new(Hub::new(1));
         let mailbox = Arc::new(Mailbox::default());
-        let mut a = hub.subscribe(prefix("a", "b"), 0, 1, &mailbox);
-        let mut b = hub.subscribe(prefix("b", ""), 0, 2, &mailbox);
+        let mut a = hub.subscribe(prefix("a", "b"), 0, false, 1, &mailbox);
+        let mut b = hub.subscribe(prefix("b", ""), 0, false, 2, &mailbox);
         put(&hub, 2, "a1");
         put(&hub, 3, "b");
         put(&hub, 4, "b1");
@@ -343,7 +366,7 @@ mod tests {
         let mailbox = Arc::new(Mailbox::default());
         put(&hub, 2, "a");
         put(&hub, 3, "a");
-        let mut watcher = hub.subscribe(prefix("a", ""), 3, 7, &mailbox);
+        let mut watcher = hub.subscribe(prefix("a", ""), 3, false, 7, &mailbox);
         put(&hub, 4, "a");
         assert_eq!(hub.progress([&watcher]), None);
         assert_eq!(revisions(watcher.fetch(1)), vec![3]);
@@ -356,7 +379,7 @@ mod tests {
     fn a_start_to_come_skips_what_is_earlier() {
         let hub = Arc::new(Hub::new(1));
         let mailbox = Arc::new(Mailbox::default());
-        let mut watcher = hub.subscribe(prefix("a", ""), 4, 7, &mailbox);
+        let mut watcher = hub.subscribe(prefix("a", ""), 4, false, 7, &mailbox);
         put(&hub, 2, "a");
         assert_eq!(revisions(watcher.fetch(10)), Vec::<i64>::new());
         assert_eq!(hub.progress([&watcher]), None);
@@ -367,10 +390,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_before_is_looked_up_when_the_event_does_not_tell() {
+        let hub = Arc::new(Hub::new(1));
+        let mailbox = Arc::new(Mailbox::default());
+        assert!(!hub.wants_before());
+        put(&hub, 2, "a");
+        let mut watcher = hub.subscribe(prefix("a", ""), 2, true, 7, &mailbox);
+        assert!(hub.wants_before());
+        assert!(matches!(watcher.fetch(10), Fetched::TooOld(2, 2)));
+        drop(watcher);
+        assert!(!hub.wants_before());
+    }
+
+    #[test]
     fn dropping_a_watcher_ends_its_registration() {
         let hub = Arc::new(Hub::new(1));
         let mailbox = Arc::new(Mailbox::default());
-        drop(hub.subscribe(prefix("a", ""), 0, 1, &mailbox));
+        drop(hub.subscribe(prefix("a", ""), 0, false, 1, &mailbox));
         assert_eq!(hub.watchers(), (0, 0));
         put(&hub, 2, "a");
         assert_eq!(mailbox.take(), Vec::<i64>::new());
@@ -380,7 +416,7 @@ mod tests {
     fn history_from_before_the_start_has_to_be_read() {
         let hub = Arc::new(Hub::new(10));
         let mailbox = Arc::new(Mailbox::default());
-        let mut watcher = hub.subscribe(prefix("a", ""), 5, 1, &mailbox);
+        let mut watcher = hub.subscribe(prefix("a", ""), 5, false, 1, &mailbox);
         assert!(matches!(watcher.fetch(10), Fetched::TooOld(5, 10)));
         watcher.caught_up(8, 10);
         assert!(matches!(watcher.fetch(10), Fetched::TooOld(9, 10)));

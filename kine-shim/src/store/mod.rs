@@ -7,6 +7,7 @@
 
 pub mod alarm;
 pub mod anchors;
+pub mod answers;
 pub mod batch;
 pub mod cache;
 pub mod check;
@@ -43,6 +44,7 @@ use proto::etcdserverpb::{
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+pub use self::{answers::WriterEnd, maintenance::KeyHash, read::Replay};
 use self::{
     command::{Command, Reply},
     hub::Hub,
@@ -51,7 +53,6 @@ use self::{
     shared::Shared,
     writer::Worker,
 };
-pub use self::{maintenance::KeyHash, read::Replay};
 use crate::{
     backend::{
         self, Backend, OpenError,
@@ -76,11 +77,9 @@ pub struct Store {
     reads: Arc<Semaphore>,
 }
 
-/// Ends when the writer's thread has ended, with the database closed.
-pub type WriterEnd = oneshot::Receiver<()>;
-
 impl Store {
-    /// Opens the database and starts the writer. Blocks until everything is loaded.
+    /// Opens the database and starts the writer. Blocks until everything is loaded. Requests to the writer are answered
+    /// as long as [`WriterEnd::deliver`] runs.
     pub fn open(endpoint: &Endpoint, options: &DatastoreOptions) -> Result<(Self, WriterEnd), OpenError> {
         Self::start(backend::open(endpoint, options)?, endpoint)
     }
@@ -133,15 +132,11 @@ impl Store {
             commits: CommitMetrics::default(),
         });
         let (commands, queue) = mpsc::channel(QUEUE);
-        let (ended, writer_end) = oneshot::channel();
-        let worker = Worker::new(writer, Arc::clone(&shared), queue, numbers.counters);
+        let (answers, writer_end) = answers::channel();
+        let worker = Worker::new(writer, Arc::clone(&shared), queue, numbers.counters, answers);
         std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || {
-                worker.run();
-                // Nobody may be waiting for it.
-                let _ = ended.send(());
-            })
+            .spawn(move || worker.run())
             .map_err(OpenError::Thread)?;
         let reads = Arc::new(Semaphore::new(CONCURRENT_READS));
         Ok((

@@ -79,7 +79,7 @@ impl<'a> News<'a> {
             sub,
             value,
             prev_row: row.prev_row,
-            before: before.map(|before| (before, old_value)),
+            before: before.map(|before| (before, Some(old_value))),
         });
     }
 

@@ -46,11 +46,7 @@ impl Shared {
         if outcome.is_empty() {
             return;
         }
-        let events = outcome
-            .changes
-            .iter()
-            .map(|change| (change.version.revision, change.event()))
-            .collect();
+        let events = outcome.changes.iter().map(Change::entry).collect();
         {
             let mut cache = lock(&self.cache);
             for change in outcome.changes.iter().filter(|change| change.version.is_live()) {

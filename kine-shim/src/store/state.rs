@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use super::{
     anchors::Anchors,
     batch::{Change, LeaseChange},
@@ -52,13 +50,9 @@ impl State {
                 LeaseChange::Revoke { id } => self.leases.revoke(*id),
             }
         }
-        top.each_newest(|key, newest| {
-            let before = self.index.newest(key).map_or(0, |version| version.lease);
-            if before != 0 || newest.lease != 0 {
-                self.leases.move_key(&Bytes::copy_from_slice(key), before, newest.lease);
-            }
-        });
         for change in changes {
+            let before = change.before.as_ref().map_or(0, |(version, _)| version.lease);
+            self.leases.move_key(&change.key, before, change.version.lease);
             self.anchors.push(change.version.revision, change.version.id);
             self.last_row = change.version.id;
         }

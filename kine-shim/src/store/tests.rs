@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest};
+use tokio::task::JoinHandle;
 
-use super::{Store, alarm};
+use super::{Store, WriterEnd, alarm};
 use crate::{
     backend::{
         Backend,
@@ -29,7 +30,7 @@ fn get(key: &'static str) -> RangeRequest {
 }
 
 /// A store whose database cannot grow beyond some 400 KiB.
-fn small() -> (tempfile::TempDir, Store, super::WriterEnd) {
+fn small() -> (tempfile::TempDir, Store, JoinHandle<()>) {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("state.db");
     let (writer, readers) = sqlite::open(&path, Synchronous::Full).expect("open");
@@ -40,7 +41,11 @@ fn small() -> (tempfile::TempDir, Store, super::WriterEnd) {
         peers: None,
     };
     let (store, end) = Store::start(backend, &Endpoint::Sqlite(path)).expect("start");
-    (directory, store, end)
+    (directory, store, answering(end))
+}
+
+fn answering(mut end: WriterEnd) -> JoinHandle<()> {
+    tokio::spawn(async move { end.deliver().await })
 }
 
 #[tokio::test]
@@ -82,6 +87,7 @@ async fn the_alarm_can_be_raised_and_disarmed_by_hand() {
 
     let endpoint = Endpoint::Sqlite(directory.path().join("state.db"));
     let (store, end) = Store::open(&endpoint, &DatastoreOptions::default()).expect("open");
+    let end = answering(end);
     assert_eq!(store.alarms(), alarm::NO_SPACE);
     store.set_alarms(alarm::NO_SPACE, false).await.expect("disarm");
     store.put(put("b", 1)).await.expect("put");

@@ -166,7 +166,12 @@ fn apply_range(transaction: &Transaction<'_, '_>, request: &RangeRequest) -> Res
 }
 
 fn apply_put(transaction: &mut Transaction<'_, '_>, request: PutRequest) -> Result<PutResponse, Failure> {
-    let before = transaction.get(&request.key);
+    let needs_before = request.prev_kv || request.ignore_value || request.ignore_lease;
+    let before = if needs_before {
+        transaction.get(&request.key)
+    } else {
+        None
+    };
     let before_value = match &before {
         Some(before) if request.prev_kv || request.ignore_value => Some(transaction.batch().value(before)?),
         _ => None,

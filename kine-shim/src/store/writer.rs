@@ -14,6 +14,7 @@ use chassis::lock;
 use tokio::sync::mpsc;
 
 use super::{
+    answers::{self, Answers},
     batch::{Batch, Change, Failure, LeaseChange, Values},
     command::{Command, Reply, answer},
     compaction::Compaction,
@@ -41,9 +42,6 @@ const CHANGE_BYTES: usize = 2 << 10;
 /// How long a held compaction waits before it looks again.
 const HOLD_PAUSE: Duration = Duration::from_millis(1);
 
-/// An answer that waits for the commit.
-type Answer = Box<dyn FnOnce(Result<(), Error>)>;
-
 /// The writer's thread.
 pub struct Worker {
     pub(super) backend: Box<dyn Writer>,
@@ -57,12 +55,14 @@ pub struct Worker {
     vacuuming: bool,
     /// Bytes written since the last checkpoint, roughly.
     unmoved: usize,
+    /// Closed last, when the database is.
+    answers: answers::Sender,
 }
 
 /// What is collected while a group is evaluated.
 #[derive(Default)]
 struct Round {
-    answers: Vec<Answer>,
+    answers: Answers,
     compact_to: Option<i64>,
     physical: Vec<Reply<i64>>,
     alarms: Option<i64>,
@@ -70,14 +70,13 @@ struct Round {
 
 impl Round {
     /// Keeps the answer to a request until the commit is through.
-    fn settle<T: 'static>(&mut self, reply: Reply<T>, result: Result<T, Failure>) -> Result<(), Fault> {
+    fn settle<T: Send + 'static>(&mut self, reply: Reply<T>, result: Result<T, Failure>) -> Result<(), Fault> {
         let (result, fault) = match result {
             Ok(value) => (Ok(value), Ok(())),
             Err(Failure::Refused(error)) => (Err(error), Ok(())),
             Err(Failure::Fault(fault)) => (Err(Error::from(&fault)), Err(fault)),
         };
-        self.answers
-            .push(Box::new(move |committed| answer(reply, committed.and(result))));
+        self.answers.push(reply, result);
         fault
     }
 }
@@ -100,6 +99,10 @@ impl Values for Source<'_> {
         let missing = || Fault::Damaged(format!("row {id} of table kine is missing"));
         self.backend.value(id)?.ok_or_else(missing)
     }
+
+    fn wants_before(&self) -> bool {
+        self.shared.hub.wants_before()
+    }
 }
 
 impl Worker {
@@ -109,6 +112,7 @@ impl Worker {
         shared: Arc<Shared>,
         commands: mpsc::Receiver<Command>,
         counters: Counters,
+        answers: answers::Sender,
     ) -> Self {
         let compacted = shared.state().compacted;
         let compaction = (compacted > 0).then(|| new_compaction(&shared, compacted));
@@ -121,6 +125,7 @@ impl Worker {
             compaction,
             vacuuming: false,
             unmoved: 0,
+            answers,
         }
     }
 
@@ -212,7 +217,7 @@ impl Worker {
                     compaction.take_over(self.compaction.take(), round.physical);
                     self.compaction = Some(compaction);
                 }
-                round.answers.into_iter().for_each(|settle| settle(Ok(())));
+                self.answers.send(round.answers, Ok(()));
             }
             Err(fault) => self.failed(&fault, size, round),
         }
@@ -235,7 +240,7 @@ impl Worker {
             compaction.finish(Err(error));
         }
         round.physical.into_iter().for_each(|reply| answer(reply, Err(error)));
-        round.answers.into_iter().for_each(|settle| settle(Err(error)));
+        self.answers.send(round.answers, Err(error));
     }
 
     fn evaluate(&self, group: Vec<Command>, round: &mut Round, begun: &Begun) -> Result<Outcome, Fault> {

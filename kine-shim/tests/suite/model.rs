@@ -90,6 +90,10 @@ impl Values for Table {
     fn value(&self, id: i64) -> Result<Bytes, Fault> {
         Ok(self.0.get(&id).expect("the index names rows that are there").clone())
     }
+
+    fn wants_before(&self) -> bool {
+        true
+    }
 }
 
 impl Memory {

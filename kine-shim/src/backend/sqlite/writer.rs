@@ -56,15 +56,10 @@ impl Writer {
             )));
         }
         self.connection.execute_batch(&format!(
-<<<<<<< HEAD
             "PRAGMA synchronous = {}; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
-             PRAGMA journal_size_limit = {LOG_LIMIT};",
-            synchronous.pragma()
-=======
-            "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
              PRAGMA journal_size_limit = {};",
+            synchronous.pragma(),
             log::LENGTH
->>>>>>> 1594284 (Give the write-ahead log its length when the database opens, and use mimalloc: a commit waits for its own bytes only)
         ))?;
         self.start()?;
         let done = self.migrate();
