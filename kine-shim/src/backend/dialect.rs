@@ -17,10 +17,12 @@ pub struct Dialect {
     pub last_id: &'static str,
     /// Adds a row.
     pub insert: &'static str,
-    /// Removes a row.
+    /// Removes the rows from one identifier up to and including another.
     pub delete: &'static str,
     /// The value of a row.
     pub value: &'static str,
+    /// The values of the rows from one identifier up to and including another, in order.
+    pub values: &'static str,
     /// Rows from one identifier up to, not including, another, with their values and those before.
     pub payloads: &'static str,
     /// The rows in which kine stored the API server's compaction key, values packed with versions.
@@ -88,8 +90,9 @@ pub const SQLITE: Dialect = Dialect {
         "INSERT INTO kine (id, name, created, deleted, create_revision, prev_revision, lease, revision, sub, version,
                                value, old_value)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    delete: "DELETE FROM kine WHERE id = ?1",
+    delete: "DELETE FROM kine WHERE id BETWEEN ?1 AND ?2",
     value: "SELECT value FROM kine WHERE id = ?1",
+    values: "SELECT id, value FROM kine WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
     payloads: "SELECT kine.id, kine.name, kine.sub, kine.value, coalesce(kine.old_value, before.value)
                FROM kine LEFT JOIN kine AS before ON before.id = kine.prev_revision
                WHERE kine.id >= ?1 AND kine.id < ?2 ORDER BY kine.id",

@@ -111,7 +111,7 @@ pub struct Changes<'a> {
     pub rows: Vec<NewRow<'a>>,
     /// Changes of the leases, in order.
     pub leases: Vec<LeaseWrite>,
-    /// Rows to remove; some may have gone.
+    /// Rows to remove, ascending; some may have gone.
     pub removed: &'a [i64],
     /// The revision to which the store is compacted from now on, and the row that goes with it.
     pub compacted: Option<(i64, i64)>,
@@ -164,7 +164,7 @@ pub trait Writer: Debug + Send {
 
 /// The connections that read. Each call sees one moment of the database and holds up nobody.
 pub trait Readers: Debug + Send + Sync {
-    /// Calls `each` with the place in `ids` and the value of each of these rows. Returns whether all of them are there.
+    /// Calls `each` with the place in `ids`, which ascend, and the value of each of these rows. Returns whether all of them are there.
     fn values(&self, ids: &[i64], each: &mut dyn FnMut(usize, Bytes)) -> Result<bool, Fault>;
 
     /// Calls `each` with the rows from identifier `from` up to, not including, `to`, until it breaks off.

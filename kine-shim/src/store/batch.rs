@@ -29,6 +29,8 @@ pub struct Change {
     pub value: Bytes,
     /// Row this change replaces, 0 for none.
     pub prev_row: i64,
+    /// Lease the key hung on in that row, 0 for none.
+    pub prev_lease: i64,
     /// The version before the transaction, if the key existed then, with its value, if that was asked for.
     pub before: Option<(Version, Option<Bytes>)>,
 }
@@ -315,7 +317,7 @@ impl<'a> Transaction<'_, 'a> {
         let count = i64::try_from(self.batch.changes.len()).unwrap_or(i64::MAX);
         version.id = self.batch.state.last_row + 1 + count;
         self.batch.top.push(&key, version);
-        let prev_row = last.map_or(0, |last| last.id);
+        let (prev_row, prev_lease) = last.map_or((0, 0), |last| (last.id, last.lease));
         // A change outlives its request, whose buffer may be much larger.
         let (key, value) = (Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value));
         self.batch.changes.push(Change {
@@ -324,6 +326,7 @@ impl<'a> Transaction<'_, 'a> {
             sub: self.changes,
             value,
             prev_row,
+            prev_lease,
             before,
         });
         self.changes += 1;

@@ -1,28 +1,43 @@
-//! A compaction under way: it looks at every key once, a slice at a time, so that no write waits for long.
+//! A compaction under way, a slice at a time, so that no write waits for long.
+//!
+//! First every key is looked at once, and what nobody can see any more is forgotten in memory. Then the rows go, in the
+//! order of the table: neighbours are on the same page, so that whole pages become free and little has to be written.
 
 use std::time::{Duration, Instant};
 
 use super::{
     command::{Reply, answer},
     index::{Index, Superfluous},
+    rows::RowSet,
 };
 use crate::error::Error;
 
-/// Keys looked at in one slice.
+/// Keys looked at, and versions forgotten, in one slice.
 const SLICE_KEYS: usize = 4096;
-/// Rows removed in one slice.
-const SLICE_ROWS: usize = 256;
+const SLICE_VERSIONS: usize = 16_384;
+/// Fewest and most rows removed in one slice, and what a commit with a slice may take before slices become smaller.
+const FEWEST_ROWS: usize = 128;
+const MOST_ROWS: usize = 2048;
+const COMMIT: Duration = Duration::from_millis(4);
+/// How long removing rows waits after it has failed.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// A compaction under way.
 #[derive(Debug)]
 pub struct Compaction {
     revision: i64,
     began: Instant,
-    /// Rows stay until then, for the sake of peers.
+    /// Rows stay until then, for the sake of peers or because removing them has failed.
     not_before: Option<Instant>,
     /// A peer removes the rows; what is left to do is to forget them.
     forgets: bool,
+    /// The last key looked at.
     cursor: Option<Box<[u8]>>,
+    looked_through: bool,
+    /// Rows nobody can see any more.
+    rows: RowSet,
+    /// Rows to remove in the next slice.
+    slice: usize,
     waiting: Vec<Reply<i64>>,
 }
 
@@ -35,6 +50,9 @@ impl Compaction {
             not_before,
             forgets: false,
             cursor: None,
+            looked_through: false,
+            rows: RowSet::default(),
+            slice: FEWEST_ROWS,
             waiting: Vec::new(),
         }
     }
@@ -52,30 +70,60 @@ impl Compaction {
     pub fn take_over(&mut self, earlier: Option<Self>, waiting: Vec<Reply<i64>>) {
         if let Some(earlier) = earlier {
             self.forgets &= earlier.forgets;
+            self.rows.append(earlier.rows);
             self.waiting.extend(earlier.waiting);
         }
         self.waiting.extend(waiting);
     }
 
-    /// Whether the database has a part in it.
-    pub fn removes(&self) -> bool {
-        !self.forgets
-    }
-
-    /// Whether a slice may be removed by now.
+    /// Whether there is something to do by now.
     pub fn is_due(&self) -> bool {
-        self.not_before.is_none_or(|time| time <= Instant::now())
+        !self.looked_through || self.removes() || self.is_done()
     }
 
-    /// What the next slice has to remove.
-    pub fn slice(&self, index: &Index) -> Superfluous {
-        index.superfluous(self.revision, self.cursor.as_deref(), SLICE_KEYS, SLICE_ROWS)
+    /// Whether there are rows to remove by now.
+    pub fn removes(&self) -> bool {
+        self.looked_through && !self.rows.is_empty() && self.not_before.is_none_or(|time| time <= Instant::now())
     }
 
-    /// Notes that a slice has been removed. Returns whether there is more to do.
-    pub fn advance(&mut self, removed: &Superfluous) -> bool {
-        self.cursor.clone_from(&removed.cursor);
-        self.cursor.is_some()
+    /// Whether nothing is left to do.
+    pub fn is_done(&self) -> bool {
+        self.looked_through && self.rows.is_empty()
+    }
+
+    /// What is superfluous in the next slice of keys, `None` when all have been looked at.
+    pub fn look(&self, index: &Index) -> Option<Superfluous> {
+        let next = || index.superfluous(self.revision, self.cursor.as_deref(), SLICE_KEYS, SLICE_VERSIONS);
+        (!self.looked_through).then(next)
+    }
+
+    /// Notes what has been found and forgotten.
+    pub fn found(&mut self, found: Superfluous) {
+        if !self.forgets {
+            found.rows.iter().for_each(|id| self.rows.insert(*id));
+        }
+        self.cursor = found.cursor;
+        self.looked_through = !found.more;
+    }
+
+    /// The rows to remove next.
+    pub fn next_rows(&self) -> Vec<i64> {
+        self.rows.first(self.slice)
+    }
+
+    /// Notes that rows have been removed by a commit that took that long.
+    pub fn removed(&mut self, ids: &[i64], took: Duration) {
+        self.rows.remove(ids);
+        let slice = if took > COMMIT { self.slice / 2 } else { self.slice * 2 };
+        self.slice = slice.clamp(FEWEST_ROWS, MOST_ROWS);
+    }
+
+    /// Notes that rows could not be removed, and tells whoever waits for that. It will be tried again after a while.
+    pub fn failed(&mut self, error: Error) {
+        self.not_before = Some(Instant::now() + RETRY);
+        for reply in self.waiting.drain(..) {
+            answer(reply, Err(error));
+        }
     }
 
     /// The time since it began.
@@ -84,9 +132,9 @@ impl Compaction {
     }
 
     /// Tells whoever waits for the rows to be gone.
-    pub fn finish(self, result: Result<i64, Error>) {
+    pub fn finish(self, revision: i64) {
         for reply in self.waiting {
-            answer(reply, result);
+            answer(reply, Ok(revision));
         }
     }
 }

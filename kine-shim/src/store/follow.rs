@@ -34,13 +34,12 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(250);
 impl Worker {
     /// Begins a group: waits for the database if it has gone, keeps peers from writing, and takes in what they have
     /// written.
-    pub(super) fn begin(&mut self, group: &[Command], sweeps: bool) -> Result<Begun, Fault> {
-        let sweeps = sweeps && self.compaction.as_ref().is_some_and(Compaction::removes);
-        if self.shared.peers.is_none() || !(sweeps || self.needs_database(group)) {
+    pub(super) fn begin(&mut self, group: &[Command], removes: bool) -> Result<Begun, Fault> {
+        if self.shared.peers.is_none() || !(removes || self.needs_database(group)) {
             return Ok(Begun::default());
         }
         let looks = |command: &Command| matches!(command, Command::CatchUp { .. } | Command::Sweep);
-        let purpose = if !sweeps && group.iter().all(looks) {
+        let purpose = if !removes && group.iter().all(looks) {
             Purpose::Look
         } else {
             Purpose::Write

@@ -116,24 +116,31 @@ impl Index {
     }
 
     /// Finds what a compaction to `revision` makes superfluous: looks at no more than `keys` keys after `cursor` and
-    /// stops once `rows` rows are found. The last key looked at is returned as the next cursor, `None` at the end.
+    /// stops once `rows` rows are found, if need be in the middle of a key.
     pub fn superfluous(&self, revision: i64, cursor: Option<&[u8]>, keys: usize, rows: usize) -> Superfluous {
         use std::ops::Bound::{Excluded, Unbounded};
         let mut found = Superfluous::default();
         let start = cursor.map_or(Unbounded, Excluded);
-        let mut looked_at = 0;
+        let (mut looked_at, mut last) = (0, None);
         for (key, versions) in self.keys.range::<[u8], _>((start, Unbounded)) {
-            let drop = superfluous_prefix(versions, revision);
+            if looked_at == keys || found.rows.len() == rows {
+                found.more = true;
+                break;
+            }
+            let superfluous = superfluous_prefix(versions, revision);
+            let drop = superfluous.min(rows - found.rows.len());
             if drop > 0 {
                 found.rows.extend(versions[..drop].iter().map(|version| version.id));
                 found.keys.push((key.clone(), drop));
             }
-            looked_at += 1;
-            if looked_at >= keys || found.rows.len() >= rows {
-                found.cursor = Some(key.clone());
+            if drop < superfluous {
+                found.more = true;
                 break;
             }
+            looked_at += 1;
+            last = Some(key);
         }
+        found.cursor = last.cloned().or_else(|| cursor.map(Box::from));
         found
     }
 
@@ -152,15 +159,17 @@ impl Index {
     }
 }
 
-/// What one slice of a compaction has to remove.
+/// What one slice of a compaction has to forget.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Superfluous {
-    /// Rows to delete.
+    /// Rows of the versions.
     pub rows: Vec<i64>,
     /// Keys with the number of their oldest versions to forget.
     pub keys: Vec<(Box<[u8]>, usize)>,
-    /// Where the next slice starts, `None` when every key has been looked at.
+    /// The last key that is through: the next slice starts after it.
     pub cursor: Option<Box<[u8]>>,
+    /// Some keys have not been looked at.
+    pub more: bool,
 }
 
 /// Number of the oldest versions that no read at or after `revision` can see. A tombstone written at `revision` itself

@@ -26,6 +26,7 @@ pub mod peers;
 pub mod publish;
 pub mod range;
 mod read;
+pub mod rows;
 pub mod shared;
 pub mod state;
 pub mod txn;

@@ -60,13 +60,13 @@ impl<'a> News<'a> {
                 lease: row.lease,
             }
         };
-        let before = {
+        let (last, before) = {
             let state = self.shared.state();
             let keys = Layered {
                 base: &state.index,
                 top: &self.part.top,
             };
-            keys.live_at(&key, revision - 1)
+            (keys.last_at(&key, revision), keys.live_at(&key, revision - 1))
         };
         let value = value.unwrap_or_default();
         let old_value = old_value.unwrap_or_default();
@@ -79,6 +79,7 @@ impl<'a> News<'a> {
             sub,
             value,
             prev_row: row.prev_row,
+            prev_lease: last.map_or(0, |last| last.lease),
             before: before.map(|before| (before, Some(old_value))),
         });
     }

@@ -51,8 +51,8 @@ impl State {
             }
         }
         for change in changes {
-            let before = change.before.as_ref().map_or(0, |(version, _)| version.lease);
-            self.leases.move_key(&change.key, before, change.version.lease);
+            self.leases
+                .move_key(&change.key, change.prev_lease, change.version.lease);
             self.anchors.push(change.version.revision, change.version.id);
             self.last_row = change.version.id;
         }

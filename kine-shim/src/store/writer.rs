@@ -35,9 +35,10 @@ use crate::{
 const GROUP_SIZE: usize = 1024;
 /// Bytes written after which the write-ahead log is moved into the database.
 const CHECKPOINT_BYTES: usize = 6 << 20;
-/// Bytes of pages a commit writes whatever is in it, and bytes of pages each change adds to that, roughly.
-const COMMIT_BYTES: usize = 8 << 10;
-const CHANGE_BYTES: usize = 2 << 10;
+/// Bytes of pages a commit writes whatever is in it, and what each change and each row removed adds to that, roughly.
+const COMMIT_BYTES: usize = 12 << 10;
+const CHANGE_BYTES: usize = 384;
+const REMOVAL_BYTES: usize = 1 << 10;
 
 /// How long a held compaction waits before it looks again.
 const HOLD_PAUSE: Duration = Duration::from_millis(1);
@@ -174,7 +175,7 @@ impl Worker {
             .partition(|command| matches!(command, Command::Defragment(_)));
         if rest.is_empty() && !self.sweeps() && self.vacuuming {
             self.vacuum();
-        } else if rest.is_empty() && self.sweeps() && self.held() {
+        } else if rest.is_empty() && self.compaction.as_ref().is_some_and(Compaction::removes) && self.held() {
             std::thread::sleep(HOLD_PAUSE);
         } else {
             self.commit(rest);
@@ -182,13 +183,14 @@ impl Worker {
         for command in defragment {
             self.defragment(command);
         }
+        self.sweep();
         self.move_log();
     }
 
     fn commit(&mut self, group: Vec<Command>) {
         let size = group.len();
-        let sweeps = self.sweeps();
-        let begun = match self.begin(&group, sweeps) {
+        let removes = self.removes();
+        let begun = match self.begin(&group, removes) {
             Ok(begun) => begun,
             Err(fault) => {
                 tracing::error!(%fault, "a group of {size} requests was not begun");
@@ -199,15 +201,12 @@ impl Worker {
         let mut round = Round::default();
         let evaluated = self.evaluate(group, &mut round, &begun);
         let began = Instant::now();
-        let stored = evaluated.and_then(|outcome| self.store(&outcome, sweeps).map(|removed| (outcome, removed)));
+        let stored = evaluated.and_then(|outcome| self.store(&outcome, removes).map(|()| outcome));
         match stored {
-            Ok((outcome, removed)) => {
+            Ok(outcome) => {
                 let wrote = outcome.is_stored();
                 self.shared.publish(outcome);
                 self.show_epoch();
-                if let Some(removed) = removed {
-                    self.removed(&removed);
-                }
                 if wrote {
                     self.shared.disk_full.store(false, Ordering::Release);
                     self.shared.commits.observe(size, began.elapsed());
@@ -232,12 +231,12 @@ impl Worker {
             _ => {}
         }
         let error = Error::from(fault);
-        // A server comes back. Otherwise what stays to be removed is removed after the next start or the next compaction.
+        // A server comes back. Otherwise whoever waits for the end of a compaction is told.
         if !self.behind
-            && let Some(compaction) = self.compaction.take()
+            && let Some(compaction) = &mut self.compaction
         {
             self.shared.commits.compacted(false, compaction.took());
-            compaction.finish(Err(error));
+            compaction.failed(error);
         }
         round.physical.into_iter().for_each(|reply| answer(reply, Err(error)));
         self.answers.send(round.answers, Err(error));
@@ -382,18 +381,15 @@ impl Worker {
         }
     }
 
-    /// Writes an outcome, and a slice of the running compaction with it, in one durable commit.
-    fn store(&mut self, outcome: &Outcome, sweeps: bool) -> Result<Option<super::index::Superfluous>, Fault> {
-        let slice = match &self.compaction {
-            Some(compaction) if sweeps && !self.held() => Some(compaction.slice(&self.shared.state().index)),
-            _ => None,
+    /// Writes an outcome, and removes a slice of rows for the running compaction with it, in one durable commit.
+    fn store(&mut self, outcome: &Outcome, removes: bool) -> Result<(), Fault> {
+        let removed = match &self.compaction {
+            Some(compaction) if removes => compaction.next_rows(),
+            _ => Vec::new(),
         };
-        let removes = self.compaction.as_ref().is_some_and(Compaction::removes);
-        let removed = slice.as_ref().map_or(&[][..], |slice| slice.rows.as_slice());
-        let removed = if removes { removed } else { &[] };
         if !outcome.is_stored() && removed.is_empty() {
             self.backend.rollback();
-            return Ok(slice);
+            return Ok(());
         }
         let leases = outcome.leases.iter().filter_map(|change| match *change {
             LeaseChange::Grant { id, ttl } => Some(LeaseWrite::Grant { id, ttl }),
@@ -408,24 +404,33 @@ impl Worker {
         let changes = Changes {
             rows: outcome.changes.iter().map(Change::row).collect(),
             leases: leases.collect(),
-            removed,
+            removed: &removed,
             compacted,
             alarms: outcome.alarms,
             counters,
         };
+        let began = Instant::now();
         self.backend.commit(&changes)?;
+        if let Some(compaction) = self.compaction.as_mut().filter(|_| removes) {
+            compaction.removed(&removed, began.elapsed());
+        }
         if let Some(counters) = counters {
             self.counters = counters;
         }
         let written = |change: &Change| change.value.len() + CHANGE_BYTES;
-        self.unmoved += outcome.changes.iter().map(written).sum::<usize>() + changes.removed.len() * CHANGE_BYTES;
+        self.unmoved += outcome.changes.iter().map(written).sum::<usize>() + removed.len() * REMOVAL_BYTES;
         self.unmoved += COMMIT_BYTES;
-        Ok(slice)
+        Ok(())
     }
 
-    /// Whether there is a slice of a compaction to do.
+    /// Whether there is a slice of a compaction to do, be it in memory or in the database.
     fn sweeps(&self) -> bool {
         self.compaction.as_ref().is_some_and(Compaction::is_due)
+    }
+
+    /// Whether rows are to be removed.
+    fn removes(&self) -> bool {
+        self.compaction.as_ref().is_some_and(Compaction::removes) && !self.held()
     }
 
     /// Whether a read asks compaction to wait.
@@ -446,20 +451,21 @@ impl Worker {
         }
     }
 
-    fn removed(&mut self, removed: &super::index::Superfluous) {
-        if !removed.keys.is_empty() {
-            self.shared.state_mut().index.forget(&removed.keys);
-        }
+    /// Forgets the next versions that are compacted, and ends the compaction when nothing is left to do.
+    fn sweep(&mut self) {
         let Some(compaction) = &mut self.compaction else { return };
-        if compaction.advance(removed) {
-            return;
+        let found = compaction.look(&self.shared.state().index);
+        if let Some(found) = found {
+            if !found.keys.is_empty() {
+                self.shared.state_mut().index.forget(&found.keys);
+            }
+            compaction.found(found);
         }
-        if let Some(compaction) = self.compaction.take() {
-            let revision = self.shared.state().revision;
+        if let Some(compaction) = self.compaction.take_if(|compaction| compaction.is_done()) {
             self.shared.commits.compacted(true, compaction.took());
-            compaction.finish(Ok(revision));
+            compaction.finish(self.shared.state().revision);
+            self.vacuuming = true;
         }
-        self.vacuuming = true;
     }
 
     fn vacuum(&mut self) {

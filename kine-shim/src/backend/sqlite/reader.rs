@@ -1,6 +1,7 @@
 //! The connections that read.
 
 use std::{
+    cmp::Ordering,
     fs::File,
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use chassis::lock;
 use rusqlite::{Connection, OpenFlags, types::ValueRef};
 
-use super::{blob, connect, each_lease, key, number, numbers, row, sibling, size, value};
+use super::{blob, connect, each_lease, key, number, numbers, row, sibling, size};
 use crate::backend::{
     Fault, Item, Payload, Size, StoredRow,
     dialect::{Dialect, SQLITE},
@@ -20,6 +21,8 @@ use crate::backend::{
 
 /// Page cache of a reading connection, in KiB.
 const CACHE_KIB: i64 = 512;
+/// Rows at most this far apart are reached by stepping from one to the other, others are looked up.
+const NEAR: i64 = 16;
 /// Reading connections kept open while nobody uses them.
 const IDLE_READERS: usize = 1;
 
@@ -65,12 +68,26 @@ impl driver::Readers for Readers {
     fn values(&self, ids: &[i64], each: &mut dyn FnMut(usize, Bytes)) -> Result<bool, Fault> {
         self.with(|connection| {
             let snapshot = connection.unchecked_transaction()?;
-            for (at, id) in ids.iter().enumerate() {
-                match value(connection, self.dialect, *id)? {
-                    Some(value) => each(at, value),
-                    None => return Ok(false),
+            let mut statement = connection.prepare_cached(self.dialect.values)?;
+            let mut at = 0;
+            for run in ids.chunk_by(|id, next| next - id <= NEAR) {
+                let mut rows = statement.query([run[0], run[run.len() - 1]])?;
+                for id in run {
+                    loop {
+                        let Some(row) = rows.next()? else { return Ok(false) };
+                        match row.get::<_, i64>(0)?.cmp(id) {
+                            Ordering::Less => {}
+                            Ordering::Equal => {
+                                each(at, Bytes::from(blob(row.get_ref(1)?)));
+                                break;
+                            }
+                            Ordering::Greater => return Ok(false),
+                        }
+                    }
+                    at += 1;
                 }
             }
+            drop(statement);
             snapshot.finish()?;
             Ok(true)
         })

@@ -133,23 +133,26 @@ impl Writer {
         self.open = false;
     }
 
-    fn insert(&self, row: &NewRow<'_>) -> Result<(), Fault> {
-        let revision = (row.revision != row.id).then_some(row.revision);
-        let sub = (row.sub != 0).then_some(row.sub);
-        self.connection.prepare_cached(self.dialect.insert)?.execute(params![
-            row.id,
-            names::encode(row.key),
-            row.created,
-            row.deleted,
-            row.create_revision,
-            row.prev_row,
-            row.lease,
-            revision,
-            sub,
-            row.version,
-            row.value,
-            row.old_value,
-        ])?;
+    fn insert(&self, rows: &[NewRow<'_>]) -> Result<(), Fault> {
+        let mut insert = self.connection.prepare_cached(self.dialect.insert)?;
+        for row in rows {
+            let revision = (row.revision != row.id).then_some(row.revision);
+            let sub = (row.sub != 0).then_some(row.sub);
+            insert.execute(params![
+                row.id,
+                names::encode(row.key),
+                row.created,
+                row.deleted,
+                row.create_revision,
+                row.prev_row,
+                row.lease,
+                revision,
+                sub,
+                row.version,
+                row.value,
+                row.old_value,
+            ])?;
+        }
         Ok(())
     }
 
@@ -162,9 +165,7 @@ impl Writer {
 
     fn apply(&self, changes: &Changes<'_>) -> Result<(), Fault> {
         let prepare = |statement| self.connection.prepare_cached(statement);
-        for row in &changes.rows {
-            self.insert(row)?;
-        }
+        self.insert(&changes.rows)?;
         for change in &changes.leases {
             match change {
                 LeaseWrite::Grant { id, ttl } => prepare(self.dialect.put_lease)?.execute([id, ttl])?,
@@ -183,8 +184,11 @@ impl Writer {
         }
         if !changes.removed.is_empty() {
             let mut delete = prepare(self.dialect.delete)?;
-            for id in changes.removed {
-                delete.execute([id])?;
+            // Neighbours go in one statement.
+            for run in changes.removed.chunk_by(|id, next| id + 1 == *next) {
+                if let [first, ..] = run {
+                    delete.execute([first, &run[run.len() - 1]])?;
+                }
             }
         }
         Ok(())
