@@ -254,7 +254,7 @@ fn run(memory: &mut Memory, model: &mut Model, compacted: &mut i64, step: &Step)
                     memory.values.0.remove(row).expect("a row is removed once");
                 }
                 cursor = slice.cursor;
-                if cursor.is_none() {
+                if !slice.more {
                     break;
                 }
             }

@@ -50,7 +50,8 @@ async fn fill(database: &Database, seed: u64) {
     let mut random = Random::from_seed(seed);
     let endpoint: Endpoint = database.endpoint().parse().expect("endpoint");
     let opened = tokio::task::spawn_blocking(move || Store::open(&endpoint, &DatastoreOptions::default()));
-    let (store, end) = opened.await.expect("task").expect("open");
+    let (store, mut end) = opened.await.expect("task").expect("open");
+    let end = tokio::spawn(async move { end.deliver().await });
     store.grant(7, 1000).await.expect("grant");
     store.grant(8, 2000).await.expect("grant");
     store.put(put("compact_rev_key", "1", 0)).await.expect("put");
