@@ -182,7 +182,7 @@ impl Services {
     /// Is told of every change in a range from now on.
     pub(super) fn watch_queue(&self, range: KeyRange) -> (Watcher, Arc<Mailbox>) {
         let mailbox = Arc::new(Mailbox::default());
-        (self.store.hub().subscribe(range, 0, 0, &mailbox), mailbox)
+        (self.store.hub().subscribe(range, 0, false, 0, &mailbox), mailbox)
     }
 
     /// Who is first in a queue, with the revision of the answer.
