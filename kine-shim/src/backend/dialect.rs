@@ -33,6 +33,8 @@ pub struct Dialect {
     pub compacted_row: &'static str,
     /// Adds kine's own row.
     pub compact_row: &'static str,
+    /// Where kine's own row is.
+    pub find_compact_row: &'static str,
     /// Moves kine's own row to another row identifier.
     pub set_compact_row: &'static str,
     /// Reads a number of the store.
@@ -102,7 +104,8 @@ pub const SQLITE: Dialect = Dialect {
     compact_row:
         "INSERT INTO kine (id, name, created, deleted, create_revision, prev_revision, lease, value, old_value)
                   VALUES (?1, 'compact_rev_key', 1, 0, 0, 0, 0, x'', x'')",
-    set_compact_row: "UPDATE kine SET prev_revision = ?1 WHERE name = 'compact_rev_key' AND prev_revision < ?1",
+    find_compact_row: "SELECT coalesce(max(id), 0) FROM kine WHERE name = 'compact_rev_key'",
+    set_compact_row: "UPDATE kine SET prev_revision = ?1 WHERE id = ?2 AND prev_revision < ?1",
     meta: "SELECT value FROM kine_meta WHERE name = ?1",
     set_meta: "INSERT INTO kine_meta (name, value) VALUES (?1, ?2)
                ON CONFLICT (name) DO UPDATE SET value = excluded.value",

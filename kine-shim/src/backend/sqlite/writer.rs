@@ -29,6 +29,8 @@ pub struct Writer {
     connection: Connection,
     dialect: &'static Dialect,
     open: bool,
+    /// Where kine's own row is: without an index on names, looking for it means reading everything.
+    compact_row: i64,
     _lock: File,
 }
 
@@ -39,6 +41,7 @@ impl Writer {
             connection,
             dialect: &SQLITE,
             open: false,
+            compact_row: 0,
             _lock: lock,
         }
     }
@@ -67,6 +70,9 @@ impl Writer {
             self.undo();
             return done;
         }
+        self.compact_row = self
+            .connection
+            .query_row(self.dialect.find_compact_row, [], |row| row.get(0))?;
         self.finish()
     }
 
@@ -177,7 +183,7 @@ impl Writer {
         if let Some((revision, row)) = changes.compacted {
             self.set_meta(Meta::CompactRevision, revision)?;
             self.set_meta(Meta::CompactRow, row)?;
-            prepare(self.dialect.set_compact_row)?.execute([row])?;
+            prepare(self.dialect.set_compact_row)?.execute([row, self.compact_row])?;
         }
         if let Some(alarms) = changes.alarms {
             self.set_meta(Meta::Alarms, alarms)?;
