@@ -320,8 +320,9 @@ mod tests {
             resources: many,
             ..Rule::default()
         };
-        assert_eq!(missing(&[], std::slice::from_ref(&rule)), [rule.clone()]);
-        assert!(missing(&Rule::everything(), &[rule]).is_empty());
+        let rules = [rule];
+        assert_eq!(missing(&[], &rules), rules);
+        assert!(missing(&Rule::everything(), &rules).is_empty());
     }
 
     #[test]

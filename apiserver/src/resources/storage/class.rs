@@ -46,7 +46,7 @@ pub(super) fn validate_parameters(obj: &Value, may_be_empty: bool) -> ErrorList 
 /// The name cell, which tells the default class when one of the annotations says so.
 pub(super) fn name(obj: &Value, annotations: &[&str]) -> Value {
     let says_so = |name: &&str| meta::str_at(obj, &["metadata", "annotations", name]) == Some("true");
-    if annotations.iter().any(|name| says_so(name)) {
+    if annotations.iter().any(says_so) {
         format!("{} (default)", meta::name(obj)).into()
     } else {
         cells::name(obj)
