@@ -18,7 +18,6 @@ use crate::metrics::RequestMetrics;
 use crate::options::Options;
 use crate::registry::allocators::{Addresses, Ports, ServiceAllocator};
 use crate::registry::catalog::Catalog;
-use crate::registry::codec;
 use crate::registry::store::SideEffects;
 use crate::resources;
 use crate::server::chain::Chain;
@@ -27,13 +26,10 @@ use crate::server::listener::{self, Security};
 use crate::server::tls;
 use crate::storage::cacher::{Cacher, Hub};
 use crate::storage::etcd3::{Compactor, Connection, Servers, Store};
-use crate::storage::interface::{Error, Revision};
 use crate::storage::{Codec, Storage};
 use anyhow::{Context, Result};
 use chassis::tls::{load_authorities, load_identity};
 use chassis::{BindAddress, Chassis, Listener, usage};
-use machinery::status::Status;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -91,7 +87,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         (key == "services/specs").then(|| -> Arc<dyn SideEffects> { Arc::new(allocator.clone()) })
     });
     let stored = stored_objects(&catalog);
-    let objects = known_objects(&catalog, stored.clone());
+    let objects = known_objects(&catalog);
 
     // Identities: who asks, and whom this server vouches for.
     let signing_key = options
@@ -218,40 +214,20 @@ fn servers(options: &Options) -> Servers {
 
 /// Objects as the caches know them. What they do not know is asked of the store: it may be a moment old, such as the
 /// account of a token that was just issued (upstream `pkg/controller/serviceaccount/tokengetter.go`).
-fn known_objects(catalog: &Catalog, stored: Getter) -> Getter {
+fn known_objects(catalog: &Catalog) -> Getter {
     let lookup = catalog.lookup().clone();
     Arc::new(move |resource, namespace, name| {
-        let (lookup, stored) = (lookup.clone(), stored.clone());
-        Box::pin(async move {
-            match lookup.get(&resource, &namespace, &name).await? {
-                Some(object) => Ok(Some(object)),
-                None => stored(resource, namespace, name).await,
-            }
-        })
+        let lookup = lookup.clone();
+        Box::pin(async move { lookup.find(&resource, &namespace, &name).await })
     })
 }
 
 /// Objects as they are in the store right now.
 fn stored_objects(catalog: &Catalog) -> Getter {
-    let stores: HashMap<_, _> = catalog
-        .stores()
-        .iter()
-        .rev()
-        .map(|store| (store.resource.group_resource(), store.clone()))
-        .collect();
-    let stores = Arc::new(stores);
+    let lookup = catalog.lookup().clone();
     Arc::new(move |resource, namespace, name| {
-        let stores = stores.clone();
-        Box::pin(async move {
-            let store = stores
-                .get(&resource)
-                .ok_or_else(|| Status::internal(format!("resource {resource} is not served")))?;
-            match store.storage.get(&namespace, &name, Revision::Latest).await {
-                Ok(object) => codec::decode(&store.resource, &object).map(Some),
-                Err(Error::NotFound { .. }) => Ok(None),
-                Err(error) => Err(Status::internal(error)),
-            }
-        })
+        let lookup = lookup.clone();
+        Box::pin(async move { lookup.latest(&resource, &namespace, &name).await })
     })
 }
 

@@ -42,7 +42,8 @@ async fn check(lookup: &dyn Lookup, attributes: &Attributes<'_>, object: &Value)
     if attributes.namespace.is_empty() || about_namespace {
         return Ok(());
     }
-    let Some(namespace) = lookup.get(&namespaces, "", attributes.namespace).await? else {
+    // It may have been made a moment ago.
+    let Some(namespace) = lookup.find(&namespaces, "", attributes.namespace).await? else {
         return Err(Status::not_found(&namespaces, attributes.namespace));
     };
     let terminating = meta::str_at(&namespace, &["status", "phase"]) == Some("Terminating");

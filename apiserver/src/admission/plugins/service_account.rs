@@ -89,7 +89,7 @@ async fn find(lookup: &dyn Lookup, namespace: &str, name: &str) -> Result<Option
         if attempt > 0 {
             tokio::time::sleep(PAUSE).await;
         }
-        if let Some(account) = lookup.get(&resource, namespace, name).await? {
+        if let Some(account) = lookup.find(&resource, namespace, name).await? {
             return Ok(Some(account));
         }
     }
