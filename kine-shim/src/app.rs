@@ -15,7 +15,8 @@ use tokio::sync::watch;
 
 use crate::{
     backend::{
-        self,
+        self, Backend, OpenError,
+        endpoint::{DatastoreOptions, Endpoint},
         observed::{Observer, SlowCalls},
     },
     error::Error,
@@ -37,6 +38,15 @@ pub struct App {
 /// Binds the listeners, opens the store and serves it. The addresses are recorded as `etcd-unix` and `etcd-tcp`; further
 /// ones of a kind have a number behind that.
 pub async fn build(options: Options, chassis: &mut Chassis) -> anyhow::Result<App> {
+    build_on(options, chassis, backend::open).await
+}
+
+/// The same on a database of the caller's own making.
+pub async fn build_on(
+    options: Options,
+    chassis: &mut Chassis,
+    open: impl FnOnce(&Endpoint, &DatastoreOptions) -> Result<Backend, OpenError> + Send + 'static,
+) -> anyhow::Result<App> {
     let storage = chassis.health().gate("storage");
     options.check_listeners().map_err(chassis::usage)?;
     options.log_what_has_no_effect();
@@ -63,7 +73,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> anyhow::Result<Ap
         },
     };
     let sql_metrics = observer.metrics.clone();
-    let open = move || Store::start(observer.wrap(backend::open(&endpoint, &datastore)?), &endpoint);
+    let open = move || Store::start(observer.wrap(open(&endpoint, &datastore)?), &endpoint);
     let opened = tokio::task::spawn_blocking(open).await.context("opening the store")?;
     let (store, mut writer_end) = opened.map_err(|error| chassis::usage(error.to_string()))?;
     let server_metrics = ServerMetrics::default();

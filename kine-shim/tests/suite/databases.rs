@@ -4,11 +4,14 @@ use std::{path::PathBuf, sync::Arc};
 
 use tempfile::TempDir;
 
+use crate::memory::Memory;
 use crate::servers::{PASSWORD, Product, Server, USER};
 
 /// A kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// Tables in memory: what the store asks of a database, and nothing more.
+    Memory,
     Sqlite,
     Server(Product),
 }
@@ -26,6 +29,19 @@ macro_rules! on_every_database {
 }
 pub(crate) use on_every_database;
 
+/// Runs a test on every kind of database, and on one that is in memory only.
+macro_rules! on_everything {
+    ($($test:ident),* $(,)?) => {
+        $crate::databases::on! { [$($test)*] {
+            memory => Kind::Memory,
+            sqlite => Kind::Sqlite,
+            postgres => Kind::Server(Product::Postgres),
+            mariadb => Kind::Server(Product::MariaDb),
+        } }
+    };
+}
+pub(crate) use on_everything;
+
 /// Runs a test on every kind of database that several stores can share.
 macro_rules! on_every_server {
     ($($test:ident),* $(,)?) => {
@@ -42,7 +58,7 @@ macro_rules! on {
     ([$test:ident $($rest:ident)*] { $($name:ident => $kind:expr,)* }) => {
         mod $test {
             use crate::databases::{Kind, on_fresh};
-            use crate::servers::Product;
+use crate::servers::Product;
 
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,13 +89,15 @@ pub(crate) struct Database {
     ours: bool,
     /// What `--endpoint` says instead of the usual.
     named: Option<String>,
+    /// The tables, when it is in memory.
+    pub(crate) memory: Option<Memory>,
 }
 
 impl Database {
     /// An empty one, `None` when the server is not installed.
     pub(crate) fn new(kind: Kind) -> Option<Self> {
         match kind {
-            Kind::Sqlite => Some(Self::make(kind, None, true)),
+            Kind::Memory | Kind::Sqlite => Some(Self::make(kind, None, true)),
             Kind::Server(product) => Some(Self::at(Server::shared(product)?)),
         }
     }
@@ -116,6 +134,7 @@ impl Database {
             on,
             ours,
             named: None,
+            memory: (kind == Kind::Memory).then(Memory::new),
         }
     }
 

@@ -26,7 +26,7 @@ on_every_database! {
 /// What kine creates (pkg/drivers), without the indexes all have.
 fn schema(kind: Kind) -> &'static str {
     match kind {
-        Kind::Sqlite => {
+        Kind::Memory | Kind::Sqlite => {
             "CREATE TABLE kine (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, created INTEGER, deleted INTEGER,
                  create_revision INTEGER, prev_revision INTEGER, lease INTEGER, value BLOB, old_value BLOB);"
         }

@@ -9,6 +9,7 @@ mod etcdctl;
 mod files;
 mod housekeeping;
 mod kine;
+mod memory;
 mod model;
 mod oracle;
 mod outages;

@@ -11,7 +11,14 @@ use std::{
 use bytes::Bytes;
 use chassis::{Chassis, Options as _};
 use clap::Parser;
-use kine_shim::{app::App, options::Options};
+use kine_shim::{
+    app::App,
+    backend::{
+        self, Backend, OpenError,
+        endpoint::{DatastoreOptions, Endpoint},
+    },
+    options::Options,
+};
 use proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse,
     StatusRequest, TxnRequest, TxnResponse, WatchCreateRequest, WatchRequest, WatchResponse, auth_client::AuthClient,
@@ -47,11 +54,25 @@ impl Shim {
 
     /// Starts with further flags, or says why not.
     pub(crate) async fn try_start(database: &Database, flags: &[&str]) -> anyhow::Result<Self> {
-        Self::try_start_at(&database.endpoint(), database.directory.path(), flags).await
+        let memory = database.memory.clone();
+        let open = move |endpoint: &_, options: &_| match memory {
+            Some(memory) => Ok(memory.open()),
+            None => backend::open(endpoint, options),
+        };
+        Self::try_open(&database.endpoint(), database.directory.path(), flags, open).await
     }
 
     /// Starts on an endpoint, with the socket in a directory that other shims may share.
     pub(crate) async fn try_start_at(endpoint: &str, directory: &Path, flags: &[&str]) -> anyhow::Result<Self> {
+        Self::try_open(endpoint, directory, flags, backend::open).await
+    }
+
+    async fn try_open(
+        endpoint: &str,
+        directory: &Path,
+        flags: &[&str],
+        open: impl FnOnce(&Endpoint, &DatastoreOptions) -> Result<Backend, OpenError> + Send + 'static,
+    ) -> anyhow::Result<Self> {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let socket = directory.join(format!("kine-{}.sock", STARTED.fetch_add(1, Ordering::Relaxed)));
         let usual = [
@@ -64,7 +85,7 @@ impl Shim {
         let further = flags.iter().map(|flag| (*flag).to_owned());
         let options = Options::try_parse_from(usual.into_iter().chain(further))?;
         let mut chassis = Chassis::start_secured(&options.common, options.admin_tls()).await?;
-        let app = kine_shim::app::build(options, &mut chassis).await?;
+        let app = kine_shim::app::build_on(options, &mut chassis, open).await?;
         chassis.serve().await?;
         let url = |name: &str| chassis.addresses().get(name).expect(name).endpoint();
         // Over TCP, unless that takes a certificate.

@@ -10,14 +10,17 @@ use proto::etcdserverpb::{
 use tokio::sync::Barrier;
 
 use crate::{
-    databases::{Database, on_every_database},
+    databases::{Database, on_every_database, on_everything},
     support::{Client, Shim, bytes, prefix_end},
 };
 
-on_every_database! {
+on_everything! {
     every_watcher_sees_every_revision_once,
     progress_never_overtakes_events,
     idle_watches_hear_of_progress,
+}
+
+on_every_database! {
     reads_and_watches_survive_compaction_under_load,
 }
 

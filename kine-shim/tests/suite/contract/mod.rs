@@ -14,7 +14,7 @@ use proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest, RequestO
 use tonic::{Code, Status};
 
 use crate::{
-    databases::{Database, on_every_database},
+    databases::{Database, on_everything},
     support::{Client, Etcd, Shim, bytes, prefix_end},
 };
 
@@ -74,7 +74,7 @@ async fn run(client: &Client, cases: &[(&str, Case)]) {
     }
 }
 
-on_every_database! { shim_over_tcp, shim_over_a_unix_socket }
+on_everything! { shim_over_tcp, shim_over_a_unix_socket }
 
 async fn shim_over_tcp(database: &Database) {
     let shim = Shim::start(database).await;

@@ -65,7 +65,7 @@ async fn nothing_acknowledged_is_lost(database: &Database) {
     let mut truth = Truth::default();
     let mut acknowledged = 0;
     let kills = match database.kind {
-        Kind::Sqlite => rounds(24, 600),
+        Kind::Memory | Kind::Sqlite => rounds(24, 600),
         Kind::Server(_) => rounds(5, 100),
     };
     for round in 0..kills {
