@@ -211,7 +211,10 @@ impl Readers for Memory {
     }
 
     fn size(&self) -> Result<Size, Fault> {
-        Ok(Size::default())
+        let tables = self.tables();
+        let bytes = |stored: &StoredRow| size_of::<StoredRow>() + stored.value.as_ref().map_or(0, Bytes::len);
+        let used = tables.rows.values().map(bytes).sum::<usize>() as i64;
+        Ok(Size { total: used, used })
     }
 
     fn copy(&self) -> Result<File, Fault> {
