@@ -44,8 +44,8 @@ impl Memory {
             old_value: None,
         };
         let numbers = Numbers {
-            cluster_id: 1,
-            member_id: 1,
+            cluster_id: 0x6b69_6e65,
+            member_id: 0x7368_696d,
             ..Numbers::default()
         };
         Self(Arc::new(Mutex::new(Tables {
