@@ -179,3 +179,45 @@ impl ServerCertVerifier for Lenient {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::endpoint::Endpoint;
+
+    #[test]
+    fn the_url_decides_then_the_flags_then_the_server() {
+        let plain = DatastoreOptions::default();
+        let trusting = DatastoreOptions {
+            skip_verify: true,
+            ..DatastoreOptions::default()
+        };
+        let careful = DatastoreOptions {
+            ca_file: Some("ca.crt".into()),
+            ..DatastoreOptions::default()
+        };
+        for (url, options, expected) in [
+            ("postgres://h/db", &plain, TlsMode::Prefer),
+            ("postgres://h/db", &careful, TlsMode::VerifyFull),
+            ("postgres://h/db", &trusting, TlsMode::Require),
+            ("postgres://h/db?sslmode=disable", &careful, TlsMode::Disable),
+            ("postgres://h/db?sslmode=verify-ca", &plain, TlsMode::VerifyCa),
+            ("postgres://h/db?sslmode=verify-full", &trusting, TlsMode::Require),
+            ("postgres:///db?host=/run/postgresql", &careful, TlsMode::Disable),
+        ] {
+            let Ok(Endpoint::Postgres(server)) = url.parse() else {
+                panic!("{url}");
+            };
+            assert_eq!(mode(&server, options), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn half_an_identity_is_refused() {
+        let Ok(Endpoint::Postgres(server)) = "postgres://h/db?sslcert=client.crt".parse() else {
+            panic!("endpoint");
+        };
+        let error = client_config(&server, &DatastoreOptions::default(), TlsMode::Require).expect_err("half");
+        assert!(error.contains("sslcert"), "{error}");
+    }
+}

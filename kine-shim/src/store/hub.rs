@@ -413,6 +413,27 @@ mod tests {
     }
 
     #[test]
+    fn after_a_restart_everybody_reads_on_from_the_database() {
+        let hub = Arc::new(Hub::new(1));
+        let mailbox = Arc::new(Mailbox::default());
+        let mut behind = hub.subscribe(prefix("a", ""), 0, false, 1, &mailbox);
+        let mut ahead = hub.subscribe(prefix("a", ""), 9, false, 2, &mailbox);
+        put(&hub, 2, "a");
+        assert_eq!(revisions(behind.fetch(10)), vec![2]);
+        assert!(matches!(ahead.fetch(10), Fetched::Nothing));
+        mailbox.take();
+        hub.restart(7);
+        assert_eq!(mailbox.take(), vec![1, 2]);
+        assert!(matches!(behind.fetch(10), Fetched::TooOld(3, 7)));
+        assert!(matches!(ahead.fetch(10), Fetched::Nothing));
+        behind.caught_up(7, 7);
+        put(&hub, 8, "a");
+        put(&hub, 9, "a");
+        assert_eq!(revisions(behind.fetch(10)), vec![8, 9]);
+        assert_eq!(revisions(ahead.fetch(10)), vec![9]);
+    }
+
+    #[test]
     fn history_from_before_the_start_has_to_be_read() {
         let hub = Arc::new(Hub::new(10));
         let mailbox = Arc::new(Mailbox::default());
