@@ -11,6 +11,7 @@ use bytes::Bytes;
 use kine_shim::backend::{
     Backend, Fault, Item, LeaseRow, NewRow, Numbers, Payload, Row, Size, StoredRow,
     driver::{Begun, Changes, LeaseWrite, Purpose, Readers, Wish, Writer},
+    sqlite,
 };
 
 #[derive(Debug)]
@@ -218,6 +219,6 @@ impl Readers for Memory {
     }
 
     fn copy(&self) -> Result<File, Fault> {
-        Err(Fault::Other("there is nothing in memory but the tables".into()))
+        sqlite::export(self)
     }
 }
