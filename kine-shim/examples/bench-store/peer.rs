@@ -22,7 +22,10 @@ pub(crate) enum Program {
     /// An older build of ours, to compare with.
     Before,
     Etcd,
+    /// As it is by default: on SQLite its commits are not durable at once.
     Kine,
+    /// On SQLite with durable commits, as ours are.
+    DurableKine,
 }
 
 /// A program with its database.
@@ -40,10 +43,15 @@ pub(crate) const PEERS: &[Peer] = &[
     peer("etcd", Program::Etcd, Database::File),
     peer("kine", Program::Kine, Database::File),
     peer("kine-shim postgres", Program::Shim, Database::Postgres),
+    peer("kine durable", Program::DurableKine, Database::File),
     peer("kine postgres", Program::Kine, Database::Postgres),
     peer("kine-shim mariadb", Program::Shim, Database::MariaDb),
     peer("kine mariadb", Program::Kine, Database::MariaDb),
 ];
+
+/// kine's own options for SQLite, but for synchronous=NORMAL.
+const DURABLE: &str =
+    "_journal_mode=WAL&_busy_timeout=30000&_synchronous=FULL&_txlock=immediate&_stmt_cache_size=20&cache=shared";
 
 const fn peer(name: &'static str, program: Program, database: Database) -> Peer {
     Peer {
@@ -71,7 +79,7 @@ impl Peer {
             Program::Shim => options.kine_shim.clone().or_else(beside),
             Program::Before => options.before.clone(),
             Program::Etcd => options.etcd.clone().or_else(|| in_path("etcd")),
-            Program::Kine => options.kine.clone().or_else(|| in_path("kine")),
+            Program::Kine | Program::DurableKine => options.kine.clone().or_else(|| in_path("kine")),
         };
         binary.filter(|binary| binary.is_file())
     }
@@ -87,6 +95,7 @@ impl Peer {
             Some(server) => server.endpoint(self.program == Program::Kine),
             // kine's own choice of a file and of the driver's options: write-ahead log, synchronous=NORMAL.
             None if self.program == Program::Kine => String::new(),
+            None if self.program == Program::DurableKine => format!("sqlite://state.db?{DURABLE}"),
             None => format!("sqlite://{}", directory.join("state.db").display()),
         };
         let mut command = Command::new(binary);
@@ -95,7 +104,7 @@ impl Peer {
                 command.args(["--endpoint", &endpoint, "--log-level", "warn"]);
                 command.args(["--listen-address", &format!("tcp://127.0.0.1:{port}")]);
             }
-            Program::Kine => {
+            Program::Kine | Program::DurableKine => {
                 command.args(["--endpoint", &endpoint, "--metrics-bind-address", "0"]);
                 command.args(["--listen-address", &format!("tcp://127.0.0.1:{port}")]);
             }

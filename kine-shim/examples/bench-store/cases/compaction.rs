@@ -26,7 +26,7 @@ const CALM: Duration = Duration::from_secs(3);
 const COMPACTION: Duration = Duration::from_secs(900);
 
 pub(super) fn compaction(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
-    let running = bench.start(|program| program != Program::Kine)?;
+    let running = bench.start(|program| !matches!(program, Program::Kine | Program::DurableKine));
     let revisions = bench.scale.compacted;
     report.table(
         &format!("Writes of one client while {revisions} revisions are compacted"),

@@ -43,12 +43,16 @@ pub(crate) struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Starts the peers whose program is wanted.
-    pub(crate) fn start(&self, wanted: impl Fn(Program) -> bool) -> Result<Vec<Running>> {
-        let wanted = self.peers.iter().filter(|peer| wanted(peer.program));
-        wanted
-            .map(|peer| peer.start(self.options, &self.directory.join(peer.name.replace(' ', "-"))))
-            .collect()
+    /// Starts the peers whose program is wanted. Those that do not start are named.
+    pub(crate) fn start(&self, wanted: impl Fn(Program) -> bool) -> Vec<Running> {
+        let mut running = Vec::new();
+        for peer in self.peers.iter().filter(|peer| wanted(peer.program)) {
+            match peer.start(self.options, &self.directory.join(peer.name.replace(' ', "-"))) {
+                Ok(peer) => running.push(peer),
+                Err(error) => println!("not there: {} ({error:#})", peer.name),
+            }
+        }
+        running
     }
 }
 

@@ -38,7 +38,7 @@ struct Sum {
 /// Every write makes a key.
 pub(super) fn puts(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     report.table("Puts of 1 KiB, each of a new key", &COLUMNS);
-    let running = bench.start(|_| true)?;
+    let running = bench.start(|_| true);
     for clients in CLIENTS {
         measure(bench, &running, clients, &|round, number| {
             format!("/bench/{clients:04}/{round}/{number:08}")
@@ -51,7 +51,7 @@ pub(super) fn puts(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
 /// Every write is to one of 10,000 keys that are there already.
 pub(super) fn overwrites(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     report.table("Puts of 1 KiB over 10,000 keys", &COLUMNS);
-    let running = bench.start(|_| true)?;
+    let running = bench.start(|_| true);
     let key = |number: usize| format!("/bench/{:05}", number % KEYS);
     for peer in &running {
         load::fill(&peer.address, KEYS, VALUE, &key)?;
@@ -119,6 +119,7 @@ impl Measured {
             report.goal_ratio(&name, Program::Etcd, Better::More, &self.lines, 1.0);
         }
         if clients == 100 {
+            report.goal_ratio(&name, Program::DurableKine, Better::More, &self.lines, 5.0);
             for (database, times) in [
                 (Database::File, 5.0),
                 (Database::Postgres, 2.0),

@@ -33,7 +33,7 @@ const SHAPES: [(&str, usize, usize); 2] = [
 ];
 
 pub(super) fn watch(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
-    let running = bench.start(|_| true)?;
+    let running = bench.start(|program| program != Program::DurableKine);
     report.table(
         "Watch: from the answer to the write until delivery",
         &["p99 ms", "p50 ms", "max ms", "lost", "twice"],
