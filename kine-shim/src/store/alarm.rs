@@ -1,4 +1,8 @@
 //! Alarms, kept as a sum of powers of two of etcd's alarm numbers.
+//!
+//! An alarm somebody raised stays until somebody disarms it, as in etcd. NOSPACE is also on while the last write did not fit
+//! on the disk, and that ends with the first one that does: etcd waits to be disarmed, but it stops long before the disk is
+//! full, and an API server never disarms anything.
 
 use proto::etcdserverpb::AlarmType;
 

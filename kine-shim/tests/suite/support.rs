@@ -177,6 +177,10 @@ impl Process {
         assert!(sent.expect("kill").success());
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Kills the process as a power failure would, as far as the process is concerned.
     pub(crate) fn kill(mut self) {
         self.0.kill().expect("kill");
