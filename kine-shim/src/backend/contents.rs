@@ -43,6 +43,9 @@ pub trait Source {
 
 /// A store in the making. Nobody sees it before it is put in its place.
 pub trait Target {
+    /// Whether there is something in its place that must not be replaced without being asked to. What cannot be read is
+    /// better not replaced either.
+    fn replaces_something(&mut self) -> Result<bool, Fault>;
     /// Adds a row; rows come in the order of identifiers.
     fn push(&mut self, row: &StoredRow) -> Result<(), Fault>;
     /// Writes numbers and leases and makes everything durable. Leases start to live anew; alarms are not taken over, since

@@ -40,6 +40,7 @@ use std::hash::{BuildHasher, Hasher as _, RandomState};
 use bytes::Bytes;
 
 use self::{
+    contents::Target,
     driver::{Peers, Readers, Writer},
     endpoint::{DatastoreOptions, Endpoint},
 };
@@ -101,6 +102,31 @@ pub fn open(endpoint: &Endpoint, options: &DatastoreOptions) -> Result<Backend, 
         }
         Endpoint::Postgres(server) => postgres::open(server, options).map_err(|fault| OpenError::new(endpoint, fault)),
         Endpoint::Mysql(server) => mysql::open(server, options).map_err(|fault| OpenError::new(endpoint, fault)),
+    }
+}
+
+/// What is wrong with a database that has no store to inspect.
+const NO_STORE: &str =
+    "there is no store in it, or one of kine that has not been opened since; start a shim on it first";
+
+/// Opens a store on a database server to be read whole, without changing anything. `None` for a file.
+pub fn inspect(endpoint: &Endpoint, options: &DatastoreOptions) -> Result<Option<Box<dyn Readers>>, OpenError> {
+    let inspected = match endpoint {
+        Endpoint::Sqlite(_) => return Ok(None),
+        Endpoint::Postgres(server) => postgres::inspect(server, options),
+        Endpoint::Mysql(server) => mysql::inspect(server, options),
+    };
+    inspected.map(Some).map_err(|fault| OpenError::new(endpoint, fault))
+}
+
+/// Starts a new store that is to take the place of the one at `endpoint`, which nobody may have open.
+pub fn restore(endpoint: &Endpoint, options: &DatastoreOptions) -> Result<Box<dyn Target>, OpenError> {
+    match endpoint {
+        Endpoint::Sqlite(path) => Ok(Box::new(sqlite::Build::store(path)?)),
+        Endpoint::Postgres(server) => {
+            postgres::restore(server, options).map_err(|fault| OpenError::new(endpoint, fault))
+        }
+        Endpoint::Mysql(server) => mysql::restore(server, options).map_err(|fault| OpenError::new(endpoint, fault)),
     }
 }
 

@@ -29,8 +29,12 @@ pub fn run(file: &Path, endpoint: &Endpoint, options: &DatastoreOptions, replace
     check_sum(file).map_err(|error| anyhow!("{shown}: {error}"))?;
     let name = stores::name(endpoint);
     // From here on nobody else can open it.
-    let mut target = stores::create(endpoint)?;
-    if !replace && stores::holds_something(endpoint, options)? {
+    let mut target = stores::create(endpoint, options)?;
+    if !replace
+        && target
+            .replaces_something()
+            .map_err(|fault| stores::failed(&name, fault))?
+    {
         return Err(chassis::usage(format!(
             "{name} is not empty; with --replace it is put aside under another name, nothing was changed"
         )));

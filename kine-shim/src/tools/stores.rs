@@ -7,7 +7,7 @@ use crate::backend::{
     contents::{EachItem, Source, Target},
     driver::Readers,
     endpoint::{DatastoreOptions, Endpoint},
-    sqlite::{Build, Contents, Unreadable},
+    sqlite::{Contents, Unreadable},
 };
 
 /// A store named by a file or a URL.
@@ -41,8 +41,9 @@ pub fn open(endpoint: &Endpoint, options: &DatastoreOptions) -> anyhow::Result<B
             error => chassis::usage(format!("{} {error}", path.display())),
         })?)),
         Endpoint::Postgres(_) | Endpoint::Mysql(_) => {
-            let backend = backend::open(endpoint, options).map_err(|error| chassis::usage(error.to_string()))?;
-            Ok(Box::new(OnServer(backend.readers)))
+            let readers = backend::inspect(endpoint, options).map_err(|error| chassis::usage(error.to_string()))?;
+            let missing = || chassis::usage(format!("--endpoint: {endpoint} is no database server"));
+            Ok(Box::new(OnServer(readers.ok_or_else(missing)?)))
         }
     }
 }
@@ -65,33 +66,8 @@ impl Source for OnServer {
 }
 
 /// Starts a new store that is to take the place of the one at `endpoint`.
-pub fn create(endpoint: &Endpoint) -> anyhow::Result<Box<dyn Target>> {
-    match endpoint {
-        Endpoint::Sqlite(path) => Ok(Box::new(
-            Build::store(path).map_err(|error| chassis::usage(error.to_string()))?,
-        )),
-        Endpoint::Postgres(_) | Endpoint::Mysql(_) => Err(chassis::usage(
-            "--endpoint: only an SQLite file can be restored by this build",
-        )),
-    }
-}
-
-/// Whether there is something at `endpoint` that must not be replaced without being asked to. What cannot be read is
-/// better not replaced either.
-pub fn holds_something(endpoint: &Endpoint, options: &DatastoreOptions) -> anyhow::Result<bool> {
-    match endpoint {
-        Endpoint::Sqlite(path) => {
-            if !path.try_exists().unwrap_or(true) {
-                return Ok(false);
-            }
-            let empty = Contents::open(path).is_ok_and(|mut contents| contents.is_empty().unwrap_or(false));
-            Ok(!empty)
-        }
-        Endpoint::Postgres(_) | Endpoint::Mysql(_) => {
-            let empty = open(endpoint, options)?.is_empty();
-            Ok(!empty.map_err(|fault| failed(&name(endpoint), fault))?)
-        }
-    }
+pub fn create(endpoint: &Endpoint, options: &DatastoreOptions) -> anyhow::Result<Box<dyn Target>> {
+    backend::restore(endpoint, options).map_err(|error| chassis::usage(error.to_string()))
 }
 
 /// The error for a store that failed while it was worked on.

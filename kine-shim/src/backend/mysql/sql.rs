@@ -85,6 +85,11 @@ pub(super) const UNLOCK: &str = "SELECT RELEASE_LOCK(CONCAT('kine-shim ', LEFT(D
 /// What decides whether a commit survives a power failure of the server.
 pub(super) const DURABILITY: &str = "SELECT @@innodb_flush_log_at_trx_commit, @@log_bin, @@sync_binlog";
 
+/// Fails where one of the tables of a store is missing that has been opened since kine made it, if kine did. Unlike the
+/// information schema, tables are never seen in the middle of being replaced.
+pub(super) const PRESENT: &str = "SELECT EXISTS (SELECT 1 FROM kine), EXISTS (SELECT 1 FROM kine_meta),
+    EXISTS (SELECT 1 FROM kine_lease)";
+
 pub(super) const LAST_ID: &str = "SELECT coalesce(max(id), 0) FROM kine";
 pub(super) const PACKED: &str =
     "SELECT id, value, old_value FROM kine WHERE name = 'compact_rev_key_apiserver' AND version IS NULL";
@@ -189,10 +194,7 @@ pub(super) fn changes(changes: &Changes<'_>, size: usize) -> Vec<String> {
     inserts(&changes.rows, size, &mut statements);
     for lease in &changes.leases {
         statements.push(match lease {
-            LeaseWrite::Grant { id, ttl } => format!(
-                "INSERT INTO kine_lease (id, ttl, expires) VALUES ({id}, {ttl}, {NOW} + {ttl} * 1000)
-                 ON DUPLICATE KEY UPDATE ttl = VALUES(ttl), expires = VALUES(expires)"
-            ),
+            LeaseWrite::Grant { id, ttl } => grant("kine_lease", *id, *ttl),
             LeaseWrite::Renew { id } => {
                 format!("UPDATE kine_lease SET expires = {NOW} + ttl * 1000 WHERE id = {id}")
             }
@@ -227,6 +229,19 @@ pub(super) fn changes(changes: &Changes<'_>, size: usize) -> Vec<String> {
     statements
 }
 
+/// Adds or replaces a lease, which starts to live now.
+pub(super) fn grant(table: &str, id: i64, ttl: i64) -> String {
+    format!(
+        "INSERT INTO {table} (id, ttl, expires) VALUES ({id}, {ttl}, {NOW} + {ttl} * 1000)
+         ON DUPLICATE KEY UPDATE ttl = VALUES(ttl), expires = VALUES(expires)"
+    )
+}
+
+/// Whether column `name` can hold a name.
+pub(super) fn fits(name: &str) -> bool {
+    name.is_ascii() && name.len() <= NAME_LENGTH && !name.ends_with(' ')
+}
+
 fn inserts(rows: &[NewRow<'_>], size: usize, statements: &mut Vec<String>) {
     const INTO: &str = "INSERT INTO kine (id, name, raw, created, deleted, create_revision, prev_revision, lease, \
         revision, sub, version, value, old_value) VALUES ";
@@ -244,7 +259,6 @@ fn inserts(rows: &[NewRow<'_>], size: usize, statements: &mut Vec<String>) {
 }
 
 fn push_row(text: &mut String, row: &NewRow<'_>) {
-    let fits = |name: &str| name.is_ascii() && name.len() <= NAME_LENGTH && !name.ends_with(' ');
     let (name, raw) = names::encode_text(row.key, fits);
     let _ = write!(text, "({}, ", row.id);
     push_bytes(text, name.as_bytes());
@@ -273,7 +287,7 @@ fn push_row(text: &mut String, row: &NewRow<'_>) {
     text.push(')');
 }
 
-fn push_optional(text: &mut String, bytes: Option<&[u8]>) {
+pub(super) fn push_optional(text: &mut String, bytes: Option<&[u8]>) {
     match bytes {
         Some(bytes) => push_bytes(text, bytes),
         None => text.push_str("NULL"),
@@ -281,7 +295,7 @@ fn push_optional(text: &mut String, bytes: Option<&[u8]>) {
 }
 
 /// A hexadecimal literal.
-fn push_bytes(text: &mut String, bytes: &[u8]) {
+pub(super) fn push_bytes(text: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     text.reserve(bytes.len() * 2 + 3);
     text.push_str("x'");

@@ -7,6 +7,7 @@ mod connect;
 mod errors;
 mod peers;
 mod reader;
+mod restore;
 mod rows;
 mod schema;
 mod session;
@@ -15,7 +16,9 @@ mod writer;
 
 use self::{connect::Connector, peers::Listener, reader::Pool, session::Session, writer::Connection};
 use super::{
-    Backend, Fault,
+    Backend, Fault, NO_STORE,
+    contents::Target,
+    driver::Readers,
     endpoint::{DatastoreOptions, Server},
     random_id,
 };
@@ -33,4 +36,24 @@ pub(super) fn open(server: &Server, options: &DatastoreOptions) -> Result<Backen
         readers: Box::new(Pool::new(connector.clone())),
         peers: Some(Box::new(Listener::new(connector, name))),
     })
+}
+
+/// Opens a database that has a store in it, to be read without changing anything.
+pub(super) fn inspect(server: &Server, options: &DatastoreOptions) -> Result<Box<dyn Readers>, Fault> {
+    let connector = Connector::new(server, options);
+    let session = Session::open(&connector)?;
+    let present = session.run(async {
+        let found = session.client.query_one(statements::PRESENT, &[]).await;
+        rows::column(&found.map_err(|error| errors::fault(&error))?, 0)
+    })?;
+    if present {
+        Ok(Box::new(Pool::new(connector)))
+    } else {
+        Err(Fault::Other(NO_STORE.into()))
+    }
+}
+
+/// Starts a new store that is to take the place of the one in the database.
+pub(super) fn restore(server: &Server, options: &DatastoreOptions) -> Result<Box<dyn Target>, Fault> {
+    Ok(Box::new(restore::Restore::start(server, options)?))
 }

@@ -68,6 +68,8 @@ pub(super) const SCHEMA: &str = r#"
     ) WITH (fillfactor = 50)
 "#;
 
+/// Whether there is a store that has been opened since kine made it, if kine did.
+pub(super) const PRESENT: &str = "SELECT to_regclass('kine') IS NOT NULL AND to_regclass('kine_counters') IS NOT NULL";
 /// Whether the table is one that kine made and nobody has brought up to date.
 pub(super) const OLD_COLUMNS: &str = "
     SELECT bool_or(column_name = 'raw_name'), bool_or(column_name = 'lease' AND data_type = 'bigint')

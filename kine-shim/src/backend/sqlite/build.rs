@@ -120,6 +120,12 @@ impl Build {
 }
 
 impl Target for Build {
+    fn replaces_something(&mut self) -> Result<bool, Fault> {
+        let exists = self.path.try_exists().map_err(failed(&self.path))?;
+        let empty = || Contents::open(&self.path).is_ok_and(|mut contents| contents.is_empty().unwrap_or(false));
+        Ok(exists && !empty())
+    }
+
     fn push(&mut self, stored: &StoredRow) -> Result<(), Fault> {
         let row = &stored.row;
         let name = row

@@ -12,7 +12,7 @@ use super::{digest, findings, sample, url};
 use crate::{databases::Database, support::Shim};
 
 /// Runs a tool; returns its exit code and all it says.
-fn run(arguments: &[&str]) -> (Option<i32>, String) {
+pub(super) fn run(arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_kine-shim"))
         .args(arguments)
         .stdin(Stdio::null())

@@ -108,7 +108,8 @@ fn break_table(path: &Path, random: &mut Random) -> String {
         3 => {
             let column = random.pick(&["prev_revision", "version", "sub", "revision"]);
             let offset = 1 + random.below(40) as i64;
-            let rows = ids("deleted = 0 AND name != 'compact_rev_key'");
+            // A key made anew may replace a deletion that has been compacted, so only what can be looked up is wrong.
+            let rows = ids("deleted = 0 AND name != 'compact_rev_key' AND prev_revision IN (SELECT id FROM kine)");
             format!(
                 "UPDATE kine SET {column} = coalesce({column}, CASE '{column}' WHEN 'revision' THEN id ELSE 0 END) + {offset} WHERE id = {}",
                 random.pick(&rows)

@@ -3,20 +3,21 @@
 mod check;
 mod copies;
 mod fuzz;
+mod servers;
 
 use std::path::{Path, PathBuf};
 
 use kine_shim::{
-    backend::{
-        endpoint::{DatastoreOptions, Endpoint},
-        sqlite::Contents,
-    },
-    store::Store,
+    backend::{endpoint::DatastoreOptions, sqlite::Contents},
     tools::{check::check, stores, survey::Survey},
 };
 use proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RequestOp, TxnRequest, request_op::Request};
 
-use crate::{databases::Database, random::Random, support::bytes};
+use crate::{
+    databases::Database,
+    random::Random,
+    support::{Shim, bytes},
+};
 
 fn put(key: &str, value: &str, lease: i64) -> PutRequest {
     PutRequest {
@@ -48,10 +49,8 @@ fn txn(operations: impl IntoIterator<Item = Request>) -> TxnRequest {
 /// keys that are no text, a compaction. What it holds depends on `seed`.
 async fn fill(database: &Database, seed: u64) {
     let mut random = Random::from_seed(seed);
-    let endpoint: Endpoint = database.endpoint().parse().expect("endpoint");
-    let opened = tokio::task::spawn_blocking(move || Store::open(&endpoint, &DatastoreOptions::default()));
-    let (store, mut end) = opened.await.expect("task").expect("open");
-    let end = tokio::spawn(async move { end.deliver().await });
+    let shim = Shim::start(database).await;
+    let store = &shim.app.store;
     store.grant(7, 1000).await.expect("grant");
     store.grant(8, 2000).await.expect("grant");
     store.put(put("compact_rev_key", "1", 0)).await.expect("put");
@@ -81,8 +80,7 @@ async fn fill(database: &Database, seed: u64) {
             store.compact(revision, true).await.expect("compact");
         }
     }
-    store.stop().await;
-    end.await.expect("the writer ends");
+    shim.stop().await;
 }
 
 /// A store in a file of its own.
@@ -94,7 +92,7 @@ async fn sample(seed: u64) -> (Database, PathBuf) {
 }
 
 /// What `check` says about a file, one line per finding; `None` when the file cannot be opened at all.
-pub(crate) fn findings(path: &Path) -> Option<Vec<String>> {
+fn findings(path: &Path) -> Option<Vec<String>> {
     let mut contents = Contents::open(path).ok()?;
     Some(match check(&mut contents) {
         Ok((findings, _, _)) => findings.iter().map(ToString::to_string).collect(),
@@ -102,11 +100,23 @@ pub(crate) fn findings(path: &Path) -> Option<Vec<String>> {
     })
 }
 
+/// What `check` says about a store that can be opened.
+fn findings_at(url: &str) -> Vec<String> {
+    apart(|| crate::crash::findings(url))
+}
+
 /// The digest of a store.
 pub(crate) fn digest(url: &str) -> String {
-    let endpoint = url.parse().expect("endpoint");
-    let mut source = stores::open(&endpoint, &DatastoreOptions::default()).expect("open");
-    Survey::of(source.as_mut()).expect("survey").summary.digest
+    apart(|| {
+        let endpoint = url.parse().expect("endpoint");
+        let mut source = stores::open(&endpoint, &DatastoreOptions::default()).expect("open");
+        Survey::of(source.as_mut()).expect("survey").summary.digest
+    })
+}
+
+/// Runs what blocks on a thread that may.
+fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join().expect("done"))
 }
 
 fn url(path: &Path) -> String {
