@@ -1,6 +1,7 @@
 //! What a cluster has from the first moment on: its system namespaces and the Service that clients inside find the API
 //! server by (kubernetes `pkg/controlplane/controller/{systemnamespaces,kubernetesservice}`).
 
+mod apiservices;
 mod flowcontrol;
 mod policy;
 mod writer;
@@ -87,6 +88,7 @@ impl Bootstrap {
         }
         self.ensure_policy().await?;
         flowcontrol::ensure(&self.api).await?;
+        apiservices::ensure(&self.api).await?;
         self.ensure_service_cidr().await?;
         self.ensure("", "services", "default", &self.service()?).await?;
         if self.advertised.ip().is_loopback() {

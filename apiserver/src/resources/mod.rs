@@ -1,5 +1,8 @@
 //! Every built-in resource: one file each, one line each.
 
+mod admissionregistration;
+mod apiextensions;
+mod apiregistration;
 mod apps;
 mod autoscaling;
 mod batch;
@@ -24,6 +27,9 @@ use crate::registry::resource::Resource;
 pub fn all() -> Vec<Resource> {
     [
         core::all(),
+        admissionregistration::all(),
+        apiextensions::all(),
+        apiregistration::all(),
         apps::all(),
         autoscaling::all(),
         batch::all(),

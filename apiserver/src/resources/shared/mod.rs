@@ -9,3 +9,4 @@ pub(crate) mod generation;
 pub(crate) mod internal;
 pub(crate) mod pod_defaults;
 pub(crate) mod status;
+pub(crate) mod webhooks;
