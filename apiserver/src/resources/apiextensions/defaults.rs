@@ -1,0 +1,131 @@
+//! Defaults in schemas (apiextensions-apiserver `pkg/apiserver/schema/defaulting`): they fit where they stand.
+
+use super::super::shared::checks::text;
+use super::internal::fields;
+use machinery::field::{Error, ErrorList, Path};
+use machinery::meta;
+use serde_json::Value;
+
+/// `ValidateDefaults`: no default has unknown fields or values of another type.
+pub(super) fn validate(schema: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if let Some(default) = schema.get("default").filter(|default| !default.is_null()) {
+        let path = path.child("default");
+        if has_unknown_fields(default, schema) {
+            let detail = "must not have unknown fields";
+            errors.push(Error::invalid(&path, default.clone(), detail));
+        }
+        fits(default, schema, &path, &mut errors);
+    }
+    if let Some(items) = schema.get("items") {
+        errors.extend(validate(items, &path.child("items")));
+    }
+    for (name, property) in fields(schema.get("properties")) {
+        errors.extend(validate(property, &path.child("properties").key(name)));
+    }
+    errors
+}
+
+fn is_true(schema: &Value, field: &str) -> bool {
+    meta::bool_at(schema, &[field]) == Some(true)
+}
+
+/// Whether pruning would take something away.
+fn has_unknown_fields(value: &Value, schema: &Value) -> bool {
+    if let Some(list) = value.as_array() {
+        let items = schema.get("items").unwrap_or(&Value::Null);
+        return list.iter().any(|item| has_unknown_fields(item, items));
+    }
+    let known = |name: &str| {
+        let object_field = ["apiVersion", "kind", "metadata"].contains(&name);
+        object_field && is_true(schema, "x-kubernetes-embedded-resource")
+    };
+    fields(Some(value)).any(|(name, value)| {
+        let property = meta::at(schema, &["properties", name]);
+        match property.or(schema.get("additionalProperties")) {
+            Some(Value::Bool(allowed)) => !allowed,
+            Some(schema) => has_unknown_fields(value, schema),
+            None => !is_true(schema, "x-kubernetes-preserve-unknown-fields") && !known(name),
+        }
+    })
+}
+
+/// Whether values have the types that the schema says, and are among the ones it lists.
+fn fits(value: &Value, schema: &Value, path: &Path, errors: &mut ErrorList) {
+    if value.is_null() && is_true(schema, "nullable") {
+        return;
+    }
+    let actual = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let wanted = text(schema, &["type"]);
+    if !wanted.is_empty() && wanted != actual && !(wanted == "number" && actual == "integer") {
+        let detail = format!(" in body must be of type {wanted}: \"{actual}\"");
+        errors.push(Error::type_invalid(path, actual, detail));
+        return;
+    }
+    let known = meta::list_at(schema, &["enum"]);
+    if !known.is_empty() && !known.contains(value) {
+        let shown: Vec<String> = known
+            .iter()
+            .map(|known| known.as_str().map_or_else(|| known.to_string(), str::to_owned))
+            .collect();
+        let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
+        errors.push(Error::not_supported(path, value.clone(), &shown));
+    }
+    for (i, item) in value.as_array().into_iter().flatten().enumerate() {
+        fits(
+            item,
+            schema.get("items").unwrap_or(&Value::Null),
+            &path.index(i),
+            errors,
+        );
+    }
+    for name in meta::list_at(schema, &["required"]).iter().filter_map(Value::as_str) {
+        if value.is_object() && value.get(name).is_none() {
+            errors.push(Error::required(&path.child(name), ""));
+        }
+    }
+    for (name, value) in fields(Some(value)) {
+        let property = meta::at(schema, &["properties", name]);
+        if let Some(schema) = property.or(schema.get("additionalProperties")) {
+            fits(value, schema, &path.child(name), errors);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn defaults_fit_their_schema() {
+        for (property, expected) in [
+            (json!({"type": "integer", "default": 1}), vec![]),
+            (
+                json!({"type": "integer", "default": "x"}),
+                vec![r#"s.properties[a].default: Invalid value: "string":  in body must be of type integer: "string""#],
+            ),
+            (
+                json!({"type": "object", "default": {"y": 1}, "properties": {"x": {"type": "string"}}}),
+                vec![r#"s.properties[a].default: Invalid value: {"y":1}: must not have unknown fields"#],
+            ),
+            (
+                json!({"type": "string", "default": "c", "enum": ["a", "b"]}),
+                vec![r#"s.properties[a].default: Unsupported value: "c": supported values: "a", "b""#],
+            ),
+        ] {
+            let schema = json!({"type": "object", "properties": {"a": property}});
+            let found = validate(&schema, &Path::new("s"));
+            let texts: Vec<String> = found.iter().map(ToString::to_string).collect();
+            assert_eq!(texts, expected, "{schema}");
+        }
+    }
+}
