@@ -5,6 +5,7 @@ use std::{
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -51,6 +52,9 @@ impl Database {
         };
         let mut process = Process::start(&mut command, &log)?;
         process.wait_for(port, &log)?;
+        if self == Self::Postgres {
+            wait_until_started(port)?;
+        }
         let server = Server {
             kind: self,
             port,
@@ -99,6 +103,19 @@ fn prepare_postgres(directory: &Path, port: u16) -> Result<Command> {
     ]);
     owner.runs(&mut command);
     Ok(command)
+}
+
+/// PostgreSQL listens before it lets anybody in.
+fn wait_until_started(port: u16) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let probe = postgres("pg_isready").context("pg_isready is not installed")?;
+    let mut ready = Command::new(probe);
+    ready.args(["--quiet", "--host=127.0.0.1", &format!("--port={port}")]);
+    while !ready.status()?.success() {
+        ensure!(Instant::now() < deadline, "PostgreSQL does not start");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 fn prepare_mariadb(directory: &Path, port: u16) -> Result<Command> {
