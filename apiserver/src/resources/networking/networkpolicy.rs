@@ -7,7 +7,7 @@ use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, Strategy};
 use crate::resources::shared::addresses::{self, Cidr};
 use crate::resources::shared::checks::{complaints, one_of_if_set, text};
-use crate::resources::shared::pod_defaults::{items, set_text};
+use crate::resources::shared::pod_defaults::items;
 use crate::resources::shared::{cells, generation};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
@@ -56,7 +56,7 @@ impl Strategy for NetworkPolicy {
         for (rules, _) in DIRECTIONS {
             for rule in items(obj, &["spec", rules]) {
                 for port in items(rule, &["ports"]) {
-                    set_text(port, &["protocol"], "TCP");
+                    meta::set_default(port, &["protocol"], "TCP");
                 }
             }
         }

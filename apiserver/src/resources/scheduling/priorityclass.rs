@@ -1,7 +1,7 @@
 //! PriorityClasses: names for the numbers that pods are scheduled by.
 
 use super::super::shared::cells;
-use super::super::shared::checks::{immutable, one_of_if_set, text};
+use super::super::shared::checks::{immutable, one_of, text};
 use super::super::shared::generation;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
@@ -71,7 +71,12 @@ impl Strategy for PriorityClass {
             let detail = format!("maximum allowed value of a user defined priority is {HIGHEST}");
             errors.push(Error::forbidden(&Path::new("value"), detail));
         }
-        errors.extend(one_of_if_set(obj, "preemptionPolicy", &PREEMPTION, &Path::root()));
+        let path = Path::new("preemptionPolicy");
+        match meta::str_at(obj, &["preemptionPolicy"]) {
+            Some("") => errors.push(Error::required(&path, "")),
+            Some(policy) => errors.extend(one_of(policy, &PREEMPTION, &path)),
+            None => {}
+        }
         errors
     }
 

@@ -8,7 +8,6 @@ use crate::registry::strategy::{Context, Strategy};
 use crate::resources::core::pod_template::warnings::deprecated_node_label;
 use crate::resources::shared::cells;
 use crate::resources::shared::checks::{complaints, immutable, one_of, text};
-use crate::resources::shared::pod_defaults::set_text;
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
@@ -48,8 +47,8 @@ struct StorageClass;
 
 impl Strategy for StorageClass {
     fn default(&self, obj: &mut Value) {
-        set_text(obj, &["reclaimPolicy"], "Delete");
-        set_text(obj, &["volumeBindingMode"], "Immediate");
+        meta::set_default(obj, &["reclaimPolicy"], "Delete");
+        meta::set_default(obj, &["volumeBindingMode"], "Immediate");
     }
 
     /// `ValidateStorageClass`.
@@ -59,7 +58,9 @@ impl Strategy for StorageClass {
         let mut errors = validate_provisioner(provisioner, &path);
         errors.extend(validate_parameters(obj, true));
         let (policy, path) = field("reclaimPolicy");
-        errors.extend(one_of(policy, &RECLAIM_POLICIES, &path));
+        if !policy.is_empty() {
+            errors.extend(one_of(policy, &RECLAIM_POLICIES, &path));
+        }
         let (mode, path) = field("volumeBindingMode");
         errors.extend(one_of(mode, &BINDING_MODES, &path));
         errors.extend(validate_topologies(meta::list_at(obj, &["allowedTopologies"])));
