@@ -13,7 +13,12 @@ impl Store {
     /// 404 when there is none.
     pub async fn get(&self, namespace: &str, name: &str, revision: Revision) -> Result<Stored, Status> {
         let result = self.storage.get(namespace, name, revision).await;
-        result.map_err(|error| errors::status(error, Attempt::Get, &self.resource.group_resource(), name))
+        let mut resource = self.resource.group_resource();
+        if self.resource.storage_key.is_empty() {
+            // Upstream words by hand what it does not find in no store.
+            resource.resource = self.resource.singular.into();
+        }
+        result.map_err(|error| errors::status(error, Attempt::Get, &resource, name))
     }
 
     /// Reads many objects.

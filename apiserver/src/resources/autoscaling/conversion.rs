@@ -21,6 +21,16 @@ const SOURCES: [(&str, &str); 5] = [
     ("External", "external"),
 ];
 
+/// How busy the processors should be, in percent, when nothing is said.
+const DEFAULT_TARGET: i64 = 80;
+
+/// Sets the target of an autoscaler of the first version that has no metric at all.
+pub(super) fn default_target(obj: &mut Value) {
+    if list(annotations::read(obj, METRICS)).is_empty() {
+        meta::set_default(obj, &["spec", "targetCPUUtilizationPercentage"], DEFAULT_TARGET);
+    }
+}
+
 /// An autoscaler of the second version.
 pub(super) fn to_v2(mut obj: Value) -> Value {
     meta::set(&mut obj, &["apiVersion"], "autoscaling/v2");
@@ -33,7 +43,7 @@ pub(super) fn to_v2(mut obj: Value) -> Value {
     metrics.extend(percent.and_then(|p| p.as_i64()).map(v2::cpu));
     if obj.get("spec").is_some() {
         if metrics.is_empty() {
-            metrics.push(v2::cpu(80));
+            metrics.push(v2::cpu(DEFAULT_TARGET));
         }
         meta::set(&mut obj, &["spec", "metrics"], metrics);
     }
@@ -90,6 +100,9 @@ pub(super) fn to_v1(mut obj: Value) -> Value {
         .next_back()
     {
         meta::set(&mut obj, &["status", "currentCPUUtilizationPercentage"], percent);
+    }
+    if obj.get("status").is_some() {
+        meta::set_default(&mut obj, &["status", "currentReplicas"], 0);
     }
     if !current.is_empty() {
         let current: Vec<Value> = current.iter().map(|metric| metric_to_v1(metric, "current")).collect();

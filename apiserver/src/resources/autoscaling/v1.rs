@@ -1,7 +1,7 @@
 //! HorizontalPodAutoscalers in their first version, which knows one metric: what else there is stands in annotations.
 
 use super::super::shared::status::Status;
-use super::conversion::{CONVERSION, to_v2};
+use super::conversion::{CONVERSION, default_target, to_v2};
 use super::{annotations, v2, validate};
 use crate::registry::columns::Columns;
 use crate::registry::resource::Resource;
@@ -19,6 +19,11 @@ static COLUMNS: Columns = Columns {
 fn default(obj: &mut Value) {
     if meta::at(obj, &["spec"]).is_some() {
         meta::set_default(obj, &["spec", "minReplicas"], 1);
+        default_target(obj);
+    }
+    if obj.get("status").is_some() {
+        meta::set_default(obj, &["status", "currentReplicas"], 0);
+        meta::set_default(obj, &["status", "desiredReplicas"], 0);
     }
 }
 
@@ -31,7 +36,7 @@ impl Strategy for Autoscaler {
 
     /// The status is in part in annotations.
     fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
-        meta::set(obj, &["status"], json!({}));
+        meta::set(obj, &["status"], json!({"currentReplicas": 0, "desiredReplicas": 0}));
         annotations::remove(obj, &annotations::OF_STATUS);
     }
 

@@ -175,8 +175,10 @@ impl Strategy for Job {
         errors
     }
 
+    /// Upstream checks the spec as that of a new job and again as that of a changed one.
     fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
         let mut errors = self.validate(cx, new);
+        errors.extend(validate_with_selector(new));
         let suspended = meta::bool_at(old, &["spec", "suspend"]) == Some(true);
         for field in [
             "completions",

@@ -1,6 +1,7 @@
 //! The core group.
 
 mod binding;
+mod componentstatus;
 mod configmap;
 mod endpoints;
 pub(super) mod event;
@@ -23,6 +24,7 @@ use crate::registry::resource::Resource;
 pub(super) fn all() -> Vec<Resource> {
     vec![
         binding::resource(),
+        componentstatus::resource(),
         configmap::resource(),
         endpoints::resource(),
         event::resource(),
