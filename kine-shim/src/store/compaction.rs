@@ -2,12 +2,20 @@
 //!
 //! First every key is looked at once, and what nobody can see any more is forgotten in memory. Then the rows go, in the
 //! order of the table: neighbours are on the same page, so that whole pages become free and little has to be written.
+//! Deletions are forgotten with their rows ([`Index::superfluous`] says why).
+//!
+//! Of several stores on a database, the one that was asked removes the rows. The others do that, too, but later: then there
+//! is nothing left to remove, unless the first one has died.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use super::{
     command::{Reply, answer},
     index::{Index, Superfluous},
+    peers::GRACE,
     rows::RowSet,
 };
 use crate::error::Error;
@@ -29,13 +37,13 @@ pub struct Compaction {
     began: Instant,
     /// Rows stay until then, for the sake of peers or because removing them has failed.
     not_before: Option<Instant>,
-    /// A peer removes the rows; what is left to do is to forget them.
-    forgets: bool,
     /// The last key looked at.
     cursor: Option<Box<[u8]>>,
     looked_through: bool,
     /// Rows nobody can see any more.
     rows: RowSet,
+    /// The deletions among them, with their keys.
+    deletions: HashMap<i64, Box<[u8]>>,
     /// Rows to remove in the next slice.
     slice: usize,
     waiting: Vec<Reply<i64>>,
@@ -48,32 +56,32 @@ impl Compaction {
             revision,
             began: Instant::now(),
             not_before,
-            forgets: false,
             cursor: None,
             looked_through: false,
             rows: RowSet::default(),
+            deletions: HashMap::new(),
             slice: FEWEST_ROWS,
             waiting: Vec::new(),
         }
     }
 
-    /// A compaction whose rows a peer removes.
-    pub fn by_peer(revision: i64) -> Self {
-        Self {
-            forgets: true,
-            ..Self::new(revision, None)
-        }
-    }
-
-    /// Replaces an earlier compaction: whoever waits for that one waits for this one too, and what that one had to remove
-    /// is not left to a peer.
+    /// Replaces an earlier compaction: its rows are to be removed too, about when it would have done so, and whoever waits
+    /// for that one waits for this one.
     pub fn take_over(&mut self, earlier: Option<Self>, waiting: Vec<Reply<i64>>) {
         if let Some(earlier) = earlier {
-            self.forgets &= earlier.forgets;
+            if let (Some(time), Some(earlier)) = (self.not_before, earlier.not_before) {
+                self.not_before = Some(time.min(earlier.max(Instant::now() + GRACE)));
+            }
             self.rows.append(earlier.rows);
+            self.deletions.extend(earlier.deletions);
             self.waiting.extend(earlier.waiting);
         }
         self.waiting.extend(waiting);
+    }
+
+    /// When rows may be removed, `None` for at once.
+    pub fn not_before(&self) -> Option<Instant> {
+        self.not_before
     }
 
     /// Whether there is something to do by now.
@@ -99,9 +107,8 @@ impl Compaction {
 
     /// Notes what has been found and forgotten.
     pub fn found(&mut self, found: Superfluous) {
-        if !self.forgets {
-            found.rows.iter().for_each(|id| self.rows.insert(*id));
-        }
+        found.rows.iter().for_each(|id| self.rows.insert(*id));
+        self.deletions.extend(found.deletions);
         self.cursor = found.cursor;
         self.looked_through = !found.more;
     }
@@ -111,11 +118,13 @@ impl Compaction {
         self.rows.first(self.slice)
     }
 
-    /// Notes that rows have been removed by a commit that took that long.
-    pub fn removed(&mut self, ids: &[i64], took: Duration) {
+    /// Notes that rows have been removed by a commit that took that long. Returns the deletions among them, with their
+    /// keys.
+    pub fn removed(&mut self, ids: &[i64], took: Duration) -> Vec<(i64, Box<[u8]>)> {
         self.rows.remove(ids);
         let slice = if took > COMMIT { self.slice / 2 } else { self.slice * 2 };
         self.slice = slice.clamp(FEWEST_ROWS, MOST_ROWS);
+        ids.iter().filter_map(|id| self.deletions.remove_entry(id)).collect()
     }
 
     /// Notes that rows could not be removed, and tells whoever waits for that. It will be tried again after a while.

@@ -11,15 +11,14 @@ use proto::etcdserverpb::{RequestOp, request_op::Request};
 use super::{
     batch::LeaseChange,
     command::Command,
-    compaction::Compaction,
     index::Keys,
     load::{Loaded, load},
     news::{News, lease_changes},
-    peers::{Backoff, PATIENCE},
+    peers::{Backoff, GRACE, PATIENCE, PEERS_TURN},
     publish::Outcome,
     range::KeyRange,
     state::State,
-    writer::{Worker, new_compaction},
+    writer::Worker,
 };
 use crate::backend::{
     Counters, Fault,
@@ -157,13 +156,8 @@ impl Worker {
         news.finish(now.revision, compact_to, alarms);
         if let Some(revision) = compact_to {
             // It may be one of our own of which the commit was not confirmed.
-            let mut compaction = if self.behind {
-                new_compaction(&self.shared, revision)
-            } else {
-                Compaction::by_peer(revision)
-            };
-            compaction.take_over(self.compaction.take(), Vec::new());
-            self.compaction = Some(compaction);
+            let pause = if self.behind { GRACE } else { PEERS_TURN };
+            self.start_compaction(revision, pause, Vec::new());
         }
         self.counters = now;
         self.show_epoch();
@@ -181,9 +175,7 @@ impl Worker {
         self.shared.hub.restart(revision);
         self.shared.lease_granted.notify_one();
         if compacted > 0 {
-            let mut compaction = Compaction::by_peer(compacted);
-            compaction.take_over(self.compaction.take(), Vec::new());
-            self.compaction = Some(compaction);
+            self.start_compaction(compacted, PEERS_TURN, Vec::new());
         }
         self.counters = numbers.counters;
         self.show_epoch();

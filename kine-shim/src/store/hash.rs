@@ -90,10 +90,10 @@ impl Hasher {
             return;
         }
         if version.revision <= self.compacted {
-            let kept = index
-                .live_at(&payload.key, self.revision)
-                .is_some_and(|live| live.id == version.id);
-            if self.keeps && !kept || !version.is_live() && version.revision == self.compacted {
+            // Whether or not a compaction under way has come to it.
+            let is = |found: Option<Version>| found.is_some_and(|found| found.id == version.id);
+            let remains = is(index.live_at(&payload.key, self.compacted));
+            if !remains || self.keeps && !is(index.live_at(&payload.key, self.revision)) {
                 return;
             }
         }

@@ -116,7 +116,9 @@ impl Index {
     }
 
     /// Finds what a compaction to `revision` makes superfluous: looks at no more than `keys` keys after `cursor` and
-    /// stops once `rows` rows are found, if need be in the middle of a key.
+    /// stops once `rows` rows are found, if need be in the middle of a key. A deletion that nothing follows stays known
+    /// until its row is gone: a key made anew before that has to name the row it replaces, or it would name none, as the
+    /// first row of the key does, and no two rows of a key may name the same (kine's index of names and rows replaced).
     pub fn superfluous(&self, revision: i64, cursor: Option<&[u8]>, keys: usize, rows: usize) -> Superfluous {
         use std::ops::Bound::{Excluded, Unbounded};
         let mut found = Superfluous::default();
@@ -129,9 +131,16 @@ impl Index {
             }
             let superfluous = superfluous_prefix(versions, revision);
             let drop = superfluous.min(rows - found.rows.len());
-            if drop > 0 {
-                found.rows.extend(versions[..drop].iter().map(|version| version.id));
-                found.keys.push((key.clone(), drop));
+            found.rows.extend(versions[..drop].iter().map(|version| version.id));
+            let mut forget = drop;
+            if drop == versions.len()
+                && let Some(deletion) = versions.last()
+            {
+                found.deletions.push((deletion.id, key.clone()));
+                forget -= 1;
+            }
+            if forget > 0 {
+                found.keys.push((key.clone(), forget));
             }
             if drop < superfluous {
                 found.more = true;
@@ -142,6 +151,17 @@ impl Index {
         }
         found.cursor = last.cloned().or_else(|| cursor.map(Box::from));
         found
+    }
+
+    /// Forgets the oldest version of `key` if it is the one in row `id`.
+    pub fn forget_row(&mut self, key: &[u8], id: i64) {
+        let Some(versions) = self.keys.get_mut(key) else { return };
+        if versions.first().is_some_and(|oldest| oldest.id == id) {
+            versions.remove(0);
+            if versions.is_empty() {
+                self.keys.remove(key);
+            }
+        }
     }
 
     /// Forgets the oldest `drop` versions of each key named.
@@ -166,6 +186,8 @@ pub struct Superfluous {
     pub rows: Vec<i64>,
     /// Keys with the number of their oldest versions to forget.
     pub keys: Vec<(Box<[u8]>, usize)>,
+    /// Keys of which only a deletion is left, with its row: to be forgotten when the row is gone.
+    pub deletions: Vec<(i64, Box<[u8]>)>,
     /// The last key that is through: the next slice starts after it.
     pub cursor: Option<Box<[u8]>>,
     /// Some keys have not been looked at.

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::{backend::Size, error::Error};
 
+/// Attempts to read everything between two compactions.
+const HASH_ATTEMPTS: usize = 16;
+
 /// A hash of the keys and their history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyHash {
@@ -78,6 +81,21 @@ impl Store {
 
     /// Hashes the keys and their history up to `revision`, 0 for the newest, as etcd does.
     pub async fn hash_kv(&self, revision: i64) -> Result<KeyHash, Error> {
+        // A revision that a peer has written is not one of the future.
+        self.confirm().await?;
+        for _ in 0..HASH_ATTEMPTS {
+            let hash = self.hash_kv_once(revision).await?;
+            // A peer may have taken rows away of which nobody here has heard yet.
+            self.confirm().await?;
+            if self.compacted() == hash.compact_revision {
+                return Ok(hash);
+            }
+        }
+        Err(Error::Unhealthy)
+    }
+
+    /// A hash that is right if nothing has been compacted meanwhile.
+    async fn hash_kv_once(&self, revision: i64) -> Result<KeyHash, Error> {
         self.blocking(move |shared| {
             let (current, compacted, end_row, mut hasher) = {
                 let state = shared.state();

@@ -28,6 +28,8 @@ use crate::{
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long rows that are compacted stay for peers that have not heard of the newest commits yet.
 pub(super) const GRACE: Duration = Duration::from_millis(200);
+/// How long a peer has for removing the rows it has compacted, before others make sure that they are gone.
+pub(super) const PEERS_TURN: Duration = Duration::from_secs(5);
 /// Pauses between attempts to reach the database grow from the first to the second.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -39,8 +41,8 @@ pub struct Following {
     pub epoch: AtomicI64,
     /// What keeps the store from its database, for the readiness of the service.
     pub trouble: watch::Sender<Option<String>>,
-    /// Rows wait to be removed until peers have had their time.
-    pub(super) sweep: Notify,
+    /// When compacted rows may be removed: peers have had their time by then.
+    pub(super) sweep: watch::Sender<Option<Instant>>,
     waiting: Mutex<Vec<Reply<()>>>,
     asked: Notify,
 }
@@ -51,7 +53,7 @@ impl Following {
         Self {
             epoch: AtomicI64::new(epoch),
             trouble: watch::Sender::new(None),
-            sweep: Notify::new(),
+            sweep: watch::Sender::new(None),
             waiting: Mutex::default(),
             asked: Notify::new(),
         }
@@ -160,11 +162,30 @@ impl Store {
     }
 
     async fn sweep_later(&self, following: &Following) {
+        let mut times = following.sweep.subscribe();
         loop {
-            following.sweep.notified().await;
-            tokio::time::sleep(GRACE).await;
-            // A closed queue means that the store ends.
-            let _ = self.commands.send(Command::Sweep).await;
+            // The time may be known already, and it may change while it is waited for.
+            let time = *times.borrow_and_update();
+            let due = async {
+                match time {
+                    Some(time) => tokio::time::sleep_until(time.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => {
+                    following.sweep.send_if_modified(|set| {
+                        if *set == time {
+                            *set = None;
+                        }
+                        false
+                    });
+                    // A closed queue means that the store ends.
+                    let _ = self.commands.send(Command::Sweep).await;
+                }
+                // The sender lives as long as the store.
+                _ = times.changed() => {}
+            }
         }
     }
 

@@ -153,16 +153,19 @@ impl Store {
     /// Reads the events of `range` from revision `from` on, up to `published` at most, from the database.
     pub async fn replay(&self, range: KeyRange, from: i64, published: i64) -> Result<Replay, Error> {
         let read = self.blocking(move |shared| replay(shared, &range, from, published).map_err(|fault| failed(&fault)));
-        let replayed = read.await??;
-        if self.shared.peers.is_some() && matches!(replayed, Replay::Events(..)) {
-            // A peer may have taken rows away of which nobody here has heard yet.
-            self.confirm().await?;
-            let compacted = self.compacted();
-            if from < compacted {
-                return Ok(Replay::Compacted(compacted));
-            }
+        let Replay::Events(mut events, upto) = read.await?? else {
+            return Ok(Replay::Compacted(self.compacted()));
+        };
+        // A peer may have taken rows away of which nobody here has heard yet.
+        self.confirm().await?;
+        let compacted = self.compacted();
+        if from < compacted {
+            return Ok(Replay::Compacted(compacted));
         }
-        Ok(replayed)
+        // The version before may have gone; etcd does not tell it either.
+        let told = |event: &&mut Event| event.kv.as_ref().is_some_and(|kv| kv.mod_revision <= compacted);
+        events.iter_mut().filter(told).for_each(|event| event.prev_kv = None);
+        Ok(Replay::Events(events, upto))
     }
 
     /// Runs `work` on a thread that may block; few do at the same time.
@@ -260,13 +263,6 @@ fn replay(shared: &Shared, range: &KeyRange, from: i64, published: i64) -> Resul
         let compacted = shared.state().compacted;
         if from < compacted {
             return Ok(Replay::Compacted(compacted));
-        }
-        // The version before may have gone; etcd does not tell it either.
-        for event in events
-            .iter_mut()
-            .filter(|event| event.kv.as_ref().is_some_and(|kv| kv.mod_revision <= compacted))
-        {
-            event.prev_kv = None;
         }
         if !events.is_empty() || complete_to >= published {
             return Ok(Replay::Events(events, complete_to));

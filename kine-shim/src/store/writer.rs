@@ -116,18 +116,21 @@ impl Worker {
         answers: answers::Sender,
     ) -> Self {
         let compacted = shared.state().compacted;
-        let compaction = (compacted > 0).then(|| new_compaction(&shared, compacted));
-        Self {
+        let mut worker = Self {
             backend,
             shared,
             counters,
             behind: false,
             commands,
-            compaction,
+            compaction: None,
             vacuuming: false,
             unmoved: 0,
             answers,
+        };
+        if compacted > 0 {
+            worker.start_compaction(compacted, GRACE, Vec::new());
         }
+        worker
     }
 
     /// Works until told to stop or until nobody can ask any more.
@@ -212,9 +215,7 @@ impl Worker {
                     self.shared.commits.observe(size, began.elapsed());
                 }
                 if let Some(revision) = round.compact_to {
-                    let mut compaction = new_compaction(&self.shared, revision);
-                    compaction.take_over(self.compaction.take(), round.physical);
-                    self.compaction = Some(compaction);
+                    self.start_compaction(revision, GRACE, round.physical);
                 }
                 self.answers.send(round.answers, Ok(()));
             }
@@ -237,6 +238,7 @@ impl Worker {
         {
             self.shared.commits.compacted(false, compaction.took());
             compaction.failed(error);
+            self.remind();
         }
         round.physical.into_iter().for_each(|reply| answer(reply, Err(error)));
         self.answers.send(round.answers, Err(error));
@@ -412,7 +414,11 @@ impl Worker {
         let began = Instant::now();
         self.backend.commit(&changes)?;
         if let Some(compaction) = self.compaction.as_mut().filter(|_| removes) {
-            compaction.removed(&removed, began.elapsed());
+            let deletions = compaction.removed(&removed, began.elapsed());
+            if !deletions.is_empty() {
+                let index = &mut self.shared.state_mut().index;
+                deletions.iter().for_each(|(id, key)| index.forget_row(key, *id));
+            }
         }
         if let Some(counters) = counters {
             self.counters = counters;
@@ -468,6 +474,24 @@ impl Worker {
         }
     }
 
+    /// Starts a compaction, which takes over what an earlier one has left to do. Where there may be peers, rows stay for a
+    /// while.
+    pub(super) fn start_compaction(&mut self, revision: i64, pause: Duration, waiting: Vec<Reply<i64>>) {
+        self.shared.commits.compacting();
+        let not_before = self.shared.peers.as_ref().map(|_| Instant::now() + pause);
+        let mut compaction = Compaction::new(revision, not_before);
+        compaction.take_over(self.compaction.take(), waiting);
+        self.compaction = Some(compaction);
+        self.remind();
+    }
+
+    /// Makes sure that the writer is woken when rows may be removed.
+    fn remind(&self) {
+        if let (Some(peers), Some(compaction)) = (&self.shared.peers, &self.compaction) {
+            peers.sweep.send_replace(compaction.not_before());
+        }
+    }
+
     fn vacuum(&mut self) {
         self.vacuuming = self.backend.reclaim().unwrap_or_else(|fault| {
             tracing::warn!(%fault, "free space of the database is not given back for now");
@@ -494,18 +518,6 @@ impl Worker {
         self.unmoved = 0;
         if let Err(fault) = self.backend.checkpoint() {
             tracing::warn!(%fault, "the write-ahead log grows for now");
-        }
-    }
-}
-
-/// A compaction that gives peers their time.
-pub(super) fn new_compaction(shared: &Shared, revision: i64) -> Compaction {
-    shared.commits.compacting();
-    match &shared.peers {
-        None => Compaction::new(revision, None),
-        Some(peers) => {
-            peers.sweep.notify_one();
-            Compaction::new(revision, Some(Instant::now() + GRACE))
         }
     }
 }

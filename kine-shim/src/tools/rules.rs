@@ -214,12 +214,7 @@ impl Rules {
 
     /// Every row names the one before it of the same key.
     fn chain(&mut self, record: &Row, before: Option<Known>) {
-        // A compaction forgets a deletion before it removes the row, and a key made anew in between replaces nothing.
-        let forgotten = |before: &Known| {
-            record.prev_row == 0 && record.created && !before.version.is_live() && before.version.id <= self.compact_row
-        };
         match before {
-            Some(before) if forgotten(&before) => {}
             Some(before) if before.version.id != record.prev_row => self.broken(
                 record.id,
                 format!(

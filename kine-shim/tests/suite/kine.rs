@@ -21,6 +21,7 @@ on_every_database! {
     names_that_kine_cannot_tell_apart_are_different_keys,
     the_usual_queries_work,
     kine_and_the_store_take_turns,
+    keys_are_made_anew_while_their_deletions_go,
 }
 
 /// What kine creates (pkg/drivers), without the indexes all have.
@@ -342,4 +343,84 @@ async fn kine_and_the_store_take_turns(database: &Database) {
         updated + 1
     );
     shim.stop().await;
+}
+
+/// A compaction removes the rows of deleted keys a while after it is answered. A key made anew meanwhile must not get in the
+/// way of what is left of its past: kine's unique index lets only one row of a key name no row before it.
+async fn keys_are_made_anew_while_their_deletions_go(database: &Database) {
+    const KEYS: usize = 12;
+    database.execute(&format!("{}{CONTENTS}", schema(database.kind)));
+    let mut shims = vec![Shim::start(database).await];
+    if matches!(database.kind, Kind::Server(_)) {
+        shims.push(Shim::start(database).await);
+    }
+    let (asked, other) = (&shims[0].client, &shims[shims.len() - 1].client);
+    let names = |prefix: &str| {
+        (0..KEYS)
+            .map(|key| format!("/registry/{prefix}/{key}"))
+            .collect::<Vec<_>>()
+    };
+    let puts = |names: &[String]| TxnRequest {
+        success: names
+            .iter()
+            .map(|name| RequestOp {
+                request: Some(Request::RequestPut(PutRequest {
+                    key: bytes(name),
+                    value: bytes("x"),
+                    ..Default::default()
+                })),
+            })
+            .collect(),
+        ..Default::default()
+    };
+    for round in 0..4 {
+        // There is much to remove before the deletions' turn.
+        for _ in 0..25 {
+            asked.txn(puts(&names("filler"))).await.expect("puts");
+        }
+        asked.txn(puts(&names("again"))).await.expect("puts");
+        let deletion = DeleteRangeRequest {
+            key: bytes("/registry/again/"),
+            range_end: prefix_end("/registry/again/"),
+            ..Default::default()
+        };
+        let deleted = asked.delete(deletion).await.expect("delete");
+        assert_eq!(deleted.deleted as usize, KEYS);
+        let revision = shims[0].client.set("/registry/last", &round.to_string()).await;
+        asked.compact(revision, false).await.expect("compact");
+        for name in names("again") {
+            let client = if round % 2 == 0 { other } else { asked };
+            let written = client.set(&name, "y").await;
+            let kv = asked
+                .range(RangeRequest {
+                    key: bytes(&name),
+                    ..Default::default()
+                })
+                .await
+                .expect("range");
+            assert_eq!((kv.kvs[0].create_revision, kv.kvs[0].version), (written, 1));
+        }
+    }
+    let last = asked.set("/registry/last", "x").await;
+    asked.compact(last, true).await.expect("compact");
+    let keys = asked
+        .range(RangeRequest {
+            count_only: true,
+            ..everything()
+        })
+        .await
+        .expect("count")
+        .count;
+    let rows: i64 = database.query("SELECT count(*) FROM kine")[0][0]
+        .parse()
+        .expect("a number");
+    assert_eq!(rows, keys + 2, "besides kine's own row and the gap it filled");
+    for shim in shims {
+        shim.stop().await;
+    }
+    let url = database.endpoint();
+    let found = tokio::task::spawn_blocking(move || crate::crash::findings(&url))
+        .await
+        .expect("check");
+    assert_eq!(found, Vec::<String>::new());
 }

@@ -17,6 +17,7 @@ mod outages;
 mod peers;
 mod random;
 mod requests;
+mod returning;
 mod servers;
 mod slow;
 mod space;

@@ -253,6 +253,9 @@ fn run(memory: &mut Memory, model: &mut Model, compacted: &mut i64, step: &Step)
                 for row in &slice.rows {
                     memory.values.0.remove(row).expect("a row is removed once");
                 }
+                for (row, key) in &slice.deletions {
+                    memory.state.index.forget_row(key, *row);
+                }
                 cursor = slice.cursor;
                 if !slice.more {
                     break;

@@ -28,6 +28,7 @@ on_every_server! {
     a_lease_is_one_on_all_shims,
     compaction_counts_on_all_shims,
     alarms_count_on_all_shims,
+    nobody_waits_for_a_busy_shim_for_long,
 }
 
 async fn shims<const N: usize>(database: &Database) -> [Shim; N] {
@@ -304,5 +305,41 @@ async fn alarms_count_on_all_shims(database: &Database) {
         .await
         .expect("alarm");
     a.put(put).await.expect("put");
+    stop(shims).await;
+}
+
+/// Who has little to write gets its turn while others write all the time.
+async fn nobody_waits_for_a_busy_shim_for_long(database: &Database) {
+    let shims = shims::<3>(database).await;
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let busy: Vec<_> = (0..32)
+        .map(|writer| {
+            let (client, done) = (shims[writer % 2].client.clone(), Arc::clone(&done));
+            tokio::spawn(async move {
+                while !done.load(std::sync::atomic::Ordering::Acquire) {
+                    client.set(&format!("busy/{writer}"), "x").await;
+                }
+            })
+        })
+        .collect();
+    let quiet = &shims[2].client;
+    let mut groups = Vec::new();
+    for count in 0..40 {
+        let before = quiet.revision().await;
+        let written = quiet.set("quiet", &count.to_string()).await;
+        groups.push(written - before);
+    }
+    done.store(true, std::sync::atomic::Ordering::Release);
+    for writer in busy {
+        writer.await.expect("writer");
+    }
+    // Each of the two writes a group of at most 16 while one waits, and may be about to.
+    let most = *groups.iter().max().expect("some");
+    groups.sort_unstable();
+    eprintln!(
+        "{most} writes of others came first at most, {} in the middle",
+        groups[groups.len() / 2]
+    );
+    assert!(most <= 400, "{groups:?}");
     stop(shims).await;
 }

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A connection with windows so small that what is not read stays at the server.
-async fn narrow(address: &str) -> Channel {
+pub(crate) async fn narrow(address: &str) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("endpoint");
     let narrow = endpoint
         .initial_stream_window_size(1024)

@@ -4,13 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use proto::etcdserverpb::{
-    DeleteRangeRequest, PutRequest, RequestOp, TxnRequest, WatchCreateRequest, WatchProgressRequest,
-    request_op::Request, watch_request::RequestUnion,
+    DeleteRangeRequest, HashKvRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, WatchCreateRequest,
+    WatchProgressRequest, request_op::Request, watch_request::RequestUnion,
 };
 use tokio::sync::Barrier;
 
 use crate::{
-    databases::{Database, on_every_database, on_everything},
+    databases::{Database, Kind, on_every_database, on_everything},
     support::{Client, Shim, bytes, prefix_end},
 };
 
@@ -22,6 +22,7 @@ on_everything! {
 
 on_every_database! {
     reads_and_watches_survive_compaction_under_load,
+    hashes_are_right_while_rows_are_removed,
 }
 
 const WRITERS: usize = 4;
@@ -214,7 +215,7 @@ async fn reads_and_watches_survive_compaction_under_load(database: &Database) {
         if shim.client.compact(revision, compactions % 2 == 0).await.is_ok() {
             compactions += 1;
         }
-        let list = proto::etcdserverpb::RangeRequest {
+        let list = RangeRequest {
             key: bytes("w/"),
             range_end: prefix_end("w/"),
             ..Default::default()
@@ -236,7 +237,7 @@ async fn reads_and_watches_survive_compaction_under_load(database: &Database) {
         .expect("a number");
     let keys = shim
         .client
-        .range(proto::etcdserverpb::RangeRequest {
+        .range(RangeRequest {
             key: bytes("\0"),
             range_end: bytes("\0"),
             count_only: true,
@@ -248,4 +249,97 @@ async fn reads_and_watches_survive_compaction_under_load(database: &Database) {
     // Besides the keys there is kine's own row, and a deletion at the compacted revision itself may stay.
     assert!((keys + 1..=keys + 2).contains(&rows), "{keys} keys, {rows} rows");
     shim.stop().await;
+}
+
+/// Whoever compacts, and however far that is: a hash, a list and a replay are those of the revisions they name, or refused.
+async fn hashes_are_right_while_rows_are_removed(database: &Database) {
+    const STEPS: i64 = 12;
+    let mut shims = vec![Shim::start(database).await];
+    if matches!(database.kind, Kind::Server(_)) {
+        shims.push(Shim::start(database).await);
+    }
+    let first = shims[0].client.revision().await + 1;
+    let last = write(shims[0].client.clone(), 0).await;
+    let hash = async |client: &Client, revision: i64| {
+        let hash = client.maintenance.clone().hash_kv(HashKvRequest { revision }).await;
+        let hash = hash.expect("a hash").into_inner();
+        (hash.compact_revision, hash.hash)
+    };
+    let list = async |client: &Client, revision: i64| {
+        let list = RangeRequest {
+            key: bytes("w/"),
+            range_end: prefix_end("w/"),
+            revision,
+            ..Default::default()
+        };
+        client.range(list).await.map(|list| list.kvs)
+    };
+    // What there was at some old revision, before anything is compacted.
+    let middle = first + (last - first) / 2;
+    let there = list(&shims[0].client, middle).await.expect("list");
+    let compacting = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let readers: Vec<_> = shims
+        .iter()
+        .chain(&shims)
+        .map(|shim| {
+            let (client, compacting, there) = (shim.client.clone(), Arc::clone(&compacting), there.clone());
+            tokio::spawn(async move {
+                let mut hashes = Vec::new();
+                let mut refused = 0;
+                while compacting.load(std::sync::atomic::Ordering::Acquire) {
+                    hashes.push(hash(&client, last).await);
+                    match list(&client, middle).await {
+                        Ok(kvs) => assert!(kvs == there, "the list of revision {middle} has changed"),
+                        Err(status) => {
+                            assert_eq!(status.code(), tonic::Code::OutOfRange, "{status}");
+                            refused += 1;
+                        }
+                    }
+                    // Complete from its first revision on, or refused.
+                    let mut stream = client.stream().await;
+                    stream.create(everything(middle));
+                    assert!(stream.next().await.created);
+                    let answer = stream.next().await;
+                    match answer.events.first() {
+                        None => assert!(answer.canceled && answer.compact_revision > middle, "{answer:?}"),
+                        Some(event) => assert_eq!(event.kv.as_ref().expect("kv").mod_revision, middle),
+                    }
+                }
+                (hashes, refused)
+            })
+        })
+        .collect();
+    let mut expected = std::collections::HashMap::from([hash(&shims[0].client, last).await]);
+    for step in 1..=STEPS {
+        let client = &shims[step as usize % shims.len()].client;
+        let revision = first + (last - first) * step / STEPS;
+        client.compact(revision, step % 3 > 0).await.expect("compact");
+        let (compacted, sum) = hash(client, last).await;
+        assert_eq!(compacted, revision);
+        expected.insert(compacted, sum);
+    }
+    compacting.store(false, std::sync::atomic::Ordering::Release);
+    let (mut times, mut refusals) = (0, 0);
+    for reader in readers {
+        let (hashes, refused) = reader.await.expect("reader");
+        for (compacted, sum) in &hashes {
+            assert_eq!(expected.get(compacted), Some(sum), "compacted to {compacted}");
+        }
+        times += hashes.len();
+        refusals += refused;
+    }
+    assert!(
+        times > shims.len() && refusals > 0,
+        "{times} hashes, {refusals} lists refused"
+    );
+    // And with all rows gone.
+    shims[0].client.set("w/after", "x").await;
+    shims[0].client.compact(last + 1, true).await.expect("compact");
+    let quiet = hash(&shims[0].client, last + 1).await;
+    for shim in &shims {
+        assert_eq!(hash(&shim.client, last + 1).await, quiet);
+    }
+    for shim in shims {
+        shim.stop().await;
+    }
 }

@@ -115,6 +115,10 @@ pub(super) const SEQUENCE: &str = "SELECT pg_get_serial_sequence('kine', 'id')";
 
 /// The numbers.
 pub(super) const COUNTERS: &str = counters!();
+/// Begins a group. Who waits for a row that is updated all the time starts over whenever it has changed, and may wait for
+/// ever; who waits for an advisory lock is served in turn. It is the table's own, and goes with the transaction.
+pub(super) const BEGIN: &str = "
+    BEGIN; SELECT pg_advisory_xact_lock(1802071653, 'kine_counters'::regclass::oid::int4)";
 /// The numbers, kept from everybody else.
 pub(super) const LOCKED_COUNTERS: &str = concat!(counters!(), " FOR UPDATE");
 /// The newest epoch.

@@ -82,7 +82,7 @@ impl Link {
         let client = &self.session.client;
         let (begin, counters) = match purpose {
             Purpose::Look => ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", &self.counters),
-            Purpose::Write => ("BEGIN", &self.locked_counters),
+            Purpose::Write => (statements::BEGIN, &self.locked_counters),
         };
         let look_up = async |wanted: &Vec<i64>, statement: &Statement| {
             if wanted.is_empty() {
