@@ -11,6 +11,8 @@ use bytes::Bytes;
 const CAPACITY: usize = 2 << 20;
 /// Larger values are not worth displacing many small ones for.
 const LARGEST: usize = CAPACITY / 16;
+/// Rows that have gone and are still in the order, beside as many as there are values.
+const SLACK: usize = 1024;
 
 /// The values most recently written or read; the oldest go first.
 #[derive(Debug, Default)]
@@ -24,6 +26,16 @@ impl Cache {
     /// The value in row `id`, if it is kept.
     pub fn get(&self, id: i64) -> Option<Bytes> {
         self.values.get(&id).cloned()
+    }
+
+    /// Lets go of the value in row `id`, which a newer one has replaced: however often one key is written, the values of
+    /// other keys stay.
+    pub fn replaced(&mut self, id: i64) {
+        let Some(value) = self.values.remove(&id) else { return };
+        self.bytes -= cost(&value);
+        if self.order.len() > 2 * self.values.len() + SLACK {
+            self.order.retain(|id| self.values.contains_key(id));
+        }
     }
 
     /// Keeps a value.
@@ -88,6 +100,24 @@ mod tests {
         assert_eq!(cache.get(0), None);
         assert_eq!(cache.get(63), Some(value));
         assert_eq!(cache.values.len(), cache.order.len());
+    }
+
+    #[test]
+    fn replaced_values_make_no_room_necessary() {
+        let mut cache = Cache::default();
+        let value = Bytes::from(vec![0; 1024]);
+        cache.insert(0, value.clone());
+        for id in 1..100_000 {
+            cache.insert(id, value.clone());
+            cache.replaced(id - 1);
+            if id == 1 {
+                cache.insert(0, value.clone());
+            }
+        }
+        assert_eq!(cache.get(0), Some(value.clone()));
+        assert_eq!(cache.get(99_998), None);
+        assert_eq!(cache.bytes, 2 * cost(&value));
+        assert!(cache.order.len() <= SLACK + 2 * cache.values.len() + 1);
     }
 
     #[test]

@@ -49,8 +49,11 @@ impl Shared {
         let events = outcome.changes.iter().map(Change::entry).collect();
         {
             let mut cache = lock(&self.cache);
-            for change in outcome.changes.iter().filter(|change| change.version.is_live()) {
-                cache.insert(change.version.id, change.value.clone());
+            for change in &outcome.changes {
+                cache.replaced(change.prev_row);
+                if change.version.is_live() {
+                    cache.insert(change.version.id, change.value.clone());
+                }
             }
         }
         let granted = outcome
