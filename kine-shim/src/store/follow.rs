@@ -6,7 +6,7 @@ use std::{
 };
 
 use chassis::lock;
-use proto::etcdserverpb::{RequestOp, request_op::Request};
+use proto::etcdserverpb::{Compare, PutRequest, RequestOp, compare::CompareTarget, request_op::Request};
 
 use super::{
     batch::LeaseChange,
@@ -185,17 +185,19 @@ impl Worker {
     /// The values and leases a group will most likely need.
     fn wish(&self, group: &[Command]) -> Wish {
         let state = self.shared.state();
+        let seen = self.shared.hub.wants_before();
         let mut wish = Wish::default();
         for command in group {
             match command {
-                Command::Put(put, _) => newest(&state, &put.key, &mut wish),
+                Command::Put(put, _) => before_put(&state, put, seen, &mut wish),
                 Command::Delete(delete, _) => within(&state, &KeyRange::new(&delete.key, &delete.range_end), &mut wish),
                 Command::Txn(txn, _) => {
-                    for compare in &txn.compare {
+                    let by_value = |compare: &&Compare| compare.target() == CompareTarget::Value;
+                    for compare in txn.compare.iter().filter(by_value) {
                         newest(&state, &compare.key, &mut wish);
                     }
-                    operations(&state, &txn.success, &mut wish);
-                    operations(&state, &txn.failure, &mut wish);
+                    operations(&state, &txn.success, seen, &mut wish);
+                    operations(&state, &txn.failure, seen, &mut wish);
                 }
                 Command::KeepAlive { id, .. } => wish.leases.push(*id),
                 Command::Revoke { id, .. } => {
@@ -225,6 +227,13 @@ fn newest(state: &State, key: &[u8], wish: &mut Wish) {
     }
 }
 
+/// What a put replaces matters to whoever asked for it, and to watchers if one of them wants to see it.
+fn before_put(state: &State, put: &PutRequest, seen: bool, wish: &mut Wish) {
+    if seen || put.prev_kv || put.ignore_value {
+        newest(state, &put.key, wish);
+    }
+}
+
 fn within(state: &State, range: &KeyRange, wish: &mut Wish) {
     state.index.visit(range, state.revision, &mut |_, version| {
         if wish.values.len() <= WISHES {
@@ -233,10 +242,10 @@ fn within(state: &State, range: &KeyRange, wish: &mut Wish) {
     });
 }
 
-fn operations(state: &State, operations: &[RequestOp], wish: &mut Wish) {
+fn operations(state: &State, operations: &[RequestOp], seen: bool, wish: &mut Wish) {
     for operation in operations {
         match &operation.request {
-            Some(Request::RequestPut(put)) => newest(state, &put.key, wish),
+            Some(Request::RequestPut(put)) => before_put(state, put, seen, wish),
             Some(Request::RequestDeleteRange(delete)) => {
                 within(state, &KeyRange::new(&delete.key, &delete.range_end), wish);
             }
@@ -244,8 +253,8 @@ fn operations(state: &State, operations: &[RequestOp], wish: &mut Wish) {
                 within(state, &KeyRange::new(&range.key, &range.range_end), wish);
             }
             Some(Request::RequestTxn(txn)) => {
-                self::operations(state, &txn.success, wish);
-                self::operations(state, &txn.failure, wish);
+                self::operations(state, &txn.success, seen, wish);
+                self::operations(state, &txn.failure, seen, wish);
             }
             _ => {}
         }
