@@ -151,6 +151,9 @@ pub trait Writer: Debug + Send {
     /// Rewrites the database without free space. No group may have begun.
     fn defragment(&mut self) -> Result<(), Fault>;
 
+    /// Begins to move what is in the database's own log to its place, while commits go on.
+    fn checkpoint_ahead(&mut self) {}
+
     /// Moves what is in the database's own log to its place, as far as that holds up nobody.
     fn checkpoint(&mut self) -> Result<(), Fault> {
         Ok(())

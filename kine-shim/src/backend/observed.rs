@@ -120,6 +120,10 @@ impl Writer for Observed<Box<dyn Writer>> {
         self.observer.note("defragment", began, done)
     }
 
+    fn checkpoint_ahead(&mut self) {
+        self.inner.checkpoint_ahead();
+    }
+
     fn checkpoint(&mut self) -> Result<(), Fault> {
         let began = Instant::now();
         let done = self.inner.checkpoint();

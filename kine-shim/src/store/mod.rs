@@ -22,6 +22,7 @@ pub mod lease;
 pub mod load;
 mod maintenance;
 pub mod news;
+mod pace;
 pub mod peers;
 pub mod publish;
 pub mod range;

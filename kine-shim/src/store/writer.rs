@@ -18,6 +18,7 @@ use super::{
     batch::{Batch, Change, Failure, LeaseChange, Values},
     command::{Command, Reply, answer},
     compaction::Compaction,
+    pace::Pace,
     peers::GRACE,
     publish::Outcome,
     shared::Shared,
@@ -35,8 +36,10 @@ use crate::{
 const GROUP_SIZE: usize = 1024;
 /// Bytes written after which the write-ahead log is moved into the database.
 const CHECKPOINT_BYTES: usize = 6 << 20;
+/// Bytes written after which that begins.
+const AHEAD_BYTES: usize = CHECKPOINT_BYTES / 4 * 3;
 /// Bytes of pages a commit writes whatever is in it, and what each change and each row removed adds to that, roughly.
-const COMMIT_BYTES: usize = 12 << 10;
+const COMMIT_BYTES: usize = 24 << 10;
 const CHANGE_BYTES: usize = 384;
 const REMOVAL_BYTES: usize = 1 << 10;
 
@@ -56,6 +59,9 @@ pub struct Worker {
     vacuuming: bool,
     /// Bytes written since the last checkpoint, roughly.
     unmoved: usize,
+    /// A checkpoint has begun while commits go on.
+    moving: bool,
+    pace: Pace,
     /// Closed last, when the database is.
     answers: answers::Sender,
 }
@@ -125,6 +131,8 @@ impl Worker {
             compaction: None,
             vacuuming: false,
             unmoved: 0,
+            moving: false,
+            pace: Pace::default(),
             answers,
         };
         if compacted > 0 {
@@ -136,7 +144,9 @@ impl Worker {
     /// Works until told to stop or until nobody can ask any more.
     pub fn run(mut self) {
         while let Some((group, more)) = self.next_group() {
+            let (size, began) = (group.len(), Instant::now());
             self.work(group);
+            self.pace.done(size, began.elapsed());
             if !more {
                 break;
             }
@@ -154,7 +164,9 @@ impl Worker {
     fn next_group(&mut self) -> Option<(Vec<Command>, bool)> {
         let mut group = Vec::new();
         if !self.sweeps() && !self.vacuuming && !self.behind {
+            let enough = self.pace.half(self.commands.len());
             group.push(self.commands.blocking_recv()?);
+            self.pace.gather(enough, || 1 + self.commands.len());
         }
         let mut more = true;
         while group.len() < GROUP_SIZE && more {
@@ -513,9 +525,13 @@ impl Worker {
 
     fn move_log(&mut self) {
         if self.unmoved < CHECKPOINT_BYTES {
+            if self.unmoved >= AHEAD_BYTES && !self.moving {
+                self.moving = true;
+                self.backend.checkpoint_ahead();
+            }
             return;
         }
-        self.unmoved = 0;
+        (self.unmoved, self.moving) = (0, false);
         if let Err(fault) = self.backend.checkpoint() {
             tracing::warn!(%fault, "the write-ahead log grows for now");
         }

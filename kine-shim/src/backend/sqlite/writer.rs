@@ -1,11 +1,15 @@
 //! The connection that writes.
 
-use std::fs::File;
+use std::{fs::File, path::Path};
 
 use bytes::Bytes;
 use rusqlite::{Connection, params};
 
-use super::{Meta, blob, each_lease, log, meta, numbers, row, value};
+use super::{
+    Meta,
+    ahead::{self, Ahead},
+    blob, each_lease, log, meta, numbers, row, value,
+};
 use crate::backend::{
     Fault, Item, LeaseRow, NewRow, Row, StoredRow,
     dialect::{Dialect, SQLITE},
@@ -17,11 +21,11 @@ use crate::backend::{
 /// Page cache of the writing connection, in KiB.
 pub(super) const CACHE_KIB: i64 = 2048;
 /// Pages in the write-ahead log at which a commit checkpoints by itself, should the writer not have done so before.
-const CHECKPOINT_PAGES: i64 = 8192;
+const CHECKPOINT_PAGES: i64 = 4096;
 /// Pages given back to the file system at once.
-const VACUUM_PAGES: i64 = 64;
+const VACUUM_PAGES: i64 = 32;
 /// Free pages worth keeping for the next writes.
-const SPARE_PAGES: i64 = 256;
+const SPARE_PAGES: i64 = 128;
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -31,17 +35,20 @@ pub struct Writer {
     open: bool,
     /// Where kine's own row is: without an index on names, looking for it means reading everything.
     compact_row: i64,
+    ahead: Ahead,
+    /// Released last.
     _lock: File,
 }
 
 impl Writer {
-    /// A writer on an open database; `lock` is held as long as it lives.
-    pub(super) fn new(connection: Connection, lock: File) -> Self {
+    /// A writer on the open database at `path`; `lock` is held as long as it lives.
+    pub(super) fn new(path: &Path, connection: Connection, lock: File) -> Self {
         Self {
             connection,
             dialect: &SQLITE,
             open: false,
             compact_row: 0,
+            ahead: Ahead::new(path),
             _lock: lock,
         }
     }
@@ -254,13 +261,17 @@ impl driver::Writer for Writer {
     }
 
     fn defragment(&mut self) -> Result<(), Fault> {
+        self.ahead.finish();
         Ok(self.connection.execute_batch("VACUUM")?)
     }
 
+    fn checkpoint_ahead(&mut self) {
+        self.ahead.start();
+    }
+
     fn checkpoint(&mut self) -> Result<(), Fault> {
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-        Ok(())
+        self.ahead.finish();
+        ahead::run(&self.connection)
     }
 
     /// Does nothing in a file that kine made.
