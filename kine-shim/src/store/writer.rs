@@ -39,7 +39,7 @@ const CHECKPOINT_BYTES: usize = 6 << 20;
 /// Bytes written after which that begins.
 const AHEAD_BYTES: usize = CHECKPOINT_BYTES / 4 * 3;
 /// Bytes of pages a commit writes whatever is in it, and what each change and each row removed adds to that, roughly.
-const COMMIT_BYTES: usize = 24 << 10;
+const COMMIT_BYTES: usize = 12 << 10;
 const CHANGE_BYTES: usize = 384;
 const REMOVAL_BYTES: usize = 1 << 10;
 

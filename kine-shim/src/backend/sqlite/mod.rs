@@ -36,9 +36,6 @@ use super::{
 
 /// How long a connection waits for a lock another process holds, for example a shell someone opened.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Size of the pages of a new file; one that is there stays as it is. SQLite writes the log page by page, so larger pages
-/// mean fewer calls for a group, and less of them stays empty behind values of a KiB or two.
-const PAGE_BYTES: usize = 8 << 10;
 
 /// A number that belongs to the whole store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,9 +191,7 @@ fn connect(path: &Path, create: OpenFlags, cache_kib: i64) -> Result<Connection,
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | create;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.execute_batch(&format!(
-        "PRAGMA page_size = {PAGE_BYTES}; PRAGMA cache_size = -{cache_kib}"
-    ))?;
+    connection.execute_batch(&format!("PRAGMA cache_size = -{cache_kib}"))?;
     Ok(connection)
 }
 

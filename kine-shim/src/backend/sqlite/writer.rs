@@ -21,11 +21,11 @@ use crate::backend::{
 /// Page cache of the writing connection, in KiB.
 pub(super) const CACHE_KIB: i64 = 2048;
 /// Pages in the write-ahead log at which a commit checkpoints by itself, should the writer not have done so before.
-const CHECKPOINT_PAGES: i64 = 4096;
+const CHECKPOINT_PAGES: i64 = 8192;
 /// Pages given back to the file system at once.
-const VACUUM_PAGES: i64 = 32;
+const VACUUM_PAGES: i64 = 64;
 /// Free pages worth keeping for the next writes.
-const SPARE_PAGES: i64 = 128;
+const SPARE_PAGES: i64 = 256;
 
 /// The one connection that writes.
 #[derive(Debug)]
