@@ -295,10 +295,12 @@ impl Watching {
                 false
             }
             Habit::StaysAway => {
-                while self.stage.compacted.load(Ordering::Acquire) <= self.next && !self.stage.is_over() {
+                let waits = || self.stage.compacted.load(Ordering::Acquire) <= self.next && !self.stage.is_over();
+                let away = waits();
+                while waits() {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
-                true
+                away
             }
         }
     }
