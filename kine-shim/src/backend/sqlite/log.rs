@@ -15,7 +15,7 @@ use super::sibling;
 /// Bytes of the log. It grows beyond while a reader keeps a checkpoint from finishing, and is cut back after that.
 pub(super) const LENGTH: u64 = 8 << 20;
 /// Bytes written at once.
-const PIECE: [u8; 64 << 10] = [0; 64 << 10];
+static PIECE: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Fills the log of the database at `path` with zeros up to [`LENGTH`]. SQLite takes them for the end of the log.
 ///
