@@ -26,11 +26,14 @@ use crate::{
 
 const WRITERS: usize = 8;
 
+/// Writes: the revision, and the value of each key changed, `None` where it was deleted.
+type Writes = Vec<(i64, BTreeMap<String, Option<String>>)>;
+
 /// What clients were told in one round.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// Acknowledged writes: the revision, and the value of each key changed, `None` where it was deleted.
-    pub(super) writes: Vec<(i64, BTreeMap<String, Option<String>>)>,
+    pub(super) writes: Writes,
     /// What the watcher saw.
     pub(super) seen: BTreeMap<i64, Vec<Change>>,
     /// Leases whose grant or revocation was acknowledged, with whether they are there.
@@ -49,7 +52,7 @@ impl Told {
 
 /// A load under way.
 pub(super) struct Loading {
-    writers: Vec<JoinHandle<Vec<(i64, BTreeMap<String, Option<String>>)>>>,
+    writers: Vec<JoinHandle<Writes>>,
     watcher: JoinHandle<BTreeMap<i64, Vec<Change>>>,
     leaser: JoinHandle<(BTreeMap<i64, bool>, Vec<i64>)>,
     compactor: JoinHandle<(i64, i64)>,
@@ -125,12 +128,7 @@ pub(super) fn by_revision(events: Vec<Event>) -> BTreeMap<i64, Vec<Change>> {
 }
 
 /// Writes until the server is gone.
-async fn write(
-    client: Client,
-    round: usize,
-    writer: usize,
-    mut random: Random,
-) -> Vec<(i64, BTreeMap<String, Option<String>>)> {
+async fn write(client: Client, round: usize, writer: usize, mut random: Random) -> Writes {
     let mut acknowledged = Vec::new();
     for count in 0.. {
         // A few keys over and over, so that versions, history and old values matter too.
@@ -148,7 +146,7 @@ async fn write(
         let (one, two, three) = (key(random.below(3)), key(3 + random.below(3)), key(6 + random.below(3)));
         let done = match random.below(4) {
             0 => client.delete(delete(&one)).await.map(|response| {
-                let changes = (response.deleted > 0).then(|| (one, None));
+                let changes = (response.deleted > 0).then_some((one, None));
                 (response.header, changes.into_iter().collect())
             }),
             1 => {
