@@ -3,6 +3,7 @@
 
 use crate::health::Health;
 use crate::net::{Connection, Listener, Peer};
+use crate::reflection::Described;
 use crate::tasks::Tasks;
 use crate::telemetry::request_span;
 use ::http::{Request, Response};
@@ -83,34 +84,22 @@ impl GrpcServices {
         self.descriptors(tonic_health::pb::FILE_DESCRIPTOR_SET);
         let names = self.names.clone();
         let limits = self.limits;
-        let routes = self.with_reflection()?;
+        let routes = self.with_reflection();
         follow_readiness(tasks, reporter, names, health.subscribe()).await;
         serve(tasks, name, listener, routes, limits);
         Ok(())
     }
 
     /// Reflection lists what is served, not everything the descriptor sets describe.
-    fn with_reflection(mut self) -> Result<Routes> {
-        let builder = || {
-            let mut builder = tonic_reflection::server::Builder::configure();
-            for set in &self.descriptors {
-                builder = builder.register_encoded_file_descriptor_set(set);
-            }
-            self.names
-                .iter()
-                .fold(builder, |builder, name| builder.with_service_name(*name))
+    fn with_reflection(mut self) -> Routes {
+        let described = Described {
+            sets: self.descriptors,
+            names: self.names,
         };
-        let unreadable = "a gRPC file descriptor set cannot be read";
-        let v1 = builder()
-            .with_service_name("grpc.reflection.v1.ServerReflection")
-            .build_v1()
-            .context(unreadable)?;
-        let v1alpha = builder()
-            .with_service_name("grpc.reflection.v1alpha.ServerReflection")
-            .build_v1alpha()
-            .context(unreadable)?;
-        self.routes.add_service(v1).add_service(v1alpha);
-        Ok(self.routes.routes().prepare())
+        self.routes
+            .add_service(described.clone().v1())
+            .add_service(described.v1alpha());
+        self.routes.routes().prepare()
     }
 }
 

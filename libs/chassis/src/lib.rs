@@ -46,6 +46,7 @@ pub mod http;
 mod metrics;
 pub mod net;
 mod options;
+mod reflection;
 mod run;
 mod service;
 mod sync;
