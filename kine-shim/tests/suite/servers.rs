@@ -94,12 +94,13 @@ impl Product {
             Self::MariaDb => {
                 let user = if root { &["--user=root"][..] } else { &[] };
                 let data = format!("--datadir={}", file("data"));
-                let own = ["--auth-root-authentication-method=normal", "--skip-test-db"];
+                let temporary = format!("--tmpdir={}", directory.display());
+                let own = ["--auth-root-authentication-method=normal", "--skip-test-db", &temporary];
                 let settings = [
                     format!("--port={port}"),
                     format!("--socket={}", file("socket")),
                     format!("--pid-file={}", file("pid")),
-                    format!("--tmpdir={}", directory.display()),
+                    temporary.clone(),
                     format!("--ssl-ca={}", file("ca.crt")),
                     format!("--ssl-cert={}", file("server.crt")),
                     format!("--ssl-key={}", file("server.key")),

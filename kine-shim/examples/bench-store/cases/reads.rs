@@ -16,6 +16,9 @@ use crate::{
     report::{Better, Line, Report},
 };
 
+/// Reads of a kind: what they are called, how many there are, how many keys each finds, and the request by its number.
+type Reads<'a> = (String, usize, i64, Box<dyn Fn(usize) -> RangeRequest + 'a>);
+
 /// Time a store has to come to rest before its memory is looked at.
 const REST: Duration = Duration::from_secs(3);
 const MIB: f64 = 1_048_576.0;
@@ -65,7 +68,7 @@ pub(super) fn reads(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         count_only: true,
         ..prefix("/registry/configmaps/")
     };
-    let requests: [(String, usize, i64, Box<dyn Fn(usize) -> RangeRequest>); 3] = [
+    let requests: [Reads<'_>; 3] = [
         ("get of a key at random".into(), GETS, 1, Box::new(|at| get(spread(at)))),
         (
             format!("list of {listed} keys"),

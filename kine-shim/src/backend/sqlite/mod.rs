@@ -11,7 +11,7 @@ mod writer;
 use std::{
     fs::{self, File, OpenOptions},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -59,6 +59,10 @@ impl Meta {
         }
     }
 }
+
+/// How long a process that starts waits for the lock of one that ends, and the pause between attempts.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
@@ -162,7 +166,8 @@ pub fn open(path: &Path, synchronous: Synchronous) -> Result<(Writer, Readers), 
     Ok((writer, Readers::new(path)))
 }
 
-/// Takes the lock that keeps a second process from opening the same database; it ends with the process.
+/// Takes the lock that keeps a second process from opening the same database; it ends with the process. A process that is
+/// just ending, or a child it is just starting, may hold it for a moment longer.
 fn lock(path: &Path) -> Result<File, OpenError> {
     let io = |source| OpenError::Io {
         path: path.to_owned(),
@@ -174,10 +179,14 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         .write(true)
         .open(sibling(path, "-lock"))
         .map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(fs::TryLockError::Error(error)) => Err(io(error)),
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_PAUSE),
+            Err(fs::TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
+            Err(fs::TryLockError::Error(error)) => return Err(io(error)),
+        }
     }
 }
 

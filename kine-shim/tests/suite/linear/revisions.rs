@@ -181,7 +181,7 @@ mod tests {
         let unasked = [put.clone(), get];
         assert!(check(&history(&unasked), 1, &told).is_err());
         let gap = events(&[(2, 0, Some(5)), (4, 0, None)]);
-        assert!(check(&history(&[put.clone()]), 1, &gap).is_err());
+        assert!(check(&history(std::slice::from_ref(&put)), 1, &gap).is_err());
         let lost = (Ask::Put(0, 6), Told::Done, 3);
         assert!(check(&history(&[put, lost]), 1, &told).is_err());
     }
