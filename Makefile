@@ -23,14 +23,9 @@ test: fmt-check lint unit e2e ## Formatting, lints, unit, property and end-to-en
 
 .PHONY: unit
 unit: ## Unit and property tests
-	@hack/prerequisites.sh cargo cc protoc etcd postgres mariadbd
+	@hack/prerequisites.sh cargo cc protoc etcd etcdctl postgres mariadbd
 	$(CARGO) test --workspace --exclude e2e
 	$(CARGO) test -p e2e --lib
-
-.PHONY: soak
-soak: ## The store's random tests for a long time: requests, crashes, sequences, damaged files
-	@hack/prerequisites.sh cargo cc protoc etcd postgres mariadbd
-	SOAK=1 $(CARGO) test -p kine-shim
 
 .PHONY: e2e
 e2e: ## End-to-end tests on the embedded host
@@ -40,7 +35,7 @@ e2e: ## End-to-end tests on the embedded host
 
 .PHONY: soak
 soak: ## Hours of what `make test` tries for seconds: crashes, damage, concurrent histories
-	@hack/prerequisites.sh cargo cc protoc etcd
+	@hack/prerequisites.sh cargo cc protoc etcd etcdctl postgres mariadbd
 	SOAK=1 $(CARGO) test -p kine-shim --test suite -- --nocapture --test-threads 2
 
 .PHONY: build

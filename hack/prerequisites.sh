@@ -10,6 +10,7 @@ package_of() {
     dig) echo dnsutils ;;
     protoc) echo protobuf-compiler libprotobuf-dev ;; # the second has the .proto files that others import
     etcd) echo etcd-server ;;
+    etcdctl) echo etcd-client ;;
     postgres) echo postgresql ;;
     mariadbd) echo mariadb-server-core mariadb-client-core ;; # without the service that mariadb-server starts
     cc) echo gcc libc6-dev ;;
