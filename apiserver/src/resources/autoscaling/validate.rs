@@ -179,7 +179,7 @@ fn external(source: &Value, path: &Path) -> ErrorList {
 fn pods(source: &Value, path: &Path) -> ErrorList {
     let mut errors = identifier(source, path);
     errors.extend(metric_target(source, path));
-    if !amount(source, "averageValue").is_some_and(|amount| amount.sign() > 0) {
+    if amount(source, "averageValue").is_none_or(|amount| amount.sign() <= 0) {
         let detail = "must specify a positive target averageValue";
         errors.push(Error::required(&path.child("target").child("averageValue"), detail));
     }
