@@ -271,6 +271,6 @@ mod tests {
             ..CommonOptions::quiet()
         };
         let error = Telemetry::build("sample", &options, None).err().unwrap().to_string();
-        assert!(error.starts_with("--log-level: \"a=b=c\" is not a level"), "{error}");
+        assert!(error.starts_with("--log-level: `a=b=c` is neither a level"), "{error}");
     }
 }
