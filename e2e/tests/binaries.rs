@@ -95,7 +95,11 @@ fn what_cannot_be_used_is_named_in_one_sentence() {
     // The service, its arguments, and the words that lead to the mistake.
     let table: &[(&str, &[&str], &[&str])] = &[
         ("kine-shim", &["--nonsense"], &["--nonsense"]),
-        ("kine-shim", &[], &["--endpoint"]),
+        (
+            "kine-shim",
+            &["--endpoint=sqlite://new.db", "--listen-address=tcp://0.0.0.0:0"],
+            &["--listen-address", "--trusted-ca-file"],
+        ),
         ("kine-shim", &["--endpoint=ftp://x"], &["--endpoint", "ftp"]),
         (
             "kine-shim",
