@@ -1,7 +1,7 @@
 //! ValidatingAdmissionPolicies.
 
 use super::super::shared::checks::{complaints, one_of_if_set, text};
-use super::super::shared::status::Status;
+use super::super::shared::status::{SPEC_AND_METADATA, Status};
 use super::super::shared::{cells, conditions};
 use super::{Configuration, policy};
 use crate::registry::columns::{Column, Columns};
@@ -121,13 +121,7 @@ fn validate_status(new: &Value) -> ErrorList {
 
 pub(super) fn resource() -> Resource {
     let status = Status {
-        keeps: &[
-            "spec",
-            "metadata.labels",
-            "metadata.annotations",
-            "metadata.finalizers",
-            "metadata.ownerReferences",
-        ],
+        keeps: SPEC_AND_METADATA,
         validate: |new, _| validate_status(new),
         ..Status::plain(policy::default_policy)
     };

@@ -5,7 +5,7 @@ mod flowschema;
 mod prioritylevelconfiguration;
 mod validate;
 
-use super::shared::status::Status;
+use super::shared::status::{SPEC_AND_METADATA, Status};
 use crate::registry::resource::Resource;
 
 pub(super) fn all() -> Vec<Resource> {
@@ -15,13 +15,7 @@ pub(super) fn all() -> Vec<Resource> {
 /// A status that keeps metadata too.
 fn status(default: fn(&mut serde_json::Value)) -> Status {
     Status {
-        keeps: &[
-            "spec",
-            "metadata.labels",
-            "metadata.annotations",
-            "metadata.finalizers",
-            "metadata.ownerReferences",
-        ],
+        keeps: SPEC_AND_METADATA,
         validate: |new, _| validate::status(new),
         ..Status::plain(default)
     }

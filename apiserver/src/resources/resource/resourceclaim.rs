@@ -1,7 +1,7 @@
 //! ResourceClaims.
 
 use super::super::shared::checks::same;
-use super::super::shared::status::Status;
+use super::super::shared::status::{SPEC_AND_METADATA, Status};
 use super::super::shared::{cells, internal};
 use super::{request, status};
 use crate::registry::columns::{Column, Columns};
@@ -108,13 +108,7 @@ pub(super) fn resource() -> Resource {
     claim.with_object_subresource(
         "status",
         Status {
-            keeps: &[
-                "spec",
-                "metadata.labels",
-                "metadata.annotations",
-                "metadata.finalizers",
-                "metadata.ownerReferences",
-            ],
+            keeps: SPEC_AND_METADATA,
             prepare: status::prepare,
             validate: status::validate,
             ..Status::plain(default)

@@ -6,6 +6,15 @@ use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use serde_json::Value;
 
+/// What a status write cannot change where it leaves metadata alone too, but for managed fields.
+pub(crate) const SPEC_AND_METADATA: &[&str] = &[
+    "spec",
+    "metadata.labels",
+    "metadata.annotations",
+    "metadata.finalizers",
+    "metadata.ownerReferences",
+];
+
 /// The hooks of a `status` subresource.
 pub(crate) struct Status {
     /// The kind's defaulting.

@@ -6,7 +6,7 @@ use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use crate::resources::core::persistentvolume::inline;
 use crate::resources::shared::checks::{complaints, csi_driver_name, same, text};
-use crate::resources::shared::status::Status;
+use crate::resources::shared::status::{SPEC_AND_METADATA, Status};
 use crate::resources::shared::{cells, internal};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
@@ -175,13 +175,7 @@ pub(super) fn resource() -> Resource {
         &COLUMNS,
     );
     let status = Status {
-        keeps: &[
-            "spec",
-            "metadata.labels",
-            "metadata.annotations",
-            "metadata.finalizers",
-            "metadata.ownerReferences",
-        ],
+        keeps: SPEC_AND_METADATA,
         validate: validate_update,
         ..Status::plain(|_| {})
     };
