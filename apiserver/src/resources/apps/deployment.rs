@@ -1,17 +1,16 @@
 //! Deployments.
 
 use super::super::shared::cells;
-use super::super::shared::generation;
 use super::super::shared::internal;
 use super::super::shared::pod_defaults::set_text;
-use super::super::shared::status::Status;
+use super::super::shared::status::{self, Status};
 use super::template;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{intstr, meta};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const STATUS: &str = "io.k8s.api.apps.v1.DeploymentStatus";
 
@@ -72,13 +71,11 @@ impl Strategy for Deployment {
     }
 
     fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
-        meta::set(obj, &["status"], json!({}));
-        generation::first(obj);
+        status::begin(obj);
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        meta::copy(new, old, &["status"]);
-        generation::follow(new, old, &[&["spec"], &["metadata", "annotations"]]);
+        status::keep(new, old, &[&["spec"], &["metadata", "annotations"]]);
     }
 
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {

@@ -4,7 +4,7 @@ use super::super::shared::cells;
 use super::super::shared::generation;
 use super::super::shared::internal;
 use super::super::shared::pod_defaults::{items, set_text};
-use super::super::shared::status::Status;
+use super::super::shared::status::{self, Status};
 use super::template;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
@@ -90,8 +90,7 @@ impl Strategy for StatefulSet {
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        meta::copy(new, old, &["status"]);
-        generation::follow(new, old, &[&["spec"]]);
+        status::keep(new, old, &[&["spec"]]);
     }
 
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {

@@ -1,17 +1,17 @@
 //! CronJobs.
 
 use super::super::core::pod_template;
+use super::super::shared::cells;
 use super::super::shared::checks::{self, non_negative, text};
 use super::super::shared::pod_defaults::set_text;
-use super::super::shared::status::Status;
-use super::super::shared::{cells, generation};
+use super::super::shared::status::{self, Status};
 use super::{cron, job};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const SPEC: &str = "io.k8s.api.batch.v1.CronJobSpec";
 const STATUS: &str = "io.k8s.api.batch.v1.CronJobStatus";
@@ -79,13 +79,11 @@ impl Strategy for CronJob {
     }
 
     fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
-        meta::set(obj, &["status"], json!({}));
-        generation::first(obj);
+        status::begin(obj);
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        meta::copy(new, old, &["status"]);
-        generation::follow(new, old, &[&["spec"]]);
+        status::keep(new, old, &[&["spec"]]);
     }
 
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
@@ -240,6 +238,7 @@ pub(super) fn resource() -> Resource {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn schedules_and_zones_are_checked() {

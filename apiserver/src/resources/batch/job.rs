@@ -3,10 +3,9 @@
 use super::super::core::pod_template::{self, warnings::of_workload as template_warnings};
 use super::super::shared::cells;
 use super::super::shared::checks::{non_negative, one_of_if_set};
-use super::super::shared::generation;
 use super::super::shared::internal;
 use super::super::shared::pod_defaults::{self, items, set_text};
-use super::super::shared::status::Status;
+use super::super::shared::status::{self, Status};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, GarbageCollection, MetadataChecks, Strategy};
@@ -160,13 +159,11 @@ impl Strategy for Job {
             generate_selector(obj);
         }
         label_like_pods(obj);
-        meta::set(obj, &["status"], json!({}));
-        generation::first(obj);
+        status::begin(obj);
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        meta::copy(new, old, &["status"]);
-        generation::follow(new, old, &[&["spec"]]);
+        status::keep(new, old, &[&["spec"]]);
     }
 
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {

@@ -1,7 +1,7 @@
 //! PriorityLevelConfigurations.
 
 use super::super::shared::checks::{one_of, text};
-use super::super::shared::{cells, generation};
+use super::super::shared::{cells, status};
 use super::validate;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
@@ -81,13 +81,11 @@ impl Strategy for PriorityLevel {
     }
 
     fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
-        meta::set(obj, &["status"], json!({}));
-        generation::first(obj);
+        status::begin(obj);
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        meta::copy(new, old, &["status"]);
-        generation::follow(new, old, &[&["spec"]]);
+        status::keep(new, old, &[&["spec"]]);
     }
 
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {

@@ -3,14 +3,14 @@
 use super::super::apps::deployment::validate_int_or_percent;
 use super::super::core::pod_template::validate_label_selector;
 use super::super::shared::checks::{NEGATIVE, one_of_if_set};
-use super::super::shared::status::Status;
-use super::super::shared::{cells, conditions, generation, internal};
+use super::super::shared::status::{self, Status};
+use super::super::shared::{cells, conditions, internal};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{intstr, meta};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The two fields of which one may be set.
 const LIMITS: [&str; 2] = ["minAvailable", "maxUnavailable"];
@@ -56,13 +56,11 @@ struct Budget;
 
 impl Strategy for Budget {
     fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
-        meta::set(obj, &["status"], json!({}));
-        generation::first(obj);
+        status::begin(obj);
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        meta::copy(new, old, &["status"]);
-        generation::follow(new, old, &[&["spec"]]);
+        status::keep(new, old, &[&["spec"]]);
     }
 
     /// `ValidatePodDisruptionBudgetSpec`.
@@ -147,6 +145,7 @@ pub(super) fn resource() -> Resource {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn limits_are_numbers_or_percentages() {

@@ -1,10 +1,10 @@
 //! The `status` subresource: writes the status and leaves everything else alone.
 
-use super::checks;
+use super::{checks, generation};
 use crate::registry::strategy::{Context, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What a status write cannot change where it leaves metadata alone too, but for managed fields.
 pub(crate) const SPEC_AND_METADATA: &[&str] = &[
@@ -14,6 +14,18 @@ pub(crate) const SPEC_AND_METADATA: &[&str] = &[
     "metadata.finalizers",
     "metadata.ownerReferences",
 ];
+
+/// What a kind with a status and a generation starts with: an empty one and the first.
+pub(crate) fn begin(obj: &mut Value) {
+    meta::set(obj, &["status"], json!({}));
+    generation::first(obj);
+}
+
+/// What an update of the object itself leaves alone: its status. The generation follows the fields in `counted`.
+pub(crate) fn keep(new: &mut Value, old: &Value, counted: &[&[&str]]) {
+    meta::copy(new, old, &["status"]);
+    generation::follow(new, old, counted);
+}
 
 /// The hooks of a `status` subresource.
 pub(crate) struct Status {

@@ -6,7 +6,7 @@ mod update;
 
 use super::super::shared::generation;
 use super::super::shared::pod_defaults;
-use super::super::shared::status::Status;
+use super::super::shared::status::{self, Status};
 use super::pod_template;
 use crate::registry::resource::{Action, Resource};
 use crate::registry::strategy::{Context, Grace, Strategy};
@@ -86,8 +86,7 @@ impl Strategy for Pod {
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        meta::copy(new, old, &["status"]);
-        generation::follow(new, old, &[&["spec"]]);
+        status::keep(new, old, &[&["spec"]]);
     }
 
     fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {

@@ -7,7 +7,7 @@ use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use crate::resources::shared::checks::text;
-use crate::resources::shared::status::Status;
+use crate::resources::shared::status::{self, Status};
 use crate::resources::shared::{cells, generation};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
@@ -100,8 +100,7 @@ impl Strategy for Ingress {
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        meta::copy(new, old, &["status"]);
-        generation::follow(new, old, &[&["spec"]]);
+        status::keep(new, old, &[&["spec"]]);
     }
 
     /// `ValidateIngressCreate`.
