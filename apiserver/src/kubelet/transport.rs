@@ -2,15 +2,14 @@
 
 use crate::server::request::Body;
 use chassis::Tasks;
-use chassis::tls::Identity;
+use chassis::tls::{Identity, Trust};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use machinery::status::Status;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -32,20 +31,8 @@ impl Transport {
     /// # Errors
     /// When the certificate cannot be used.
     pub fn new(authorities: Option<RootCertStore>, identity: Option<Identity>) -> anyhow::Result<Self> {
-        let mut tls = match authorities {
-            Some(authorities) => chassis::tls::client_config(authorities, identity)?,
-            None => {
-                let provider = Arc::new(rustls::crypto::ring::default_provider());
-                let builder = ClientConfig::builder_with_provider(provider.clone())
-                    .with_safe_default_protocol_versions()?
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(AnyKubelet(provider)));
-                match identity {
-                    Some(identity) => builder.with_client_auth_cert(identity.certificates, identity.key)?,
-                    None => builder.with_no_client_auth(),
-                }
-            }
-        };
+        let trust = authorities.map_or(Trust::Anything, Trust::Authorities);
+        let mut tls = chassis::tls::client_config(trust, identity)?;
         // Tunnels are upgrades, which HTTP/2 does not have.
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Transport { tls: Arc::new(tls) })
@@ -102,46 +89,5 @@ pub(super) fn authority(host: &str, port: u16) -> String {
         format!("[{host}]:{port}")
     } else {
         format!("{host}:{port}")
-    }
-}
-
-/// Takes any certificate whose key the kubelet has.
-#[derive(Debug)]
-struct AnyKubelet(Arc<rustls::crypto::CryptoProvider>);
-
-impl ServerCertVerifier for AnyKubelet {
-    fn verify_server_cert(
-        &self,
-        _leaf: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

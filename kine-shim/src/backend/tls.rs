@@ -1,17 +1,9 @@
 //! TLS to a database server, as its URL and the flags say.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
-use chassis::tls::{load_authorities, load_identity};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::{CryptoProvider, ring::default_provider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
-};
+use chassis::tls::{Trust, load_authorities, load_identity};
+use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
 
 use super::endpoint::{Address, DatastoreOptions, Server, TlsMode};
 
@@ -37,37 +29,23 @@ pub(super) fn client_config(
     options: &DatastoreOptions,
     mode: TlsMode,
 ) -> Result<ClientConfig, String> {
-    let provider = Arc::new(default_provider());
-    let broken = |error: &dyn std::fmt::Display| format!("TLS cannot be set up: {error}");
-    let webpki = match mode {
-        TlsMode::VerifyCa | TlsMode::VerifyFull => {
-            let authorities = match ca_file(server, options) {
-                Some((flag, file)) => load_authorities(flag, file).map_err(|error| error.to_string())?,
-                None => system_authorities()?,
-            };
-            let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), provider.clone()).build();
-            Some(webpki.map_err(|error| broken(&error))?)
-        }
-        TlsMode::Disable | TlsMode::Prefer | TlsMode::Require => None,
+    let trust = match mode {
+        TlsMode::VerifyFull => Trust::Authorities(authorities(server, options)?),
+        TlsMode::VerifyCa => Trust::AnyName(authorities(server, options)?),
+        TlsMode::Disable | TlsMode::Prefer | TlsMode::Require => Trust::Anything,
     };
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| broken(&error))?;
-    let builder = match webpki {
-        Some(webpki) if mode == TlsMode::VerifyFull => builder.with_webpki_verifier(webpki),
-        authority => {
-            let verifier = Lenient { authority, provider };
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
-        }
-    };
-    match identity_files(server, options)? {
-        Some((certificate, key)) => {
-            let identity = load_identity(certificate, key).map_err(|error| error.to_string())?;
-            builder
-                .with_client_auth_cert(identity.certificates, identity.key)
-                .map_err(|error| broken(&error))
-        }
-        None => Ok(builder.with_no_client_auth()),
+    let identity = identity_files(server, options)?
+        .map(|(certificate, key)| load_identity(certificate, key))
+        .transpose();
+    identity
+        .and_then(|identity| chassis::tls::client_config(trust, identity))
+        .map_err(|error| error.to_string())
+}
+
+fn authorities(server: &Server, options: &DatastoreOptions) -> Result<RootCertStore, String> {
+    match ca_file(server, options) {
+        Some((flag, file)) => load_authorities(flag, file).map_err(|error| error.to_string()),
+        None => system_authorities(),
     }
 }
 
@@ -126,58 +104,6 @@ fn system_authorities() -> Result<RootCertStore, String> {
 /// The certificate authorities of the system.
 pub(super) fn system_certificates() -> Vec<CertificateDer<'static>> {
     rustls_native_certs::load_native_certs().certs
-}
-
-/// Trusts more than it should, because it was told to: any certificate, or any of a known authority whatever its name.
-#[derive(Debug)]
-struct Lenient {
-    authority: Option<Arc<WebPkiServerVerifier>>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Lenient {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let Some(authority) = &self.authority else {
-            return Ok(ServerCertVerified::assertion());
-        };
-        match authority.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! rustls configurations as servers and clients of a Kubernetes control plane need them.
 
 use super::load::TlsError;
-use rustls::client::WebPkiServerVerifier;
+use super::trust::Trust;
 use rustls::server::{ClientCertVerifierBuilder, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -77,18 +77,20 @@ fn build_server(
     Ok(config)
 }
 
-/// A client that trusts `authorities` only and presents `identity` when asked. No protocol is negotiated; set
+/// A client that believes what `trust` says and presents `identity` when asked. No protocol is negotiated; set
 /// `alpn_protocols` for HTTP/2.
-pub fn client_config(authorities: RootCertStore, identity: Option<Identity>) -> Result<ClientConfig, TlsError> {
+pub fn client_config(trust: impl Into<Trust>, identity: Option<Identity>) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let wrong = |error: &dyn std::fmt::Display| TlsError::Config(format!("the TLS client cannot be set up: {error}"));
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), provider.clone())
-        .build()
+    let verifier = trust
+        .into()
+        .verifier(Arc::clone(&provider))
         .map_err(|error| wrong(&error))?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| wrong(&error))?
-        .with_webpki_verifier(verifier);
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
     match identity {
         None => Ok(builder.with_no_client_auth()),
         Some(identity) => builder

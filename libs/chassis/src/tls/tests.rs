@@ -1,6 +1,6 @@
 //! Issued certificates in real handshakes.
 
-use super::{Authority, Identity, Profile, client_config, server_config};
+use super::{Authority, Identity, Profile, Trust, client_config, server_config};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -99,6 +99,26 @@ async fn issued_certificates_serve_and_identify() {
         untrusted.unwrap_err().contains("UnknownIssuer"),
         "the issuer must be checked"
     );
+}
+
+#[tokio::test]
+async fn a_lenient_client_takes_what_it_was_told_to() {
+    let [authority, stranger] = ["test-ca", "other-ca"].map(|name| Authority::generate(name).unwrap());
+    let server = authority.issue(&Profile::server("server", ["localhost"])).unwrap();
+    for (trust, name, expected) in [
+        (Trust::AnyName(trust(&authority)), "example.com", Ok(None)),
+        (Trust::AnyName(trust(&stranger)), "localhost", Err("UnknownIssuer")),
+        (Trust::Anything, "example.com", Ok(None)),
+    ] {
+        let case = format!("{trust:?} {name}");
+        let config = server_config(identity(&server), None).unwrap();
+        let seen = handshake(config, client_config(trust, None).unwrap(), name).await;
+        match (seen, expected) {
+            (Ok(seen), Ok(expected)) => assert_eq!(seen, expected, "{case}"),
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{case}: {error}"),
+            (seen, _) => panic!("{case}: {seen:?}"),
+        }
+    }
 }
 
 #[test]
