@@ -2,6 +2,8 @@
 
 use super::super::core::pod_template::validate_label_selector;
 use super::super::shared::checks::{complaints, one_of, one_of_if_set, required, text};
+use super::policy::complaint;
+use cel::kubernetes::admission::{Compiler, Options, Purpose};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::{Value, json};
@@ -169,8 +171,8 @@ fn named_rule(obj: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-/// `validateMatchConditions`.
-pub(super) fn conditions(list: &[Value], path: &Path) -> ErrorList {
+/// `validateMatchConditions`; the conditions of policies with parameters may look at these.
+pub(super) fn conditions(list: &[Value], params: bool, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if list.len() > MAX_CONDITIONS {
         errors.push(Error::too_many(path, list.len(), MAX_CONDITIONS));
@@ -178,8 +180,18 @@ pub(super) fn conditions(list: &[Value], path: &Path) -> ErrorList {
     let mut seen = BTreeSet::new();
     for (i, condition) in list.iter().enumerate() {
         let path = path.index(i);
-        if text(condition, &["expression"]).trim().is_empty() {
-            errors.push(Error::required(&path.child("expression"), ""));
+        let expression = text(condition, &["expression"]).trim();
+        let expression_path = path.child("expression");
+        if expression.is_empty() {
+            errors.push(Error::required(&expression_path, ""));
+        } else {
+            let options = Options {
+                params,
+                authorizer: true,
+                patches: false,
+            };
+            let compiled = Compiler::new().compile(expression, Purpose::Condition, options);
+            errors.extend(complaint(compiled, expression, &expression_path));
         }
         let name = text(condition, &["name"]);
         errors.extend(required(&path.child("name"), name, names::qualified_name));
@@ -237,10 +249,36 @@ mod tests {
     }
 
     #[test]
+    fn conditions_are_compiled() {
+        for (expression, params, expected) in [
+            ("request.name == 'x'", false, None),
+            ("params.a == 1", true, None),
+            (
+                " params.a == 1",
+                false,
+                Some("undeclared reference to 'params' (in container '')\n | params.a == 1\n | ^"),
+            ),
+            ("1", false, Some("must evaluate to bool but got int")),
+            (
+                "request.nope",
+                false,
+                Some("undefined field 'nope'\n | request.nope\n | .......^"),
+            ),
+        ] {
+            let list = [json!({"name": "a", "expression": expression})];
+            let found = conditions(&list, params, &Path::new("m"));
+            assert_eq!(found.is_empty(), expected.is_none(), "{expression}");
+            for (error, expected) in found.iter().zip(expected) {
+                assert!(error.to_string().ends_with(expected), "{error}");
+            }
+        }
+    }
+
+    #[test]
     fn conditions_have_different_names() {
         let one = json!({"name": "a", "expression": "true"});
         let list = [one.clone(), one, json!({})];
-        let texts: Vec<String> = conditions(&list, &Path::new("m"))
+        let texts: Vec<String> = conditions(&list, false, &Path::new("m"))
             .iter()
             .map(ToString::to_string)
             .collect();

@@ -1,6 +1,6 @@
 //! The admissionregistration.k8s.io group: who else is asked before something is written.
 //!
-//! Expressions are kept as they are written; they are compiled by those who evaluate them.
+//! Expressions are compiled to see whether they are right, and kept as they are written.
 
 mod matching;
 mod mutatingadmissionpolicy;

@@ -2,16 +2,21 @@
 
 use super::super::shared::cells;
 use super::super::shared::checks::{one_of, text};
+use super::policy::Expressions;
 use super::{Configuration, policy};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
+use cel::kubernetes::admission::Purpose;
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use serde_json::Value;
 
 const REINVOCATION: [&str; 2] = ["IfNeeded", "Never"];
 /// The types of patches, each with the field that holds it.
-const PATCHES: [(&str, &str); 2] = [("ApplyConfiguration", "applyConfiguration"), ("JSONPatch", "jsonPatch")];
+const PATCHES: [(&str, &str, Purpose); 2] = [
+    ("ApplyConfiguration", "applyConfiguration", Purpose::Apply),
+    ("JSONPatch", "jsonPatch", Purpose::JsonPatch),
+];
 
 static COLUMNS: Columns = Columns {
     columns: &[
@@ -39,14 +44,14 @@ fn validate(new: &Value, old: Option<&Value>) -> ErrorList {
     let path = Path::new("spec");
     let spec = new.get("spec").unwrap_or(&Value::Null);
     let old = old.and_then(|old| old.get("spec"));
-    let mut errors = policy::policy(spec, old, true, &path);
+    let (mut errors, expressions) = policy::policy(spec, old, true, &path);
     let mutations = meta::list_at(spec, &["mutations"]);
     if mutations.is_empty() {
         let detail = "mutations must contain at least one item";
         errors.push(Error::required(&path.child("mutations"), detail));
     }
     for (i, obj) in mutations.iter().enumerate() {
-        errors.extend(mutation(obj, &path.child("mutations").index(i)));
+        errors.extend(mutation(obj, &expressions, &path.child("mutations").index(i)));
     }
     let reinvocation = path.child("reinvocationPolicy");
     match text(spec, &["reinvocationPolicy"]) {
@@ -56,33 +61,37 @@ fn validate(new: &Value, old: Option<&Value>) -> ErrorList {
     errors
 }
 
-fn mutation(mutation: &Value, path: &Path) -> ErrorList {
+fn mutation(mutation: &Value, expressions: &Expressions, path: &Path) -> ErrorList {
     let kind = text(mutation, &["patchType"]);
     let type_path = path.child("patchType");
     if kind.is_empty() {
         return vec![Error::required(&type_path, "")];
     }
-    let types = PATCHES.map(|(kind, _)| kind);
+    let types = PATCHES.map(|(kind, ..)| kind);
     let mut errors: ErrorList = one_of(kind, &types, &type_path).into_iter().collect();
     if !errors.is_empty() {
         return errors;
     }
     for wanted in [true, false] {
-        for (_, field) in PATCHES.iter().filter(|(other, _)| (*other == kind) == wanted) {
+        for (_, field, purpose) in PATCHES.iter().filter(|(other, ..)| (*other == kind) == wanted) {
             let path = path.child(field);
             match (mutation.get(field), wanted) {
                 (None, true) => {
                     let detail = format!("must be specified when patchType is {kind}");
                     errors.push(Error::required(&path, detail));
                 }
-                (Some(patch), true) if text(patch, &["expression"]).trim().is_empty() => {
-                    errors.push(Error::required(&path.child("expression"), ""));
+                (Some(patch), true) => {
+                    let path = path.child("expression");
+                    errors.extend(match text(patch, &["expression"]).trim() {
+                        "" => Some(Error::required(&path, "")),
+                        expression => expressions.check_patch(expression, *purpose, &path),
+                    });
                 }
                 (Some(_), false) => {
                     let detail = format!("must not be specified when patchType is {kind}");
                     errors.push(Error::invalid(&path, format!("{{{field}}}"), detail));
                 }
-                _ => {}
+                (None, false) => {}
             }
         }
     }
@@ -129,7 +138,7 @@ mod tests {
                 vec!["m.applyConfiguration.expression: Required value"],
             ),
         ] {
-            let found = mutation(&obj, &Path::new("m"));
+            let found = mutation(&obj, &Expressions::plain(), &Path::new("m"));
             let texts: Vec<String> = found.iter().map(ToString::to_string).collect();
             assert_eq!(texts, expected, "{obj}");
         }

@@ -5,6 +5,8 @@ use super::super::shared::cells;
 use super::super::shared::checks::{complaints, one_of, required, text};
 use super::matching;
 use crate::registry::columns::{Column, Columns};
+use cel::Program;
+use cel::kubernetes::admission::{Compiler, Options, Purpose};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
@@ -105,8 +107,8 @@ pub(super) fn default_binding(obj: &mut Value) {
     }
 }
 
-/// What both kinds of policies have in common, up to their variables.
-pub(super) fn policy(spec: &Value, old: Option<&Value>, mutating: bool, path: &Path) -> ErrorList {
+/// What both kinds of policies have in common, up to their variables, and what compiles the expressions that follow.
+pub(super) fn policy(spec: &Value, old: Option<&Value>, mutating: bool, path: &Path) -> (ErrorList, Expressions) {
     let failure = text(spec, &["failurePolicy"]);
     let mut errors = ErrorList::new();
     errors.extend(if failure.is_empty() {
@@ -114,6 +116,7 @@ pub(super) fn policy(spec: &Value, old: Option<&Value>, mutating: bool, path: &P
     } else {
         one_of(failure, &matching::FAILURE_POLICIES, &path.child("failurePolicy"))
     });
+    let params = spec.get("paramKind").is_some();
     if let Some(kind) = spec.get("paramKind") {
         errors.extend(param_kind(kind, &path.child("paramKind")));
     }
@@ -136,12 +139,67 @@ pub(super) fn policy(spec: &Value, old: Option<&Value>, mutating: bool, path: &P
     };
     if !old.is_some_and(unchanged) {
         let conditions = meta::list_at(spec, &["matchConditions"]);
-        errors.extend(matching::conditions(conditions, &path.child("matchConditions")));
+        let path = path.child("matchConditions");
+        errors.extend(matching::conditions(conditions, params, &path));
     }
-    for (i, obj) in meta::list_at(spec, &["variables"]).iter().enumerate() {
-        errors.extend(variable(obj, &path.child("variables").index(i)));
+    let variables = meta::list_at(spec, &["variables"]);
+    let compiler = if mutating || !variables.is_empty() {
+        Compiler::with_variables()
+    } else {
+        Compiler::new()
+    };
+    let mut expressions = Expressions { compiler, params };
+    for (i, obj) in variables.iter().enumerate() {
+        errors.extend(variable(obj, &mut expressions, &path.child("variables").index(i)));
     }
-    errors
+    (errors, expressions)
+}
+
+/// What compiles the expressions of a policy behind its variables.
+pub(super) struct Expressions {
+    compiler: Compiler,
+    params: bool,
+}
+
+impl Expressions {
+    /// Those of a policy without variables and parameters.
+    #[cfg(test)]
+    pub(super) fn plain() -> Expressions {
+        Expressions {
+            compiler: Compiler::new(),
+            params: false,
+        }
+    }
+
+    fn options(&self, authorizer: bool) -> Options {
+        Options {
+            params: self.params,
+            authorizer,
+            patches: false,
+        }
+    }
+
+    /// What is wrong with an expression, which is shown as it was written.
+    pub(super) fn check(&self, text: &str, purpose: Purpose, path: &Path) -> Option<Error> {
+        // Messages may not ask the authorizer.
+        let options = self.options(purpose != Purpose::Message);
+        let compiled = self.compiler.compile(text, purpose, options);
+        complaint(compiled, text, path)
+    }
+
+    /// The same for the patches of mutations.
+    pub(super) fn check_patch(&self, text: &str, purpose: Purpose, path: &Path) -> Option<Error> {
+        let options = Options {
+            patches: true,
+            ..self.options(true)
+        };
+        complaint(self.compiler.compile(text, purpose, options), text, path)
+    }
+}
+
+/// What is wrong with an expression that was compiled.
+pub(super) fn complaint(compiled: Result<Program, String>, text: &str, path: &Path) -> Option<Error> {
+    compiled.err().map(|detail| Error::invalid(path, text, detail))
 }
 
 /// The operations that a mutating policy may name.
@@ -188,7 +246,7 @@ fn param_kind(kind: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn variable(variable: &Value, path: &Path) -> ErrorList {
+fn variable(variable: &Value, expressions: &mut Expressions, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let name = text(variable, &["name"]);
     if name.trim().is_empty() {
@@ -200,7 +258,14 @@ fn variable(variable: &Value, path: &Path) -> ErrorList {
             "must be a valid CEL identifier",
         ));
     }
-    errors.extend(expression(variable, "expression", path));
+    let missing = expression(variable, "expression", path);
+    if missing.is_none() {
+        let text = text(variable, &["expression"]);
+        let options = expressions.options(true);
+        let compiled = expressions.compiler.variable(name, text, options);
+        errors.extend(complaint(compiled, text, &path.child("expression")));
+    }
+    errors.extend(missing);
     errors
 }
 

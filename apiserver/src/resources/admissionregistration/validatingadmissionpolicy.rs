@@ -3,9 +3,11 @@
 use super::super::shared::checks::{complaints, one_of_if_set, text};
 use super::super::shared::status::{SPEC_AND_METADATA, Status};
 use super::super::shared::{cells, conditions};
+use super::policy::Expressions;
 use super::{Configuration, policy};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
+use cel::kubernetes::admission::Purpose;
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
@@ -42,7 +44,7 @@ fn validate(new: &Value, old: Option<&Value>) -> ErrorList {
     let path = Path::new("spec");
     let spec = new.get("spec").unwrap_or(&Value::Null);
     let old = old.and_then(|old| old.get("spec"));
-    let mut errors = policy::policy(spec, old, false, &path);
+    let (mut errors, expressions) = policy::policy(spec, old, false, &path);
     let validations = meta::list_at(spec, &["validations"]);
     let annotations = meta::list_at(spec, &["auditAnnotations"]);
     let annotations_path = path.child("auditAnnotations");
@@ -51,7 +53,7 @@ fn validate(new: &Value, old: Option<&Value>) -> ErrorList {
         errors.push(Error::required(&annotations_path, NEITHER));
     }
     for (i, obj) in validations.iter().enumerate() {
-        errors.extend(validation(obj, &path.child("validations").index(i)));
+        errors.extend(validation(obj, &expressions, &path.child("validations").index(i)));
     }
     if annotations.len() > MAX_ANNOTATIONS {
         let detail = format!("must not have more than {MAX_ANNOTATIONS} auditAnnotations");
@@ -60,7 +62,7 @@ fn validate(new: &Value, old: Option<&Value>) -> ErrorList {
     let mut seen = BTreeSet::new();
     for (i, obj) in annotations.iter().enumerate() {
         let path = annotations_path.index(i);
-        errors.extend(annotation(obj, meta::name(new), &path));
+        errors.extend(annotation(obj, meta::name(new), &expressions, &path));
         let key = text(obj, &["key"]);
         if !seen.insert(key) {
             errors.push(Error::duplicate(&path.child("key"), key));
@@ -69,12 +71,22 @@ fn validate(new: &Value, old: Option<&Value>) -> ErrorList {
     errors
 }
 
-fn validation(validation: &Value, path: &Path) -> ErrorList {
-    let mut errors: ErrorList = policy::expression(validation, "expression", path).into_iter().collect();
+fn validation(validation: &Value, expressions: &Expressions, path: &Path) -> ErrorList {
+    let missing = policy::expression(validation, "expression", path);
+    let compiled = || {
+        let path = path.child("expression");
+        expressions.check(text(validation, &["expression"]), Purpose::Condition, &path)
+    };
+    let mut errors: ErrorList = missing.or_else(compiled).into_iter().collect();
     for field in ["messageExpression", "message"] {
         let value = text(validation, &[field]);
         let detail = match value.trim() {
             "" if !value.is_empty() => "must be non-empty if specified",
+            "" => continue,
+            _ if field == "messageExpression" => {
+                errors.extend(expressions.check(value, Purpose::Message, &path.child(field)));
+                continue;
+            }
             trimmed if field == "message" && trimmed.contains(['\n', '\r']) => "must not contain line breaks",
             _ => continue,
         };
@@ -84,7 +96,7 @@ fn validation(validation: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn annotation(annotation: &Value, name: &str, path: &Path) -> ErrorList {
+fn annotation(annotation: &Value, name: &str, expressions: &Expressions, path: &Path) -> ErrorList {
     let key = text(annotation, &["key"]);
     let key_path = path.child("key");
     let mut errors = if name.is_empty() {
@@ -93,10 +105,15 @@ fn annotation(annotation: &Value, name: &str, path: &Path) -> ErrorList {
         let full = format!("{name}/{key}");
         complaints(&key_path, full.as_str(), names::qualified_name(&full))
     };
-    errors.extend(policy::expression(annotation, "valueExpression", path));
-    if text(annotation, &["valueExpression"]).trim().len() > MAX_ANNOTATION {
+    let value = text(annotation, &["valueExpression"]);
+    let value_path = path.child("valueExpression");
+    if let Some(missing) = policy::expression(annotation, "valueExpression", path) {
+        errors.push(missing);
+    } else if value.trim().len() > MAX_ANNOTATION {
         let detail = format!("must not exceed {MAX_ANNOTATION} bytes in length");
-        errors.push(Error::required(&path.child("valueExpression"), detail));
+        errors.push(Error::required(&value_path, detail));
+    } else if let Some(error) = expressions.check(value.trim(), Purpose::Annotation, &value_path) {
+        errors.push(Error::invalid(&value_path, value, error.detail));
     }
     errors
 }

@@ -134,7 +134,7 @@ fn one(hook: &Value, strict: &Strictness<'_>, path: &Path) -> ErrorList {
     errors.extend(webhooks::validate_client(client, &path.child("clientConfig")));
     if strict.conditions {
         let conditions = meta::list_at(hook, &["matchConditions"]);
-        errors.extend(matching::conditions(conditions, &path.child("matchConditions")));
+        errors.extend(matching::conditions(conditions, false, &path.child("matchConditions")));
     }
     errors
 }

@@ -7,6 +7,8 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 const MAX_SELECTORS: usize = 32;
+/// The most that deciding about one device may cost, by the estimate.
+const MAX_COST: u64 = 1_000_000;
 const MAX_EXPRESSION: usize = 10 * 1024;
 const MAX_PARAMETERS: usize = 10 * 1024;
 const MAX_CONFIGS: usize = 32;
@@ -121,7 +123,7 @@ fn identifier(id: &str, path: &Path) -> ErrorList {
     errors
 }
 
-/// The selectors of devices. Their expressions are not compiled here.
+/// The selectors of devices, whose expressions must not cost too much (`validateCELSelector`).
 pub(super) fn selectors(owner: &Value, path: &Path) -> ErrorList {
     let items = meta::list_at(owner, &["selectors"]);
     list(
@@ -129,13 +131,21 @@ pub(super) fn selectors(owner: &Value, path: &Path) -> ErrorList {
         Some(MAX_SELECTORS),
         &path.child("selectors"),
         &|selector, path| {
-            let Some(cel) = selector.get("cel") else {
+            let Some(selector) = selector.get("cel") else {
                 return vec![Error::required(&path.child("cel"), "")];
             };
-            if text(cel, &["expression"]).len() > MAX_EXPRESSION {
-                return vec![Error::too_long(&path.child("cel").child("expression"), MAX_EXPRESSION)];
+            let expression = text(selector, &["expression"]);
+            let path = path.child("cel").child("expression");
+            if expression.len() > MAX_EXPRESSION {
+                return vec![Error::too_long(&path, MAX_EXPRESSION)];
             }
-            ErrorList::new()
+            match cel::kubernetes::device::compile_selector(expression) {
+                Err(detail) => vec![Error::invalid(&path, expression, detail)],
+                Ok(program) if program.cost().is_some_and(|cost| cost.max > MAX_COST) => {
+                    vec![Error::forbidden(&path, "too complex, exceeds cost limit")]
+                }
+                Ok(_) => ErrorList::new(),
+            }
         },
     )
 }

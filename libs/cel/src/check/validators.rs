@@ -1,0 +1,96 @@
+//! What is checked once types are known: literals of times and regular expressions, and that collections hold one type.
+
+use super::checker::Types;
+use super::types::Type;
+use crate::ast::{Expr, Kind, Literal};
+use crate::parse::Issue;
+use crate::regex;
+use crate::time;
+use std::collections::BTreeSet;
+
+/// All that is wrong with the literals and collections in an expression.
+pub(crate) fn validate(expr: &Expr, types: &Types) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    for (function, fails) in [
+        (
+            "duration",
+            (|text| time::parse_duration(text).is_none()) as fn(&str) -> bool,
+        ),
+        ("timestamp", |text| time::parse_timestamp(text).is_none()),
+        ("matches", |text| regex::compile(text).is_err()),
+    ] {
+        each(expr, &mut |node| {
+            if let Kind::Call(call) = &node.kind
+                && call.function == function
+                && let Some(arg) = call.args.first()
+                && let Kind::Literal(Literal::String(text)) = &arg.kind
+                && fails(text)
+            {
+                issues.push(Issue::new(arg.at, format!("invalid {function} argument")));
+            }
+        });
+    }
+    let mut exempt = BTreeSet::new();
+    each(expr, &mut |node| {
+        if matches!(&node.kind, Kind::Call(call) if call.function == "format") {
+            each(node, &mut |part| {
+                exempt.insert(part.id);
+            });
+        }
+    });
+    each(expr, &mut |node| match &node.kind {
+        _ if exempt.contains(&node.id) => {}
+        Kind::List(list) => {
+            let parts = list.elements.iter().enumerate();
+            let parts = parts.map(|(i, element)| (element, list.optional.contains(&i)));
+            issues.extend(same(types, parts).into_iter().take(1));
+        }
+        Kind::Map(entries) => {
+            issues.extend(same(types, entries.iter().map(|entry| (&entry.key, false))));
+            issues.extend(same(types, entries.iter().map(|entry| (&entry.value, entry.optional))));
+        }
+        _ => {}
+    });
+    issues
+}
+
+/// Complaints about parts of another type than the first.
+fn same<'e>(types: &Types, parts: impl Iterator<Item = (&'e Expr, bool)>) -> Vec<Issue> {
+    let mut first: Option<Type> = None;
+    let mut issues = Vec::new();
+    for (part, optional) in parts {
+        let of = types.of(part);
+        let of = of.unwrap_optional().filter(|_| optional).unwrap_or(of);
+        match &first {
+            None => first = Some(of.clone()),
+            Some(first) if first == of => {}
+            Some(first) => issues.push(Issue::new(part.at, format!("expected type '{first}' but found '{of}'"))),
+        }
+    }
+    issues
+}
+
+/// Shows every node, parents first.
+fn each(expr: &Expr, show: &mut impl FnMut(&Expr)) {
+    show(expr);
+    match &expr.kind {
+        Kind::Literal(_) | Kind::Ident(_) | Kind::Broken => {}
+        Kind::Select(select) => each(&select.operand, show),
+        Kind::Call(call) => call
+            .target
+            .iter()
+            .map(|target| &**target)
+            .chain(&call.args)
+            .for_each(|part| each(part, show)),
+        Kind::List(list) => list.elements.iter().for_each(|element| each(element, show)),
+        Kind::Map(entries) => entries
+            .iter()
+            .flat_map(|entry| [&entry.key, &entry.value])
+            .for_each(|part| each(part, show)),
+        Kind::Struct(message) => message.fields.iter().for_each(|field| each(&field.value, show)),
+        Kind::Loop(fold) => {
+            let parts = [&fold.range, &fold.init, &fold.condition, &fold.step, &fold.result];
+            parts.into_iter().for_each(|part| each(part, show));
+        }
+    }
+}

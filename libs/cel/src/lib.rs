@@ -1,0 +1,64 @@
+//! The Common Expression Language as Kubernetes 1.36 speaks it: cel-go's grammar, macros, types, costs and words, with the
+//! functions that Kubernetes adds. A text is compiled once against an [`Environment`]; the [`Program`] that comes out can be
+//! kept, shared and evaluated.
+
+mod ast;
+mod check;
+mod eval;
+pub mod kubernetes;
+mod parse;
+mod regex;
+mod time;
+
+pub use check::{Cost, Environment, Fields, Sizes, Type};
+pub use eval::{Authorize, Authorizer, Decision, Evaluation, Failure, Key, Question, Semver, Url, Value, Variables};
+pub use parse::{Issues, Syntax};
+
+/// A compiled expression.
+#[derive(Debug)]
+pub struct Program {
+    expr: ast::Expr,
+    result: Type,
+    cost: Option<Cost>,
+}
+
+impl Program {
+    /// The type of the result.
+    #[must_use]
+    pub fn result_type(&self) -> &Type {
+        &self.result
+    }
+
+    /// Finds the value, unless that costs more than `limit`.
+    #[must_use]
+    pub fn evaluate(&self, variables: &dyn Variables, limit: u64) -> Evaluation {
+        eval::evaluate(&self.expr, variables, limit)
+    }
+
+    /// What evaluating may cost, if it was asked for.
+    #[must_use]
+    pub fn cost(&self) -> Option<Cost> {
+        self.cost
+    }
+}
+
+/// Reads and checks an expression; with `sizes`, its cost is estimated too.
+///
+/// # Errors
+/// All that is wrong with it, in cel-go's words.
+pub fn compile(text: &str, environment: &Environment, sizes: Option<&dyn Sizes>) -> Result<Program, Issues> {
+    let mut expr = parse::parse(text, environment.syntax)?;
+    let types = check::check(&mut expr, environment).map_err(|issues| Issues::render(text, issues))?;
+    let issues = check::validate(&expr, &types);
+    if !issues.is_empty() {
+        return Err(Issues::render(text, issues));
+    }
+    Ok(Program {
+        result: types.of(&expr).clone(),
+        cost: sizes.map(|sizes| check::estimate(&expr, &types, sizes)),
+        expr,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! From text to tree: tokens, grammar, macros. What is wrong with a text is said in the words of cel-go and its ANTLR grammar.
+
+mod grammar;
+mod lexer;
+mod literal;
+mod macros;
+mod network;
+mod recovery;
+mod source;
+
+pub(crate) use source::Issue;
+pub use source::Issues;
+
+use crate::ast::Expr;
+
+/// Longer texts are not read, in characters.
+const MAX_LENGTH: usize = 100_000;
+
+/// Which macros and syntax an expression may use.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Syntax {
+    /// Whether `cel.bind(name, value, expression)` is known.
+    pub bindings: bool,
+}
+
+/// Reads a text.
+///
+/// # Errors
+/// All that is wrong with it.
+pub(crate) fn parse(text: &str, syntax: Syntax) -> Result<Expr, Issues> {
+    let chars: Vec<char> = text.chars().collect();
+    if chars.len() > MAX_LENGTH {
+        let message = format!(
+            "expression code point size exceeds limit: size: {}, limit {MAX_LENGTH}",
+            chars.len()
+        );
+        return Err(Issues::render(text, vec![Issue::general(message)]));
+    }
+    let (lexemes, mut issues) = lexer::tokens(&chars);
+    let parsed = grammar::parse(&chars, &lexemes, syntax);
+    issues.extend(match &parsed {
+        Ok(parsed) => parsed.issues.clone(),
+        Err(grammar::Stop::TooDeep(issue)) => vec![issue.clone()],
+        Err(grammar::Stop::Malformed) => recovery::explain(&chars, &lexemes),
+    });
+    match parsed {
+        Ok(parsed) if issues.is_empty() => Ok(parsed.expr),
+        _ => Err(Issues::render(text, issues)),
+    }
+}
