@@ -18,6 +18,7 @@ mod resourcequota;
 mod secret;
 pub(crate) mod service;
 mod serviceaccount;
+mod volume_sources;
 
 use crate::registry::resource::Resource;
 

@@ -1,15 +1,17 @@
 //! PersistentVolumeClaims.
 
 use super::super::shared::cells::{self, UNSET};
+use super::super::shared::checks::{complaints, immutable, one_of_if_set, present, same, text};
 use super::super::shared::pod_defaults::{round_up, set_text};
 use super::super::shared::status::Status;
 use super::super::shared::{diff, internal};
-use super::pod_template::validate_label_selector;
+use super::pod_template::{validate_label_selector, validate_labels};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
-use machinery::meta;
+use machinery::quantity::Quantity;
+use machinery::{meta, names};
 use serde_json::{Value, json};
 
 const TYPE: &str = "io.k8s.api.core.v1.PersistentVolumeClaim";
@@ -25,6 +27,30 @@ pub(super) const ACCESS_MODES: [(&str, &str); 4] = [
 ];
 
 pub(super) const VOLUME_MODES: [&str; 2] = ["Block", "Filesystem"];
+/// Where the class was named before it had a field.
+const CLASS_ANNOTATION: [&str; 3] = ["metadata", "annotations", "volume.beta.kubernetes.io/storage-class"];
+const RESIZE_STATES: [&str; 5] = [
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
+];
+/// What the metadata of a template cannot have, in the order of upstream's type.
+const NOT_IN_TEMPLATES: [&str; 12] = [
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+];
 
 static COLUMNS: Columns = Columns {
     columns: &[
@@ -127,6 +153,206 @@ fn share_data_source(obj: &mut Value) {
     }
 }
 
+/// Whether the source of the data is named with its group, which then is not checked again.
+fn has_group(spec: &Value) -> bool {
+    ["dataSource", "dataSourceRef"]
+        .iter()
+        .any(|source| meta::str_at(spec, &[source, "apiGroup"]).is_some())
+}
+
+/// The source of the data, in either field (`validateDataSource`, `validateDataSourceRef`).
+fn validate_source(source: &Value, any_group: bool, path: &Path) -> ErrorList {
+    let (group, kind) = (text(source, &["apiGroup"]), text(source, &["kind"]));
+    let mut errors: ErrorList = ["name", "kind"]
+        .iter()
+        .filter_map(|field| present(source, field, path))
+        .collect();
+    if group.is_empty() && kind != "PersistentVolumeClaim" {
+        let detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
+        errors.push(Error::invalid(path, kind, detail));
+    }
+    if !group.is_empty() && !any_group {
+        errors.extend(complaints(
+            &path.child("apiGroup"),
+            group,
+            names::dns1123_subdomain(group),
+        ));
+    }
+    let namespace = text(source, &["namespace"]);
+    if !namespace.is_empty() {
+        errors.extend(complaints(
+            &path.child("namespace"),
+            namespace,
+            names::dns1123_label(namespace),
+        ));
+    }
+    errors
+}
+
+/// `ValidatePersistentVolumeClaimSpec`; `any_group` when the group of the source is not checked.
+pub(super) fn validate_spec(spec: &Value, any_group: bool, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let modes = meta::list_at(spec, &["accessModes"]);
+    let modes_path = path.child("accessModes");
+    if modes.is_empty() {
+        errors.push(Error::required(&modes_path, "at least 1 access mode is required"));
+    }
+    if let Some(selector) = meta::at(spec, &["selector"]) {
+        errors.extend(validate_label_selector(selector, &path.child("selector")));
+    }
+    errors.extend(validate_modes(modes, &modes_path));
+    let storage = path.child("resources").key("storage");
+    match meta::str_at(spec, &["resources", "requests", "storage"]) {
+        None => errors.push(Error::required(&storage, "")),
+        Some(size) if !Quantity::parse(size).is_ok_and(|size| size.sign() > 0) => {
+            errors.push(Error::invalid(&storage, size, "must be greater than zero"));
+        }
+        Some(_) => {}
+    }
+    let class = |field: &str| match text(spec, &[field]) {
+        "" => ErrorList::new(),
+        name => complaints(&path.child(field), name, names::dns1123_subdomain(name)),
+    };
+    errors.extend(class("storageClassName"));
+    errors.extend(one_of_if_set(spec, "volumeMode", &VOLUME_MODES, path));
+    let sources = ["dataSource", "dataSourceRef"].map(|field| meta::at(spec, &[field]).map(|source| (field, source)));
+    for (field, source) in sources.into_iter().flatten() {
+        errors.extend(validate_source(source, any_group, &path.child(field)));
+    }
+    if let [Some((_, older)), Some((_, newer))] = sources {
+        let elsewhere = !text(newer, &["namespace"]).is_empty();
+        let equal = ["apiGroup", "kind", "name"]
+            .iter()
+            .all(|field| older.get(field) == newer.get(field));
+        let detail = if elsewhere {
+            "may not be specified when dataSourceRef.namespace is specified"
+        } else {
+            "must match dataSourceRef"
+        };
+        if elsewhere || !equal {
+            // Upstream shows the path itself as the value.
+            let shown = path.child("dataSource").as_str().to_owned();
+            errors.push(Error::invalid(path, Value::Null, detail).showing(shown));
+        }
+    }
+    errors.extend(class("volumeAttributesClassName"));
+    errors
+}
+
+/// A claim that is made with its owner (`ValidatePersistentVolumeClaimTemplate`).
+pub(super) fn validate_template(template: &Value, path: &Path) -> ErrorList {
+    let metadata = path.child("metadata");
+    let mut errors = ErrorList::new();
+    for key in meta::map_at(template, &["metadata", "annotations"])
+        .into_iter()
+        .flat_map(serde_json::Map::keys)
+    {
+        let found = names::qualified_name(&key.to_lowercase());
+        errors.extend(complaints(&metadata.child("annotations"), key.as_str(), found));
+    }
+    let labels = meta::at(template, &["metadata", "labels"]);
+    errors.extend(validate_labels(labels, &metadata.child("labels")));
+    for field in NOT_IN_TEMPLATES {
+        let value = meta::at(template, &["metadata", field]);
+        let zero = value.is_none_or(|value| same(Some(value), None) || *value == "" || *value == 0);
+        if !zero {
+            errors.push(Error::forbidden(&metadata.child(field), "cannot be set"));
+        }
+    }
+    let spec = meta::at(template, &["spec"]).unwrap_or(&Value::Null);
+    errors.extend(validate_spec(spec, has_group(spec), &path.child("spec")));
+    errors
+}
+
+/// The annotation for the class stays as it is.
+fn validate_class_annotation(new: &Value, old: &Value) -> Option<Error> {
+    let (was, is) = (text(old, &CLASS_ANNOTATION), text(new, &CLASS_ANNOTATION));
+    let class = meta::str_at(new, &["spec", "storageClassName"]);
+    let replaced = meta::str_at(old, &CLASS_ANNOTATION).is_some()
+        && meta::at(old, &["spec", "storageClassName"]).is_none()
+        && class == Some(was)
+        && (meta::at(new, &CLASS_ANNOTATION).is_none() || was == is);
+    let path = Path::new("metadata").child("annotations").key(CLASS_ANNOTATION[2]);
+    (was != is && !replaced).then(|| Error::invalid(&path, is, "field is immutable"))
+}
+
+/// A claim may not ask for less than it has.
+fn validate_shrinking(new: &Value, old: &Value, path: &Path) -> Option<Error> {
+    const SIZE: [&str; 4] = ["spec", "resources", "requests", "storage"];
+    let size = |obj: &Value, path: &[&str]| Quantity::parse(meta::str_at(obj, path).unwrap_or("0")).ok();
+    let (was, is) = (size(old, &SIZE)?, size(new, &SIZE)?);
+    let has = size(old, &["status", "capacity", "storage"])?;
+    let path = SIZE[1..].iter().fold(path.clone(), |path, part| path.child(part));
+    (is < was && is <= has).then(|| Error::forbidden(&path, "field can not be less than status.capacity"))
+}
+
+/// A claim whose class of attributes is in effect always has one.
+fn validate_attributes_class(new: &Value, old: &Value, path: &Path) -> Option<Error> {
+    const CLASS: [&str; 2] = ["spec", "volumeAttributesClassName"];
+    meta::at(old, &["status", "currentVolumeAttributesClassName"])?;
+    let is = meta::str_at(new, &CLASS);
+    if is == meta::str_at(old, &CLASS) {
+        return None;
+    }
+    let to = match is {
+        None => "nil",
+        Some("") => "empty string",
+        Some(_) => return None,
+    };
+    let detail = format!("update to {to} is forbidden when status.currentVolumeAttributesClassName is not nil");
+    Some(Error::forbidden(&path.child(CLASS[1]), detail))
+}
+
+/// `ValidatePersistentVolumeClaimStatusUpdate`.
+fn validate_status(new: &Value, _old: &Value) -> ErrorList {
+    let path = Path::new("status");
+    let mut errors = ErrorList::new();
+    if meta::str_at(new, &["metadata", "resourceVersion"])
+        .unwrap_or_default()
+        .is_empty()
+    {
+        errors.push(Error::required(&Path::new("resourceVersion"), ""));
+    }
+    let amount = |field: &str, name: &str| {
+        let amount = text(new, &["status", field, name]);
+        let negative = Quantity::parse(amount).is_ok_and(|amount| amount.sign() < 0);
+        let path = path.child(field).key(name);
+        negative.then(|| Error::invalid(&path, amount, "must be a valid resource quantity"))
+    };
+    let keys = |field: &'static str| {
+        let map = meta::map_at(new, &["status", field]);
+        map.into_iter().flat_map(serde_json::Map::keys)
+    };
+    errors.extend(keys("capacity").filter_map(|name| amount("capacity", name)));
+    let statuses = path.child("allocatedResourceStatuses");
+    for name in keys("allocatedResourceStatuses") {
+        errors.extend(validate_key(name, &statuses));
+        let state = text(new, &["status", "allocatedResourceStatuses", name]);
+        if !RESIZE_STATES.contains(&state) {
+            // Upstream shows the key, not the value.
+            errors.push(Error::not_supported(&statuses, name.as_str(), &RESIZE_STATES));
+        }
+    }
+    for name in keys("allocatedResources") {
+        let found = validate_key(name, &path.child("allocatedResources"));
+        if found.is_empty() {
+            errors.extend(amount("allocatedResources", name));
+        }
+        errors.extend(found);
+    }
+    errors
+}
+
+/// What can be allocated to a claim: storage, and what has a domain.
+fn validate_key(name: &str, path: &Path) -> ErrorList {
+    let errors = complaints(path, name, names::qualified_name(name));
+    let native = !name.contains('/') || name.contains("kubernetes.io/");
+    if errors.is_empty() && native && name != "storage" {
+        return vec![Error::not_supported(path, name, &["storage"])];
+    }
+    errors
+}
+
 struct Claim;
 
 impl Strategy for Claim {
@@ -143,46 +369,28 @@ impl Strategy for Claim {
         meta::copy(new, old, &["status"]);
     }
 
-    /// `ValidatePersistentVolumeClaimSpec`.
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
-        let path = Path::new("spec");
-        let mut errors = ErrorList::new();
-        let modes = meta::list_at(obj, &["spec", "accessModes"]);
-        if modes.is_empty() {
-            errors.push(Error::required(
-                &path.child("accessModes"),
-                "at least 1 access mode is required",
-            ));
-        }
-        errors.extend(validate_modes(modes, &path.child("accessModes")));
-        if let Some(selector) = meta::at(obj, &["spec", "selector"]) {
-            errors.extend(validate_label_selector(selector, &path.child("selector")));
-        }
-        let storage = path.child("resources").key("storage");
-        match meta::str_at(obj, &["spec", "resources", "requests", "storage"]) {
-            None => errors.push(Error::required(&storage, "")),
-            Some(text) => {
-                let positive = machinery::quantity::Quantity::parse(text).is_ok_and(|q| q.sign() > 0);
-                if !positive {
-                    errors.push(Error::invalid(&storage, text, "must be greater than zero"));
-                }
-            }
-        }
-        match meta::str_at(obj, &["spec", "volumeMode"]) {
-            Some(other) if !VOLUME_MODES.contains(&other) => {
-                errors.push(Error::not_supported(&path.child("volumeMode"), other, &VOLUME_MODES));
-            }
-            _ => {}
-        }
-        errors
+        let spec = meta::at(obj, &["spec"]).unwrap_or(&Value::Null);
+        validate_spec(spec, false, &Path::new("spec"))
     }
 
     /// `ValidatePersistentVolumeClaimUpdate`: the volume may be set once, and the size of a bound claim may change.
-    fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        let mut errors = self.validate(cx, new);
+    fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let none = Value::Null;
+        let before = meta::at(old, &["spec"]).unwrap_or(&none);
+        let path = Path::new("spec");
+        let spec = meta::at(new, &["spec"]).unwrap_or(&none);
+        let mut errors = validate_spec(spec, has_group(before), &path);
+        errors.extend(validate_class_annotation(new, old));
         let mut fixed = new.clone();
+        let class = |obj: &Value| meta::str_at(obj, &["spec", "storageClassName"]).map(str::to_owned);
+        let (was, is) = (meta::str_at(old, &CLASS_ANNOTATION), class(new));
+        // The class may be given once, and must be that of the old annotation.
+        if class(old).is_none() && is.is_some() && (was.is_none() || was == is.as_deref()) {
+            meta::copy(&mut fixed, old, &["spec", "storageClassName"]);
+        }
         if meta::str_at(old, &["status", "phase"]) == Some("Bound") {
-            meta::copy(&mut fixed, old, &["spec", "resources", "requests"]);
+            meta::copy(&mut fixed, old, &["spec", "resources", "requests", "storage"]);
             meta::copy(&mut fixed, old, &["spec", "volumeAttributesClassName"]);
         }
         let unnamed = |obj: &Value| {
@@ -200,13 +408,12 @@ impl Strategy for Claim {
                 "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n{}",
                 diff::unified(&shown(old), &shown(&fixed))
             );
-            errors.push(Error::forbidden(&Path::new("spec"), detail));
+            errors.push(Error::forbidden(&path, detail));
         }
+        errors.extend(validate_shrinking(new, old, &path));
         let mode = |obj| meta::at(obj, &["spec", "volumeMode"]);
-        if mode(new) != mode(old) {
-            let value = mode(new).cloned().unwrap_or_default();
-            errors.push(Error::invalid(&Path::new("volumeMode"), value, "field is immutable"));
-        }
+        errors.extend(immutable(mode(new), mode(old), &Path::new("volumeMode")));
+        errors.extend(validate_attributes_class(new, old, &path));
         errors
     }
 
@@ -234,7 +441,11 @@ pub(super) fn resource() -> Resource {
             &COLUMNS,
         )
     };
-    claim.with_object_subresource("status", Status::plain(default))
+    let status = Status {
+        validate: validate_status,
+        ..Status::plain(default)
+    };
+    claim.with_object_subresource("status", status)
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 
 mod columns;
 mod qos;
+mod status;
 mod update;
 
 use super::super::shared::generation;
 use super::super::shared::pod_defaults;
-use super::super::shared::status::{self, Status};
+use super::super::shared::status::{self as statuses, Status};
 use super::pod_template;
 use crate::registry::resource::{Action, Resource};
 use crate::registry::strategy::{Context, Grace, Strategy};
@@ -35,8 +36,12 @@ fn validate(obj: &Value) -> ErrorList {
         let detail = "must set spec.nodeName if mirror pod annotation is set";
         errors.push(Error::invalid(&path, mirrored, detail));
     }
-    let spec = meta::at(obj, &["spec"]).cloned().unwrap_or_default();
-    errors.extend(pod_template::validate_pod_spec(&spec, &Path::new("spec")));
+    let spec = meta::at(obj, &["spec"]).unwrap_or(&Value::Null);
+    errors.extend(pod_template::validate_pod_spec(
+        meta::name(obj),
+        spec,
+        &Path::new("spec"),
+    ));
     errors
 }
 
@@ -86,7 +91,7 @@ impl Strategy for Pod {
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        status::keep(new, old, &[&["spec"]]);
+        statuses::keep(new, old, &[&["spec"]]);
     }
 
     fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
@@ -246,9 +251,10 @@ pub(super) fn resource() -> Resource {
         ],
         ..Resource::namespaced_kind(("", "v1", "Pod"), ("pods", "pod"), TYPE, Pod, &columns::COLUMNS)
     };
-    let status = Status {
+    let status_hooks = Status {
         keeps: &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"],
         prepare: prepare_status,
+        validate: status::validate,
         ..Status::plain(default)
     };
     const CONNECT: &[&str] = &["create", "get"];
@@ -265,5 +271,5 @@ pub(super) fn resource() -> Resource {
             Action::Connect,
         )
         .with_object_subresource("resize", Resize)
-        .with_object_subresource("status", status)
+        .with_object_subresource("status", status_hooks)
 }

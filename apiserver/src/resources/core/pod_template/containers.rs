@@ -1,7 +1,7 @@
 //! The containers of a pod (`validateContainers`, `validateInitContainers`, `validateEphemeralContainers`).
 
 use super::volumes::Volumes;
-use super::{complaints, env, handlers, mounts, resources, security, unique};
+use super::{complaints, env, handlers, mounts, resources, restart, security, unique};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
@@ -10,13 +10,13 @@ use std::collections::BTreeSet;
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 const MESSAGE_POLICIES: [&str; 2] = ["FallbackToLogsOnError", "File"];
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
-const RESTART_POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
 /// What an ephemeral container cannot have, in the order of upstream's type.
-const NOT_EPHEMERAL: [&str; 8] = [
+const NOT_EPHEMERAL: [&str; 9] = [
     "ports",
     "resources",
     "resizePolicy",
     "restartPolicy",
+    "restartPolicyRules",
     "livenessProbe",
     "readinessProbe",
     "startupProbe",
@@ -56,14 +56,14 @@ pub(super) fn validate(spec: &Value, volumes: &Volumes<'_>, path: &Path) -> Erro
         errors.extend(pod.validate(container, &path));
         errors.extend(unique(name(container), &mut seen, &path.child("name")));
         errors.extend(handlers::validate(container, pod.grace, &path));
-        errors.extend(validate_restart_policy(container, &path));
+        errors.extend(restart::validate(container, &path));
     }
     errors.extend(mounts::validate_host_ports(containers, &path.child("containers")));
     for (i, container) in meta::list_at(spec, &["initContainers"]).iter().enumerate() {
         let list = path.child("initContainers");
         let path = list.index(i);
         errors.extend(pod.validate(container, &path));
-        errors.extend(validate_restart_policy(container, &path));
+        errors.extend(restart::validate(container, &path));
         errors.extend(
             Some(name(container))
                 .filter(|name| !name.is_empty())
@@ -101,12 +101,6 @@ fn name(container: &Value) -> &str {
     meta::str_at(container, &["name"]).unwrap_or_default()
 }
 
-fn validate_restart_policy(container: &Value, path: &Path) -> Option<Error> {
-    let policy = meta::str_at(container, &["restartPolicy"])?;
-    let path = path.child("restartPolicy");
-    (!RESTART_POLICIES.contains(&policy)).then(|| Error::not_supported(&path, policy, &RESTART_POLICIES))
-}
-
 fn validate_ephemeral<'a>(spec: &Value, container: &'a Value, seen: &mut BTreeSet<&'a str>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     errors.extend(unique(name(container), seen, &path.child("name")));
@@ -118,13 +112,15 @@ fn validate_ephemeral<'a>(spec: &Value, container: &'a Value, seen: &mut BTreeSe
     if !target.is_empty() && !known {
         errors.push(Error::not_found(&path.child("targetContainerName"), target));
     }
-    let empty = [
-        Value::Null,
-        Value::Object(serde_json::Map::new()),
-        Value::Array(Vec::new()),
-    ];
+    // Of the objects only the resources are no pointer, so that only they may be empty.
+    let is_set = |field: &str, value: &Value| match value {
+        Value::Null => false,
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(map) => field != "resources" || !map.is_empty(),
+        _ => true,
+    };
     for field in NOT_EPHEMERAL {
-        if container.get(field).is_some_and(|v| !empty.contains(v)) {
+        if container.get(field).is_some_and(|value| is_set(field, value)) {
             errors.push(Error::forbidden(&path.child(field), NOT_FOR_EPHEMERAL));
         }
     }

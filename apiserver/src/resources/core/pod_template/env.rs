@@ -2,6 +2,8 @@
 //! with downward volumes.
 
 use super::complaints;
+use super::paths::without_backsteps;
+use crate::resources::shared::checks::{present, required, text};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::quantity::Quantity;
 use machinery::{meta, names};
@@ -92,6 +94,9 @@ fn validate_value_from(variable: &Value, from: &Value, path: &Path) -> ErrorList
             errors.extend(validate_key(reference, &path.child(source)));
         }
     }
+    if let Some(file) = from.get("fileKeyRef") {
+        errors.extend(validate_file_key(file, &path.child("fileKeyRef")));
+    }
     let sources = SOURCES.iter().filter(|s| from.get(**s).is_some()).count();
     let has_value = !meta::str_at(variable, &["value"]).unwrap_or_default().is_empty();
     if sources == 0 {
@@ -117,6 +122,43 @@ fn validate_key(reference: &Value, path: &Path) -> ErrorList {
         errors.push(Error::required(&path, ""));
     } else {
         errors.extend(complaints(&path, text("key"), names::config_map_key(text("key"))));
+    }
+    errors
+}
+
+/// A key of a file in a volume (`validateFileKeySelector`).
+fn validate_file_key(reference: &Value, path: &Path) -> ErrorList {
+    let mut errors = required(&path.child("key"), text(reference, &["key"]), names::env_var_name);
+    let volume = text(reference, &["volumeName"]);
+    errors.extend(required(&path.child("volumeName"), volume, names::dns1123_label));
+    errors.extend(present(reference, "path", path));
+    errors.extend(without_backsteps(text(reference, &["path"]), &path.child("path")));
+    errors
+}
+
+/// The volumes of such files are empty directories (`validateFileKeyRefVolumes`).
+pub(super) fn validate_files(spec: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for list in ["initContainers", "containers", "ephemeralContainers"] {
+        for (i, container) in meta::list_at(spec, &[list]).iter().enumerate() {
+            for (j, variable) in meta::list_at(container, &["env"]).iter().enumerate() {
+                let Some(reference) = meta::at(variable, &["valueFrom", "fileKeyRef"]) else {
+                    continue;
+                };
+                let path = path.child(list).index(i).child("env").index(j);
+                let path = path.child("valueFrom").child("fileKeyRef").child("volumeName");
+                let name = text(reference, &["volumeName"]);
+                let mut volumes = meta::list_at(spec, &["volumes"]).iter().rev();
+                match volumes.find(|volume| text(volume, &["name"]) == name) {
+                    None => errors.push(Error::not_found(&path, name)),
+                    Some(volume) if volume.get("emptyDir").is_none_or(Value::is_null) => {
+                        let detail = "referenced volume must be of type emptyDir";
+                        errors.push(Error::invalid(&path, name, detail));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
     }
     errors
 }

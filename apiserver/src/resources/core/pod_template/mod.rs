@@ -2,13 +2,16 @@
 //! `pkg/apis/core/validation/validation.go`, `ValidatePodSpec`).
 
 pub(in super::super) mod affinity;
+mod claims;
 mod containers;
 mod env;
 mod handlers;
 mod mounts;
 mod os;
 pub(in super::super) mod paths;
+mod projected;
 pub(in super::super) mod resources;
+mod restart;
 mod scheduling;
 mod security;
 mod volumes;
@@ -25,23 +28,28 @@ use std::collections::BTreeSet;
 
 /// Checks a pod template: its labels, annotations and spec.
 pub(in super::super) fn validate(template: &Value, path: &Path) -> ErrorList {
-    let metadata = path.child("metadata");
-    let mut errors = validate_labels(meta::at(template, &["metadata", "labels"]), &metadata.child("labels"));
+    // Upstream leaves `metadata` out of the paths.
+    let mut errors = validate_labels(meta::at(template, &["metadata", "labels"]), &path.child("labels"));
     let annotations = meta::map_at(template, &["metadata", "annotations"]);
     for key in annotations.into_iter().flatten().map(|(key, _)| key) {
         let complaints = names::qualified_name(&key.to_lowercase());
-        let path = metadata.child("annotations");
+        let path = path.child("annotations");
         errors.extend(complaints.into_iter().map(|e| Error::invalid(&path, key.clone(), e)));
     }
-    let spec = meta::at(template, &["spec"]).cloned().unwrap_or_default();
-    errors.extend(validate_spec(&spec, &path.child("spec")));
+    let spec = meta::at(template, &["spec"]).unwrap_or(&Value::Null);
+    let path = path.child("spec");
+    errors.extend(validate_spec(spec, volumes::Owner { pod: None }, &path));
+    if !meta::list_at(spec, &["ephemeralContainers"]).is_empty() {
+        let detail = "ephemeral containers not allowed in pod template";
+        errors.push(Error::forbidden(&path.child("ephemeralContainers"), detail));
+    }
     errors
 }
 
 /// Checks the spec of a pod, which has to be stricter than that of a template for old objects' sake
-/// (`validatePodMetadataAndSpec`).
-pub(in super::super) fn validate_pod_spec(spec: &Value, path: &Path) -> ErrorList {
-    let mut errors = validate_spec(spec, path);
+/// (`validatePodMetadataAndSpec`). `pod` is the name of the pod.
+pub(in super::super) fn validate_pod_spec(pod: &str, spec: &Value, path: &Path) -> ErrorList {
+    let mut errors = validate_spec(spec, volumes::Owner { pod: Some(pod) }, path);
     for list in ["containers", "initContainers"] {
         for (i, container) in meta::list_at(spec, &[list]).iter().enumerate() {
             errors.extend(containers::pod_only(container, &path.child(list).index(i)));
@@ -57,8 +65,9 @@ pub(in super::super) fn validate_limits(limits: &Value, path: &Path) -> ErrorLis
 }
 
 /// Checks a pod spec.
-fn validate_spec(spec: &Value, path: &Path) -> ErrorList {
-    let (volumes, mut errors) = volumes::validate(spec, &path.child("volumes"));
+fn validate_spec(spec: &Value, owner: volumes::Owner<'_>, path: &Path) -> ErrorList {
+    let (volumes, mut errors) = volumes::validate(spec, owner, &path.child("volumes"));
+    errors.extend(claims::validate(spec, &path.child("resourceClaims")));
     errors.extend(containers::validate(spec, &volumes, path));
     errors.extend(resources::validate_pod(spec, &path.child("resources")));
     errors.extend(validate_host_network(spec, &path.child("containers")));
@@ -82,6 +91,7 @@ fn validate_spec(spec: &Value, path: &Path) -> ErrorList {
         spec,
         &path.child("topologySpreadConstraints"),
     ));
+    errors.extend(os::validate_host_process(spec, path));
     if meta::bool_at(spec, &["hostUsers"]) == Some(false) {
         for field in ["hostNetwork", "hostPID", "hostIPC"] {
             if meta::bool_at(spec, &[field]) == Some(true) {
@@ -89,8 +99,38 @@ fn validate_spec(spec: &Value, path: &Path) -> ErrorList {
             }
         }
     }
+    errors.extend(validate_hostname_override(spec, &path.child("hostnameOverride")));
     errors.extend(validate_names(spec, path));
+    if let Some(overhead) = meta::at(spec, &["overhead"]) {
+        errors.extend(validate_limits(overhead, &path.child("overhead")));
+    }
     errors.extend(os::validate(spec, path));
+    errors.extend(env::validate_files(spec, path));
+    errors
+}
+
+/// `validatePodHostName`.
+fn validate_hostname_override(spec: &Value, path: &Path) -> ErrorList {
+    const MAX: usize = 64;
+    let mut errors = ErrorList::new();
+    let Some(name) = meta::str_at(spec, &["hostnameOverride"]) else {
+        return errors;
+    };
+    for (field, detail) in [
+        (
+            "setHostnameAsFQDN",
+            "may not be specified when setHostnameAsFQDN is true",
+        ),
+        ("hostNetwork", "may not be specified when hostNetwork is true"),
+    ] {
+        if meta::bool_at(spec, &[field]) == Some(true) {
+            errors.push(Error::forbidden(path, detail));
+        }
+    }
+    if name.len() > MAX {
+        errors.push(Error::too_long(path, MAX));
+    }
+    errors.extend(complaints(path, name, names::dns1123_subdomain(name)));
     errors
 }
 

@@ -58,7 +58,7 @@ fn validate_mounts(container: &Value, volumes: &Volumes<'_>, path: &Path) -> Err
         }
         errors.extend(descending(expanded, &path.child("subPathExpr")));
         errors.extend(validate_propagation(container, mount, &path.child("mountPropagation")));
-        errors.extend(validate_recursion(mount, &item.child("recursiveReadOnly")));
+        errors.extend(validate_recursion(mount, &path.child("recursiveReadOnly")));
     }
     errors
 }

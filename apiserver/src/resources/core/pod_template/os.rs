@@ -46,9 +46,8 @@ pub(super) fn validate(spec: &Value, path: &Path) -> ErrorList {
     if meta::at(spec, &["os"]).is_none() {
         return ErrorList::new();
     }
-    let name = path.child("os").child("name");
     match meta::str_at(spec, &["os", "name"]).unwrap_or_default() {
-        "" => vec![Error::required(&name, "cannot be empty")],
+        "" => vec![Error::required(&path.child("os").child("name"), "")],
         "linux" => forbid(
             spec,
             &[&["securityContext", "windowsOptions"]],
@@ -57,8 +56,42 @@ pub(super) fn validate(spec: &Value, path: &Path) -> ErrorList {
             path,
         ),
         "windows" => forbid(spec, &POD_FIELDS, &CONTAINER_FIELDS, NOT_ON_WINDOWS, path),
-        other => vec![Error::not_supported(&name, other, &NAMES)],
+        other => vec![Error::not_supported(&path.child("os"), other, &NAMES)],
     }
+}
+
+/// Processes of the host on Windows: all containers or none, in the network of the host
+/// (`validateWindowsHostProcessPod`).
+pub(super) fn validate_host_process(spec: &Value, path: &Path) -> ErrorList {
+    const FIELD: [&str; 3] = ["securityContext", "windowsOptions", "hostProcess"];
+    let mut errors = ErrorList::new();
+    let of_pod = meta::bool_at(spec, &FIELD);
+    let (mut all, mut of_host) = (0, 0);
+    for list in CONTAINERS {
+        for (i, container) in meta::list_at(spec, &[list]).iter().enumerate() {
+            let own = meta::bool_at(container, &FIELD);
+            if let (Some(pod), Some(own)) = (of_pod, own)
+                && pod != own
+            {
+                let path = FIELD
+                    .iter()
+                    .fold(path.child(list).index(i), |path, part| path.child(part));
+                let detail = format!("pod hostProcess value must be identical if both are specified, was {pod}");
+                errors.push(Error::invalid(&path, own, detail));
+            }
+            all += 1;
+            of_host += usize::from(own.or(of_pod) == Some(true));
+        }
+    }
+    if of_host > 0 && of_host != all {
+        let detail = "If pod contains any hostProcess containers then all containers must be HostProcess containers";
+        errors.push(Error::invalid(path, "", detail));
+    }
+    if of_host > 0 && meta::bool_at(spec, &["hostNetwork"]) != Some(true) {
+        let detail = "hostNetwork must be true if pod contains any hostProcess containers";
+        errors.push(Error::invalid(&path.child("hostNetwork"), false, detail));
+    }
+    errors
 }
 
 fn forbid(spec: &Value, pod_fields: &[&[&str]], container_fields: &[&str], why: &str, path: &Path) -> ErrorList {

@@ -25,7 +25,7 @@ pub(super) fn projected(target: &str, path: &Path) -> ErrorList {
         return vec![Error::required(path, "")];
     }
     let mut errors = descending(target, path);
-    if target.starts_with("..") && !target.starts_with("../") && target != ".." {
+    if target.starts_with("..") && !target.starts_with("../") {
         errors.push(Error::invalid(path, target, "must not start with '..'"));
     }
     errors

@@ -95,7 +95,7 @@ pub(super) fn validate(container: &Value, claims: &BTreeSet<&str>, path: &Path) 
 pub(super) fn validate_pod(spec: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if meta::at(spec, &["resources", "claims"]).is_some() {
-        let detail = "claims cannot be set for Resources at pod-level";
+        let detail = "claims may not be set for Resources at pod-level";
         errors.push(Error::forbidden(&path.child("claims"), detail));
     }
     errors.extend(validate_lists(spec, path, |name, path| {

@@ -44,12 +44,8 @@ pub(super) fn validate_pod(spec: &Value, path: &Path) -> ErrorList {
     ));
     errors.extend(validate_profiles(context, &path));
     errors.extend(one_of(context, "supplementalGroupsPolicy", &["Merge", "Strict"], &path));
-    errors.extend(one_of(
-        context,
-        "seLinuxChangePolicy",
-        &["MountOption", "Recursive"],
-        &path,
-    ));
+    // The other policy, MountOption, waits for a feature that is off.
+    errors.extend(one_of(context, "seLinuxChangePolicy", &["Recursive"], &path));
     errors
 }
 

@@ -8,7 +8,7 @@ fn complaints(change: impl Fn(&mut Value)) -> Vec<String> {
     let mut spec = json!({"containers": [{"name": "c", "image": "a:1"}]});
     change(&mut spec);
     pod_defaults::pod_spec(&mut spec);
-    validate_pod_spec(&spec, &Path::new("spec"))
+    validate_pod_spec("p", &spec, &Path::new("spec"))
         .iter()
         .map(ToString::to_string)
         .collect()

@@ -1,225 +1,220 @@
 //! Volumes (`ValidateVolumes`, `validateVolumeSource`).
 
-use super::paths::{projected, without_backsteps};
-use super::{complaints, env, unique};
+use super::super::persistentvolumeclaim;
+use super::super::volume_sources::{self as shared, disk, needed, secret};
+use super::complaints;
+use super::paths::descending;
+use super::projected::{validate_downward, validate_items, validate_mode, validate_projected};
+use crate::resources::shared::checks::{csi_driver_name, one_of, text};
 use machinery::field::{Error, ErrorList, Path};
+use machinery::quantity::Quantity;
 use machinery::{meta, names};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The volumes of a pod by name.
 pub(super) type Volumes<'a> = BTreeMap<&'a str, &'a Value>;
 
-/// The texts and lists that a source must have, in upstream's order.
-const REQUIRED: [(&str, &[&str]); 23] = [
-    ("awsElasticBlockStore", &["volumeID"]),
-    ("azureDisk", &["diskName", "diskURI"]),
-    ("azureFile", &["secretName", "shareName"]),
-    ("cephfs", &["monitors"]),
-    ("cinder", &["volumeID"]),
-    ("configMap", &["name"]),
-    ("csi", &["driver"]),
-    ("flexVolume", &["driver"]),
-    ("gcePersistentDisk", &["pdName"]),
-    ("gitRepo", &["repository"]),
-    ("glusterfs", &["endpoints", "path"]),
-    ("hostPath", &["path"]),
-    ("image", &["reference"]),
-    ("iscsi", &["targetPortal", "iqn"]),
-    ("nfs", &["server", "path"]),
-    ("persistentVolumeClaim", &["claimName"]),
-    ("photonPersistentDisk", &["pdID"]),
-    ("portworxVolume", &["volumeID"]),
-    ("quobyte", &["registry", "volume"]),
-    ("rbd", &["monitors", "image"]),
-    ("scaleIO", &["gateway", "system", "volumeName"]),
-    ("secret", &["secretName"]),
-    ("vsphereVolume", &["volumePath"]),
+/// What a source must be like.
+type Rule = fn(source: &Value, path: &Path) -> ErrorList;
+
+/// The sources in the order in which upstream looks at them, with their rules; the first one that is there counts.
+const ORDER: [(&str, Rule); 30] = [
+    ("emptyDir", |s, path| {
+        let limit = meta::str_at(s, &["sizeLimit"]).and_then(|limit| Quantity::parse(limit).ok());
+        let detail = "SizeLimit field must be a valid resource quantity";
+        let negative = limit.is_some_and(|limit| limit.sign() < 0);
+        negative
+            .then(|| Error::forbidden(&path.child("sizeLimit"), detail))
+            .into_iter()
+            .collect()
+    }),
+    ("hostPath", shared::host_path),
+    ("gitRepo", |s, path| {
+        let mut errors = needed(s, &["repository"], path);
+        errors.extend(descending(text(s, &["directory"]), &path.child("directory")));
+        errors
+    }),
+    ("gcePersistentDisk", |s, path| disk(s, "pdName", path)),
+    ("awsElasticBlockStore", |s, path| disk(s, "volumeID", path)),
+    ("secret", |s, path| files(s, "secretName", path)),
+    ("nfs", shared::nfs),
+    ("iscsi", iscsi),
+    ("glusterfs", |s, path| needed(s, &["endpoints", "path"], path)),
+    ("flocker", shared::flocker),
+    ("persistentVolumeClaim", |s, path| needed(s, &["claimName"], path)),
+    ("rbd", |s, path| needed(s, &["monitors", "image"], path)),
+    ("cinder", |s, path| {
+        let mut errors = needed(s, &["volumeID"], path);
+        errors.extend(secret(s, &["name"], path));
+        errors
+    }),
+    ("cephfs", |s, path| needed(s, &["monitors"], path)),
+    ("quobyte", shared::quobyte),
+    ("downwardAPI", |s, path| {
+        let mut errors: ErrorList = validate_mode(s, "defaultMode", path).into_iter().collect();
+        errors.extend(validate_downward(s, path));
+        errors
+    }),
+    ("fc", shared::fibre_channel),
+    ("flexVolume", shared::flex),
+    ("configMap", |s, path| files(s, "name", path)),
+    ("azureFile", |s, path| needed(s, &["secretName", "shareName"], path)),
+    ("vsphereVolume", |s, path| needed(s, &["volumePath"], path)),
+    ("photonPersistentDisk", |s, path| needed(s, &["pdID"], path)),
+    ("portworxVolume", |s, path| needed(s, &["volumeID"], path)),
+    ("azureDisk", shared::azure_disk),
+    ("storageos", |s, path| shared::storage_os(s, &["name"], path)),
+    ("projected", |s, path| {
+        let mut errors: ErrorList = validate_mode(s, "defaultMode", path).into_iter().collect();
+        errors.extend(validate_projected(s, path));
+        errors
+    }),
+    ("scaleIO", |s, path| {
+        needed(s, &["gateway", "system", "volumeName"], path)
+    }),
+    ("csi", csi),
+    ("ephemeral", |s, path| {
+        let path = path.child("volumeClaimTemplate");
+        match s.get("volumeClaimTemplate").filter(|template| !template.is_null()) {
+            None => vec![Error::required(&path, "")],
+            Some(template) => persistentvolumeclaim::validate_template(template, &path),
+        }
+    }),
+    ("image", image),
 ];
 
-const HOST_PATH_TYPES: [&str; 8] = [
-    "",
-    "BlockDevice",
-    "CharDevice",
-    "Directory",
-    "DirectoryOrCreate",
-    "File",
-    "FileOrCreate",
-    "Socket",
-];
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 
-/// Checks the volumes of a pod spec; answers them by name.
-pub(super) fn validate<'a>(spec: &'a Value, path: &Path) -> (Volumes<'a>, ErrorList) {
+/// What the volumes belong to.
+#[derive(Clone, Copy)]
+pub(super) struct Owner<'a> {
+    /// The name of the pod; none in a template.
+    pub(super) pod: Option<&'a str>,
+}
+
+/// Checks the volumes of a pod spec; answers those without fault by name.
+pub(super) fn validate<'a>(spec: &'a Value, owner: Owner<'_>, path: &Path) -> (Volumes<'a>, ErrorList) {
+    let list = meta::list_at(spec, &["volumes"]);
+    let pod = owner.pod.filter(|name| !name.is_empty());
+    let created = |claim: &str| {
+        let pod = pod?;
+        let makes = |volume: &&Value| {
+            volume.get("ephemeral").is_some() && claim == format!("{pod}-{}", text(volume, &["name"]))
+        };
+        list.iter().find(makes)
+    };
     let mut errors = ErrorList::new();
-    let mut seen = BTreeSet::new();
     let mut volumes = Volumes::new();
-    for (i, volume) in meta::list_at(spec, &["volumes"]).iter().enumerate() {
+    for (i, volume) in list.iter().enumerate() {
         let path = path.index(i);
-        let name = meta::str_at(volume, &["name"]).unwrap_or_default();
+        let name = text(volume, &["name"]);
         let name_path = path.child("name");
-        errors.extend(validate_source(volume, &path));
+        let mut found = validate_source(volume, owner, &path);
         if name.is_empty() {
-            errors.push(Error::required(&name_path, ""));
-            continue;
+            found.push(Error::required(&name_path, ""));
+        } else {
+            found.extend(complaints(&name_path, name, names::dns1123_label(name)));
         }
-        errors.extend(complaints(&name_path, name, names::dns1123_label(name)));
-        errors.extend(unique(name, &mut seen, &name_path));
-        volumes.entry(name).or_insert(volume);
+        if volumes.contains_key(name) {
+            found.push(Error::duplicate(&name_path, name));
+        }
+        if found.is_empty() {
+            volumes.insert(name, volume);
+        }
+        errors.extend(found);
+        let claim = text(volume, &["persistentVolumeClaim", "claimName"]);
+        if created(claim).is_some() {
+            let detail = "must not reference a PVC that gets created for an ephemeral volume";
+            let path = path.child("persistentVolumeClaim").child("claimName");
+            errors.push(Error::invalid(&path, claim, detail));
+        }
     }
     (volumes, errors)
 }
 
-fn is_empty(value: Option<&Value>) -> bool {
-    match value {
-        None | Some(Value::Null) => true,
-        Some(Value::String(text)) => text.is_empty(),
-        Some(Value::Array(list)) => list.is_empty(),
-        Some(_) => false,
-    }
-}
-
-fn validate_source(volume: &Value, path: &Path) -> ErrorList {
+fn validate_source(volume: &Value, owner: Owner<'_>, path: &Path) -> ErrorList {
+    let name = text(volume, &["name"]);
     let mut errors = ErrorList::new();
-    let sources = volume
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(field, value)| *field != "name" && !value.is_null());
-    for (i, (kind, source)) in sources.enumerate() {
-        let path = path.child(kind);
-        if i > 0 {
-            errors.push(Error::forbidden(&path, "may not specify more than 1 volume type"));
+    let mut found = false;
+    for (kind, rule) in ORDER {
+        let Some(source) = volume.get(kind).filter(|source| !source.is_null()) else {
+            continue;
+        };
+        if found {
+            let detail = "may not specify more than 1 volume type";
+            errors.push(Error::forbidden(&path.child(kind), detail));
             continue;
         }
-        let required = REQUIRED
-            .iter()
-            .find(|(name, _)| name == kind)
-            .map(|(_, fields)| *fields);
-        for field in required.unwrap_or_default() {
-            if is_empty(source.get(*field)) {
-                errors.push(Error::required(&path.child(field), ""));
-            }
+        found = true;
+        // Upstream calls one field otherwise than it is served.
+        let place = if kind == "gcePersistentDisk" {
+            "persistentDisk"
+        } else {
+            kind
+        };
+        errors.extend(rule(source, &path.child(place)));
+        if kind == "iscsi" && shared::is_long_portal(source, name) {
+            errors.push(Error::invalid(&path.child("name"), name, shared::LONG_PORTAL));
         }
-        errors.extend(validate_mode(source, "defaultMode", &path));
-        match kind.as_str() {
-            "downwardAPI" => errors.extend(validate_downward(source, &path)),
-            "projected" => errors.extend(validate_projected(source, &path)),
-            _ => {
-                errors.extend(validate_items(source, &path));
-                errors.extend(validate_details(kind, source, &path));
-            }
+        if kind == "image" && owner.pod.is_some() {
+            let missing = needed(source, &["reference"], &path.child(kind));
+            errors.splice(0..0, missing);
+        }
+        if let Some(pod) = owner
+            .pod
+            .filter(|pod| kind == "ephemeral" && !pod.is_empty() && !name.is_empty())
+        {
+            let claim = format!("{pod}-{name}");
+            let path = path.child("name");
+            errors.extend(names::dns1123_subdomain(&claim).into_iter().map(|why| {
+                Error::invalid(
+                    &path,
+                    name,
+                    format!("PVC name {}: {why}", machinery::field::go_quote(&claim)),
+                )
+            }));
+        }
+    }
+    if !found {
+        errors.push(Error::required(path, "must specify a volume type"));
+    }
+    errors
+}
+
+/// A ConfigMap or Secret whose keys become files; `name` is the field that names it.
+fn files(source: &Value, name: &str, path: &Path) -> ErrorList {
+    let mut errors = needed(source, &[name], path);
+    errors.extend(validate_mode(source, "defaultMode", path));
+    errors.extend(validate_items(source, path));
+    errors
+}
+
+fn iscsi(source: &Value, path: &Path) -> ErrorList {
+    const UNKNOWN: &str = "must be valid format starting with iqn, eui, or naa";
+    let mut errors = shared::iscsi(source, UNKNOWN, path);
+    if let Some(initiator) = meta::str_at(source, &["initiatorName"]) {
+        errors.extend(shared::iscsi_name(initiator, UNKNOWN, &path.child("initiatorname")));
+    }
+    errors
+}
+
+fn csi(source: &Value, path: &Path) -> ErrorList {
+    let mut errors = csi_driver_name(text(source, &["driver"]), &path.child("driver"));
+    if let Some(reference) = source.get("nodePublishSecretRef") {
+        match text(reference, &["name"]) {
+            "" => errors.push(Error::required(&path.child("nodePublishSecretRef").child("name"), "")),
+            // Upstream reports a malformed name one level up.
+            name => errors.extend(complaints(&path.child("name"), name, names::dns1123_subdomain(name))),
         }
     }
     errors
 }
 
-/// The rules that only one kind of source has.
-fn validate_details(kind: &str, source: &Value, path: &Path) -> ErrorList {
-    let text = |field: &str| meta::str_at(source, &[field]).unwrap_or_default();
-    let mut errors = ErrorList::new();
-    match kind {
-        "hostPath" => {
-            errors.extend(without_backsteps(text("path"), &path.child("path")));
-            if !HOST_PATH_TYPES.contains(&text("type")) {
-                let path = path.child("type");
-                errors.push(Error::not_supported(&path, text("type"), &HOST_PATH_TYPES));
-            }
-        }
-        "nfs" if !text("path").is_empty() && !text("path").starts_with('/') => {
-            let detail = "must be an absolute path";
-            errors.push(Error::invalid(&path.child("path"), text("path"), detail));
-        }
-        "gitRepo" => errors.extend(super::paths::descending(text("directory"), &path.child("directory"))),
-        "image" => {
-            let policy = text("pullPolicy");
-            if !policy.is_empty() && !PULL_POLICIES.contains(&policy) {
-                let path = path.child("pullPolicy");
-                errors.push(Error::not_supported(&path, policy, &PULL_POLICIES));
-            }
-        }
-        "ephemeral" if source.get("volumeClaimTemplate").is_none() => {
-            errors.push(Error::required(&path.child("volumeClaimTemplate"), ""));
-        }
-        _ => {}
+fn image(source: &Value, path: &Path) -> ErrorList {
+    let path = path.child("pullPolicy");
+    match text(source, &["pullPolicy"]) {
+        "" => vec![Error::required(&path, "")],
+        policy => one_of(policy, &PULL_POLICIES, &path).into_iter().collect(),
     }
-    errors
-}
-
-fn validate_mode(source: &Value, field: &str, path: &Path) -> Option<Error> {
-    let mode = meta::i64_at(source, &[field])?;
-    let detail = "must be a number between 0 and 0777 (octal), both inclusive";
-    (!(0..=0o777).contains(&mode)).then(|| Error::invalid(&path.child(field), mode, detail))
-}
-
-/// Keys that become files (`validateKeyToPath`).
-fn validate_items(source: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    for (i, item) in meta::list_at(source, &["items"]).iter().enumerate() {
-        let path = path.child("items").index(i);
-        if meta::str_at(item, &["key"]).unwrap_or_default().is_empty() {
-            errors.push(Error::required(&path.child("key"), ""));
-        }
-        let target = meta::str_at(item, &["path"]).unwrap_or_default();
-        errors.extend(projected(target, &path.child("path")));
-        errors.extend(validate_mode(item, "mode", &path));
-    }
-    errors
-}
-
-/// Fields that become files (`validateDownwardAPIVolumeFile`); upstream's paths leave the item out.
-fn validate_downward(source: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    for item in meta::list_at(source, &["items"]) {
-        let target = meta::str_at(item, &["path"]).unwrap_or_default();
-        errors.extend(projected(target, &path.child("path")));
-        match (item.get("fieldRef"), item.get("resourceFieldRef")) {
-            (Some(field), other) => {
-                errors.extend(env::validate_field(field, &env::VOLUME_FIELDS, &path.child("fieldRef")));
-                if other.is_some() {
-                    let detail = "fieldRef and resourceFieldRef can not be specified simultaneously";
-                    errors.push(Error::invalid(path, "resource", detail));
-                }
-            }
-            (None, Some(resource)) => {
-                errors.extend(env::validate_resource(resource, true, &path.child("resourceFieldRef")));
-            }
-            (None, None) => errors.push(Error::required(path, "either fieldRef or resourceFieldRef is required")),
-        }
-        errors.extend(validate_mode(item, "mode", path));
-    }
-    errors
-}
-
-fn validate_projected(source: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    for (i, projection) in meta::list_at(source, &["sources"]).iter().enumerate() {
-        let item = path.child("sources").index(i);
-        for field in ["secret", "configMap"] {
-            if let Some(inner) = projection.get(field) {
-                if meta::str_at(inner, &["name"]).unwrap_or_default().is_empty() {
-                    errors.push(Error::required(&item.child(field).child("name"), ""));
-                }
-                errors.extend(validate_items(inner, &item.child(field)));
-            }
-        }
-        if let Some(inner) = projection.get("downwardAPI") {
-            errors.extend(validate_downward(inner, &item.child("downwardAPI")));
-        }
-        if let Some(token) = projection.get("serviceAccountToken") {
-            let seconds_path = item.child("serviceAccountToken").child("expirationSeconds");
-            let seconds = meta::i64_at(token, &["expirationSeconds"]).unwrap_or(3600);
-            if seconds < 600 {
-                let detail = "may not specify a duration less than 10 minutes";
-                errors.push(Error::invalid(&seconds_path, seconds, detail));
-            } else if seconds > 1 << 32 {
-                let detail = "may not specify a duration larger than 2^32 seconds";
-                errors.push(Error::invalid(&seconds_path, seconds, detail));
-            }
-            // Upstream reports the path of the token at the volume.
-            let target = meta::str_at(token, &["path"]).unwrap_or_default();
-            errors.extend(projected(target, &path.child("path")));
-        }
-    }
-    errors
 }
