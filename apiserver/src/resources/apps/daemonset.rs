@@ -2,8 +2,9 @@
 
 use super::super::shared::cells;
 use super::super::shared::generation;
+use super::super::shared::internal;
 use super::super::shared::pod_defaults::set_text;
-use super::super::shared::status::Status;
+use super::super::shared::status::{self, Counts, Status};
 use super::deployment::validate_int_or_percent;
 use super::template;
 use crate::registry::columns::{Column, Columns};
@@ -48,6 +49,23 @@ static COLUMNS: Columns = Columns {
             cells::selector(obj, &["spec", "selector"]),
         ]
     },
+};
+
+/// `validateDaemonSetStatus`.
+static COUNTS: Counts = Counts {
+    counted: &[
+        "currentNumberScheduled",
+        "numberMisscheduled",
+        "desiredNumberScheduled",
+        "numberReady",
+        "observedGeneration",
+        "updatedNumberScheduled",
+        "numberAvailable",
+        "numberUnavailable",
+        "collisionCount",
+    ],
+    parts: &[],
+    ready: "",
 };
 
 /// `SetDefaults_DaemonSet`.
@@ -153,11 +171,11 @@ fn validate_strategy(obj: &Value) -> ErrorList {
                 _ => {}
             }
         }
-        other => errors.push(Error::not_supported(
-            &path.child("type"),
-            other,
-            &["OnDelete", "RollingUpdate"],
-        )),
+        other => {
+            let strategy = meta::at(obj, &["spec", "updateStrategy"]).unwrap_or(&Value::Null);
+            let shown = internal::show("DaemonSetUpdateStrategy", strategy);
+            errors.push(Error::not_supported(&path, other, &["RollingUpdate", "OnDelete"]).showing(shown));
+        }
     }
     errors
 }
@@ -176,6 +194,7 @@ pub(super) fn resource() -> Resource {
     };
     let status = Status {
         prepare: |new, old| meta::copy(new, old, &TEMPLATE_GENERATION),
+        validate: |new, old| status::count(&COUNTS, new, old),
         ..Status::plain(default)
     };
     set.with_object_subresource("status", status)

@@ -3,7 +3,7 @@
 use super::super::shared::cells;
 use super::super::shared::internal;
 use super::super::shared::pod_defaults::set_text;
-use super::super::shared::status::{self, Status};
+use super::super::shared::status::{self, Counts, Status};
 use super::template;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
@@ -44,6 +44,22 @@ static COLUMNS: Columns = Columns {
             cells::selector(obj, &["spec", "selector"]),
         ]
     },
+};
+
+/// `ValidateDeploymentStatus`.
+static COUNTS: Counts = Counts {
+    counted: &[
+        "observedGeneration",
+        "replicas",
+        "updatedReplicas",
+        "readyReplicas",
+        "availableReplicas",
+        "unavailableReplicas",
+        "terminatingReplicas",
+        "collisionCount",
+    ],
+    parts: &["updatedReplicas", "readyReplicas", "availableReplicas"],
+    ready: "readyReplicas",
 };
 
 /// `SetDefaults_Deployment`.
@@ -188,6 +204,7 @@ pub(super) fn resource() -> Resource {
         "status",
         Status {
             keeps: &["spec", "metadata.labels"],
+            validate: |new, old| status::count(&COUNTS, new, old),
             ..Status::plain(default)
         },
     )

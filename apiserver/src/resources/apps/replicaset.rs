@@ -101,7 +101,7 @@ pub(super) fn resource() -> Resource {
     set.with_scale(&template::SCALE).with_object_subresource(
         "status",
         Status {
-            validate: |new, _| status::replicas(new),
+            validate: |new, old| status::count(&status::REPLICAS, new, old),
             ..Status::plain(default)
         },
     )

@@ -1,10 +1,12 @@
 //! StatefulSets.
 
+use super::super::core::persistentvolumeclaim;
 use super::super::shared::cells;
+use super::super::shared::checks::{self, one_of};
 use super::super::shared::generation;
 use super::super::shared::internal;
 use super::super::shared::pod_defaults::{items, set_text};
-use super::super::shared::status::{self, Status};
+use super::super::shared::status::{self, Counts, Status};
 use super::template;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
@@ -42,6 +44,26 @@ static COLUMNS: Columns = Columns {
         );
         vec![cells::name(obj), ready.into(), cells::age(obj, now), names, images]
     },
+};
+
+/// `ValidateStatefulSetStatus`.
+static COUNTS: Counts = Counts {
+    counted: &[
+        "replicas",
+        "readyReplicas",
+        "currentReplicas",
+        "updatedReplicas",
+        "availableReplicas",
+        "observedGeneration",
+        "collisionCount",
+    ],
+    parts: &[
+        "readyReplicas",
+        "currentReplicas",
+        "updatedReplicas",
+        "availableReplicas",
+    ],
+    ready: "status.readyReplicas",
 };
 
 /// `SetDefaults_StatefulSet`.
@@ -98,57 +120,11 @@ impl Strategy for StatefulSet {
     }
 
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
-        let path = Path::new("spec");
-        let mut errors = ErrorList::new();
-        let text = |path: &[&str]| meta::str_at(obj, path).unwrap_or_default();
-        match text(&["spec", "podManagementPolicy"]) {
-            "" => errors.push(Error::required(&path.child("podManagementPolicy"), "")),
-            "OrderedReady" | "Parallel" => {}
-            other => errors.push(Error::invalid(
-                &path.child("podManagementPolicy"),
-                other,
-                "must be 'OrderedReady' or 'Parallel'",
-            )),
-        }
-        let strategy = path.child("updateStrategy");
-        match text(&["spec", "updateStrategy", "type"]) {
-            "OnDelete" if meta::at(obj, &["spec", "updateStrategy", "rollingUpdate"]).is_some() => {
-                let rolling = meta::at(obj, &["spec", "updateStrategy", "rollingUpdate"]);
-                let shown = internal::show("RollingUpdateStatefulSetStrategy", rolling.unwrap_or(&Value::Null));
-                let detail = "only allowed for updateStrategy 'RollingUpdate'";
-                errors.push(Error::invalid(&strategy.child("rollingUpdate"), rolling.cloned(), detail).showing(shown));
-            }
-            "" => errors.push(Error::required(&strategy, "")),
-            "RollingUpdate" => {
-                let partition = ["spec", "updateStrategy", "rollingUpdate", "partition"];
-                let partition = meta::i64_at(obj, &partition).unwrap_or_default();
-                if partition < 0 {
-                    errors.push(Error::invalid(
-                        &strategy.child("rollingUpdate").child("partition"),
-                        partition,
-                        "must be greater than or equal to 0",
-                    ));
-                }
-            }
-            "OnDelete" => {}
-            other => errors.push(Error::invalid(
-                &strategy,
-                other,
-                "must be 'RollingUpdate' or 'OnDelete'",
-            )),
-        }
-        let service = text(&["spec", "serviceName"]);
-        if !service.is_empty() {
-            let complaints = names::dns1123_label(service);
-            let path = path.child("serviceName");
-            errors.extend(complaints.into_iter().map(|e| Error::invalid(&path, service, e)));
-        }
-        errors.extend(template::validate(obj, "statefulset"));
-        errors
+        validate_spec(obj, true)
     }
 
-    fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        let mut errors = self.validate(cx, new);
+    fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let mut errors = validate_spec(new, false);
         let mut fixed = new.clone();
         for field in MUTABLE {
             meta::copy(&mut fixed, old, &["spec", field]);
@@ -163,12 +139,119 @@ impl Strategy for StatefulSet {
     }
 
     fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
-        template::warnings(new, old)
+        let mut warnings = template::warnings(new, old);
+        if meta::i64_at(new, &["spec", "revisionHistoryLimit"]).is_some_and(|limit| limit < 0) {
+            warnings.push(
+                "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is \
+                 recommended"
+                    .to_owned(),
+            );
+        }
+        warnings
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
+}
+
+/// `ValidateStatefulSetSpec`; what cannot change is only checked in a new object.
+fn validate_spec(obj: &Value, is_new: bool) -> ErrorList {
+    let path = Path::new("spec");
+    let mut errors = ErrorList::new();
+    let text = |path: &[&str]| meta::str_at(obj, path).unwrap_or_default();
+    match text(&["spec", "podManagementPolicy"]) {
+        "" => errors.push(Error::required(&path.child("podManagementPolicy"), "")),
+        "OrderedReady" | "Parallel" => {}
+        other => errors.push(Error::invalid(
+            &path.child("podManagementPolicy"),
+            other,
+            "must be 'OrderedReady' or 'Parallel'",
+        )),
+    }
+    let strategy = path.child("updateStrategy");
+    match text(&["spec", "updateStrategy", "type"]) {
+        "OnDelete" if meta::at(obj, &["spec", "updateStrategy", "rollingUpdate"]).is_some() => {
+            let rolling = meta::at(obj, &["spec", "updateStrategy", "rollingUpdate"]);
+            let shown = internal::show("RollingUpdateStatefulSetStrategy", rolling.unwrap_or(&Value::Null));
+            let detail = "only allowed for updateStrategy 'RollingUpdate'";
+            errors.push(Error::invalid(&strategy.child("rollingUpdate"), rolling.cloned(), detail).showing(shown));
+        }
+        "" => errors.push(Error::required(&strategy, "")),
+        "RollingUpdate" => {
+            let partition = ["spec", "updateStrategy", "rollingUpdate", "partition"];
+            let partition = meta::i64_at(obj, &partition).unwrap_or_default();
+            if partition < 0 {
+                errors.push(Error::invalid(
+                    &strategy.child("rollingUpdate").child("partition"),
+                    partition,
+                    "must be greater than or equal to 0",
+                ));
+            }
+        }
+        "OnDelete" => {}
+        other => {
+            let whole = meta::at(obj, &["spec", "updateStrategy"]).unwrap_or(&Value::Null);
+            let shown = internal::show("StatefulSetUpdateStrategy", whole);
+            let detail = "must be 'RollingUpdate' or 'OnDelete'";
+            errors.push(Error::invalid(&strategy, other, detail).showing(shown));
+        }
+    }
+    if let Some(policy) = meta::at(obj, &["spec", "persistentVolumeClaimRetentionPolicy"]) {
+        let path = path.child("persistentVolumeClaimRetentionPolicy");
+        for when in ["whenDeleted", "whenScaled"] {
+            let known = ["Retain", "Delete"];
+            errors.extend(one_of(checks::text(policy, &[when]), &known, &path.child(when)));
+        }
+    }
+    if is_new {
+        for (i, claim) in meta::list_at(obj, &["spec", "volumeClaimTemplates"]).iter().enumerate() {
+            let spec = meta::at(claim, &["spec"]).unwrap_or(&Value::Null);
+            let path = path.child("volumeClaimTemplates").index(i).child("spec");
+            errors.extend(persistentvolumeclaim::validate_spec(spec, false, &path));
+        }
+    }
+    errors.extend(checks::non_negative(
+        meta::at(obj, &["spec", "ordinals"]).unwrap_or(&Value::Null),
+        "start",
+        &path.child("ordinals.start"),
+    ));
+    let service = text(&["spec", "serviceName"]);
+    if is_new && !service.is_empty() {
+        let complaints = names::dns1123_label(service);
+        let path = path.child("serviceName");
+        errors.extend(complaints.into_iter().map(|e| Error::invalid(&path, service, e)));
+    }
+    errors.extend(template::validate(&with_claims(obj), "statefulset"));
+    errors
+}
+
+/// The set as its pods will be: with a volume for every claim, and without the names that the controller gives them.
+fn with_claims(obj: &Value) -> Value {
+    let mut set = obj.clone();
+    let spec = ["spec", "template", "spec"];
+    for name in ["subdomain", "hostname"] {
+        meta::remove(&mut set, &["spec", "template", "spec", name]);
+    }
+    let claims = meta::list_at(obj, &["spec", "volumeClaimTemplates"]);
+    let names: Vec<&str> = claims
+        .iter()
+        .map(|claim| checks::text(claim, &["metadata", "name"]))
+        .collect();
+    if meta::at(&set, &spec).is_none() || names.is_empty() {
+        return set;
+    }
+    let mut volumes: Vec<Value> = names
+        .iter()
+        .enumerate()
+        .filter(|(i, name)| !names[..*i].contains(name))
+        .map(|(_, name)| json!({"name": name, "persistentVolumeClaim": {"claimName": name}}))
+        .collect();
+    let own = meta::list_at(&set, &["spec", "template", "spec", "volumes"]);
+    let kept = |volume: &&Value| !names.contains(&checks::text(volume, &["name"]));
+    volumes.extend(own.iter().filter(kept).cloned());
+    meta::set(&mut set, &["spec", "template", "spec", "volumes"], volumes);
+    set
 }
 
 pub(super) fn resource() -> Resource {
@@ -183,6 +266,11 @@ pub(super) fn resource() -> Resource {
             &COLUMNS,
         )
     };
-    set.with_scale(&template::SCALE)
-        .with_object_subresource("status", Status::plain(default))
+    set.with_scale(&template::SCALE).with_object_subresource(
+        "status",
+        Status {
+            validate: |new, old| status::count(&COUNTS, new, old),
+            ..Status::plain(default)
+        },
+    )
 }

@@ -1,6 +1,7 @@
 //! The selector and pod template that every workload has.
 
 use super::super::core::pod_template;
+use super::super::shared::checks::invalid_selector;
 use super::super::shared::pod_defaults;
 use crate::registry::resource::ScalePaths;
 use machinery::field::{Error, ErrorList, Path};
@@ -40,13 +41,18 @@ pub(super) fn validate(obj: &Value, kind: &str) -> ErrorList {
             errors.extend(complaints);
             if Selector::of(Some(selector)).is_empty() {
                 let text = format!("empty selector is invalid for {kind}");
-                errors.push(Error::invalid(&selector_path, selector.clone(), text));
+                errors.push(invalid_selector(&selector_path, selector, text));
             }
         }
     }
     if malformed {
-        let value = selector.cloned().unwrap_or_default();
-        errors.push(Error::invalid(&selector_path, value, "invalid label selector"));
+        let detail = match kind {
+            "daemonset" => None,
+            "statefulset" => Some(""),
+            _ => Some("invalid label selector"),
+        };
+        let complaint = |detail| Some(invalid_selector(&selector_path, selector?, detail));
+        errors.extend(detail.and_then(complaint));
     } else if selector.is_none_or(|s| !Selector::of(Some(s)).is_empty()) {
         // An absent selector selects nothing.
         let labels = meta::at(obj, &["spec", "template", "metadata", "labels"]);
@@ -58,14 +64,22 @@ pub(super) fn validate(obj: &Value, kind: &str) -> ErrorList {
             ));
         }
     }
-    errors.extend(non_negative(
-        obj,
-        &["replicas", "minReadySeconds", "revisionHistoryLimit"],
-    ));
+    // A StatefulSet may have any number of old revisions.
+    let counted: &[&str] = match kind {
+        "statefulset" => &["replicas", "minReadySeconds"],
+        _ => &["replicas", "minReadySeconds", "revisionHistoryLimit"],
+    };
+    errors.extend(non_negative(obj, counted));
     let template = path.child("template");
-    let value = meta::at(obj, &["spec", "template"]).cloned().unwrap_or_default();
-    errors.extend(pod_template::validate(&value, &template));
-    let policy = meta::str_at(&value, &["spec", "restartPolicy"]).unwrap_or_default();
+    let value = meta::at(obj, &["spec", "template"]).unwrap_or(&Value::Null);
+    // Only a DaemonSet's template is looked at when its selector cannot be read.
+    if !malformed || kind == "daemonset" {
+        errors.extend(pod_template::validate(value, &template));
+        if kind == "statefulset" {
+            errors.extend(pod_template::validate_metadata(value, &template));
+        }
+    }
+    let policy = meta::str_at(value, &["spec", "restartPolicy"]).unwrap_or_default();
     if !policy.is_empty() && policy != "Always" {
         errors.push(Error::not_supported(
             &template.child("spec").child("restartPolicy"),
@@ -73,7 +87,7 @@ pub(super) fn validate(obj: &Value, kind: &str) -> ErrorList {
             &["Always"],
         ));
     }
-    if meta::i64_at(&value, &["spec", "activeDeadlineSeconds"]).is_some() {
+    if meta::i64_at(value, &["spec", "activeDeadlineSeconds"]).is_some() {
         let text = format!("activeDeadlineSeconds in {} is not Supported", title(kind));
         errors.push(Error::forbidden(
             &template.child("spec").child("activeDeadlineSeconds"),
@@ -115,10 +129,11 @@ pub(super) fn immutable_selector(new: &Value, old: &Value) -> ErrorList {
     if meta::at(new, &["spec", "selector"]) == meta::at(old, &["spec", "selector"]) {
         return ErrorList::new();
     }
-    let value = meta::at(new, &["spec", "selector"]).cloned().unwrap_or_default();
-    vec![Error::invalid(
-        &Path::new("spec").child("selector"),
-        value,
-        "field is immutable",
-    )]
+    let value = meta::at(new, &["spec", "selector"]).unwrap_or(&Value::Null);
+    let path = Path::new("spec").child("selector");
+    vec![if value.is_null() {
+        Error::invalid(&path, Value::Null, "field is immutable")
+    } else {
+        invalid_selector(&path, value, "field is immutable")
+    }]
 }

@@ -211,7 +211,7 @@ fn validate_job(job: &Value, path: &Path) -> ErrorList {
     let mut errors = job::validate_spec(job, path);
     if let Some(selector) = job.get("selector") {
         let detail = "`selector` will be auto-generated";
-        errors.push(Error::invalid(&path.child("selector"), selector.clone(), detail));
+        errors.push(checks::invalid_selector(&path.child("selector"), selector, detail));
     }
     if meta::bool_at(job, &["manualSelector"]) == Some(true) {
         let path = path.child("manualSelector");

@@ -2,23 +2,33 @@
 
 use super::super::core::pod_template::{self, warnings::of_workload as template_warnings};
 use super::super::shared::cells;
-use super::super::shared::checks::{non_negative, one_of_if_set};
+use super::super::shared::checks::{
+    domain_prefixed_path, immutable, invalid_selector, non_negative, one_of_if_set, same, text,
+};
 use super::super::shared::internal;
 use super::super::shared::pod_defaults::{self, items, set_text};
-use super::super::shared::status::{self, Status};
+use super::super::shared::status::{self as statuses, Status};
+use super::{policies, status};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, GarbageCollection, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::selector::label::Selector;
-use machinery::{meta, time};
-use serde_json::{Value, json};
+use machinery::{meta, names, time};
+use serde_json::Value;
 
 const STATUS: &str = "io.k8s.api.batch.v1.JobStatus";
 const CONTROLLER_UID: &str = "batch.kubernetes.io/controller-uid";
 const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 /// Upstream's order in its message.
 const COMPLETION_MODES: [&str; 2] = ["NonIndexed", "Indexed"];
+const MANAGED_BY_MAX: usize = 63;
+/// How much a job with indexes may do at once, and how many of them may fail.
+const PARALLELISM_MAX: i64 = 100_000;
+const FAILED_MAX: i64 = 100_000;
+/// More completions than this come with tighter limits.
+const MANY_COMPLETIONS: i64 = 100_000;
+const LIMIT_OF_MANY: i64 = 10_000;
 
 static COLUMNS: Columns = Columns {
     columns: &[
@@ -159,46 +169,26 @@ impl Strategy for Job {
             generate_selector(obj);
         }
         label_like_pods(obj);
-        status::begin(obj);
+        statuses::begin(obj);
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        status::keep(new, old, &[&["spec"]]);
+        statuses::keep(new, old, &[&["spec"]]);
     }
 
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
-        let mut errors = validate_generated_selector(obj);
-        errors.extend(validate_with_selector(obj));
-        errors
+        validate_job(obj, true)
     }
 
     /// Upstream checks the spec as that of a new job and again as that of a changed one.
-    fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        let mut errors = self.validate(cx, new);
+    fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let labels = meta::at(old, &["spec", "template", "metadata", "labels"]);
+        let prefixed = [JOB_NAME, CONTROLLER_UID]
+            .iter()
+            .all(|label| labels.is_some_and(|labels| labels.get(*label).is_some()));
+        let mut errors = validate_job(new, prefixed);
         errors.extend(validate_with_selector(new));
-        let suspended = meta::bool_at(old, &["spec", "suspend"]) == Some(true);
-        for field in [
-            "completions",
-            "selector",
-            "template",
-            "completionMode",
-            "podFailurePolicy",
-            "backoffLimitPerIndex",
-            "managedBy",
-            "successPolicy",
-        ] {
-            let elastic = field == "completions" && meta::str_at(new, &["spec", "completionMode"]) == Some("Indexed");
-            if meta::at(new, &["spec", field]) != meta::at(old, &["spec", field])
-                && !elastic
-                && !(field == "template" && suspended)
-            {
-                let value = meta::at(new, &["spec", field]).cloned().unwrap_or_default();
-                let shown = (field == "template").then(|| internal::pod_template(&value));
-                let mut error = Error::invalid(&Path::new("spec").child(field), value, "field is immutable");
-                error.shown = shown;
-                errors.push(error);
-            }
-        }
+        errors.extend(validate_changes(new, old));
         errors
     }
 
@@ -211,7 +201,28 @@ impl Strategy for Job {
     }
 
     fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
-        template_warnings(new, old)
+        let complaints = names::dns1123_label(meta::name(new));
+        let mut warnings = Vec::new();
+        if old.is_none() && !complaints.is_empty() {
+            warnings.push(format!(
+                "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a \
+                 DNS label is recommended: [{}]",
+                complaints.join(" ")
+            ));
+        }
+        let number = |field: &str| meta::i64_at(new, &["spec", field]).unwrap_or_default();
+        if text(new, &["spec", "completionMode"]) == "Indexed"
+            && number("completions") > MANY_COMPLETIONS
+            && number("parallelism") > LIMIT_OF_MANY
+        {
+            warnings.push(
+                "spec: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than \
+                 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+                    .to_owned(),
+            );
+        }
+        warnings.extend(template_warnings(new, old));
+        warnings
     }
 
     fn warnings_on_delete(&self, propagation_policy: Option<&str>) -> Vec<String> {
@@ -246,25 +257,151 @@ fn generate_selector(obj: &mut Value) {
     selector.entry(CONTROLLER_UID).or_insert_with(|| uid.into());
 }
 
-/// `ValidateGeneratedSelector`.
-fn validate_generated_selector(obj: &Value) -> ErrorList {
+/// What may change in the spec (`ValidateJobSpecUpdate`).
+fn validate_changes(new: &Value, old: &Value) -> ErrorList {
+    let path = Path::new("spec");
+    let (at, was) = (
+        |field: &str| meta::at(new, &["spec", field]),
+        |field: &str| meta::at(old, &["spec", field]),
+    );
+    let mut errors = ErrorList::new();
+    let completions = path.child("completions");
+    if meta::str_at(new, &["spec", "completionMode"]) != Some("Indexed") {
+        errors.extend(immutable(at("completions"), was("completions"), &completions));
+    } else if let Some(wanted) = at("completions").filter(|_| at("completions") != was("completions"))
+        && Some(wanted) != at("parallelism")
+    {
+        let detail = "can only be modified in tandem with spec.parallelism";
+        errors.push(Error::invalid(&completions, wanted.clone(), detail));
+    }
+    if !same(at("selector"), was("selector")) {
+        let selector = at("selector").unwrap_or(&Value::Null);
+        errors.push(invalid_selector(
+            &path.child("selector"),
+            selector,
+            "field is immutable",
+        ));
+    }
+    errors.extend(validate_template_change(new, old, &path));
+    for (field, type_name) in [
+        ("completionMode", None),
+        ("podFailurePolicy", Some("PodFailurePolicy")),
+        ("backoffLimitPerIndex", None),
+        ("managedBy", None),
+        ("successPolicy", Some("SuccessPolicy")),
+    ] {
+        let mut complaint = immutable(at(field), was(field), &path.child(field));
+        if let (Some(error), Some(type_name), Some(value)) = (&mut complaint, type_name, at(field)) {
+            error.shown = Some(internal::show(type_name, value));
+        }
+        errors.extend(complaint);
+    }
+    errors
+}
+
+/// The template of a job stays, but while the job is suspended its pods may be scheduled and sized anew
+/// (`validatePodTemplateUpdate`).
+fn validate_template_change(new: &Value, old: &Value, path: &Path) -> Option<Error> {
+    const SCHEDULING: [&[&str]; 6] = [
+        &["spec", "affinity", "nodeAffinity"],
+        &["spec", "nodeSelector"],
+        &["spec", "tolerations"],
+        &["metadata", "annotations"],
+        &["metadata", "labels"],
+        &["spec", "schedulingGates"],
+    ];
+    let template = |job: &Value| meta::at(job, &["spec", "template"]).cloned().unwrap_or_default();
+    let (is, mut was) = (template(new), template(old));
+    let suspended = meta::bool_at(old, &["spec", "suspend"]) == Some(true);
+    if suspended && is_stopped(old) {
+        for part in SCHEDULING {
+            meta::copy(&mut was, &is, part);
+        }
+        if meta::map_at(&was, &["spec", "affinity"]).is_some_and(serde_json::Map::is_empty) {
+            meta::copy(&mut was, &is, &["spec", "affinity"]);
+        }
+    }
+    if !(suspended && is_stopped(old)) {
+        let shown = internal::pod_template(&is);
+        let complaint = immutable(Some(&is), Some(&was), &path.child("template"))?;
+        return Some(complaint.showing(shown));
+    }
+    for list in ["containers", "initContainers"] {
+        let wanted = meta::list_at(&is, &["spec", list]);
+        if wanted.len() == meta::list_at(&was, &["spec", list]).len() {
+            for (container, wanted) in items(&mut was, &["spec", list]).zip(wanted) {
+                if same(container.get("name"), wanted.get("name")) {
+                    meta::copy(container, wanted, &["resources"]);
+                }
+            }
+        }
+    }
+    let spec = meta::at(&is, &["spec"]);
+    let shown = internal::show("PodSpec", spec.unwrap_or(&Value::Null));
+    let complaint = immutable(spec, meta::at(&was, &["spec"]), &path.child("template.spec"))?;
+    Some(complaint.showing(shown))
+}
+
+/// Whether a suspended job has no pods: it never started, or the controller says that it stopped
+/// (`shouldAllowMutablePodTemplate`).
+fn is_stopped(job: &Value) -> bool {
+    let conditions = meta::list_at(job, &["status", "conditions"]);
+    let says_suspended = conditions
+        .iter()
+        .any(|c| c["type"] == "Suspended" && c["status"] == "True");
+    let active = meta::i64_at(job, &["status", "active"]).unwrap_or_default();
+    (meta::at(job, &["status", "startTime"]).is_none() || says_suspended) && active == 0
+}
+
+/// `ValidateJob`. `prefixed` when the template must have the newer labels too.
+fn validate_job(obj: &Value, prefixed: bool) -> ErrorList {
+    let mut errors = validate_generated_selector(obj, prefixed);
+    errors.extend(validate_with_selector(obj));
+    let completions = meta::i64_at(obj, &["spec", "completions"]).unwrap_or_default();
+    if meta::str_at(obj, &["spec", "completionMode"]) == Some("Indexed") && completions > 0 {
+        let last = format!("{}-{}", meta::name(obj), completions - 1);
+        if !names::dns1123_label(&last).is_empty() {
+            let path = Path::new("metadata").child("name");
+            let detail = format!("will not able to create pod with invalid DNS label: {last}");
+            errors.push(Error::invalid(&path, meta::name(obj), detail));
+        }
+    }
+    errors
+}
+
+/// `validateGeneratedSelector`: the labels that make the pods this job's, and a selector that takes them.
+fn validate_generated_selector(obj: &Value, prefixed: bool) -> ErrorList {
+    let mut errors = ErrorList::new();
     let manual = meta::bool_at(obj, &["spec", "manualSelector"]) == Some(true);
     let Some(selector) = meta::at(obj, &["spec", "selector"]).filter(|_| !manual) else {
-        return ErrorList::new();
+        return errors;
     };
-    let uid = meta::uid(obj);
+    let (name, uid) = (meta::name(obj), meta::uid(obj));
+    let newer = [(CONTROLLER_UID, uid), (JOB_NAME, name)];
+    let mut expected = vec![("controller-uid", uid), ("job-name", name)];
+    expected.extend(newer.into_iter().filter(|_| prefixed));
     let labels = meta::at(obj, &["spec", "template", "metadata", "labels"]);
-    let expected = Selector::of_labels(Some(&json!({CONTROLLER_UID: uid})));
-    let generated = meta::map_at(selector, &["matchLabels"])
-        .is_some_and(|l| l.len() == 1 && l.get(CONTROLLER_UID).is_some_and(|v| v == uid));
-    if generated && expected.matches_labels(labels) && meta::list_at(selector, &["matchExpressions"]).is_empty() {
-        return ErrorList::new();
+    let path = Path::new("spec").child("template").child("metadata").child("labels");
+    for (label, value) in &expected {
+        let detail = format!("must be '{value}'");
+        match labels.and_then(|labels| labels.get(*label)) {
+            None => errors.push(Error::required(&path.key(label), detail)),
+            Some(found) if found != value => {
+                errors.push(Error::invalid(&path.key(label), labels.cloned(), detail));
+            }
+            Some(_) => {}
+        }
     }
-    vec![Error::invalid(
-        &Path::new("spec").child("selector"),
-        selector.clone(),
-        "`selector` not auto-generated",
-    )]
+    let path = Path::new("spec").child("selector");
+    let own: serde_json::Map<String, Value> = expected
+        .into_iter()
+        .map(|(label, value)| (label.to_owned(), value.into()))
+        .collect();
+    let selects = Selector::of(Some(selector)).matches_labels(Some(&own.into()));
+    if pod_template::validate_label_selector(selector, &path).is_empty() && !selects {
+        errors.push(invalid_selector(&path, selector, "`selector` not auto-generated"));
+    }
+    errors
 }
 
 /// `ValidateJobSpec`.
@@ -273,15 +410,17 @@ fn validate_with_selector(obj: &Value) -> ErrorList {
     let spec = meta::at(obj, &["spec"]).unwrap_or(&Value::Null);
     let mut errors = validate_spec(spec, &path);
     let selector = spec.get("selector");
+    let before = errors.len();
     match selector {
         None => errors.push(Error::required(&path.child("selector"), "")),
         Some(selector) => {
             errors.extend(pod_template::validate_label_selector(selector, &path.child("selector")));
         }
     }
+    let malformed = selector.is_some() && errors.len() > before;
     // An absent selector selects nothing.
     let labels = meta::at(spec, &["template", "metadata", "labels"]);
-    if !selector.is_some_and(|s| Selector::of(Some(s)).matches_labels(labels)) {
+    if !malformed && !selector.is_some_and(|s| Selector::of(Some(s)).matches_labels(labels)) {
         errors.push(Error::invalid(
             &path.child("template").child("metadata").child("labels"),
             labels.cloned().unwrap_or_default(),
@@ -293,7 +432,6 @@ fn validate_with_selector(obj: &Value) -> ErrorList {
 
 /// What holds for every job, also for one that is still a template (`validateJobSpec`).
 pub(super) fn validate_spec(spec: &Value, path: &Path) -> ErrorList {
-    const REQUIRES_INDEX: &str = "requires indexed completion mode";
     let mut errors = ErrorList::new();
     for field in [
         "parallelism",
@@ -310,30 +448,84 @@ pub(super) fn validate_spec(spec: &Value, path: &Path) -> ErrorList {
         let detail = "when maxFailedIndexes is specified";
         errors.push(Error::required(&path.child("backoffLimitPerIndex"), detail));
     }
-    errors.extend(one_of_if_set(spec, "completionMode", &COMPLETION_MODES, path));
-    let mode = meta::str_at(spec, &["completionMode"]).unwrap_or("NonIndexed");
-    if mode == "Indexed" && spec.get("completions").is_none() {
-        let detail = "when completion mode is Indexed";
-        errors.push(Error::required(&path.child("completions"), detail));
-    }
-    if mode == "NonIndexed" {
-        for field in ["backoffLimitPerIndex", "maxFailedIndexes"] {
-            if let Some(limit) = meta::i64_at(spec, &[field]) {
-                errors.push(Error::invalid(&path.child(field), limit, REQUIRES_INDEX));
-            }
+    if let Some(manager) = meta::str_at(spec, &["managedBy"]) {
+        let path = path.child("managedBy");
+        errors.extend(domain_prefixed_path(manager, &path));
+        if manager.len() > MANAGED_BY_MAX {
+            errors.push(Error::too_long(&path, MANAGED_BY_MAX));
         }
     }
+    errors.extend(one_of_if_set(spec, "completionMode", &COMPLETION_MODES, path));
+    match meta::str_at(spec, &["completionMode"]) {
+        Some("Indexed") => errors.extend(validate_indexed(spec, path)),
+        None | Some("NonIndexed") => {
+            for field in ["backoffLimitPerIndex", "maxFailedIndexes"] {
+                if let Some(limit) = meta::i64_at(spec, &[field]) {
+                    let detail = "requires indexed completion mode";
+                    errors.push(Error::invalid(&path.child(field), limit, detail));
+                }
+            }
+        }
+        Some(_) => {}
+    }
+    errors.extend(policies::validate(spec, path));
     let template = spec.get("template").cloned().unwrap_or_default();
     errors.extend(pod_template::validate(&template, &path.child("template")));
     let policy_path = path.child("template").child("spec").child("restartPolicy");
     match meta::str_at(&template, &["spec", "restartPolicy"]).unwrap_or_default() {
         // Always is what an absent policy was defaulted to, hence upstream's wording.
         "" | "Always" => errors.push(Error::required(&policy_path, "valid values: \"OnFailure\", \"Never\"")),
+        other if !["OnFailure", "Never"].contains(&other) => {
+            errors.push(Error::not_supported(&policy_path, other, &["OnFailure", "Never"]));
+        }
         "OnFailure" if spec.get("podFailurePolicy").is_some() => {
             let detail = "only \"Never\" is supported when podFailurePolicy is specified";
             errors.push(Error::invalid(&policy_path, "OnFailure", detail));
         }
         _ => {}
+    }
+    errors
+}
+
+/// The limits of a job whose completions have indexes.
+fn validate_indexed(spec: &Value, path: &Path) -> ErrorList {
+    let number = |field: &str| meta::i64_at(spec, &[field]);
+    let over = |field: &str, limit: i64, detail: String| {
+        let number = number(field).filter(|number| *number > limit)?;
+        Some(Error::invalid(&path.child(field), number, detail))
+    };
+    let (completions, failed) = (number("completions"), "maxFailedIndexes");
+    let mut errors = ErrorList::new();
+    if completions.is_none() {
+        let detail = "when completion mode is Indexed";
+        errors.push(Error::required(&path.child("completions"), detail));
+    }
+    errors.extend(over(
+        "parallelism",
+        PARALLELISM_MAX,
+        format!("must be less than or equal to {PARALLELISM_MAX} when completion mode is Indexed"),
+    ));
+    if let Some(completions) = completions {
+        let detail = "must be less than or equal to completions";
+        errors.extend(over(failed, completions, detail.to_owned()));
+    }
+    errors.extend(over(
+        failed,
+        FAILED_MAX,
+        format!("must be less than or equal to {FAILED_MAX}"),
+    ));
+    if completions.is_some_and(|n| n > MANY_COMPLETIONS) && number("backoffLimitPerIndex").is_some() {
+        if number(failed).is_none() {
+            let detail = format!("must be specified when completions is above {MANY_COMPLETIONS}");
+            errors.push(Error::required(&path.child(failed), detail));
+        }
+        for field in ["parallelism", failed] {
+            let detail = format!(
+                "must be less than or equal to {LIMIT_OF_MANY} when completions are above {MANY_COMPLETIONS} and used \
+                 with backoff limit per index"
+            );
+            errors.extend(over(field, LIMIT_OF_MANY, detail));
+        }
     }
     errors
 }
@@ -352,12 +544,17 @@ pub(super) fn resource() -> Resource {
             &COLUMNS,
         )
     };
-    job.with_object_subresource("status", Status::plain(default))
+    let status_hooks = Status {
+        validate: status::validate,
+        ..Status::plain(default)
+    };
+    job.with_object_subresource("status", status_hooks)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_minimal_job_is_selected_by_its_uid() {

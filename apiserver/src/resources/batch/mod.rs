@@ -2,7 +2,10 @@
 
 mod cron;
 mod cronjob;
+mod indexes;
 mod job;
+mod policies;
+mod status;
 
 use crate::registry::resource::Resource;
 

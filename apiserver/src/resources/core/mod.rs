@@ -9,7 +9,7 @@ mod limitrange;
 mod namespace;
 mod node;
 pub(super) mod persistentvolume;
-mod persistentvolumeclaim;
+pub(super) mod persistentvolumeclaim;
 mod pod;
 pub(super) mod pod_template;
 mod podtemplate;

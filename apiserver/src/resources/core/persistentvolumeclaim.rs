@@ -190,7 +190,7 @@ fn validate_source(source: &Value, any_group: bool, path: &Path) -> ErrorList {
 }
 
 /// `ValidatePersistentVolumeClaimSpec`; `any_group` when the group of the source is not checked.
-pub(super) fn validate_spec(spec: &Value, any_group: bool, path: &Path) -> ErrorList {
+pub(in super::super) fn validate_spec(spec: &Value, any_group: bool, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let modes = meta::list_at(spec, &["accessModes"]);
     let modes_path = path.child("accessModes");

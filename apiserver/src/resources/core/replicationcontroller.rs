@@ -6,7 +6,7 @@ use super::super::shared::{cells, generation, pod_defaults};
 use super::pod_template;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::{Resource, ScalePaths};
-use crate::registry::strategy::{Context, GarbageCollection, MetadataChecks, Strategy};
+use crate::registry::strategy::{Context, GarbageCollection, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use machinery::selector::label::Selector;
@@ -87,14 +87,8 @@ impl Strategy for ReplicationController {
         validate_spec(obj)
     }
 
-    /// Upstream checks the whole object and then, as an update, its spec once more.
     fn validate_update(&self, _cx: &Context<'_>, new: &Value, _old: &Value) -> ErrorList {
-        let errors = validate_spec(new);
-        [errors.clone(), errors].concat()
-    }
-
-    fn metadata_checks_on_update(&self) -> MetadataChecks {
-        MetadataChecks::WholeThenUpdate
+        validate_spec(new)
     }
 
     fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
@@ -168,7 +162,7 @@ pub(super) fn resource() -> Resource {
     controller.with_scale(&SCALE).with_object_subresource(
         "status",
         Status {
-            validate: |new, _| status::replicas(new),
+            validate: |new, old| status::count(&status::REPLICAS, new, old),
             ..Status::plain(default)
         },
     )

@@ -4,7 +4,7 @@ use super::{GROUP, api_group, segment};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
-use crate::resources::shared::checks::{complaints, immutable, text};
+use crate::resources::shared::checks::{complaints, domain_prefixed_path, immutable, text};
 use crate::resources::shared::{cells, generation};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
@@ -98,24 +98,6 @@ fn validate_controller(controller: &str, path: &Path) -> ErrorList {
         errors.push(Error::too_long(path, MAX_CONTROLLER));
     }
     errors.extend(domain_prefixed_path(controller, path));
-    errors
-}
-
-/// apimachinery `IsDomainPrefixedPath`.
-fn domain_prefixed_path(value: &str, path: &Path) -> ErrorList {
-    let parts = value
-        .split_once('/')
-        .filter(|(host, rest)| !host.is_empty() && !rest.is_empty());
-    let Some((host, rest)) = parts else {
-        let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
-        return vec![Error::invalid(path, value, detail)];
-    };
-    let mut errors = complaints(path, host, names::dns1123_subdomain(host));
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
-    if !rest.bytes().all(allowed) {
-        let rule = names::regex_error("Invalid path", r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", &[]);
-        errors.push(Error::invalid(path, rest, rule));
-    }
     errors
 }
 

@@ -1,5 +1,6 @@
 //! Small checks and readers that the rules of many kinds are made of.
 
+use super::internal;
 use machinery::field::{Error, ErrorList, Path};
 use machinery::quantity::Quantity;
 use machinery::{meta, names};
@@ -77,6 +78,40 @@ pub(crate) fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     a.filter(|v| !empty(v)) == b.filter(|v| !empty(v))
 }
 
+/// A complaint about a label selector as a whole.
+pub(crate) fn invalid_selector(path: &Path, selector: &Value, detail: impl Into<String>) -> Error {
+    Error::invalid(path, selector.clone(), detail).showing(internal::selector(selector))
+}
+
+/// A complaint about a number that was raised once and may not sink (`IsDecremented`).
+pub(crate) fn not_decremented(new: &Value, old: &Value, field: &str, path: &Path) -> Option<Error> {
+    let was = meta::i64_at(old, &[field])?;
+    let is = meta::i64_at(new, &[field]);
+    let sinks = is.is_none_or(|is| is < was);
+    sinks.then(|| Error::invalid(&path.child(field), is.unwrap_or_default(), "cannot be decremented"))
+}
+
+/// apimachinery `IsDomainPrefixedPath`.
+pub(crate) fn domain_prefixed_path(value: &str, path: &Path) -> ErrorList {
+    if value.is_empty() {
+        return vec![Error::required(path, "")];
+    }
+    let parts = value
+        .split_once('/')
+        .filter(|(host, rest)| !host.is_empty() && !rest.is_empty());
+    let Some((host, rest)) = parts else {
+        let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+        return vec![Error::invalid(path, value, detail)];
+    };
+    let mut errors = complaints(path, host, names::dns1123_subdomain(host));
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
+    if !rest.bytes().all(allowed) {
+        let rule = names::regex_error("Invalid path", r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", &[]);
+        errors.push(Error::invalid(path, rest, rule));
+    }
+    errors
+}
+
 /// The amounts of a list of resources, by name.
 pub(crate) fn amounts<'a>(owner: &'a Value, path: &[&str]) -> impl Iterator<Item = (&'a str, Quantity)> {
     meta::map_at(owner, path)
@@ -104,7 +139,7 @@ pub(crate) fn secret_reference(reference: &Value, path: &Path) -> ErrorList {
 pub(crate) fn csi_driver_name(name: &str, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if name.is_empty() {
-        errors.push(Error::required(path, ""));
+        return vec![Error::required(path, "")];
     }
     if name.len() > 63 {
         errors.push(Error::too_long(path, 63));
@@ -142,7 +177,7 @@ mod tests {
         ] {
             assert_eq!(error.map(|e| e.to_string()).as_deref(), expected);
         }
-        assert_eq!(csi_driver_name("", &path).len(), 2);
+        assert_eq!(csi_driver_name("", &path).len(), 1);
         assert_eq!(secret_reference(&json!({}), &path).len(), 2);
     }
 }

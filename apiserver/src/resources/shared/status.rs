@@ -51,27 +51,52 @@ impl Status {
     }
 }
 
-/// The numbers in the status of a kind with replicas (`ValidateReplicaSetStatus`).
-pub(crate) fn replicas(obj: &Value) -> ErrorList {
-    const PARTS: [&str; 3] = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
+/// What the status of a kind with replicas counts, and how upstream words what is wrong with it.
+pub(crate) struct Counts {
+    /// What must not be negative, in upstream's order.
+    pub(crate) counted: &'static [&'static str],
+    /// The parts of all replicas.
+    pub(crate) parts: &'static [&'static str],
+    /// What more than is ready cannot be available than.
+    pub(crate) ready: &'static str,
+}
+
+/// `ValidateReplicaSetStatus`, which is also that of ReplicationControllers.
+pub(crate) static REPLICAS: Counts = Counts {
+    counted: &[
+        "replicas",
+        "fullyLabeledReplicas",
+        "readyReplicas",
+        "availableReplicas",
+        "observedGeneration",
+    ],
+    parts: &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
+    ready: "readyReplicas",
+};
+
+/// The numbers in a status.
+pub(crate) fn count(counts: &Counts, new: &Value, old: &Value) -> ErrorList {
     let path = Path::new("status");
-    let status = meta::at(obj, &["status"]).unwrap_or(&Value::Null);
+    let none = Value::Null;
+    let status = meta::at(new, &["status"]).unwrap_or(&none);
+    let before = meta::at(old, &["status"]).unwrap_or(&none);
     let number = |field: &str| meta::i64_at(status, &[field]).unwrap_or_default();
     let mut errors = ErrorList::new();
-    for field in ["replicas"].into_iter().chain(PARTS).chain(["observedGeneration"]) {
+    for field in counts.counted {
         errors.extend(checks::non_negative(status, field, &path));
     }
-    for field in PARTS {
+    for field in counts.parts {
         if number(field) > number("replicas") {
             let detail = "cannot be greater than status.replicas";
             errors.push(Error::invalid(&path.child(field), number(field), detail));
         }
     }
-    if number("availableReplicas") > number("readyReplicas") {
-        let detail = "cannot be greater than readyReplicas";
+    if !counts.parts.is_empty() && number("availableReplicas") > number("readyReplicas") {
+        let detail = format!("cannot be greater than {}", counts.ready);
         let path = path.child("availableReplicas");
         errors.push(Error::invalid(&path, number("availableReplicas"), detail));
     }
+    errors.extend(checks::not_decremented(status, before, "collisionCount", &path));
     errors
 }
 

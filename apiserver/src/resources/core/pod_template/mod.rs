@@ -26,16 +26,23 @@ use machinery::{meta, names};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+/// Checks the labels and annotations of a pod template. Upstream leaves `metadata` out of the paths.
+pub(in super::super) fn validate_metadata(template: &Value, path: &Path) -> ErrorList {
+    let mut errors = validate_labels(meta::at(template, &["metadata", "labels"]), &path.child("labels"));
+    let path = path.child("annotations");
+    for key in meta::map_at(template, &["metadata", "annotations"])
+        .into_iter()
+        .flat_map(serde_json::Map::keys)
+    {
+        let found = names::qualified_name(&key.to_lowercase());
+        errors.extend(complaints(&path, key.as_str(), found));
+    }
+    errors
+}
+
 /// Checks a pod template: its labels, annotations and spec.
 pub(in super::super) fn validate(template: &Value, path: &Path) -> ErrorList {
-    // Upstream leaves `metadata` out of the paths.
-    let mut errors = validate_labels(meta::at(template, &["metadata", "labels"]), &path.child("labels"));
-    let annotations = meta::map_at(template, &["metadata", "annotations"]);
-    for key in annotations.into_iter().flatten().map(|(key, _)| key) {
-        let complaints = names::qualified_name(&key.to_lowercase());
-        let path = path.child("annotations");
-        errors.extend(complaints.into_iter().map(|e| Error::invalid(&path, key.clone(), e)));
-    }
+    let mut errors = validate_metadata(template, path);
     let spec = meta::at(template, &["spec"]).unwrap_or(&Value::Null);
     let path = path.child("spec");
     errors.extend(validate_spec(spec, volumes::Owner { pod: None }, &path));

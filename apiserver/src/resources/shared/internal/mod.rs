@@ -37,19 +37,45 @@ pub(crate) fn pod_template(value: &Value) -> String {
 
 /// A template in one line: the fields of its metadata, whose Go type has the served form, stand among its own.
 pub(crate) fn template(spec_type: &str, template: &Value) -> String {
+    // What metadata can have, in the order of its type.
+    const METADATA: [&str; 13] = [
+        "name",
+        "generateName",
+        "namespace",
+        "selfLink",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "labels",
+        "annotations",
+        "ownerReferences",
+        "finalizers",
+    ];
     let mut out = String::from("{");
-    for (key, value) in template
-        .get("metadata")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
-        // Writing to a String cannot fail.
-        let _ = write!(out, "\"{key}\":{value},");
+    for key in METADATA {
+        if let Some(value) = template.get("metadata").and_then(|metadata| metadata.get(key)) {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\"{key}\":{value},");
+        }
     }
     let spec = template.get("spec").unwrap_or(&Value::Null);
     let _ = write!(out, "\"Spec\":{}}}", show(spec_type, spec));
     out
+}
+
+/// A label selector in one line: its Go type has the served form, but not in alphabetical order.
+pub(crate) fn selector(value: &Value) -> String {
+    let part = |field: &str| {
+        let part = value.get(field).filter(|part| !part.is_null())?;
+        Some(format!("\"{field}\":{part}"))
+    };
+    let parts: Vec<String> = ["matchLabels", "matchExpressions"]
+        .into_iter()
+        .filter_map(part)
+        .collect();
+    format!("{{{}}}", parts.join(","))
 }
 
 struct Printer<'a> {
@@ -178,7 +204,7 @@ mod tests {
 
     #[test]
     fn every_type_that_is_named_is_there() {
-        for (name, fields) in types::TYPES {
+        for (name, fields) in types::all() {
             assert!(!fields.is_empty(), "{name}");
             for field in *fields {
                 if let Kind::Struct(inner) | Kind::Pointer(inner) | Kind::List(inner) = field.kind {
