@@ -139,6 +139,29 @@ pub(crate) fn canonical_cidr(text: &str, path: &Path) -> Option<Error> {
     problem.or_else(|| not_canonical(text, &Cidr::read(text)?.canonical(), path))
 }
 
+/// What is odd about an address in a field that takes it all the same (`GetWarningsForIP`).
+pub(crate) fn ip_warnings(text: &str, path: &Path) -> Vec<String> {
+    let Some(ip) = read_ip(text) else {
+        return Vec::new();
+    };
+    let shown = go_quote(text);
+    let strict = text.parse::<IpAddr>().is_ok() && !text.to_ascii_lowercase().starts_with("::ffff:");
+    if !strict {
+        let better = go_quote(&ip.to_canonical().to_string());
+        return vec![format!(
+            "{path}: non-standard IP address {shown} is invalid: use {better}"
+        )];
+    }
+    let canonical = ip.to_string();
+    if ip.is_ipv6() && canonical != text {
+        let better = go_quote(&canonical);
+        return vec![format!(
+            "{path}: IPv6 address {shown} should be in RFC 5952 canonical format ({better})"
+        )];
+    }
+    Vec::new()
+}
+
 /// What is odd about a network in a field that takes it all the same (`GetWarningsForCIDR`).
 pub(crate) fn cidr_warnings(text: &str, path: &Path) -> Vec<String> {
     let Some(network) = Cidr::read(text) else {

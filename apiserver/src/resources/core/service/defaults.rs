@@ -80,26 +80,19 @@ fn has_node_ports(obj: &Value) -> bool {
 
 /// An update that leaves allocated values out keeps them; what the new type does not have goes.
 pub(super) fn carry_over(new: &mut Value, old: &Value) {
+    let absent = |v: &Value, field: &str| match v.pointer(&format!("/spec/{field}")) {
+        Some(Value::String(text)) => text.is_empty(),
+        Some(Value::Array(list)) => list.is_empty(),
+        other => other.is_none_or(Value::is_null),
+    };
     if has_cluster_ip(new) && has_cluster_ip(old) {
-        let absent = |v: &Value, field: &str| match v.pointer(&format!("/spec/{field}")) {
-            Some(Value::String(text)) => text.is_empty(),
-            Some(Value::Array(list)) => list.is_empty(),
-            other => other.is_none_or(Value::is_null),
-        };
-        if absent(new, "clusterIP") && absent(new, "clusterIPs") {
-            meta::copy(new, old, &["spec", "clusterIP"]);
-            meta::copy(new, old, &["spec", "clusterIPs"]);
-        } else if absent(new, "clusterIPs")
-            && meta::at(new, &["spec", "clusterIP"]) == meta::at(old, &["spec", "clusterIP"])
-        {
-            meta::copy(new, old, &["spec", "clusterIPs"]);
-        }
-        for field in ["ipFamilies", "ipFamilyPolicy"] {
+        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
             if absent(new, field) {
                 meta::copy(new, old, &["spec", field]);
             }
         }
     }
+    follow_address(new, old);
     if has_node_ports(new) && has_node_ports(old) {
         carry_node_ports(new, old);
     }
@@ -112,29 +105,39 @@ pub(super) fn carry_over(new: &mut Value, old: &Value) {
     drop_foreign_fields(new, old);
 }
 
-/// Ports are the same when number and protocol are; their node ports stay unless another port claims them.
+/// Whoever only changes the older field for the address means the newer one too (`normalizeClusterIPs`).
+fn follow_address(new: &mut Value, old: &Value) {
+    let address = |obj: &Value| meta::str_at(obj, &["spec", "clusterIP"]).unwrap_or_default().to_owned();
+    let list = |obj: &Value| meta::list_at(obj, &["spec", "clusterIPs"]).to_vec();
+    let (was, is) = (address(old), address(new));
+    if list(new).is_empty() && was == is {
+        meta::copy(new, old, &["spec", "clusterIPs"]);
+    }
+    if was == is || list(new) != list(old) {
+        return;
+    }
+    if is.is_empty() {
+        meta::remove(new, &["spec", "clusterIPs"]);
+    } else {
+        meta::set(new, &["spec", "clusterIPs"], vec![is]);
+    }
+}
+
+/// Ports are the same when their names are; their node ports stay unless another port claims them.
 fn carry_node_ports(new: &mut Value, old: &Value) {
-    let key = |port: &Value| {
-        (
-            meta::i64_at(port, &["port"]),
-            meta::str_at(port, &["protocol"]).map(str::to_owned),
-        )
-    };
-    let before: Vec<Value> = meta::list_at(old, &["spec", "ports"]).to_vec();
+    let name = |port: &Value| meta::str_at(port, &["name"]).unwrap_or_default().to_owned();
+    let number = |port: &Value| meta::i64_at(port, &["nodePort"]).filter(|number| *number != 0);
+    let before = meta::list_at(old, &["spec", "ports"]);
     let claimed: Vec<i64> = meta::list_at(new, &["spec", "ports"])
         .iter()
-        .filter_map(|p| meta::i64_at(p, &["nodePort"]))
-        .filter(|n| *n != 0)
+        .filter_map(number)
         .collect();
     for port in items(new, &["spec", "ports"]) {
-        if meta::i64_at(port, &["nodePort"]).unwrap_or_default() != 0 {
+        if number(port).is_some() {
             continue;
         }
-        let same = before.iter().find(|b| key(b) == key(port));
-        if let Some(number) = same.and_then(|b| meta::i64_at(b, &["nodePort"]))
-            && number != 0
-            && !claimed.contains(&number)
-        {
+        let same = before.iter().rfind(|before| name(before) == name(port));
+        if let Some(number) = same.and_then(number).filter(|number| !claimed.contains(number)) {
             meta::set(port, &["nodePort"], number);
         }
     }

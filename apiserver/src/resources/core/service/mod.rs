@@ -1,7 +1,9 @@
 //! Services.
 
 mod defaults;
+mod update;
 mod validate;
+mod warnings;
 
 use super::super::shared::cells::{self, NONE};
 use super::super::shared::status::Status;
@@ -109,17 +111,27 @@ impl Strategy for Service {
     }
 
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
-        validate::service(obj)
+        let early = validate::addresses_and_families(obj, None);
+        if early.is_empty() {
+            validate::service(obj, None)
+        } else {
+            early
+        }
     }
 
     fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        let mut errors = validate::update(new, old);
-        errors.extend(validate::service(new));
+        // Upstream looks at these before it allocates, and only then at the rest.
+        let early = validate::addresses_and_families(new, Some(old));
+        if !early.is_empty() {
+            return early;
+        }
+        let mut errors = update::validate(new, old);
+        errors.extend(validate::service(new, Some(old)));
         errors
     }
 
-    fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
-        validate::warnings(new, old)
+    fn warnings(&self, _cx: &Context<'_>, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        warnings::of(new)
     }
 
     /// Relaxed from RFC 1035 labels in 1.36.

@@ -1,82 +1,109 @@
 //! What a Service must look like (`ValidateService`, `ValidateServiceUpdate`).
 
 use super::super::pod_template::validate_labels;
+use crate::resources::shared::checks::{complaints, one_of, required, same};
 use crate::resources::shared::{addresses, internal};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 const FAMILIES: [&str; 2] = ["IPv4", "IPv6"];
+const FAMILY_POLICIES: [&str; 3] = ["PreferDualStack", "RequireDualStack", "SingleStack"];
+/// Upstream does not sort these.
+const DISTRIBUTIONS: [&str; 3] = ["PreferClose", "PreferSameZone", "PreferSameNode"];
 const AFFINITIES: [&str; 2] = ["ClientIP", "None"];
 const MAX_AFFINITY_SECONDS: i64 = 86_400;
 
-/// Checks a Service.
-pub(super) fn service(obj: &Value) -> ErrorList {
+/// Checks a Service but for its own addresses and their families. What was in `old` already may be as older rules had
+/// it.
+pub(super) fn service(obj: &Value, old: Option<&Value>) -> ErrorList {
     let path = Path::new("spec");
     let text = |field: &str| meta::str_at(obj, &["spec", field]).unwrap_or_default();
     let kind = text("type");
-    let headless = text("clusterIP") == "None";
+    let headless = is_headless(obj);
     let ports = meta::list_at(obj, &["spec", "ports"]);
     let mut errors = ErrorList::new();
+    errors.extend(validate_topology(obj));
     if ports.is_empty() && !headless && kind != "ExternalName" {
         errors.push(Error::required(&path.child("ports"), ""));
     }
     match kind {
-        "LoadBalancer" | "NodePort" if headless => {
-            let detail = "may not be set to 'None' for ";
-            let which = if kind == "NodePort" {
-                "NodePort services"
-            } else {
-                "LoadBalancer services"
-            };
-            errors.push(Error::invalid(
-                &path.child("clusterIPs").index(0),
-                "None",
-                format!("{detail}{which}"),
-            ));
+        "LoadBalancer" | "NodePort" if text("clusterIP") == "None" => {
+            let detail = format!("may not be set to 'None' for {kind} services");
+            errors.push(Error::invalid(&path.child("clusterIPs").index(0), "None", detail));
         }
-        "ExternalName" => {
-            if !text("clusterIP").is_empty() {
-                let detail = "may not be set for ExternalName services";
-                errors.push(Error::forbidden(&path.child("clusterIPs"), detail));
-            }
-            let name = text("externalName").trim_end_matches('.');
-            if name.is_empty() {
-                errors.push(Error::required(&path.child("externalName"), ""));
-            } else {
-                let complaints = names::dns1123_subdomain(name);
-                errors.extend(
-                    complaints
-                        .into_iter()
-                        .map(|e| Error::invalid(&path.child("externalName"), name, e)),
-                );
-            }
-        }
+        "ExternalName" => errors.extend(validate_external_name(obj, &path)),
         _ => {}
+    }
+    errors.extend(validate_ports(ports, &path.child("ports")));
+    errors.extend(validate_labels(
+        meta::at(obj, &["spec", "selector"]),
+        &path.child("selector"),
+    ));
+    errors.extend(validate_affinity(obj, &path));
+    let known = |address: &str| {
+        meta::list_at(old.unwrap_or(&Value::Null), &["spec", "externalIPs"])
+            .iter()
+            .any(|a| a == address)
+    };
+    for (i, ip) in meta::list_at(obj, &["spec", "externalIPs"]).iter().enumerate() {
+        let ip = ip.as_str().unwrap_or_default();
+        let path = path.child("externalIPs").index(i);
+        errors.extend(if known(ip) {
+            addresses::special(ip, &path)
+        } else {
+            addresses::of_another_host(ip, &path)
+        });
     }
     if kind.is_empty() {
         errors.push(Error::required(&path.child("type"), ""));
     } else if !TYPES.contains(&kind) {
         errors.push(Error::not_supported(&path.child("type"), kind, &TYPES));
     }
-    errors.extend(validate_ports(ports, kind, headless, &path.child("ports")));
-    errors.extend(validate_labels(
-        meta::at(obj, &["spec", "selector"]),
-        &path.child("selector"),
-    ));
-    errors.extend(validate_affinity(obj, &path));
-    errors.extend(validate_addresses(obj, &path));
+    errors.extend(validate_unique_ports(ports, kind, &path.child("ports")));
+    errors.extend(validate_ranges(obj, old, &path));
+    errors.extend(validate_balancer(obj, &path));
     errors.extend(validate_policies(obj, kind, &path));
     errors
 }
 
-fn validate_ports(ports: &[Value], kind: &str, headless: bool, path: &Path) -> ErrorList {
+pub(super) fn is_headless(obj: &Value) -> bool {
+    let text = |field: &str| meta::str_at(obj, &["spec", field]).unwrap_or_default();
+    text("type") == "ClusterIP" && text("clusterIP") == "None"
+}
+
+/// The two annotations for the same thing must agree.
+fn validate_topology(obj: &Value) -> Option<Error> {
+    const OLDER: &str = "service.kubernetes.io/topology-aware-hints";
+    const NEWER: &str = "service.kubernetes.io/topology-mode";
+    let value = |name: &str| meta::str_at(obj, &["metadata", "annotations", name]);
+    let (older, newer) = (value(OLDER)?, value(NEWER)?);
+    let path = Path::new("metadata").child("annotations").key(NEWER);
+    let detail = format!("must match annotations[{OLDER}] when both are specified");
+    (older != newer).then(|| Error::invalid(&path, newer, detail))
+}
+
+fn validate_external_name(obj: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    let (mut seen_names, mut seen_ports) = (BTreeSet::new(), BTreeSet::new());
+    for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+        if !same(meta::at(obj, &["spec", field]), None) {
+            let detail = "may not be set for ExternalName services";
+            errors.push(Error::forbidden(&path.child(field), detail));
+        }
+    }
+    let name = meta::str_at(obj, &["spec", "externalName"]).unwrap_or_default();
+    let name = name.strip_suffix('.').unwrap_or(name);
+    errors.extend(required(&path.child("externalName"), name, names::dns1123_subdomain));
+    errors
+}
+
+fn validate_ports(ports: &[Value], path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let mut seen_names = BTreeSet::new();
     for (i, port) in ports.iter().enumerate() {
         let item = path.index(i);
         let name = meta::str_at(port, &["name"]).unwrap_or_default();
@@ -124,17 +151,38 @@ fn validate_ports(ports: &[Value], kind: &str, headless: bool, path: &Path) -> E
                     .map(|e| Error::invalid(&item.child("appProtocol"), protocol, e)),
             );
         }
-        let node_port = meta::i64_at(port, &["nodePort"]).unwrap_or_default();
-        if node_port != 0 && (kind == "ClusterIP" || headless) {
-            errors.push(Error::forbidden(
-                &item.child("nodePort"),
-                "may not be used when `type` is 'ClusterIP'",
-            ));
+    }
+    errors
+}
+
+/// No port and no node port twice with one protocol.
+fn validate_unique_ports(ports: &[Value], kind: &str, path: &Path) -> ErrorList {
+    let number = |port: &Value, field: &str| meta::i64_at(port, &[field]).unwrap_or_default();
+    let protocol = |port: &Value| meta::str_at(port, &["protocol"]).unwrap_or_default().to_owned();
+    let with_node_port = || {
+        ports
+            .iter()
+            .enumerate()
+            .filter(|(_, port)| number(port, "nodePort") != 0)
+    };
+    let mut errors = ErrorList::new();
+    if kind == "ClusterIP" {
+        let detail = "may not be used when `type` is 'ClusterIP'";
+        errors.extend(with_node_port().map(|(i, _)| Error::forbidden(&path.index(i).child("nodePort"), detail)));
+    }
+    let mut seen = BTreeSet::new();
+    for (i, port) in with_node_port() {
+        let node_port = number(port, "nodePort");
+        if !seen.insert((node_port, protocol(port))) {
+            errors.push(Error::duplicate(&path.index(i).child("nodePort"), node_port));
         }
-        if !seen_ports.insert((number, protocol)) {
-            let key = serde_json::json!({"port": number, "protocol": protocol});
+    }
+    let mut seen = BTreeSet::new();
+    for (i, port) in ports.iter().enumerate() {
+        if !seen.insert((number(port, "port"), protocol(port))) {
+            let key = json!({"port": number(port, "port"), "protocol": protocol(port)});
             let shown = internal::show("ServicePort", &key);
-            errors.push(Error::duplicate(&item, key).showing(shown));
+            errors.push(Error::duplicate(&path.index(i), key).showing(shown));
         }
     }
     errors
@@ -152,73 +200,153 @@ fn validate_affinity(obj: &Value, path: &Path) -> ErrorList {
             &AFFINITIES,
         ));
     }
-    if let Some(seconds) = meta::i64_at(obj, &["spec", "sessionAffinityConfig", "clientIP", "timeoutSeconds"])
-        && affinity == "ClientIP"
-        && !(1..=MAX_AFFINITY_SECONDS).contains(&seconds)
-    {
-        let path = path
-            .child("sessionAffinityConfig")
-            .child("clientIP")
-            .child("timeoutSeconds");
-        let detail = format!("must be greater than 0 and less than {MAX_AFFINITY_SECONDS}");
-        errors.push(Error::invalid(&path, seconds, detail));
+    if affinity == "ClientIP" {
+        errors.extend(validate_client_affinity(obj, &path.child("sessionAffinityConfig")));
     }
     errors
 }
 
-fn validate_addresses(obj: &Value, path: &Path) -> ErrorList {
+/// `validateClientIPAffinityConfig`.
+fn validate_client_affinity(obj: &Value, path: &Path) -> Option<Error> {
+    const KIND: &str = "ClientIP";
+    let needed = |path: &Path| Error::required(path, format!("when session affinity type is {KIND}"));
+    let Some(config) = meta::at(obj, &["spec", "sessionAffinityConfig"]) else {
+        return Some(needed(path));
+    };
+    let path = path.child("clientIP");
+    let Some(client) = meta::at(config, &["clientIP"]) else {
+        return Some(needed(&path));
+    };
+    let path = path.child("timeoutSeconds");
+    let Some(seconds) = meta::i64_at(client, &["timeoutSeconds"]) else {
+        return Some(needed(&path));
+    };
+    let detail = format!("must be greater than 0 and less than {MAX_AFFINITY_SECONDS}");
+    (!(1..=MAX_AFFINITY_SECONDS).contains(&seconds)).then(|| Error::invalid(&path, seconds, detail))
+}
+
+/// The addresses of a Service and their families (`ValidateServiceClusterIPsRelatedFields`).
+pub(super) fn addresses_and_families(obj: &Value, old: Option<&Value>) -> ErrorList {
+    let path = Path::new("spec");
+    let text = |field: &str| meta::str_at(obj, &["spec", field]).unwrap_or_default();
     let mut errors = ErrorList::new();
+    if text("type") == "ExternalName" {
+        return errors;
+    }
     let ips = meta::list_at(obj, &["spec", "clusterIPs"]);
-    let first = meta::str_at(obj, &["spec", "clusterIP"]).unwrap_or_default();
-    if first.is_empty() && !ips.is_empty() {
-        errors.push(Error::required(
-            &path.child("clusterIP"),
-            "must be set when `clusterIPs` is specified",
-        ));
-    } else if !first.is_empty() && ips.first().is_some_and(|ip| ip != first) {
-        let detail = "first value must match `clusterIP`";
-        errors.push(Error::invalid(
-            &path.child("clusterIPs"),
-            Value::from(ips.to_vec()),
-            detail,
-        ));
-    }
-    for (i, ip) in ips.iter().enumerate() {
-        let ip = ip.as_str().unwrap_or_default();
-        if ip != "None" {
-            errors.extend(addresses::ip(ip, &path.child("clusterIPs").index(i)));
-        }
-    }
-    for (i, ip) in meta::list_at(obj, &["spec", "externalIPs"]).iter().enumerate() {
-        let ip = ip.as_str().unwrap_or_default();
-        errors.extend(addresses::of_another_host(ip, &path.child("externalIPs").index(i)));
-    }
-    for (i, range) in meta::list_at(obj, &["spec", "loadBalancerSourceRanges"])
-        .iter()
-        .enumerate()
-    {
-        let range = range.as_str().unwrap_or_default().trim();
-        // Upstream's path really starts with a capital letter.
-        errors.extend(addresses::cidr(range, &path.child("LoadBalancerSourceRanges").index(i)));
+    let list = path.child("clusterIPs");
+    let whole = |detail: &str| Error::invalid(&list, ips.to_vec(), detail);
+    match (text("clusterIP"), ips.first()) {
+        ("", Some(_)) => errors.push(whole("must be empty when `clusterIP` is not specified")),
+        ("", None) => {}
+        (_, None) => errors.push(Error::required(&list, "")),
+        (one, Some(first)) if first != one => errors.push(whole("first value must match `clusterIP`")),
+        _ => {}
     }
     let families = meta::list_at(obj, &["spec", "ipFamilies"]);
-    for (i, family) in families.iter().enumerate() {
-        let family = family.as_str().unwrap_or_default();
-        if !FAMILIES.contains(&family) {
-            let path = path.child("ipFamilies").index(i);
-            errors.push(Error::not_supported(&path, family, &FAMILIES));
+    let mut seen = BTreeSet::new();
+    for (i, family) in families.iter().filter_map(Value::as_str).enumerate() {
+        let path = path.child("ipFamilies").index(i);
+        errors.extend(one_of(family, &FAMILIES, &path));
+        if !seen.insert(family) {
+            errors.push(Error::duplicate(&path, family));
         }
     }
-    for (i, (ip, family)) in ips.iter().zip(families).enumerate() {
-        let (ip, family) = (ip.as_str().unwrap_or_default(), family.as_str().unwrap_or_default());
-        let actual = match ip.parse::<IpAddr>() {
-            Ok(IpAddr::V4(_)) => "IPv4",
-            Ok(IpAddr::V6(_)) => "IPv6",
-            Err(_) => continue,
+    if let Some(policy) = meta::str_at(obj, &["spec", "ipFamilyPolicy"]) {
+        errors.extend(one_of(policy, &FAMILY_POLICIES, &path.child("ipFamilyPolicy")));
+    }
+    let known = meta::list_at(old.unwrap_or(&Value::Null), &["spec", "clusterIPs"]);
+    let before = errors.len();
+    for (i, ip) in ips.iter().enumerate() {
+        if i == 0 && ip == "None" {
+            if ips.len() > 1 {
+                errors.push(whole("'None' must be the first and only value"));
+            }
+        } else if !known.contains(ip) {
+            errors.extend(addresses::ip(ip.as_str().unwrap_or_default(), &list.index(i)));
+        }
+    }
+    let unreadable = errors.len() > before;
+    if ips.len() > 2 {
+        errors.push(whole("may only hold up to 2 values"));
+    }
+    if unreadable {
+        return errors;
+    }
+    let read: Vec<Option<IpAddr>> = ips.iter().map(|ip| addresses::read_ip(ip.as_str()?)).collect();
+    let both = [IpAddr::is_ipv4, IpAddr::is_ipv6].map(|of| read.iter().flatten().any(of));
+    if ips.len() > 1 && both != [true, true] {
+        errors.push(whole("may specify no more than one IP for each IP family"));
+    }
+    for (i, (ip, family)) in ips.iter().zip(families).enumerate().filter(|_| !is_headless(obj)) {
+        let wrong = match (family.as_str(), read[i]) {
+            (Some("IPv4"), Some(read)) => read.is_ipv6(),
+            (Some("IPv6"), Some(read)) => read.is_ipv4(),
+            _ => false,
         };
-        if FAMILIES.contains(&family) && family != actual {
+        if let Some(family) = family.as_str().filter(|_| wrong) {
             let detail = format!("expected an {family} value as indicated by `ipFamilies[{i}]`");
-            errors.push(Error::invalid(&path.child("clusterIPs").index(i), ip, detail));
+            errors.push(Error::invalid(&list.index(i), ip.clone(), detail));
+        }
+    }
+    errors
+}
+
+/// Where a load balancer may be reached from, in its field or in an annotation.
+fn validate_ranges(obj: &Value, old: Option<&Value>, path: &Path) -> ErrorList {
+    const ANNOTATION: [&str; 3] = [
+        "metadata",
+        "annotations",
+        "service.beta.kubernetes.io/load-balancer-source-ranges",
+    ];
+    const ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
+    let balances = meta::str_at(obj, &["spec", "type"]) == Some("LoadBalancer");
+    let mut errors = ErrorList::new();
+    let ranges = |obj: Option<&Value>| -> Vec<String> {
+        let ranges = meta::list_at(obj.unwrap_or(&Value::Null), &["spec", "loadBalancerSourceRanges"]);
+        ranges
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|range| range.trim().to_owned())
+            .collect()
+    };
+    let (wanted, known) = (ranges(Some(obj)), ranges(old));
+    if !wanted.is_empty() {
+        // Upstream's path really starts with a capital letter.
+        let path = path.child("LoadBalancerSourceRanges");
+        if !balances {
+            errors.push(Error::forbidden(&path, ONLY));
+        }
+        for (i, range) in wanted.iter().enumerate().filter(|(_, range)| !known.contains(range)) {
+            errors.extend(addresses::cidr(range, &path.index(i)));
+        }
+    } else if let Some(text) = meta::str_at(obj, &ANNOTATION) {
+        let path = Path::new("metadata").child("annotations").key(ANNOTATION[2]);
+        if !balances {
+            errors.push(Error::forbidden(&path, ONLY));
+        }
+        let unchanged = old.is_some_and(|old| meta::str_at(old, &ANNOTATION) == Some(text));
+        if !unchanged && !text.trim().is_empty() {
+            errors.extend(text.split(',').filter_map(|range| addresses::cidr(range.trim(), &path)));
+        }
+    }
+    errors
+}
+
+/// What only a load balancer has.
+pub(super) fn validate_balancer(obj: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if meta::str_at(obj, &["spec", "type"]) == Some("LoadBalancer") {
+        if let Some(class) = meta::str_at(obj, &["spec", "loadBalancerClass"]) {
+            let found = names::qualified_name(class);
+            errors.extend(complaints(&path.child("loadBalancerClass"), class, found));
+        }
+        return errors;
+    }
+    for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
+        if meta::at(obj, &["spec", field]).is_some() {
+            let detail = "may only be used when `type` is 'LoadBalancer'";
+            errors.push(Error::forbidden(&path.child(field), detail));
         }
     }
     errors
@@ -243,26 +371,16 @@ fn validate_policies(obj: &Value, kind: &str, path: &Path) -> ErrorList {
         let detail = "may only be set for externally-accessible services";
         errors.push(Error::invalid(&path.child("externalTrafficPolicy"), policy, detail));
     }
-    let policy = text("internalTrafficPolicy");
-    if !policy.is_empty() && !POLICIES.contains(&policy) {
-        errors.push(Error::not_supported(
-            &path.child("internalTrafficPolicy"),
-            policy,
-            &POLICIES,
-        ));
-    }
     let health = meta::i64_at(obj, &["spec", "healthCheckNodePort"]).unwrap_or_default();
     if health != 0 && !(kind == "LoadBalancer" && text("externalTrafficPolicy") == "Local") {
         let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
         errors.push(Error::invalid(&path.child("healthCheckNodePort"), health, detail));
     }
-    if kind != "LoadBalancer" {
-        for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
-            if meta::at(obj, &["spec", field]).is_some() {
-                let detail = "may only be used when `type` is 'LoadBalancer'";
-                errors.push(Error::forbidden(&path.child(field), detail));
-            }
-        }
+    if let Some(policy) = meta::str_at(obj, &["spec", "internalTrafficPolicy"]) {
+        errors.extend(one_of(policy, &POLICIES, &path.child("internalTrafficPolicy")));
+    }
+    if let Some(distribution) = meta::str_at(obj, &["spec", "trafficDistribution"]) {
+        errors.extend(one_of(distribution, &DISTRIBUTIONS, &path.child("trafficDistribution")));
     }
     errors
 }
@@ -309,72 +427,6 @@ pub(super) fn status(new: &Value, _old: &Value) -> ErrorList {
     errors
 }
 
-/// What works but should not be written any more (`pkg/api/service/warnings.go`).
-pub(super) fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
-    let text = |field: &str| meta::str_at(new, &["spec", field]).unwrap_or_default();
-    let mut warnings = Vec::new();
-    if text("clusterIP") == "None" && text("sessionAffinity") == "ClientIP" {
-        warnings.push("spec.SessionAffinity is ignored for headless services".to_owned());
-    }
-    if !meta::list_at(new, &["spec", "externalIPs"]).is_empty() {
-        warnings.push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".to_owned());
-    }
-    if old.is_none() && text("trafficDistribution") == "PreferClose" {
-        let name = "spec.trafficDistribution";
-        warnings.push(format!("{name}: \"PreferClose\" is deprecated; use \"PreferSameZone\""));
-    }
-    warnings
-}
-
-/// Checks what changes: addresses and their families stay, except on the way from or to an `ExternalName`
-/// (`validateUpgradeDowngradeClusterIPs`, `validateUpgradeDowngradeIPFamilies`). A second one may come, and go again when
-/// the policy says so.
-pub(super) fn update(new: &Value, old: &Value) -> ErrorList {
-    let external = |obj: &Value| meta::str_at(obj, &["spec", "type"]) == Some("ExternalName");
-    let headless = |obj: &Value| {
-        meta::list_at(obj, &["spec", "clusterIPs"])
-            .first()
-            .is_some_and(|ip| ip == "None")
-    };
-    let mut errors = ErrorList::new();
-    if external(new) || external(old) || (headless(new) && headless(old)) {
-        return errors;
-    }
-    errors.extend(validate_fixed_list(new, old, "clusterIPs", "clusterIP"));
-    if headless(new) == headless(old) {
-        errors.extend(validate_fixed_list(new, old, "ipFamilies", "ipFamily"));
-    }
-    errors
-}
-
-fn validate_fixed_list(new: &Value, old: &Value, field: &str, one: &str) -> ErrorList {
-    const CHANGED: &str = "may not change once set";
-    let path = Path::new("spec").child(field);
-    let before = meta::list_at(old, &["spec", field]);
-    let now = meta::list_at(new, &["spec", field]);
-    let invalid = |index: usize, detail: &str| Error::invalid(&path.index(index), Value::from(now.to_vec()), detail);
-    let mut errors = ErrorList::new();
-    if before.len() == now.len() {
-        // Upstream names the first family whichever differs.
-        let index = |i: usize| if field == "clusterIPs" { i } else { 0 };
-        let differing = before.iter().zip(now).enumerate().filter(|(_, (was, is))| was != is);
-        errors.extend(differing.map(|(i, _)| invalid(index(i), CHANGED)));
-        return errors;
-    }
-    if now.is_empty() {
-        errors.push(invalid(0, &format!("primary {one} can not be unset")));
-    } else if before.first().is_some_and(|was| *was != now[0]) {
-        errors.push(invalid(0, CHANGED));
-    }
-    let policy = meta::str_at(new, &["spec", "ipFamilyPolicy"]);
-    if before.len() > now.len() && now.len() == 1 && policy != Some("SingleStack") {
-        let detail = format!("must be set to 'SingleStack' when releasing the secondary {one}");
-        let path = Path::new("spec").child("ipFamilyPolicy");
-        errors.push(Error::invalid(&path, policy.map_or(Value::Null, Value::from), detail));
-    }
-    errors
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -416,49 +468,10 @@ mod tests {
         ] {
             let mut obj = json!({"spec": spec});
             super::super::defaults::apply(&mut obj);
-            let found: Vec<String> = service(&obj).iter().map(ToString::to_string).collect();
+            let early = addresses_and_families(&obj, None);
+            let found = if early.is_empty() { service(&obj, None) } else { early };
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
             assert_eq!(found, [expected]);
         }
-    }
-
-    #[test]
-    fn cluster_ips_stay() {
-        let of = |ip: &str| json!({"spec": {"type": "ClusterIP", "clusterIP": ip, "clusterIPs": [ip]}});
-        assert!(update(&of("10.0.0.1"), &of("10.0.0.1")).is_empty());
-        assert_eq!(
-            update(&of("10.0.0.2"), &of("10.0.0.1"))[0].to_string(),
-            r#"spec.clusterIPs[0]: Invalid value: ["10.0.0.2"]: may not change once set"#
-        );
-    }
-
-    #[test]
-    fn a_second_address_comes_and_goes_with_the_policy() {
-        let of = |ips: &[&str], families: &[&str], policy: &str| json!({"spec": {"type": "ClusterIP", "clusterIPs": ips, "ipFamilies": families, "ipFamilyPolicy": policy}});
-        let single = of(&["10.0.0.1"], &["IPv4"], "SingleStack");
-        let dual = of(&["10.0.0.1", "fd00::1"], &["IPv4", "IPv6"], "PreferDualStack");
-        let texts = |new: &Value, old: &Value| update(new, old).iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(texts(&dual, &single), [""; 0]);
-        assert_eq!(texts(&single, &dual), [""; 0]);
-        assert_eq!(
-            texts(&of(&["10.0.0.1"], &["IPv4"], "PreferDualStack"), &dual),
-            [
-                r#"spec.ipFamilyPolicy: Invalid value: "PreferDualStack": must be set to 'SingleStack' when releasing the secondary clusterIP"#,
-                r#"spec.ipFamilyPolicy: Invalid value: "PreferDualStack": must be set to 'SingleStack' when releasing the secondary ipFamily"#,
-            ]
-        );
-        assert_eq!(
-            texts(
-                &of(&["10.0.0.1", "fd00::2"], &["IPv4", "IPv6"], "PreferDualStack"),
-                &dual
-            ),
-            [r#"spec.clusterIPs[1]: Invalid value: ["10.0.0.1","fd00::2"]: may not change once set"#]
-        );
-        assert_eq!(
-            texts(&of(&[], &["IPv4", "IPv6"], "PreferDualStack"), &dual),
-            ["spec.clusterIPs[0]: Invalid value: []: primary clusterIP can not be unset"]
-        );
-        let external = json!({"spec": {"type": "ExternalName", "externalName": "example.org"}});
-        assert_eq!(texts(&external, &dual), [""; 0]);
-        assert_eq!(texts(&of(&["10.0.0.9"], &["IPv4"], "SingleStack"), &external), [""; 0]);
     }
 }
