@@ -241,7 +241,7 @@ impl ReadOptions {
             options.version_match = "NotOlderThan".to_owned();
         }
         refuse("ListOptions", &options.errors())?;
-        check_fields(resource, &options.selector.fields)?;
+        check_fields(resource, &mut options.selector.fields)?;
         if name.is_empty() {
             options.name = options
                 .selector
@@ -407,12 +407,19 @@ fn parse_version(text: &str) -> Result<Option<u64>, Status> {
 
 /// Field selectors name only fields that the kind makes selectable. Kinds with fields of their own word the refusal
 /// differently (kubernetes `pkg/apis/*/v1/conversion.go`).
-fn check_fields(resource: &Resource, selector: &field::Selector) -> Result<(), Status> {
-    for term in &selector.terms {
+fn check_fields(resource: &Resource, selector: &mut field::Selector) -> Result<(), Status> {
+    for term in &mut selector.terms {
         let path = term.path.as_str();
-        let known = matches!(path, "metadata.name" | "metadata.namespace")
-            || resource.selectable_fields.iter().any(|(known, _)| *known == path);
-        if known {
+        if matches!(path, "metadata.name" | "metadata.namespace") {
+            continue;
+        }
+        let named = resource.field_names.iter().find(|(name, _)| *name == path);
+        if let Some((_, field)) = named {
+            term.path = (*field).to_owned();
+            continue;
+        }
+        let mut fields = resource.selectable_fields.iter();
+        if resource.field_names.is_empty() && fields.any(|(known, _)| *known == path) {
             continue;
         }
         return Err(Status::bad_request(if resource.selectable_fields.is_empty() {

@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use machinery::gvk::GroupVersionKind;
 use machinery::meta;
 use machinery::object::{Index, Stored, with_resource_version};
-use machinery::schema::{self, Type, decode::decode_value};
+use machinery::schema::{self, Type, decode};
 use machinery::status::Status;
 use serde_json::Value;
 
@@ -66,9 +66,7 @@ pub fn to_storage(resource: &Resource, mut obj: Value) -> Result<Value, Status> 
     let kind = resource.storage_gvk();
     set_kind(&mut obj, kind);
     match schema::by_gvk(&kind.group, &kind.version, &kind.kind) {
-        Some(ty) => decode_value(&obj, ty)
-            .map(|decoded| decoded.value)
-            .map_err(Status::internal),
+        Some(ty) => decode::stored_form(&obj, ty).map_err(Status::internal),
         None => Ok(obj),
     }
 }

@@ -68,6 +68,9 @@ pub struct Resource {
     /// The fields a field selector may use besides `metadata.name` and `metadata.namespace`; a dotted path each, with
     /// the function that reads it.
     pub selectable_fields: &'static [(&'static str, FieldReader)],
+    /// The names that this version has for those fields, with the names above, where a version has names of its own.
+    /// Then only these may be used.
+    pub field_names: &'static [(&'static str, &'static str)],
     /// The columns of server-side tables.
     pub columns: &'static Columns,
     /// What every request for it warns of.
@@ -138,6 +141,7 @@ impl Resource {
             storage: None,
             strategy: Arc::new(strategy),
             selectable_fields: &[],
+            field_names: &[],
             columns,
             deprecation: None,
             subresources: Vec::new(),

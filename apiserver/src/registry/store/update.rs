@@ -266,7 +266,7 @@ impl Transaction<'_> {
             "" => 0,
             text => text.parse::<u64>().map_err(|_| malformed_resource_version(text))?,
         };
-        if sent == 0 && self.update.strategy.allow_unconditional_update() {
+        if sent == 0 && self.resource().strategy.allow_unconditional_update() {
             meta::set(new, &["metadata", "resourceVersion"], current.to_string());
             return Ok(());
         }

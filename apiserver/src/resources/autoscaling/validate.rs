@@ -1,5 +1,6 @@
 //! What an autoscaler must look like (`pkg/apis/autoscaling/validation`).
 
+use super::super::core::pod_template::resources::validate_name;
 use super::super::shared::checks::{NEGATIVE, complaints, non_negative, one_of, one_of_if_set, text};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::gvk::GroupVersion;
@@ -35,8 +36,10 @@ pub(super) fn spec(obj: &Value, old: Option<&Value>) -> ErrorList {
         errors.push(Error::invalid(&path.child("minReplicas"), least, detail));
     }
     let most_path = path.child("maxReplicas");
-    if most < 1 {
-        errors.push(Error::invalid(&most_path, most, "must be greater than 0"));
+    if most == 0 {
+        errors.push(Error::required(&most_path, "must be set and greater than 0"));
+    } else if most < 0 {
+        errors.push(Error::invalid(&most_path, most, "must be greater than or equal to 1"));
     }
     if least.is_some_and(|least| most < least) {
         let detail = "must be greater than or equal to `minReplicas`";
@@ -155,12 +158,12 @@ fn object(source: &Value, path: &Path) -> ErrorList {
     let mut errors = object_reference(described, Group::Optional, &path.child("describedObject"));
     errors.extend(identifier(source, path));
     errors.extend(metric_target(source, path));
-    errors.extend(value_or_average(source, path));
+    errors.extend(value_or_average(source, "a target value or averageValue", path));
     errors
 }
 
-fn value_or_average(source: &Value, path: &Path) -> Option<Error> {
-    let detail = "must set either a target value for metric or a per-pod target";
+fn value_or_average(source: &Value, either: &str, path: &Path) -> Option<Error> {
+    let detail = format!("must set either {either}");
     let missing = !has(source, "value") && !has(source, "averageValue");
     missing.then(|| Error::required(&path.child("target").child("averageValue"), detail))
 }
@@ -168,7 +171,8 @@ fn value_or_average(source: &Value, path: &Path) -> Option<Error> {
 fn external(source: &Value, path: &Path) -> ErrorList {
     let mut errors = identifier(source, path);
     errors.extend(metric_target(source, path));
-    errors.extend(value_or_average(source, path));
+    let either = "a target value for metric or a per-pod target";
+    errors.extend(value_or_average(source, either, path));
     if has(source, "value") && has(source, "averageValue") {
         let detail = "may not set both a target value for metric and a per-pod target";
         errors.push(Error::forbidden(&path.child("target").child("value"), detail));
@@ -179,7 +183,7 @@ fn external(source: &Value, path: &Path) -> ErrorList {
 fn pods(source: &Value, path: &Path) -> ErrorList {
     let mut errors = identifier(source, path);
     errors.extend(metric_target(source, path));
-    if amount(source, "averageValue").is_none_or(|amount| amount.sign() <= 0) {
+    if !has(source, "averageValue") {
         let detail = "must specify a positive target averageValue";
         errors.push(Error::required(&path.child("target").child("averageValue"), detail));
     }
@@ -197,10 +201,13 @@ fn resource(source: &Value, path: &Path) -> ErrorList {
 
 fn container_resource(source: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    for (field, what) in [("name", "a resource name"), ("container", "a container")] {
-        if text(source, &[field]).is_empty() {
-            errors.push(Error::required(&path.child(field), format!("must specify {what}")));
-        }
+    match text(source, &["name"]) {
+        "" => errors.push(Error::required(&path.child("name"), "must specify a resource name")),
+        name => errors.extend(validate_name(name, &path.child("name"))),
+    }
+    match text(source, &["container"]) {
+        "" => errors.push(Error::required(&path.child("container"), "must specify a container")),
+        name => errors.extend(complaints(&path.child("container"), name, names::dns1123_label(name))),
     }
     errors.extend(utilization_target(source, path));
     errors

@@ -2,6 +2,7 @@
 
 use super::super::shared::addresses;
 use super::super::shared::cells::{self, NONE};
+use super::super::shared::checks::complaints;
 use super::super::shared::pod_defaults::{items, set_text};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
@@ -91,6 +92,10 @@ fn validate_subset(subset: &Value, path: &Path) -> ErrorList {
             let path = path.child(field).index(i);
             let ip = meta::str_at(address, &["ip"]).unwrap_or_default();
             errors.extend(addresses::of_another_host(ip, &path.child("ip")));
+            // Upstream looks at an address that cannot be read twice.
+            if addresses::read_ip(ip).is_none() {
+                errors.push(Error::invalid(&path.child("ip"), ip, "must be a valid IP address"));
+            }
             let hostname = meta::str_at(address, &["hostname"]).unwrap_or_default();
             if !hostname.is_empty() {
                 let complaints = names::dns1123_label(hostname);
@@ -99,6 +104,13 @@ fn validate_subset(subset: &Value, path: &Path) -> ErrorList {
                         .into_iter()
                         .map(|e| Error::invalid(&path.child("hostname"), hostname, e)),
                 );
+            }
+            if let Some(node) = meta::str_at(address, &["nodeName"]) {
+                errors.extend(complaints(
+                    &path.child("nodeName"),
+                    node,
+                    names::dns1123_subdomain(node),
+                ));
             }
         }
     }
@@ -129,6 +141,10 @@ fn validate_subset(subset: &Value, path: &Path) -> ErrorList {
                 other,
                 &["SCTP", "TCP", "UDP"],
             )),
+        }
+        if let Some(protocol) = meta::str_at(port, &["appProtocol"]) {
+            let found = names::qualified_name(protocol);
+            errors.extend(complaints(&path.child("appProtocol"), protocol, found));
         }
     }
     errors

@@ -2,6 +2,7 @@
 //! the table.
 
 use super::super::shared::cells::{self, UNKNOWN};
+use super::super::shared::checks::complaints;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, GarbageCollection, MetadataChecks, Strategy};
@@ -108,22 +109,56 @@ fn row(obj: &Value, now: i64) -> Vec<Value> {
 
 struct Event;
 
-impl Strategy for Event {
-    /// `legacyValidateEvent`: the event lives where its object lives, cluster-scoped objects' events in `default`.
-    fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
-        let path = Path::new("involvedObject").child("namespace");
-        let about = meta::str_at(obj, &["involvedObject", "namespace"]).unwrap_or_default();
-        let namespace = meta::namespace(obj);
+/// How long the texts of an event with a time of its own may be (`pkg/apis/core/validation/events.go`).
+const MAX_TEXT: usize = 128;
+const MAX_MESSAGE: usize = 1024;
+
+/// What is wrong with an event of either version, as an event of this group (`legacyValidateEvent`): it lives where its
+/// object lives, the events of cluster-scoped objects in `default`. `controller` is how the version calls who reports.
+pub(in super::super) fn validate(obj: &Value, controller: &str) -> ErrorList {
+    let text = |field: &str| meta::str_at(obj, &[field]).unwrap_or_default();
+    let path = Path::new("involvedObject").child("namespace");
+    let about = meta::str_at(obj, &["involvedObject", "namespace"]).unwrap_or_default();
+    let namespace = meta::namespace(obj);
+    let elsewhere = || Error::invalid(&path, about, "does not match event.namespace");
+    let mut errors = ErrorList::new();
+    if text("eventTime").is_empty() {
         let fits = if about.is_empty() {
-            matches!(namespace, "default" | "kube-system" | "")
+            matches!(namespace, "default" | "")
         } else {
             about == namespace
         };
-        if fits {
-            ErrorList::new()
-        } else {
-            vec![Error::invalid(&path, about, "does not match event.namespace")]
+        if !fits {
+            errors.push(elsewhere());
         }
+    } else {
+        if about.is_empty() && !matches!(namespace, "default" | "kube-system") {
+            errors.push(elsewhere());
+        }
+        let (path, who) = (Path::new(controller), text("reportingComponent"));
+        if who.is_empty() {
+            errors.push(Error::required(&path, ""));
+        }
+        errors.extend(complaints(&path, who, names::qualified_name(who)));
+        let long = |max: usize| format!("can have at most {max} characters");
+        for field in ["reportingInstance", "action", "reason"] {
+            let path = Path::new(field);
+            match text(field).len() {
+                0 => errors.push(Error::required(&path, "")),
+                1..=MAX_TEXT => {}
+                _ => errors.push(Error::invalid(&path, "", long(MAX_TEXT))),
+            }
+        }
+        if text("message").len() > MAX_MESSAGE {
+            errors.push(Error::invalid(&Path::new("message"), "", long(MAX_MESSAGE)));
+        }
+    }
+    errors
+}
+
+impl Strategy for Event {
+    fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
+        validate(obj, "reportingComponent")
     }
 
     fn validate_update(&self, cx: &Context<'_>, new: &Value, _old: &Value) -> ErrorList {

@@ -1,6 +1,7 @@
 //! Namespaces. Deleting one only marks it: the namespace controller empties it and then finalizes it.
 
 use super::super::shared::cells;
+use super::super::shared::checks::complaints;
 use super::super::shared::status::Status;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::{Action, Resource, Scope};
@@ -56,6 +57,16 @@ impl Strategy for Namespace {
         meta::copy(new, old, &["status"]);
     }
 
+    fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
+        let path = Path::new("spec").child("finalizers");
+        let finalizers = meta::list_at(obj, &["spec", "finalizers"])
+            .iter()
+            .filter_map(Value::as_str);
+        finalizers
+            .flat_map(|finalizer| validate_finalizer(finalizer, &path))
+            .collect()
+    }
+
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
         names::dns1123_label_for(name, prefix)
     }
@@ -91,13 +102,7 @@ impl Strategy for Finalize {
         let mut errors = ErrorList::new();
         let finalizers = meta::list_at(new, &["spec", "finalizers"]);
         for (i, finalizer) in finalizers.iter().filter_map(Value::as_str).enumerate() {
-            let path = path.index(i);
-            let complaints = names::qualified_name(finalizer);
-            errors.extend(complaints.into_iter().map(|m| Error::invalid(&path, finalizer, m)));
-            if !finalizer.contains('/') && finalizer != KUBERNETES {
-                let text = "name is neither a standard finalizer name nor is it fully qualified";
-                errors.push(Error::invalid(&path, finalizer, text));
-            }
+            errors.extend(validate_finalizer(finalizer, &path.index(i)));
         }
         errors
     }
@@ -105,6 +110,16 @@ impl Strategy for Finalize {
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
+}
+
+/// `validateFinalizerName`, which reports at the list itself when the namespace is new.
+fn validate_finalizer(finalizer: &str, path: &Path) -> ErrorList {
+    let mut errors = complaints(path, finalizer, names::qualified_name(finalizer));
+    if !finalizer.contains('/') && finalizer != KUBERNETES {
+        let text = "name is neither a standard finalizer name nor is it fully qualified";
+        errors.push(Error::invalid(path, finalizer, text));
+    }
+    errors
 }
 
 /// `ValidateNamespaceStatusUpdate`.

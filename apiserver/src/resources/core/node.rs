@@ -1,13 +1,14 @@
 //! Nodes.
 
-use super::super::shared::addresses;
+use super::super::shared::addresses::{self, Cidr};
 use super::super::shared::cells::{self, NONE, UNKNOWN};
+use super::super::shared::internal;
 use super::super::shared::pod_defaults::round_up;
 use super::super::shared::status::Status;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::{Resource, Scope};
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
-use machinery::field::{Error, ErrorList, Path};
+use machinery::field::{Error, ErrorList, Path, go_quote};
 use machinery::{meta, names};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -129,14 +130,38 @@ impl Strategy for Node {
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
         meta::copy(new, old, &["status"]);
+        drop_config(new, Some(old));
+    }
+
+    fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
+        drop_config(obj, None);
     }
 
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
         validate(obj)
     }
 
+    fn warnings(&self, _cx: &Context<'_>, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if meta::at(new, &["spec", "configSource"]).is_some() {
+            warnings.push("spec.configSource: the feature is removed".to_owned());
+        }
+        if !meta::str_at(new, &["spec", "externalID"])
+            .unwrap_or_default()
+            .is_empty()
+        {
+            warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".to_owned());
+        }
+        for (i, range) in meta::list_at(new, &["spec", "podCIDRs"]).iter().enumerate() {
+            let path = Path::new("spec").child("podCIDRs").index(i);
+            warnings.extend(addresses::cidr_warnings(range.as_str().unwrap_or_default(), &path));
+        }
+        warnings
+    }
+
     fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
         let mut errors = validate(new);
+        errors.extend(validate_addresses(new));
         // podCIDRs may be set once; providerID too (`ValidateNodeUpdate`).
         for (field, text) in [
             (
@@ -154,6 +179,13 @@ impl Strategy for Node {
             {
                 errors.push(Error::forbidden(&Path::new("spec").child(field), text));
             }
+        }
+        // Upstream looks at the taints of an update once more.
+        errors.extend(validate_taints(new));
+        let id = |node| meta::str_at(node, &["spec", "externalID"]).unwrap_or_default();
+        if id(new) != id(old) {
+            let path = Path::new("spec").child("externalID");
+            errors.push(Error::forbidden(&path, "may not be updated"));
         }
         errors
     }
@@ -173,7 +205,93 @@ fn validate(node: &Value) -> ErrorList {
         let path = Path::new("spec").child("podCIDRs").index(i);
         errors.extend(addresses::cidr(cidr.as_str().unwrap_or_default(), &path));
     }
+    errors.extend(validate_families(node));
     errors
+}
+
+/// Nodes have one range of addresses for pods per family.
+fn validate_families(node: &Value) -> ErrorList {
+    let ranges = meta::list_at(node, &["spec", "podCIDRs"]);
+    let mut errors = ErrorList::new();
+    if ranges.len() < 2 {
+        return errors;
+    }
+    let path = Path::new("spec").child("podCIDRs");
+    let read: Vec<Option<Cidr>> = ranges.iter().map(|range| Cidr::read(range.as_str()?)).collect();
+    if let Some(bad) = read.iter().position(Option::is_none) {
+        let text = ranges[bad].as_str().unwrap_or_default();
+        let detail = format!(
+            "invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[{bad}]: <nil> (invalid CIDR \
+             address: {text})"
+        );
+        errors.push(Error::internal(&path, detail));
+    }
+    let ip = |of: fn(&std::net::IpAddr) -> bool| read.iter().flatten().any(|range| of(&range.ip));
+    let both = read.iter().all(Option::is_some) && ip(std::net::IpAddr::is_ipv4) && ip(std::net::IpAddr::is_ipv6);
+    if !both || ranges.len() > 2 {
+        let detail = "may specify no more than one CIDR for each IP family";
+        errors.push(Error::invalid(&path, ranges.to_vec(), detail));
+    }
+    errors
+}
+
+/// Configuration through the API is gone: its fields only stay where they are in use.
+fn drop_config(node: &mut Value, old: Option<&Value>) {
+    for path in [["spec", "configSource"], ["status", "config"]] {
+        if old.is_none_or(|old| meta::at(old, &path).is_none()) {
+            meta::remove(node, &path);
+        }
+    }
+}
+
+/// No address of one type twice.
+fn validate_addresses(node: &Value) -> ErrorList {
+    let mut seen = Vec::new();
+    let mut errors = ErrorList::new();
+    for (i, address) in meta::list_at(node, &["status", "addresses"]).iter().enumerate() {
+        if seen.contains(&address) {
+            let path = Path::new("status").child("addresses").index(i);
+            let shown = internal::show("NodeAddress", address);
+            errors.push(Error::duplicate(&path, address.clone()).showing(shown));
+        }
+        seen.push(address);
+    }
+    errors
+}
+
+/// The status of a node (`ValidateNodeUpdate` without what only its spec can violate).
+fn validate_status(new: &Value, _old: &Value) -> ErrorList {
+    let path = Path::new("status").child("declaredFeatures");
+    let features: Vec<&str> = meta::list_at(new, &["status", "declaredFeatures"])
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let mut errors = ErrorList::new();
+    for (i, feature) in features.iter().enumerate() {
+        if !is_feature(feature) {
+            let detail = format!(
+                "invalid feature name {}: must start with an UpperCamelCase segment, with subsequent segments separated \
+                 by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes",
+                go_quote(feature)
+            );
+            errors.push(Error::invalid(&path.index(i), *feature, detail));
+        }
+        match features.get(i + 1) {
+            Some(next) if next == feature => errors.push(Error::duplicate(&path.index(i + 1), *next)),
+            Some(next) if feature > next => {
+                let detail = "list must be sorted alphabetically";
+                errors.push(Error::invalid(&path.index(i + 1), *next, detail));
+            }
+            _ => {}
+        }
+    }
+    errors.extend(validate_addresses(new));
+    errors
+}
+
+fn is_feature(name: &str) -> bool {
+    let alphanumeric = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    name.starts_with(|c: char| c.is_ascii_uppercase()) && name.split('/').all(alphanumeric)
 }
 
 /// `ValidateTaintsInNodeAddOrUpdate`; upstream's path really starts with `metadata`.
@@ -223,5 +341,14 @@ pub(super) fn resource() -> Resource {
         })],
         ..Resource::namespaced_kind(("", "v1", "Node"), ("nodes", "node"), TYPE, Node, &COLUMNS)
     };
-    node.with_object_subresource("status", Status::plain(default))
+    let status = Status {
+        prepare: |new, old| {
+            if meta::at(old, &["status", "config"]).is_none() {
+                meta::remove(new, &["status", "config"]);
+            }
+        },
+        validate: validate_status,
+        ..Status::plain(default)
+    };
+    node.with_object_subresource("status", status)
 }

@@ -1,9 +1,14 @@
 //! ServiceAccounts.
 
 use super::super::shared::cells;
+use super::super::shared::pod_defaults::items;
 use crate::registry::columns::Columns;
 use crate::registry::resource::{Action, Resource};
-use crate::registry::strategy::{MetadataChecks, Strategy};
+use crate::registry::strategy::{Context, MetadataChecks, Strategy};
+use machinery::meta;
+use serde_json::{Value, json};
+
+const MOUNTABLE_SECRETS: [&str; 3] = ["metadata", "annotations", "kubernetes.io/enforce-mountable-secrets"];
 
 static COLUMNS: Columns = Columns {
     columns: &[cells::NAME, cells::AGE],
@@ -12,7 +17,37 @@ static COLUMNS: Columns = Columns {
 
 struct ServiceAccount;
 
+/// Of its secrets an account only knows the names.
+fn keep_names(obj: &mut Value) {
+    for secret in items(obj, &["secrets"]) {
+        *secret = match meta::str_at(secret, &["name"]).unwrap_or_default() {
+            "" => json!({}),
+            name => json!({"name": name}),
+        };
+    }
+}
+
 impl Strategy for ServiceAccount {
+    fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
+        keep_names(obj);
+    }
+
+    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, _old: &Value) {
+        keep_names(new);
+    }
+
+    fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
+        let marked = |obj: &Value| meta::at(obj, &MOUNTABLE_SECRETS).is_some();
+        if !marked(new) || old.is_some_and(marked) {
+            return Vec::new();
+        }
+        vec![format!(
+            "metadata.annotations[{}]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted \
+             secrets",
+            MOUNTABLE_SECRETS[2]
+        )]
+    }
+
     fn metadata_checks_on_update(&self) -> MetadataChecks {
         MetadataChecks::UpdateThenWhole
     }

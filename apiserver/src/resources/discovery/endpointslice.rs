@@ -2,6 +2,7 @@
 
 use super::super::shared::addresses;
 use super::super::shared::cells::{self, UNSET};
+use super::super::shared::checks::{complaints, one_of, text};
 use super::super::shared::generation;
 use super::super::shared::pod_defaults::{items, set_text};
 use crate::registry::columns::{Column, Columns};
@@ -17,6 +18,8 @@ const TYPE: &str = "io.k8s.api.discovery.v1.EndpointSlice";
 const MAX_ENDPOINTS: usize = 1000;
 const MAX_ADDRESSES: usize = 100;
 const MAX_PORTS: usize = 20_000;
+/// Zones and nodes that an endpoint is meant for.
+const MAX_HINTS: usize = 8;
 
 static COLUMNS: Columns = Columns {
     columns: &[
@@ -60,9 +63,13 @@ impl Strategy for EndpointSlice {
 
     fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
         generation::first(obj);
+        drop_topology(obj);
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
+        if meta::at(new, &["endpoints"]) != meta::at(old, &["endpoints"]) {
+            drop_topology(new);
+        }
         generation::follow(
             new,
             old,
@@ -79,13 +86,17 @@ impl Strategy for EndpointSlice {
             "IPv4" | "IPv6" | "FQDN" => {}
             other => errors.push(Error::not_supported(&path, other, &["FQDN", "IPv4", "IPv6"])),
         }
-        errors.extend(validate_endpoints(obj, kind));
         errors.extend(validate_ports(obj));
+        errors.extend(validate_endpoints(obj, kind));
         errors
     }
 
     fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
         let mut errors = self.validate(cx, new);
+        if meta::at(new, &["endpoints"]) == meta::at(old, &["endpoints"]) {
+            // Older rules took them.
+            errors.retain(|error| !error.field.starts_with("endpoints"));
+        }
         if meta::at(new, &["addressType"]) != meta::at(old, &["addressType"]) {
             let value = meta::at(new, &["addressType"]).cloned().unwrap_or_default();
             errors.push(Error::invalid(&Path::new("addressType"), value, "field is immutable"));
@@ -95,14 +106,27 @@ impl Strategy for EndpointSlice {
 
     fn warnings(&self, _cx: &Context<'_>, new: &Value, _old: Option<&Value>) -> Vec<String> {
         if meta::str_at(new, &["addressType"]) == Some("FQDN") {
-            vec!["spec.addressType: FQDN endpoints are deprecated".to_owned()]
-        } else {
-            Vec::new()
+            return vec!["spec.addressType: FQDN endpoints are deprecated".to_owned()];
         }
+        let mut warnings = Vec::new();
+        for (i, endpoint) in meta::list_at(new, &["endpoints"]).iter().enumerate() {
+            for (j, address) in meta::list_at(endpoint, &["addresses"]).iter().enumerate() {
+                let path = Path::new("endpoints").index(i).child("addresses").index(j);
+                warnings.extend(addresses::ip_warnings(address.as_str().unwrap_or_default(), &path));
+            }
+        }
+        warnings
     }
 
     fn metadata_checks_on_update(&self) -> MetadataChecks {
         MetadataChecks::Whole
+    }
+}
+
+/// What v1beta1 kept labels of nodes in cannot be written any more (`dropTopologyOnV1`).
+fn drop_topology(obj: &mut Value) {
+    for endpoint in items(obj, &["endpoints"]) {
+        meta::remove(endpoint, &["deprecatedTopology"]);
     }
 }
 
@@ -130,21 +154,30 @@ fn validate_endpoints(obj: &Value, kind: &str) -> ErrorList {
             ));
         }
         for (j, address) in addresses.iter().enumerate() {
-            let text = address.as_str().unwrap_or_default();
+            let written = address.as_str().unwrap_or_default();
             // Upstream checks the family of all addresses under the path of the list.
             let (list, path) = (path.child("addresses"), path.child("addresses").index(j));
-            if matches!(kind, "IPv4" | "IPv6") {
-                errors.extend(addresses_of_family(kind, text, &list));
-                errors.extend(addresses::special(text, &path));
-                continue;
+            let unreadable = match kind {
+                "IPv4" => addresses::ip(written, &path),
+                "IPv6" => addresses::canonical_ip(written, &path),
+                "FQDN" => {
+                    errors.extend(fully_qualified(written, &path));
+                    continue;
+                }
+                _ => continue,
+            };
+            if unreadable.is_none() {
+                errors.extend(addresses_of_family(kind, written, &list));
+                errors.extend(addresses::special(written, &path));
             }
-            if kind == "FQDN" {
-                errors.extend(
-                    names::dns1123_subdomain(text)
-                        .into_iter()
-                        .map(|e| Error::invalid(&path, text, e)),
-                );
-            }
+            errors.extend(unreadable);
+        }
+        if let Some(node) = meta::str_at(endpoint, &["nodeName"]) {
+            errors.extend(complaints(
+                &path.child("nodeName"),
+                node,
+                names::dns1123_subdomain(node),
+            ));
         }
         if let Some(hostname) = meta::str_at(endpoint, &["hostname"]) {
             let complaints = names::dns1123_label(hostname);
@@ -154,8 +187,45 @@ fn validate_endpoints(obj: &Value, kind: &str) -> ErrorList {
                     .map(|e| Error::invalid(&path.child("hostname"), hostname, e)),
             );
         }
+        let hints = path.child("hints");
+        for (list, rule) in [
+            ("forZones", names::label_value as fn(&str) -> Vec<String>),
+            ("forNodes", names::dns1123_subdomain),
+        ] {
+            let hinted = meta::list_at(endpoint, &["hints", list]);
+            let path = hints.child(list);
+            if hinted.len() > MAX_HINTS {
+                errors.push(Error::too_many(&path, hinted.len(), MAX_HINTS));
+                break;
+            }
+            let mut seen = BTreeSet::new();
+            for (j, hint) in hinted.iter().enumerate() {
+                let (name, path) = (text(hint, &["name"]), path.index(j).child("name"));
+                if !seen.insert(name) {
+                    errors.push(Error::duplicate(&path, name));
+                }
+                errors.extend(complaints(&path, name, rule(name)));
+            }
+        }
     }
     errors
+}
+
+/// apimachinery `IsFullyQualifiedDomainName`.
+fn fully_qualified(name: &str, path: &Path) -> Option<Error> {
+    if name.is_empty() {
+        return Some(Error::required(path, ""));
+    }
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let invalid =
+        |shown: &str, found: Vec<String>| (!found.is_empty()).then(|| Error::invalid(path, shown, found.join(",")));
+    let few = "should be a domain with at least two segments separated by dots";
+    invalid(name, names::dns1123_subdomain(name))
+        .or_else(|| (!name.contains('.')).then(|| Error::invalid(path, name, few)))
+        .or_else(|| {
+            name.split('.')
+                .find_map(|label| invalid(label, names::dns1123_label(label)))
+        })
 }
 
 fn addresses_of_family(kind: &str, text: &str, path: &Path) -> Option<Error> {
@@ -189,21 +259,14 @@ fn validate_ports(obj: &Value) -> ErrorList {
         if !seen.insert(name) {
             errors.push(Error::duplicate(&path.child("name"), name));
         }
-        match meta::str_at(port, &["protocol"]).unwrap_or_default() {
-            "TCP" | "UDP" | "SCTP" => {}
-            "" => errors.push(Error::required(&path.child("protocol"), "")),
-            other => errors.push(Error::not_supported(
-                &path.child("protocol"),
-                other,
-                &["SCTP", "TCP", "UDP"],
-            )),
+        let protocol_path = path.child("protocol");
+        match meta::str_at(port, &["protocol"]) {
+            None => errors.push(Error::required(&protocol_path, "")),
+            Some(protocol) => errors.extend(one_of(protocol, &["SCTP", "TCP", "UDP"], &protocol_path)),
         }
-        if let Some(number) = meta::i64_at(port, &["port"]) {
-            errors.extend(
-                names::port_number(number)
-                    .into_iter()
-                    .map(|e| Error::invalid(&path.child("port"), number, e)),
-            );
+        if let Some(protocol) = meta::str_at(port, &["appProtocol"]) {
+            let found = names::qualified_name(protocol);
+            errors.extend(complaints(&path.child("appProtocol"), protocol, found));
         }
     }
     errors

@@ -1,7 +1,7 @@
 //! Events in their newer form. They are stored as core events: upstream has one internal type for both, whose
 //! conversion (`pkg/apis/events/v1/conversion.go`) only renames fields.
 
-use super::super::core::event::{COLUMNS, SELECTABLE};
+use super::super::core::event::{self, COLUMNS, SELECTABLE};
 use super::super::shared::internal;
 use crate::registry::resource::{Conversion, Resource};
 use crate::registry::strategy::{Context, GarbageCollection, Strategy};
@@ -23,7 +23,16 @@ const RENAMED: [(&str, &str); 7] = [
 
 static CONVERSION: Conversion = Conversion {
     to_storage: |event| rename(event, "v1", |(here, core)| (here, core)),
-    from_storage: |event| rename(event, "events.k8s.io/v1", |(here, core)| (core, here)),
+    from_storage: |event| {
+        let mut event = rename(event, "events.k8s.io/v1", |(here, core)| (core, here));
+        // The core group shows these when they are empty.
+        for field in ["reportingController", "reportingInstance"] {
+            if meta::str_at(&event, &[field]) == Some("") {
+                meta::remove(&mut event, &[field]);
+            }
+        }
+        event
+    },
 };
 
 fn rename(
@@ -43,12 +52,26 @@ fn rename(
     event
 }
 
+/// What selectors of this version call the fields.
+const FIELD_NAMES: &[(&str, &str)] = &[
+    ("reason", "reason"),
+    ("regarding.kind", "involvedObject.kind"),
+    ("regarding.namespace", "involvedObject.namespace"),
+    ("regarding.name", "involvedObject.name"),
+    ("regarding.uid", "involvedObject.uid"),
+    ("regarding.apiVersion", "involvedObject.apiVersion"),
+    ("regarding.resourceVersion", "involvedObject.resourceVersion"),
+    ("regarding.fieldPath", "involvedObject.fieldPath"),
+    ("reportingController", "reportingComponent"),
+    ("type", "type"),
+];
+
 /// What an update may not change, in upstream's order, reason twice: here, in the core group, and how nothing is shown.
 const FIXED: [(&str, &str, &str); 14] = [
-    ("regarding", "involvedObject", "{}"),
+    ("regarding", "involvedObject", ""),
     ("reason", "reason", "\"\""),
     ("note", "message", "\"\""),
-    ("deprecatedSource", "source", "{}"),
+    ("deprecatedSource", "source", ""),
     ("deprecatedFirstTimestamp", "firstTimestamp", "null"),
     ("deprecatedLastTimestamp", "lastTimestamp", "null"),
     ("deprecatedCount", "count", "0"),
@@ -83,67 +106,24 @@ fn validate_series(event: &Value) -> ErrorList {
 struct Event;
 
 impl Strategy for Event {
-    /// `ValidateEventCreate` for the newer version.
+    /// `ValidateEventCreate` for the newer version. What is wrong is named by the fields of the core group.
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
-        let mut errors = ErrorList::new();
-        let text = |field: &str| meta::str_at(obj, &[field]).unwrap_or_default();
+        let core = (CONVERSION.to_storage)(obj.clone());
+        let text = |field: &str| meta::str_at(&core, &[field]).unwrap_or_default();
+        let mut errors = event::validate(&core, "reportingController");
+        errors.extend(validate_series(obj));
         if text("eventTime").is_empty() {
             errors.push(Error::required(&Path::new("eventTime"), ""));
         }
-        errors.extend(validate_series(obj));
-        let controller = Path::new("reportingController");
-        if text("reportingController").is_empty() {
-            errors.push(Error::required(&controller, ""));
-        }
-        let complaints = names::qualified_name(text("reportingController"));
-        errors.extend(
-            complaints
-                .into_iter()
-                .map(|e| Error::invalid(&controller, text("reportingController"), e)),
-        );
-        for field in ["reportingInstance", "action", "reason"] {
-            match text(field).len() {
-                0 => errors.push(Error::required(&Path::new(field), "")),
-                1..=128 => {}
-                _ => errors.push(Error::invalid(&Path::new(field), "", "can have at most 128 characters")),
-            }
-        }
-        if text("note").len() > 1024 {
-            errors.push(Error::invalid(
-                &Path::new("message"),
-                "",
-                "can have at most 1024 characters",
-            ));
-        }
         if !matches!(text("type"), "Normal" | "Warning") {
-            errors.push(Error::invalid(
-                &Path::new("type"),
-                "",
-                format!("has invalid value: {}", text("type")),
-            ));
+            let detail = format!("has invalid value: {}", text("type"));
+            errors.push(Error::invalid(&Path::new("type"), "", detail));
         }
-        // What is wrong is named by the fields of the core group.
-        for (here, core) in [
-            ("deprecatedFirstTimestamp", "firstTimestamp"),
-            ("deprecatedLastTimestamp", "lastTimestamp"),
-            ("deprecatedCount", "count"),
-            ("deprecatedSource", "source"),
-        ] {
+        for field in ["firstTimestamp", "lastTimestamp", "count", "source"] {
             let empty = [Value::Null, Value::from(0), Value::Object(Map::new())];
-            if obj.get(here).is_some_and(|value| !empty.contains(value)) {
-                errors.push(Error::invalid(&Path::new(core), "", "needs to be unset"));
+            if core.get(field).is_some_and(|value| !empty.contains(value)) {
+                errors.push(Error::invalid(&Path::new(field), "", "needs to be unset"));
             }
-        }
-        let about = meta::str_at(obj, &["regarding", "namespace"]).unwrap_or_default();
-        let namespace = meta::namespace(obj);
-        let fits = if about.is_empty() {
-            matches!(namespace, "default" | "kube-system" | "")
-        } else {
-            about == namespace
-        };
-        if !fits {
-            let path = Path::new("involvedObject").child("namespace");
-            errors.push(Error::invalid(&path, about, "does not match event.namespace"));
         }
         errors
     }
@@ -151,7 +131,10 @@ impl Strategy for Event {
     /// Only metadata and the series may change (`ValidateEventUpdate`); what is wrong is named by the fields of the core
     /// group.
     fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        let mut errors = ErrorList::new();
+        let mut errors = event::validate(&(CONVERSION.to_storage)(new.clone()), "reportingController");
+        if meta::at(new, &["series"]) != meta::at(old, &["series"]) {
+            errors.extend(validate_series(new));
+        }
         for (here, core, absent) in FIXED {
             let value = |event| meta::at(event, &[here]).cloned().unwrap_or_default();
             let (now, before) = (value(new), value(old));
@@ -160,14 +143,19 @@ impl Strategy for Event {
                 continue;
             }
             let mut error = Error::invalid(&Path::new(core), now.clone(), "field is immutable");
-            if here == "deprecatedSource" {
-                error.shown = Some(internal::show("EventSource", &now));
+            let struct_name = match here {
+                "deprecatedSource" => Some("EventSource"),
+                "regarding" => Some("ObjectReference"),
+                "related" if !now.is_null() => Some("ObjectReference"),
+                _ => None,
+            };
+            if let Some(name) = struct_name {
+                error.shown = Some(internal::show(name, &now));
             } else if now.is_null() {
                 error.shown = Some(absent.to_owned());
             }
             errors.push(error);
         }
-        errors.extend(validate_series(new));
         errors
     }
 
@@ -189,6 +177,7 @@ pub(super) fn resource() -> Resource {
     Resource {
         short_names: &["ev"],
         selectable_fields: SELECTABLE,
+        field_names: FIELD_NAMES,
         storage: Some((GroupVersionKind::new("", "v1", "Event"), &CONVERSION)),
         ..Resource::namespaced_kind(
             ("events.k8s.io", "v1", "Event"),

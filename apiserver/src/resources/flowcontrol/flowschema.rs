@@ -1,6 +1,7 @@
 //! FlowSchemas.
 
 use super::super::shared::checks::text;
+use super::super::shared::internal;
 use super::super::shared::{cells, status};
 use super::validate;
 use crate::registry::columns::{Column, Columns};
@@ -111,7 +112,8 @@ fn validate_spec(obj: &Value) -> ErrorList {
         && !METHODS.contains(&text(method, &["type"]))
     {
         let path = path.child("distinguisherMethod").child("type");
-        errors.push(Error::not_supported(&path, method.clone(), &METHODS));
+        let shown = internal::show("FlowDistinguisherMethod", method);
+        errors.push(Error::not_supported(&path, method.clone(), &METHODS).showing(shown));
     }
     let level_path = path.child("priorityLevelConfiguration").child("name");
     match text(spec, &["priorityLevelConfiguration", "name"]) {

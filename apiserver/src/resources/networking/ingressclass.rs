@@ -76,9 +76,10 @@ impl Strategy for IngressClass {
     }
 
     fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        let controller = |obj| meta::at(obj, &["spec", "controller"]);
+        let controller = |obj| Value::from(text(obj, &["spec", "controller"]));
         let path = Path::new("spec").child("controller");
-        let mut errors: ErrorList = immutable(controller(new), controller(old), &path).into_iter().collect();
+        let (is, was) = (controller(new), controller(old));
+        let mut errors: ErrorList = immutable(Some(&is), Some(&was), &path).into_iter().collect();
         errors.extend(self.validate(cx, new));
         errors
     }

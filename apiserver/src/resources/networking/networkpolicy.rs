@@ -159,7 +159,12 @@ fn validate_port(port: &Value, path: &Path) -> ErrorList {
             errors.extend(complaints(&at, first, names::port_number(first)));
             if let Some(end) = end {
                 if end < first {
-                    errors.push(Error::invalid(&end_at, end, "must be greater than or equal to `port`"));
+                    // Upstream shows the first port, not the last.
+                    errors.push(Error::invalid(
+                        &end_at,
+                        first,
+                        "must be greater than or equal to `port`",
+                    ));
                 }
                 errors.extend(complaints(&end_at, end, names::port_number(end)));
             }

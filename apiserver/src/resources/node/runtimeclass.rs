@@ -3,7 +3,7 @@
 use super::super::core::pod_template::warnings::deprecated_node_label;
 use super::super::core::pod_template::{validate_labels, validate_limits, validate_tolerations};
 use super::super::shared::cells;
-use super::super::shared::checks::{complaints, immutable, text};
+use super::super::shared::checks::{immutable, required, text};
 use super::super::shared::pod_defaults::round_up;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
@@ -27,7 +27,7 @@ impl Strategy for RuntimeClass {
     /// `ValidateRuntimeClass`.
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
         let handler = text(obj, &["handler"]);
-        let mut errors = complaints(&Path::new("handler"), handler, names::dns1123_label(handler));
+        let mut errors = required(&Path::new("handler"), handler, names::dns1123_label);
         if let Some(amounts) = meta::at(obj, &["overhead", "podFixed"]) {
             errors.extend(validate_limits(amounts, &Path::new("overhead")));
         }

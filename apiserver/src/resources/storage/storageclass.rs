@@ -68,11 +68,12 @@ impl Strategy for StorageClass {
     }
 
     /// `ValidateStorageClassUpdate`.
-    fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"]
-            .into_iter()
-            .filter_map(|field| immutable(new.get(field), old.get(field), &Path::new(field)))
-            .collect()
+    fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let mut errors = self.validate(cx, new);
+        for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
+            errors.extend(immutable(new.get(field), old.get(field), &Path::new(field)));
+        }
+        errors
     }
 
     fn warnings(&self, _cx: &Context<'_>, new: &Value, _old: Option<&Value>) -> Vec<String> {

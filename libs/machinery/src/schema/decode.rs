@@ -63,6 +63,19 @@ pub fn decode_value(value: &Value, ty: &Type) -> Result<Decoded, DecodeError> {
     decode_node(Node::from(value), ty)
 }
 
+/// The form in which an object of type `ty` is stored and read again: that of [`decode_value`] but for what the stored
+/// form (protobuf) cannot tell apart, an empty list and none.
+///
+/// # Errors
+/// When a field has the wrong type.
+pub fn stored_form(value: &Value, ty: &Type) -> Result<Value, DecodeError> {
+    let mut decoder = Decoder {
+        storing: true,
+        ..Decoder::default()
+    };
+    decoder.object(Node::from(value), ty, ty.go_type())
+}
+
 /// Reads a JSON text that has no schema; only repeated fields are reported.
 ///
 /// # Errors
@@ -210,6 +223,8 @@ struct Decoder<'t> {
     struct_name: Option<&'t str>,
     /// Whether values are assigned rather than decoded from text.
     assigning: bool,
+    /// Whether the result is what comes back from the store.
+    storing: bool,
 }
 
 impl<'t> Decoder<'t> {
@@ -282,9 +297,11 @@ impl<'t> Decoder<'t> {
                 continue;
             }
             let outer = self.struct_name.replace(ty.struct_name());
+            let depth = self.fields.len();
+            self.fields.extend(embedding(ty.struct_name(), property.details.via.len()));
             self.fields.push(key.clone().into_owned());
             let value = self.in_field(&key, |d| d.property(node, property))?;
-            self.fields.pop();
+            self.fields.truncate(depth);
             self.struct_name = outer;
             out.insert(key.into_owned(), value);
         }
@@ -294,9 +311,9 @@ impl<'t> Decoder<'t> {
                 Some(value) if is_omitted(property, value) => {
                     out.remove(name);
                 }
-                // The stored form (protobuf) does not tell an empty list from none.
                 Some(value)
-                    if ty.message
+                    if self.storing
+                        && ty.message
                         && !property.pointer
                         && !property.omit_empty
                         && is_list_or_map(&property.ty)
@@ -398,6 +415,34 @@ impl<'t> Decoder<'t> {
             node => node.into_value(),
         }
     }
+}
+
+/// The structs that lie between a struct and its property where JSON has none, which type errors name.
+fn embedding(outer: &str, depth: usize) -> impl Iterator<Item = String> {
+    const EMBEDDED: [(&str, &str); 17] = [
+        ("ConfigMapEnvSource", "LocalObjectReference"),
+        ("ConfigMapKeySelector", "LocalObjectReference"),
+        ("ConfigMapProjection", "LocalObjectReference"),
+        ("ConfigMapVolumeSource", "LocalObjectReference"),
+        ("DeviceAllocationConfiguration", "DeviceConfiguration"),
+        ("DeviceClaimConfiguration", "DeviceConfiguration"),
+        ("DeviceClassConfiguration", "DeviceConfiguration"),
+        ("EphemeralContainer", "EphemeralContainerCommon"),
+        ("IngressRule", "IngressRuleValue"),
+        ("NamedRuleWithOperations", "RuleWithOperations"),
+        ("PersistentVolumeSpec", "PersistentVolumeSource"),
+        ("Probe", "ProbeHandler"),
+        ("RuleWithOperations", "Rule"),
+        ("SecretEnvSource", "LocalObjectReference"),
+        ("SecretKeySelector", "LocalObjectReference"),
+        ("SecretProjection", "LocalObjectReference"),
+        ("Volume", "VolumeSource"),
+    ];
+    let next = |outer: &&str| {
+        let found = EMBEDDED.iter().find(|(name, _)| name == outer);
+        found.map(|(_, inner)| *inner)
+    };
+    std::iter::successors(next(&outer), next).take(depth).map(str::to_owned)
 }
 
 fn is_plain_scalar(ty: &TypeRef) -> bool {

@@ -163,7 +163,7 @@ pub(in super::super) fn validate_any_name(name: &str, path: &Path) -> ErrorList 
 }
 
 /// `validateContainerResourceName`.
-pub(in super::super) fn validate_name(name: &str, path: &Path) -> ErrorList {
+pub(in super::super::super) fn validate_name(name: &str, path: &Path) -> ErrorList {
     let mut errors = validate_any_name(name, path);
     if !name.contains('/') {
         if !OF_CONTAINERS.contains(&name) && !name.starts_with(HUGE_PAGES) {

@@ -66,6 +66,9 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
     ("UncountedTerminatedPods", &[
         field("Succeeded", "succeeded", PLAIN), field("Failed", "failed", PLAIN),
     ]),
+    ("NodeAddress", &[
+        field("Type", "type", TEXT), field("Address", "address", TEXT),
+    ]),
     ("ParentReference", &[
         field("Group", "group", TEXT), field("Resource", "resource", TEXT), field("Namespace", "namespace", TEXT),
         field("Name", "name", TEXT),
@@ -136,9 +139,8 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
     ("RoleRef", &[
         field("APIGroup", "apiGroup", TEXT), field("Kind", "kind", TEXT), field("Name", "name", TEXT),
     ]),
-    ("ResourcePool", &[
-        field("Name", "name", TEXT), field("Generation", "generation", NUMBER),
-        field("ResourceSliceCount", "resourceSliceCount", NUMBER),
+    ("ScopedResourceSelectorRequirement", &[
+        field("ScopeName", "scopeName", TEXT), field("Operator", "operator", TEXT), field("Values", "values", PLAIN),
     ]),
     ("Device", &[
         field("Name", "name", TEXT), field("Attributes", "attributes", PLAIN), field("Capacity", "capacity", PLAIN),
