@@ -1,6 +1,7 @@
 //! The certificates group.
 
 mod certificatesigningrequest;
+pub(super) mod pair;
 mod pem;
 mod validate;
 

@@ -1,5 +1,6 @@
 //! Secrets.
 
+use super::super::certificates::pair;
 use super::super::shared::cells;
 use super::super::shared::pod_defaults::set_text;
 use super::configmap::{MAX_BYTES, immutable_data};
@@ -88,6 +89,24 @@ impl Strategy for Secret {
     fn metadata_checks_on_update(&self) -> MetadataChecks {
         MetadataChecks::UpdateThenWhole
     }
+
+    fn warnings(&self, _cx: &Context<'_>, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        if meta::str_at(new, &["type"]) != Some("kubernetes.io/tls") {
+            return Vec::new();
+        }
+        let [certificate, key] = ["tls.crt", "tls.key"].map(|name| decoded(new, name));
+        pair::check(&certificate, &key).err().into_iter().collect()
+    }
+}
+
+/// A value of the secret as text.
+fn decoded(obj: &Value, key: &str) -> String {
+    use base64::Engine;
+    let encoded = meta::str_at(obj, &["data", key]).unwrap_or_default();
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(encoded)
+        .unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// What the well-known types demand (`ValidateSecret`).

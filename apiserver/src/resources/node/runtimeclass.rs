@@ -4,11 +4,12 @@ use super::super::core::pod_template::warnings::deprecated_node_label;
 use super::super::core::pod_template::{validate_labels, validate_limits, validate_tolerations};
 use super::super::shared::cells;
 use super::super::shared::checks::{immutable, required, text};
+use super::super::shared::internal;
 use super::super::shared::pod_defaults::round_up;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, Strategy};
-use machinery::field::{ErrorList, Path};
+use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
 
@@ -37,7 +38,17 @@ impl Strategy for RuntimeClass {
                 scheduling.get("nodeSelector"),
                 &path.child("nodeSelector"),
             ));
-            errors.extend(validate_tolerations(scheduling, &path.child("tolerations")));
+            let list = path.child("tolerations");
+            errors.extend(validate_tolerations(scheduling, &list));
+            let mut seen = Vec::new();
+            for (i, toleration) in meta::list_at(scheduling, &["tolerations"]).iter().enumerate() {
+                let key = ["key", "operator", "value", "effect"].map(|field| text(toleration, &[field]));
+                if seen.contains(&key) {
+                    let shown = internal::show("Toleration", toleration);
+                    errors.push(Error::duplicate(&list.index(i), toleration.clone()).showing(shown));
+                }
+                seen.push(key);
+            }
         }
         errors
     }

@@ -62,10 +62,10 @@ impl Strategy for Attachment {
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
         let mut errors = validate(obj);
         let spec = Path::new("spec");
-        errors.extend(csi_driver_name(
-            text(obj, &["spec", "attacher"]),
-            &spec.child("attacher"),
-        ));
+        let attacher = text(obj, &["spec", "attacher"]);
+        if !attacher.is_empty() {
+            errors.extend(csi_driver_name(attacher, &spec.child("attacher")));
+        }
         if let Some(volume) = meta::str_at(obj, &["spec", "source", "persistentVolumeName"]) {
             let path = spec.child("source").child("persistentVolumeName");
             errors.extend(complaints(&path, volume, names::dns1123_subdomain(volume)));

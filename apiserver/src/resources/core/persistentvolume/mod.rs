@@ -258,11 +258,15 @@ fn validate_change(new: &Value, old: &Value) -> ErrorList {
     ));
     if let Some(affinity) = spec(old, "nodeAffinity") {
         let path = Path::new("nodeAffinity");
-        errors.extend(immutable(
-            spec(new, "nodeAffinity").map(renamed_topology).as_ref(),
-            Some(&renamed_topology(affinity)),
-            &path,
-        ));
+        let (is, was) = (spec(new, "nodeAffinity"), renamed_topology(affinity));
+        if is.map(renamed_topology).as_ref() != Some(&was) {
+            let value = is.cloned().unwrap_or_default();
+            let shown = is.map(|is| internal::show("VolumeNodeAffinity", is));
+            let detail = "field is immutable, except for updating from beta label to GA";
+            let mut error = Error::invalid(&path, value, detail);
+            error.shown = shown;
+            errors.push(error);
+        }
     }
     if spec(old, "volumeAttributesClassName").is_some() && spec(new, "volumeAttributesClassName").is_none() {
         let path = Path::new("spec").child("volumeAttributesClassName");

@@ -42,6 +42,14 @@ pub(in super::super::super) fn validate_tolerations(spec: &Value, path: &Path) -
                     errors.push(Error::invalid(&operator, text("value"), detail));
                 }
             }
+            // Comparisons wait for a feature that is off.
+            comparison @ ("Gt" | "Lt") => {
+                errors.push(Error::not_supported(
+                    &operator,
+                    comparison,
+                    &["Equal", "Exists", "Lt", "Gt"],
+                ));
+            }
             other => errors.push(Error::not_supported(&operator, other, &["Equal", "Exists"])),
         }
         if !text("effect").is_empty() && !EFFECTS.contains(&text("effect")) {

@@ -170,8 +170,9 @@ fn validate_unique_ports(ports: &[Value], kind: &str, path: &Path) -> ErrorList 
         let detail = "may not be used when `type` is 'ClusterIP'";
         errors.extend(with_node_port().map(|(i, _)| Error::forbidden(&path.index(i).child("nodePort"), detail)));
     }
+    // Where node ports are allocated that finds the second one first.
     let mut seen = BTreeSet::new();
-    for (i, port) in with_node_port() {
+    for (i, port) in with_node_port().filter(|_| !matches!(kind, "NodePort" | "LoadBalancer")) {
         let node_port = number(port, "nodePort");
         if !seen.insert((node_port, protocol(port))) {
             errors.push(Error::duplicate(&path.index(i).child("nodePort"), node_port));

@@ -304,6 +304,9 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
         field("FSType", "fsType", TEXT), field("ReadOnly", "readOnly", FLAG),
         field("SecretRef", "secretRef", pointer("ObjectReference")),
     ]),
+    ("VolumeNodeAffinity", &[
+        field("Required", "required", pointer("NodeSelector")),
+    ]),
     ("VolumeAttachmentSource", &[
         field("PersistentVolumeName", "persistentVolumeName", PLAIN),
         field("InlineVolumeSpec", "inlineVolumeSpec", pointer("PersistentVolumeSpec")),
@@ -336,9 +339,6 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
         field("VolumeMode", "volumeMode", PLAIN),
         field("NodeAffinity", "nodeAffinity", pointer("VolumeNodeAffinity")),
         field("VolumeAttributesClassName", "volumeAttributesClassName", PLAIN),
-    ]),
-    ("VolumeNodeAffinity", &[
-        field("Required", "required", pointer("NodeSelector")),
     ]),
     ("VolumeNodeResources", &[
         field("Count", "count", PLAIN),
