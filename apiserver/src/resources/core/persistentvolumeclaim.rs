@@ -241,26 +241,33 @@ pub(in super::super) fn validate_spec(spec: &Value, any_group: bool, path: &Path
 
 /// A claim that is made with its owner (`ValidatePersistentVolumeClaimTemplate`).
 pub(super) fn validate_template(template: &Value, path: &Path) -> ErrorList {
-    let metadata = path.child("metadata");
+    let metadata = meta::at(template, &["metadata"]).unwrap_or(&Value::Null);
+    let mut errors = validate_template_metadata(metadata, &path.child("metadata"));
+    let spec = meta::at(template, &["spec"]).unwrap_or(&Value::Null);
+    errors.extend(validate_spec(spec, has_group(spec), &path.child("spec")));
+    errors
+}
+
+/// What is made of a template takes over labels and annotations, and nothing else (`ValidateTemplateObjectMeta`).
+pub(in super::super) fn validate_template_metadata(metadata: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    for key in meta::map_at(template, &["metadata", "annotations"])
+    for key in meta::map_at(metadata, &["annotations"])
         .into_iter()
         .flat_map(serde_json::Map::keys)
     {
         let found = names::qualified_name(&key.to_lowercase());
-        errors.extend(complaints(&metadata.child("annotations"), key.as_str(), found));
+        errors.extend(complaints(&path.child("annotations"), key.as_str(), found));
     }
-    let labels = meta::at(template, &["metadata", "labels"]);
-    errors.extend(validate_labels(labels, &metadata.child("labels")));
+    errors.extend(validate_labels(metadata.get("labels"), &path.child("labels")));
     for field in NOT_IN_TEMPLATES {
-        let value = meta::at(template, &["metadata", field]);
+        let value = metadata.get(field);
         let zero = value.is_none_or(|value| same(Some(value), None) || *value == "" || *value == 0);
         if !zero {
-            errors.push(Error::forbidden(&metadata.child(field), "cannot be set"));
+            // Upstream spells one field as its Go name begins.
+            let called = if field == "uid" { "uID" } else { field };
+            errors.push(Error::forbidden(&path.child(called), "cannot be set"));
         }
     }
-    let spec = meta::at(template, &["spec"]).unwrap_or(&Value::Null);
-    errors.extend(validate_spec(spec, has_group(spec), &path.child("spec")));
     errors
 }
 

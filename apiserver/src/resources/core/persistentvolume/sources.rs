@@ -164,7 +164,7 @@ mod tests {
             ("iscsi", 2),
             ("rbd", 2),
             ("scaleIO", 3),
-            ("csi", 3),
+            ("csi", 2),
             ("quobyte", 2),
             ("fc", 1),
             ("flocker", 1),

@@ -10,7 +10,7 @@ use super::super::shared::pod_defaults;
 use super::super::shared::status::{self as statuses, Status};
 use super::pod_template;
 use crate::registry::resource::{Action, Resource};
-use crate::registry::strategy::{Context, Grace, Strategy};
+use crate::registry::strategy::{Context, Grace, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::{Value, json};
@@ -129,6 +129,10 @@ impl Strategy for Pod {
             negative if negative < 0 => Grace::Seconds(1),
             seconds => Grace::Seconds(seconds),
         }
+    }
+
+    fn metadata_checks_on_update(&self) -> MetadataChecks {
+        MetadataChecks::UpdateThenWhole
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

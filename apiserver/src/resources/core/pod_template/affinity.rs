@@ -4,6 +4,7 @@ use super::{complaints, validate_label_selector};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
@@ -151,6 +152,45 @@ fn validate_weight(term: &Value, path: &Path) -> Option<Error> {
     (!fits).then(|| Error::invalid(&path.child("weight"), weight, "must be in the range 1-100"))
 }
 
+/// Keys whose values in the pod's own labels select or exclude (`ValidateMatchLabelKeysAndMismatchLabelKeys`). The
+/// selectors for the first kind have been added to the selector already.
+pub(super) fn validate_label_keys(owner: &Value, path: &Path) -> ErrorList {
+    let selector = meta::at(owner, &["labelSelector"]);
+    let keys = |field: &str| meta::list_at(owner, &[field]).iter().filter_map(Value::as_str);
+    let mut errors = ErrorList::new();
+    for field in ["matchLabelKeys", "mismatchLabelKeys"] {
+        let path = path.child(field);
+        if selector.is_none() && keys(field).next().is_some() {
+            let detail = "must not be specified when labelSelector is not set";
+            errors.push(Error::forbidden(&path, detail));
+            continue;
+        }
+        for (i, key) in keys(field).enumerate() {
+            errors.extend(complaints(&path.index(i), key, names::qualified_name(key)));
+        }
+    }
+    if let Some(selector) = selector {
+        let labels = meta::map_at(selector, &["matchLabels"]).into_iter().flatten();
+        let mut selected: BTreeSet<&str> = labels.map(|(key, _)| key.as_str()).collect();
+        for expression in meta::list_at(selector, &["matchExpressions"]) {
+            let key = meta::str_at(expression, &["key"]).unwrap_or_default();
+            if !selected.insert(key)
+                && let Some(i) = keys("matchLabelKeys").position(|own| own == key)
+            {
+                let detail = "exists in both matchLabelKeys and labelSelector";
+                errors.push(Error::invalid(&path.index(i), key, detail));
+            }
+        }
+    }
+    for (i, key) in keys("matchLabelKeys").enumerate() {
+        if keys("mismatchLabelKeys").any(|other| other == key) {
+            let detail = "exists in both matchLabelKeys and mismatchLabelKeys";
+            errors.push(Error::invalid(&path.child("matchLabelKeys").index(i), key, detail));
+        }
+    }
+    errors
+}
+
 fn validate_pod_term(term: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for field in ["labelSelector", "namespaceSelector"] {
@@ -163,18 +203,7 @@ fn validate_pod_term(term: &Value, path: &Path) -> ErrorList {
         // Upstream's path really is singular and without an index.
         errors.extend(complaints(&path.child("namespace"), name, names::dns1123_label(name)));
     }
-    for field in ["matchLabelKeys", "mismatchLabelKeys"] {
-        let keys = meta::list_at(term, &[field]);
-        let path = path.child(field);
-        if !keys.is_empty() && meta::at(term, &["labelSelector"]).is_none() {
-            let detail = "must not be specified when labelSelector is not set";
-            errors.push(Error::forbidden(&path, detail));
-        }
-        for (i, key) in keys.iter().enumerate() {
-            let key = key.as_str().unwrap_or_default();
-            errors.extend(complaints(&path.index(i), key, names::qualified_name(key)));
-        }
-    }
+    errors.extend(validate_label_keys(term, path));
     let key = meta::str_at(term, &["topologyKey"]).unwrap_or_default();
     let path = path.child("topologyKey");
     if key.is_empty() {

@@ -63,7 +63,7 @@ pub(super) fn validate(spec: &Value, volumes: &Volumes<'_>, path: &Path) -> Erro
         let list = path.child("initContainers");
         let path = list.index(i);
         errors.extend(pod.validate(container, &path));
-        errors.extend(restart::validate(container, &path));
+        errors.extend(restart::validate_init(container, &path));
         errors.extend(
             Some(name(container))
                 .filter(|name| !name.is_empty())

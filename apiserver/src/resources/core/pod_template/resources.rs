@@ -106,7 +106,69 @@ pub(super) fn validate_pod(spec: &Value, path: &Path) -> ErrorList {
         }
         errors
     }));
+    errors.extend(validate_consistency(spec, path));
     errors
+}
+
+/// What the containers ask for fits into what the pod does (`validatePodResourceConsistency`).
+fn validate_consistency(spec: &Value, path: &Path) -> ErrorList {
+    let amount =
+        |owner: &Value, list: &str, name: &str| Quantity::parse(meta::str_at(owner, &["resources", list, name])?).ok();
+    let of_pod = |list: &str| {
+        meta::map_at(spec, &["resources", list])
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name)
+    };
+    let mut errors = ErrorList::new();
+    for list in ["requests", "limits"] {
+        for name in of_pod(list).filter(|name| list == "requests" || name.starts_with(HUGE_PAGES)) {
+            let (Some(whole), Some(sum)) = (amount(spec, list, name), total(spec, list, name)) else {
+                continue;
+            };
+            if sum > whole {
+                let detail = format!("must be greater than or equal to aggregate container {list} of {sum}");
+                errors.push(Error::invalid(&path.child(list).key(name), whole.to_string(), detail));
+            }
+        }
+    }
+    for (i, container) in meta::list_at(spec, &["containers"]).iter().enumerate() {
+        for name in of_pod("limits") {
+            if let (Some(whole), Some(limit)) = (amount(spec, "limits", name), amount(container, "limits", name))
+                && limit > whole
+            {
+                let path = path.child("containers").index(i).key(name).child("limits");
+                let detail = format!("must be less than or equal to pod limits of {whole}");
+                errors.push(Error::invalid(&path, limit.to_string(), detail));
+            }
+        }
+    }
+    errors
+}
+
+/// What all containers of a pod ask for at one time: those that keep running together, or with them the hungriest of
+/// those that run before (component-helpers `AggregateContainerRequests`).
+fn total(spec: &Value, list: &str, name: &str) -> Option<Quantity> {
+    let amount = |container: &Value| Quantity::parse(meta::str_at(container, &["resources", list, name])?).ok();
+    let add = |sum: Option<Quantity>, more: Option<Quantity>| match (sum, more) {
+        (Some(sum), Some(more)) => Some(sum.plus(&more)),
+        (sum, more) => sum.or(more),
+    };
+    let containers = meta::list_at(spec, &["containers"]).iter().map(amount);
+    let mut running = containers.fold(None, add);
+    let (mut sidecars, mut peak): (Option<Quantity>, Option<Quantity>) = (None, None);
+    for container in meta::list_at(spec, &["initContainers"]) {
+        let own = amount(container);
+        let during = if meta::str_at(container, &["restartPolicy"]) == Some("Always") {
+            running = add(running, own.clone());
+            sidecars = add(sidecars, own);
+            sidecars.clone()
+        } else {
+            add(own, sidecars.clone())
+        };
+        peak = peak.max(during);
+    }
+    running.max(peak)
 }
 
 fn validate_lists(owner: &Value, path: &Path, rule: fn(&str, &Path) -> ErrorList) -> ErrorList {

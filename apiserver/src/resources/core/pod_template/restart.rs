@@ -11,6 +11,15 @@ const OPERATORS: [&str; 2] = ["In", "NotIn"];
 const MAX_RULES: usize = 20;
 const MAX_CODES: usize = 255;
 
+/// The same of an init container, whose rules are only looked at beside a policy (`validateInitContainerRestartPolicy`).
+pub(super) fn validate_init(container: &Value, path: &Path) -> ErrorList {
+    let mut errors = validate(container, path);
+    if meta::at(container, &["restartPolicy"]).is_none() {
+        errors.truncate(1);
+    }
+    errors
+}
+
 /// Checks `restartPolicy` and `restartPolicyRules` of a container.
 pub(super) fn validate(container: &Value, path: &Path) -> ErrorList {
     let rules = meta::list_at(container, &["restartPolicyRules"]);

@@ -108,16 +108,7 @@ pub(super) fn validate_spread(spec: &Value, path: &Path) -> ErrorList {
                 errors.push(Error::not_supported(&path.child(field), policy, &INCLUSION_POLICIES));
             }
         }
-        let keys = meta::list_at(constraint, &["matchLabelKeys"]);
-        if !keys.is_empty() && meta::at(constraint, &["labelSelector"]).is_none() {
-            let detail = "must not be specified when labelSelector is not set";
-            errors.push(Error::forbidden(&path.child("matchLabelKeys"), detail));
-        }
-        for (j, key) in keys.iter().enumerate() {
-            let key = key.as_str().unwrap_or_default();
-            let path = path.child("matchLabelKeys").index(j);
-            errors.extend(complaints(&path, key, names::qualified_name(key)));
-        }
+        errors.extend(super::affinity::validate_label_keys(constraint, &path));
         if let Some(selector) = meta::at(constraint, &["labelSelector"]) {
             errors.extend(validate_label_selector(selector, &path.child("labelSelector")));
         }

@@ -143,11 +143,12 @@ fn validate_source(volume: &Value, owner: Owner<'_>, path: &Path) -> ErrorList {
         };
         if found {
             let detail = "may not specify more than 1 volume type";
-            errors.push(Error::forbidden(&path.child(kind), detail));
+            let called = if kind == "cephfs" { "cephFS" } else { kind };
+            errors.push(Error::forbidden(&path.child(called), detail));
             continue;
         }
         found = true;
-        // Upstream calls one field otherwise than it is served.
+        // Upstream calls two fields otherwise than they are served.
         let place = if kind == "gcePersistentDisk" {
             "persistentDisk"
         } else {
