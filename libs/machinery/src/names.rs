@@ -104,6 +104,28 @@ pub fn dns1123_subdomain(text: &str) -> Vec<String> {
     errors
 }
 
+/// A subdomain whose labels may have underscores: the search domains of pods.
+pub fn dns1123_subdomain_with_underscores(text: &str) -> Vec<String> {
+    let mut errors = Vec::new();
+    if text.len() > DNS1123_SUBDOMAIN_MAX {
+        errors.push(max_characters(DNS1123_SUBDOMAIN_MAX));
+    }
+    let outer = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    let label = |label: &str| {
+        let label = label.strip_prefix('_').unwrap_or(label).as_bytes();
+        outer(label.first()) && outer(label.last()) && label.iter().copied().all(inner)
+    };
+    if !text.split('.').all(label) {
+        errors.push(regex_error(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character",
+            r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*",
+            &["example.com"],
+        ));
+    }
+    errors
+}
+
 /// A subdomain below any label: hosts of Ingresses.
 pub fn wildcard_dns1123_subdomain(text: &str) -> Vec<String> {
     let mut errors = Vec::new();

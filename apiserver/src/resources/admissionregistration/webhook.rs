@@ -114,7 +114,7 @@ fn one(hook: &Value, strict: &Strictness<'_>, path: &Path) -> ErrorList {
     }
     errors.extend(one_of_if_set(hook, "failurePolicy", &matching::FAILURE_POLICIES, path));
     errors.extend(one_of_if_set(hook, "matchPolicy", &matching::MATCH_POLICIES, path));
-    if hook.get("sideEffects").is_some() {
+    if hook.get("sideEffects").is_some_and(|effects| !effects.is_null()) {
         errors.extend(one_of_if_set(hook, "sideEffects", strict.side_effects, path));
     } else {
         let detail = format!("must specify one of {}", strict.side_effects.join(", "));

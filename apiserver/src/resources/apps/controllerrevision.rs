@@ -48,7 +48,7 @@ struct ControllerRevision;
 impl Strategy for ControllerRevision {
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
         let mut errors = ErrorList::new();
-        if meta::at(obj, &["data"]).is_none() {
+        if meta::at(obj, &["data"]).is_none_or(Value::is_null) {
             errors.push(Error::required(&Path::new("data"), "data is mandatory"));
         }
         if let Some(revision) = meta::i64_at(obj, &["revision"])

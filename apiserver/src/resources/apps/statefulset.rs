@@ -274,3 +274,54 @@ pub(super) fn resource() -> Resource {
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_are_volumes_of_the_template() {
+        let mut set = json!({"metadata": {"name": "s"}, "spec": {"selector": {"matchLabels": {"a": "b"}},
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i:1",
+                "volumeMounts": [{"name": "data", "mountPath": "/d"}]}]}},
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}}}}]}});
+        default(&mut set);
+        let texts = |set: &Value| {
+            validate_spec(set, true)
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(texts(&set), Vec::<String>::new());
+        set["spec"]["volumeClaimTemplates"][0]["spec"]["accessModes"] = json!([]);
+        set["spec"]["persistentVolumeClaimRetentionPolicy"]["whenScaled"] = json!("Keep");
+        assert_eq!(
+            texts(&set),
+            [
+                "spec.persistentVolumeClaimRetentionPolicy.whenScaled: Unsupported value: \"Keep\": supported values: \"Retain\", \"Delete\"",
+                "spec.volumeClaimTemplates[0].spec.accessModes: Required value: at least 1 access mode is required",
+            ]
+        );
+    }
+
+    #[test]
+    fn statuses_count() {
+        let set = |status: Value| json!({"status": status});
+        let found = status::count(
+            &COUNTS,
+            &set(json!({"replicas": 1, "readyReplicas": 2, "availableReplicas": 3})),
+            &set(json!({"collisionCount": 1})),
+        );
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            found,
+            [
+                "status.readyReplicas: Invalid value: 2: cannot be greater than status.replicas",
+                "status.availableReplicas: Invalid value: 3: cannot be greater than status.replicas",
+                "status.availableReplicas: Invalid value: 3: cannot be greater than status.readyReplicas",
+                "status.collisionCount: Invalid value: 0: cannot be decremented",
+            ]
+        );
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::super::shared::addresses::{self, Cidr};
 use super::super::shared::cells::{self, NONE, UNKNOWN};
+use super::super::shared::checks::{NEGATIVE, amounts};
 use super::super::shared::internal;
 use super::super::shared::pod_defaults::round_up;
 use super::super::shared::status::Status;
@@ -111,6 +112,11 @@ fn default(obj: &mut Value) {
         }
         _ => {}
     }
+    if meta::at(obj, &["spec", "podCIDR"]).is_none()
+        && let Some(first) = meta::list_at(obj, &["spec", "podCIDRs"]).first().cloned()
+    {
+        meta::set(obj, &["spec", "podCIDR"], first);
+    }
     if meta::at(obj, &["status", "allocatable"]).is_none()
         && let Some(capacity) = meta::at(obj, &["status", "capacity"]).cloned()
     {
@@ -201,6 +207,7 @@ impl Strategy for Node {
 
 fn validate(node: &Value) -> ErrorList {
     let mut errors = validate_taints(node);
+    errors.extend(validate_amounts(node));
     for (i, cidr) in meta::list_at(node, &["spec", "podCIDRs"]).iter().enumerate() {
         let path = Path::new("spec").child("podCIDRs").index(i);
         errors.extend(addresses::cidr(cidr.as_str().unwrap_or_default(), &path));
@@ -244,6 +251,20 @@ fn drop_config(node: &mut Value, old: Option<&Value>) {
     }
 }
 
+/// `ValidateNodeResources`.
+fn validate_amounts(node: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for list in ["capacity", "allocatable"] {
+        for (name, amount) in amounts(node, &["status", list]) {
+            let path = Path::new("status").child(list).child(name);
+            if amount.sign() < 0 {
+                errors.push(Error::invalid(&path, amount.to_string(), NEGATIVE));
+            }
+        }
+    }
+    errors
+}
+
 /// No address of one type twice.
 fn validate_addresses(node: &Value) -> ErrorList {
     let mut seen = Vec::new();
@@ -285,8 +306,10 @@ fn validate_status(new: &Value, _old: &Value) -> ErrorList {
             _ => {}
         }
     }
-    errors.extend(validate_addresses(new));
-    errors
+    let mut all = validate_amounts(new);
+    all.append(&mut errors);
+    all.extend(validate_addresses(new));
+    all
 }
 
 fn is_feature(name: &str) -> bool {
@@ -321,7 +344,8 @@ fn validate_taints(node: &Value) -> ErrorList {
             )),
         }
         if !seen.insert((text("key"), text("effect"))) {
-            let mut duplicate = Error::duplicate(&path, taint.clone());
+            let shown = internal::show("Taint", taint);
+            let mut duplicate = Error::duplicate(&path, taint.clone()).showing(shown);
             duplicate.detail = "taints must be unique by key and effect pair".to_owned();
             errors.push(duplicate);
         }

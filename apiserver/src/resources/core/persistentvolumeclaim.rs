@@ -424,6 +424,16 @@ impl Strategy for Claim {
         errors
     }
 
+    fn warnings(&self, _cx: &Context<'_>, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        if meta::at(new, &CLASS_ANNOTATION).is_none() {
+            return Vec::new();
+        }
+        let path = Path::new("metadata").child("annotations").key(CLASS_ANNOTATION[2]);
+        vec![format!(
+            "{path}: deprecated since v1.8; use \"storageClassName\" attribute instead"
+        )]
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
@@ -479,5 +489,89 @@ mod tests {
             share_data_source(&mut claim);
             assert_eq!(claim["spec"], expected);
         }
+    }
+
+    #[test]
+    fn each_fault_of_a_spec_is_named() {
+        let claim = json!({"kind": "PersistentVolumeClaim", "name": "c"});
+        let elsewhere = json!({"kind": "PersistentVolumeClaim", "name": "c", "namespace": "n"});
+        for (more, expected) in [
+            (json!({}), vec![]),
+            (
+                json!({"accessModes": []}),
+                vec!["spec.accessModes: Required value: at least 1 access mode is required"],
+            ),
+            (
+                json!({"resources": {"requests": {"storage": "0"}}}),
+                vec!["spec.resources[storage]: Invalid value: \"0\": must be greater than zero"],
+            ),
+            (
+                json!({"volumeMode": "X"}),
+                vec!["spec.volumeMode: Unsupported value: \"X\": supported values: \"Block\", \"Filesystem\""],
+            ),
+            (
+                json!({"dataSourceRef": {"kind": "Foo", "name": ""}}),
+                vec![
+                    "spec.dataSourceRef.name: Required value",
+                    "spec.dataSourceRef: Invalid value: \"Foo\": must be 'PersistentVolumeClaim' when referencing the default apiGroup",
+                ],
+            ),
+            (
+                json!({"dataSource": claim, "dataSourceRef": elsewhere}),
+                vec![
+                    "spec: Invalid value: spec.dataSource: may not be specified when dataSourceRef.namespace is specified",
+                ],
+            ),
+        ] {
+            let mut spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
+            for (key, value) in more.as_object().unwrap() {
+                spec[key] = value.clone();
+            }
+            let found: Vec<String> = validate_spec(&spec, false, &Path::new("spec"))
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_claim_keeps_what_it_has() {
+        let claim = |size: &str, more: Value| {
+            let mut claim = json!({"metadata": {"resourceVersion": "1"}, "spec": {"accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": size}}, "volumeAttributesClassName": "gold"},
+                "status": {"phase": "Bound", "capacity": {"storage": "2Gi"}, "currentVolumeAttributesClassName": "gold"}});
+            for (key, value) in more.as_object().unwrap() {
+                meta::set(&mut claim, &["spec", key], value.clone());
+            }
+            claim
+        };
+        let cx = Context {
+            namespace: "n",
+            now: "",
+            user: "",
+        };
+        let old = claim("3Gi", json!({}));
+        for (new, expected) in [
+            (claim("4Gi", json!({})), None),
+            (claim("2.5Gi", json!({})), None),
+            (
+                claim("1Gi", json!({})),
+                Some("spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"),
+            ),
+            (
+                claim("3Gi", json!({"volumeAttributesClassName": ""})),
+                Some(
+                    "spec.volumeAttributesClassName: Forbidden: update to empty string is forbidden when status.currentVolumeAttributesClassName is not nil",
+                ),
+            ),
+        ] {
+            let errors = Claim.validate_update(&cx, &new, &old);
+            assert_eq!(errors.first().map(ToString::to_string).as_deref(), expected);
+        }
+        let status =
+            json!({"metadata": {"resourceVersion": "1"}, "status": {"allocatedResourceStatuses": {"cpu": "Foo"}}});
+        let found: Vec<String> = validate_status(&status, &old).iter().map(|e| e.field.clone()).collect();
+        assert_eq!(found, ["status.allocatedResourceStatuses"; 2]);
     }
 }

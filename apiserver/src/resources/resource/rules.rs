@@ -250,7 +250,8 @@ pub(super) fn binding_conditions(owner: &Value, path: &Path) -> ErrorList {
     for (field, other) in [(LISTS[0], LISTS[1]), (LISTS[1], LISTS[0])] {
         if items(field).is_empty() && !items(other).is_empty() {
             let detail = format!("{field} are required to use {other}");
-            errors.push(Error::invalid(&path.child(field), items(field).to_vec(), detail));
+            let shown = owner.get(field).cloned().unwrap_or_default();
+            errors.push(Error::invalid(&path.child(field), shown, detail));
         }
     }
     errors

@@ -26,6 +26,18 @@ fn device_id(device: &Value) -> String {
     }
 }
 
+/// The same as upstream's messages show it.
+fn shown_id(device: &Value) -> String {
+    let part = |name: &str, field: &str| format!("\"{name}\":{}", Value::from(text(device, &[field])));
+    let parts = [
+        ("Driver", "driver"),
+        ("Pool", "pool"),
+        ("Device", "device"),
+        ("ShareID", "shareID"),
+    ];
+    format!("{{{}}}", parts.map(|(name, field)| part(name, field)).join(","))
+}
+
 fn allocated(claim: &Value) -> BTreeSet<String> {
     let results = meta::list_at(claim, &["status", "allocation", "devices", "results"]);
     results.iter().map(device_id).collect()
@@ -145,9 +157,12 @@ fn validate_place(device: &Value, path: &Path) -> ErrorList {
 
 fn validate_uid(id: &str, path: &Path) -> ErrorList {
     let detail = match uuid::Uuid::try_parse(id) {
-        Err(_) => "error validating uid: invalid UUID format",
+        Err(_) if ![32, 36, 38, 45].contains(&id.len()) => {
+            format!("error validating uid: invalid UUID length: {}", id.len())
+        }
+        Err(_) => "error validating uid: invalid UUID format".to_owned(),
         Ok(parsed) if parsed.hyphenated().to_string() != id => {
-            "uid must be in RFC 4122 normalized form, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` with lowercase hexadecimal characters"
+            "uid must be in RFC 4122 normalized form, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` with lowercase hexadecimal characters".to_owned()
         }
         Ok(_) => return ErrorList::new(),
     };
@@ -160,7 +175,7 @@ fn validate_device(device: &Value, known: &BTreeSet<String>, path: &Path) -> Err
     let id = device_id(device);
     if !known.contains(&id) {
         let detail = "must be an allocated device in the claim";
-        errors.push(Error::invalid(path, id, detail));
+        errors.push(Error::invalid(path, id, detail).showing(shown_id(device)));
     }
     let conditions = meta::list_at(device, &["conditions"]);
     if conditions.len() > MAX_CONDITIONS {

@@ -298,7 +298,8 @@ impl<'t> Decoder<'t> {
             }
             let outer = self.struct_name.replace(ty.struct_name());
             let depth = self.fields.len();
-            self.fields.extend(embedding(ty.struct_name(), property.details.via.len()));
+            self.fields
+                .extend(embedding(ty.struct_name(), property.details.via.len()));
             self.fields.push(key.clone().into_owned());
             let value = self.in_field(&key, |d| d.property(node, property))?;
             self.fields.truncate(depth);

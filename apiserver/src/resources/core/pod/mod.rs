@@ -24,6 +24,18 @@ fn default(obj: &mut Value) {
         pod_defaults::pod_spec(spec);
         pod_defaults::pod(spec);
     }
+    // The older field for the address is the first of the newer and wins over it (upstream's conversion).
+    let ip = selectable(obj, &["status", "podIP"]);
+    let first = meta::list_at(obj, &["status", "podIPs"])
+        .first()
+        .map(|first| selectable(first, &["ip"]));
+    match first {
+        Some(first) if ip.is_empty() && !first.is_empty() => meta::set(obj, &["status", "podIP"], first),
+        first if !ip.is_empty() && first.as_ref() != Some(&ip) => {
+            meta::set(obj, &["status", "podIPs"], json!([{"ip": ip}]));
+        }
+        _ => {}
+    }
 }
 
 /// What holds for new and changed pods (`validatePodMetadataAndSpec`).

@@ -345,3 +345,84 @@ fn validate_owned(name: &str, owner: &Value, path: &Path) -> Option<Error> {
     };
     (!asked).then(|| Error::invalid(path, name, detail))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn complaints(spec: Value, new: Value, old: Value) -> Vec<String> {
+        let pod = |status| json!({"spec": spec, "status": status});
+        let errors = validate(&pod(new), &pod(old));
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_has_ended_only_runs_again_where_it_may() {
+        let ended = json!({"containerStatuses": [{"name": "c", "state": {"terminated": {"exitCode": 3}}}]});
+        let runs = json!({"containerStatuses": [{"name": "c", "state": {"running": {}}}]});
+        let refusal = ["status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"];
+        let rule = |codes: Value| json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": codes}}]);
+        for (policy, container, allowed) in [
+            ("Always", json!({"name": "c"}), true),
+            ("OnFailure", json!({"name": "c"}), true),
+            ("Never", json!({"name": "c"}), false),
+            ("Never", json!({"name": "c", "restartPolicy": "Always"}), true),
+            (
+                "Always",
+                json!({"name": "c", "restartPolicy": "Never", "restartPolicyRules": rule(json!([3]))}),
+                true,
+            ),
+            (
+                "Always",
+                json!({"name": "c", "restartPolicy": "Never", "restartPolicyRules": rule(json!([4]))}),
+                false,
+            ),
+        ] {
+            let spec = json!({"restartPolicy": policy, "containers": [container]});
+            let found = complaints(spec, runs.clone(), ended.clone());
+            let expected: &[&str] = if allowed { &[] } else { &refusal };
+            assert_eq!(found, expected, "{policy} {container}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_one_of_a_family() {
+        for (status, expected) in [
+            (json!({"podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]}), vec![]),
+            (
+                json!({"podIPs": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]}),
+                vec![
+                    r#"status.podIPs: Invalid value: [{"IP":"10.0.0.1"},{"IP":"10.0.0.2"}]: may specify no more than one IP for each IP family"#,
+                ],
+            ),
+            (
+                json!({"hostIP": "10.0.0.1", "hostIPs": [{"ip": "10.0.0.2"}]}),
+                vec!["status.hostIPs[0].ip: Invalid value: \"10.0.0.2\": must be equal to `hostIP`"],
+            ),
+        ] {
+            assert_eq!(complaints(json!({}), status, json!({})), expected);
+        }
+    }
+
+    #[test]
+    fn the_rest_refers_to_the_spec() {
+        let spec = json!({"containers": [{"name": "c"}]});
+        for (status, expected) in [
+            (
+                json!({"resourceClaimStatuses": [{"name": "r"}]}),
+                "status.resourceClaimStatuses[0].name: Invalid value: \"r\": must match the name of an entry in `spec.resourceClaims`",
+            ),
+            (
+                json!({"conditions": [{"type": "a b"}]}),
+                "status.conditions[0].Type: Invalid value: \"a b\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+            ),
+            (
+                json!({"containerStatuses": [{"name": "c", "allocatedResourcesStatus": [{"name": "x.y/z", "resources": []}]}]}),
+                "status.containerStatuses[0].allocatedResourcesStatus[0].name: Invalid value: \"x.y/z\": must match one of the container's resource requests",
+            ),
+        ] {
+            assert_eq!(complaints(spec.clone(), status, json!({})), [expected]);
+        }
+    }
+}

@@ -222,10 +222,9 @@ fn validate_dns(spec: &Value, path: &Path) -> ErrorList {
     }
     for (i, search) in searches.iter().enumerate() {
         let search = search.as_str().unwrap_or_default();
-        let name = search.strip_suffix('.').unwrap_or(search);
-        // Names of services may have underscores, which hosts may not.
-        if search != "." && !names::dns1123_subdomain(&name.replace('_', "a")).is_empty() {
-            let found = names::dns1123_subdomain(name);
+        if search != "." {
+            let name = search.strip_suffix('.').unwrap_or(search);
+            let found = names::dns1123_subdomain_with_underscores(name);
             errors.extend(complaints(&path.child("searches").index(i), name, found));
         }
     }

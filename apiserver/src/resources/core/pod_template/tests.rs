@@ -161,6 +161,113 @@ fn each_fault_is_named() {
 }
 
 #[test]
+fn volumes_have_one_source_each() {
+    let volumes = |value: Value| complaints(|s| s["volumes"] = value.clone());
+    for (found, expected) in [
+        (
+            volumes(json!([{"name": "v", "secret": {"secretName": "s"}, "configMap": {"name": "c"}}])),
+            vec!["spec.volumes[0].configMap: Forbidden: may not specify more than 1 volume type"],
+        ),
+        (
+            volumes(json!([{"name": "v", "iscsi": {"targetPortal": "p", "iqn": "x"}}])),
+            vec![
+                "spec.volumes[0].iscsi.iqn: Invalid value: \"x\": must be valid format starting with iqn, eui, or naa",
+            ],
+        ),
+        (
+            volumes(json!([{"name": "v", "fc": {"targetWWNs": ["a"]}}])),
+            vec!["spec.volumes[0].fc.lun: Required value: lun is required if targetWWNs is specified"],
+        ),
+        (
+            volumes(json!([{"name": "v", "projected": {"sources": [
+                {"secret": {"name": "s", "items": [{"key": "a", "path": "x"}]}},
+                {"configMap": {"name": "c", "items": [{"key": "a", "path": "x"}]}, "secret": {"name": "s"}},
+            ]}}])),
+            vec![
+                "spec.volumes[0].projected: Invalid value: \"c\": conflicting duplicate paths",
+                "spec.volumes[0].projected.sources[1]: Forbidden: may not specify more than 1 volume type per source",
+            ],
+        ),
+        (
+            volumes(
+                json!([{"name": "v", "ephemeral": {}}, {"name": "w", "persistentVolumeClaim": {"claimName": "p-v"}}]),
+            ),
+            vec![
+                "spec.volumes[0].ephemeral.volumeClaimTemplate: Required value",
+                "spec.volumes[1].persistentVolumeClaim.claimName: Invalid value: \"p-v\": must not reference a PVC that gets created for an ephemeral volume",
+            ],
+        ),
+    ] {
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn parts_that_came_later_are_checked_too() {
+    let container = |value: Value| {
+        complaints(|s| {
+            s["restartPolicy"] = json!("Never");
+            let map = s["containers"][0].as_object_mut().unwrap();
+            map.extend(value.as_object().unwrap().clone());
+        })
+    };
+    let spec = |field: &'static str, value: Value| complaints(|s| s[field] = value.clone());
+    let rule = json!([{"action": "Restart", "exitCodes": {"operator": "Foo", "values": [1]}}]);
+    let file = json!([{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "../x", "key": "K"}}}]);
+    let selector = json!({"matchLabels": {"a": "b"}});
+    for (found, expected) in [
+        (
+            container(json!({"restartPolicyRules": rule})),
+            vec![
+                "spec.containers[0].restartPolicy: Required value: must specify restartPolicy when restart rules are used",
+                "spec.containers[0].restartPolicyRules[0].exitCodes.operator: Unsupported value: \"Foo\": supported values: \"In\", \"NotIn\"",
+            ],
+        ),
+        (
+            container(json!({"env": file})),
+            vec![
+                "spec.containers[0].env[0].valueFrom.fileKeyRef.path: Invalid value: \"../x\": must not contain '..'",
+                "spec.containers[0].env[0].valueFrom.fileKeyRef.volumeName: Not found: \"v\"",
+            ],
+        ),
+        (
+            spec("resourceClaims", json!([{"name": "r"}])),
+            vec![
+                "spec.resourceClaims[0]: Invalid value: {\"Name\":\"r\",\"ResourceClaimName\":null,\"ResourceClaimTemplateName\":null}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`",
+            ],
+        ),
+        (
+            spec("hostnameOverride", json!("A")),
+            vec![
+                "spec.hostnameOverride: Invalid value: \"A\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+            ],
+        ),
+        (
+            complaints(|s| {
+                s["resources"] = json!({"requests": {"cpu": "1"}, "limits": {"cpu": "1"}});
+                s["containers"][0]["resources"] = json!({"requests": {"cpu": "2"}, "limits": {"cpu": "2"}});
+            }),
+            vec![
+                "spec.resources.requests[cpu]: Invalid value: \"1\": must be greater than or equal to aggregate container requests of 2",
+                "spec.resources.containers[0][cpu].limits: Invalid value: \"2\": must be less than or equal to pod limits of 1",
+            ],
+        ),
+        (
+            spec(
+                "affinity",
+                json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "z",
+                    "labelSelector": selector, "matchLabelKeys": ["x"], "mismatchLabelKeys": ["x"]}]}}),
+            ),
+            vec![
+                "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].matchLabelKeys[0]: Invalid value: \"x\": exists in both matchLabelKeys and mismatchLabelKeys",
+            ],
+        ),
+    ] {
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
 fn what_is_deprecated_is_warned_of() {
     let pod = json!({"spec": {
         "nodeSelector": {"beta.kubernetes.io/os": "linux"},

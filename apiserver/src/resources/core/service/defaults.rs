@@ -86,10 +86,13 @@ pub(super) fn carry_over(new: &mut Value, old: &Value) {
         other => other.is_none_or(Value::is_null),
     };
     if has_cluster_ip(new) && has_cluster_ip(old) {
-        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+        for field in ["clusterIP", "clusterIPs", "ipFamilies"] {
             if absent(new, field) {
                 meta::copy(new, old, &["spec", field]);
             }
+        }
+        if meta::at(new, &["spec", "ipFamilyPolicy"]).is_none() {
+            meta::copy(new, old, &["spec", "ipFamilyPolicy"]);
         }
     }
     follow_address(new, old);

@@ -78,6 +78,11 @@ fn errors_name_the_go_field() {
         ),
         (
             pod(),
+            r#"{"spec":{"volumes":[{"hostPath":{"path":1}}]}}"#,
+            "number into Go struct field HostPathVolumeSource.spec.volumes.VolumeSource.hostPath.path of type string",
+        ),
+        (
+            pod(),
             r#"{"spec":{"containers":{}}}"#,
             "object into Go struct field PodSpec.spec.containers of type []v1.Container",
         ),

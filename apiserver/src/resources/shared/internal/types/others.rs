@@ -69,6 +69,10 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
     ("NodeAddress", &[
         field("Type", "type", TEXT), field("Address", "address", TEXT),
     ]),
+    ("Taint", &[
+        field("Key", "key", TEXT), field("Value", "value", TEXT), field("Effect", "effect", TEXT),
+        field("TimeAdded", "timeAdded", PLAIN),
+    ]),
     ("ParentReference", &[
         field("Group", "group", TEXT), field("Resource", "resource", TEXT), field("Namespace", "namespace", TEXT),
         field("Name", "name", TEXT),
