@@ -1,0 +1,129 @@
+//! Which writes a policy or binding looks at (k8s.io/apiserver `pkg/admission/plugin/policy/matching`).
+
+use super::super::{Attributes, Operation};
+use machinery::meta;
+use machinery::selector::label::Selector;
+use serde_json::Value;
+
+/// A write, as far as rules and selectors look at it.
+pub(super) struct Write<'a> {
+    pub(super) attributes: &'a Attributes<'a>,
+    pub(super) object: &'a Value,
+    pub(super) namespace: Option<&'a Value>,
+}
+
+impl Write<'_> {
+    /// Whether `matchConstraints` or `matchResources` cover the write; all is covered where there are none.
+    pub(super) fn fits(&self, resources: Option<&Value>) -> bool {
+        let Some(resources) = resources.filter(|resources| resources.is_object()) else {
+            return true;
+        };
+        let rules = |field: &str| meta::list_at(resources, &[field]);
+        let covered = |field: &str| rules(field).iter().any(|rule| self.rule(rule));
+        self.namespace_fits(resources)
+            && self.object_fits(resources)
+            && !covered("excludeResourceRules")
+            && (rules("resourceRules").is_empty() || covered("resourceRules"))
+    }
+
+    fn namespace_fits(&self, resources: &Value) -> bool {
+        let selector = Selector::of(resources.get("namespaceSelector"));
+        if resources.get("namespaceSelector").is_none() || selector.is_empty() || self.attributes.namespace.is_empty() {
+            return true;
+        }
+        let is_namespace = self.is_namespace();
+        let about = match (is_namespace, self.object) {
+            (true, Value::Null) => self.attributes.old,
+            (true, object) => Some(object),
+            (false, _) => self.namespace,
+        };
+        about.is_some_and(|namespace| selector.matches_labels(meta::at(namespace, &["metadata", "labels"])))
+    }
+
+    fn object_fits(&self, resources: &Value) -> bool {
+        let selector = Selector::of(resources.get("objectSelector"));
+        if resources.get("objectSelector").is_none() || selector.is_empty() {
+            return true;
+        }
+        let labelled = |object: &Value| {
+            object.is_object() && selector.matches_labels(meta::at(object, &["metadata", "labels"]))
+        };
+        labelled(self.object) || self.attributes.old.is_some_and(labelled)
+    }
+
+    fn is_namespace(&self) -> bool {
+        self.attributes.resource.group.is_empty() && self.attributes.resource.resource == "namespaces"
+    }
+
+    fn rule(&self, rule: &Value) -> bool {
+        let attributes = self.attributes;
+        let operation = match attributes.operation {
+            Operation::Create => "CREATE",
+            Operation::Update => "UPDATE",
+            Operation::Delete => "DELETE",
+            Operation::Connect => "CONNECT",
+        };
+        let listed = |field: &str, wanted: &str| {
+            meta::list_at(rule, &[field]).iter().any(|each| *each == wanted || *each == "*")
+        };
+        let names = meta::list_at(rule, &["resourceNames"]);
+        let scope = match meta::str_at(rule, &["scope"]) {
+            Some("Namespaced") => !attributes.namespace.is_empty() && !self.is_namespace(),
+            Some("Cluster") => attributes.namespace.is_empty() || self.is_namespace(),
+            _ => true,
+        };
+        // Versions of a group are equivalent: unless the policy is exact, any served version will do.
+        let version = listed("apiVersions", &attributes.kind.version)
+            || meta::list_at(rule, &["apiVersions"]).iter().any(Value::is_string) && !attributes.resource.group.is_empty();
+        let resource = meta::list_at(rule, &["resources"]).iter().filter_map(Value::as_str).any(|each| {
+            let (resource, subresource) = each.split_once('/').unwrap_or((each, ""));
+            (resource == "*" || resource == attributes.resource.resource)
+                && (subresource == "*" || subresource == attributes.subresource)
+        });
+        let name = if attributes.name.is_empty() { meta::name(self.object) } else { attributes.name };
+        listed("operations", operation)
+            && listed("apiGroups", &attributes.resource.group)
+            && version
+            && resource
+            && scope
+            && (names.is_empty() || names.iter().any(|each| *each == name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::testing::attributes;
+    use serde_json::json;
+
+    #[test]
+    fn rules_and_selectors_choose_writes() {
+        let rule = |operation: &str, resource: &str| {
+            json!({"operations": [operation], "apiGroups": [""], "apiVersions": ["v1"], "resources": [resource]})
+        };
+        let object = json!({"metadata": {"name": "a", "labels": {"app": "x"}}});
+        let namespace = json!({"metadata": {"name": "n", "labels": {"env": "prod"}}});
+        for (resources, expected) in [
+            (json!({}), true),
+            (json!({"resourceRules": [rule("CREATE", "configmaps")]}), true),
+            (json!({"resourceRules": [rule("*", "*")]}), true),
+            (json!({"resourceRules": [rule("UPDATE", "configmaps")]}), false),
+            (json!({"resourceRules": [rule("CREATE", "configmaps/status")]}), false),
+            (json!({"excludeResourceRules": [rule("CREATE", "configmaps")]}), false),
+            (json!({"objectSelector": {"matchLabels": {"app": "x"}}}), true),
+            (json!({"objectSelector": {"matchLabels": {"app": "y"}}}), false),
+            (json!({"namespaceSelector": {"matchLabels": {"env": "prod"}}}), true),
+            (json!({"namespaceSelector": {"matchLabels": {"env": "test"}}}), false),
+        ] {
+            let mut warnings = Vec::new();
+            let mut attributes = attributes(Operation::Create, "configmaps", "n", "a", &mut warnings);
+            attributes.kind.version = "v1".to_owned();
+            let write = Write {
+                attributes: &attributes,
+                object: &object,
+                namespace: Some(&namespace),
+            };
+            assert_eq!(write.fits(Some(&resources)), expected, "{resources}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! MutatingAdmissionPolicies: what they change.
+
+use super::super::{Attributes, Lookup, Plugin, Rights};
+use super::compiled::{Expression, Policy, Rule};
+use super::facts::{Evaluator, Facts, conditions_hold};
+use super::hooks::{Compiled, Kind, namespace};
+use super::matching::Write;
+use super::parameters::{Missing, collect};
+use super::{BUDGET, CONDITIONS_BUDGET};
+use futures::future::BoxFuture;
+use machinery::patch::{self, FieldValidation};
+use machinery::status::{Cause, Status};
+use machinery::{apply, meta, schema};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+pub(crate) const NAME: &str = "MutatingAdmissionPolicy";
+const KIND: Kind = Kind {
+    policies: "mutatingadmissionpolicies",
+    bindings: "mutatingadmissionpolicybindings",
+};
+/// The type of objects that configurations are written as.
+const OBJECT: &str = "Object";
+
+/// Changes what policies change.
+#[derive(Default)]
+pub(crate) struct Mutating {
+    compiled: Compiled,
+    rights: Option<Arc<dyn Rights>>,
+}
+
+/// Something that went wrong, with the reason it gives the answer.
+struct Problem {
+    message: String,
+    invalid: bool,
+}
+
+impl Mutating {
+    async fn change(
+        &self,
+        lookup: &dyn Lookup,
+        attributes: &mut Attributes<'_>,
+        object: &mut Value,
+    ) -> Result<(), Status> {
+        let hooks = self.compiled.hooks(&KIND, lookup, attributes).await?;
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        let namespace = namespace(lookup, attributes).await?;
+        let mut problems: Vec<Problem> = Vec::new();
+        let mut invocations = Vec::new();
+        for hook in &hooks {
+            let policy = &hook.policy;
+            let write = Write {
+                attributes,
+                object,
+                namespace: namespace.as_ref(),
+            };
+            if !write.fits(policy.spec.get("matchConstraints")) {
+                continue;
+            }
+            for binding in &hook.bindings {
+                if !write.fits(meta::at(binding, &["spec", "matchResources"])) {
+                    continue;
+                }
+                let named = format!("policy '{}' with binding '{}'", policy.name, meta::name(binding));
+                match collect(lookup, &policy.spec, binding, attributes.namespace).await {
+                    Ok(parameters) => {
+                        invocations.extend(parameters.into_iter().map(|parameter| (policy.clone(), named.clone(), parameter)));
+                    }
+                    Err(_) if !policy.fails => {}
+                    Err(missing) => {
+                        let (named, why) = match missing {
+                            Missing::Binding(why) => (named, format!("failed to configure binding: {why}")),
+                            Missing::Policy(why) => (
+                                format!("policy \"{}\"", policy.name),
+                                format!("failed to configure policy: {why}"),
+                            ),
+                        };
+                        problems.push(Problem {
+                            message: format!("{named} denied request: {why}"),
+                            invalid: false,
+                        });
+                    }
+                }
+            }
+        }
+        let mut facts = Facts::new(attributes, object, namespace.as_ref(), self.rights.as_ref());
+        for (policy, named, parameter) in invocations {
+            let found = mutate(&policy, &mut facts, parameter.as_ref(), attributes, object);
+            let problem = |why: String| Problem {
+                message: format!("{named} denied request: {why}"),
+                invalid: true,
+            };
+            if policy.fails {
+                problems.extend(found.into_iter().map(problem));
+            }
+        }
+        match problems.first() {
+            None => Ok(()),
+            Some(first) => {
+                let mut status = attributes.forbidden(object, "");
+                status.message = first.message.clone();
+                if first.invalid {
+                    status.reason = "Invalid".to_owned();
+                }
+                let causes = problems.iter().map(|problem| Cause {
+                    message: problem.message.clone(),
+                    ..Cause::default()
+                });
+                status.details.get_or_insert_default().causes.extend(causes);
+                Err(status)
+            }
+        }
+    }
+}
+
+/// Applies the mutations of a policy one after the other; what goes wrong is said and left out.
+fn mutate(
+    policy: &Policy,
+    facts: &mut Facts,
+    parameter: Option<&Value>,
+    attributes: &Attributes<'_>,
+    object: &mut Value,
+) -> Vec<String> {
+    let conditions = Evaluator::new(policy, facts, parameter, CONDITIONS_BUDGET).without_namespace();
+    match conditions_hold(&conditions) {
+        Ok(true) if object.is_object() => {}
+        Ok(_) => return Vec::new(),
+        Err(message) => return vec![message],
+    }
+    let mut problems = Vec::new();
+    for rule in &policy.rules {
+        let evaluator = Evaluator::new(policy, facts, parameter, BUDGET);
+        let value = |expression: &Expression| match &expression.program {
+            Err(error) => Err(error.clone()),
+            Ok(_) => evaluator.evaluate(expression)?,
+        };
+        let changed = match rule {
+            Rule::Validation { .. } => continue,
+            Rule::JsonPatch(expression) => value(expression).and_then(|value| json_patch(attributes, object, &value)),
+            Rule::Apply(expression) => value(expression).and_then(|value| configuration(attributes, object, &value)),
+        };
+        match changed {
+            Ok(changed) => {
+                *object = changed;
+                facts.with_object(attributes, object);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    problems
+}
+
+fn json_patch(attributes: &Attributes<'_>, object: &Value, value: &cel::Value) -> Result<Value, String> {
+    let cel::Value::List(operations) = value else {
+        return Err("type mismatch: JSONPatchType.expression should evaluate to array".to_owned());
+    };
+    let mut patch = Vec::new();
+    for operation in operations.iter() {
+        let cel::Value::Object(operation) = operation else {
+            return Err("type mismatch: JSONPatchType.expression should evaluate to array of JSONPatch".to_owned());
+        };
+        let mut fields = json!({"op": "", "path": ""});
+        for (name, value) in &operation.1 {
+            if name == "value" {
+                names_match(value, OBJECT).map_err(|why| format!("type mismatch: {why}"))?;
+            }
+            let shown = value.to_json().ok_or_else(|| {
+                "JSONPath valueExpression evaluated to a type that could not marshal to JSON".to_owned()
+            })?;
+            if name != "from" || shown != "" {
+                fields[name] = shown;
+            }
+        }
+        patch.push(fields);
+    }
+    let kind = &attributes.kind;
+    let ty = schema::by_gvk(&kind.group, &kind.version, &kind.kind);
+    let bytes = Value::Array(patch).to_string();
+    match patch::json::apply(object, bytes.as_bytes(), ty, FieldValidation::Strict) {
+        Ok(patched) => Ok(patched.object),
+        // A test that fails means that there is nothing to change.
+        Err(patch::Error::Rejected(why)) if why.contains("test failed") || why.contains("testing ") => Ok(object.clone()),
+        Err(error) => Err(format!("JSON Patch: {error}")),
+    }
+}
+
+/// Applies a configuration (`ApplyStructuredMergeDiff`).
+fn configuration(attributes: &Attributes<'_>, object: &Value, value: &cel::Value) -> Result<Value, String> {
+    names_match(value, OBJECT).map_err(|why| format!("type mismatch: {why}"))?;
+    let config = value.to_json().ok_or("invalid return type: the configuration is no JSON object")?;
+    let kind = &attributes.kind;
+    let ty = schema::by_gvk(&kind.group, &kind.version, &kind.kind);
+    apply::overlay(object, &config, ty).map_err(|why| format!("error applying patch: {why}"))
+}
+
+/// The types that objects are written as tell where they stand (`CheckTypeNamesMatchFieldPathNames`).
+fn names_match(value: &cel::Value, path: &str) -> Result<(), String> {
+    match value {
+        cel::Value::Object(object) => {
+            if object.0 != path {
+                return Err(format!(
+                    "unexpected type name {:?}, expected {path:?}, which matches field name path from root Object type",
+                    object.0
+                ));
+            }
+            object.1.iter().try_for_each(|(name, value)| names_match(value, &format!("{path}.{name}")))
+        }
+        cel::Value::List(values) => values.iter().try_for_each(|value| names_match(value, path)),
+        cel::Value::Map(entries) => entries.values().try_for_each(|value| names_match(value, path)),
+        _ => Ok(()),
+    }
+}
+
+impl Plugin for Mutating {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn inform(&mut self, rights: &Arc<dyn Rights>) {
+        self.rights = Some(rights.clone());
+    }
+
+    fn admit<'a>(
+        &'a self,
+        lookup: &'a dyn Lookup,
+        attributes: &'a mut Attributes<'_>,
+        object: &'a mut Value,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(self.change(lookup, attributes, object))
+    }
+}
