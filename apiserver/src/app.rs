@@ -187,6 +187,8 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
 fn admission(options: &Options, authorizer: Arc<dyn Authorizer>) -> Result<admission::Chain> {
     let (enable, disable) = (&options.enable_admission_plugins, &options.disable_admission_plugins);
     let mut chain = plugins::chain(enable, disable).map_err(usage)?;
+    let rights: Arc<dyn admission::Rights> = Arc::new(Rights(authorizer.clone()));
+    chain.iter_mut().for_each(|plugin| plugin.inform(&rights));
     chain.push(Box::new(Escalation::new(move |question| {
         authorizer.allows(&authorization::Attributes {
             user: question.user,
@@ -201,6 +203,26 @@ fn admission(options: &Options, authorizer: Arc<dyn Authorizer>) -> Result<admis
         })
     })));
     Ok(chain.into())
+}
+
+/// Answers the questions of plugins as requests are answered.
+struct Rights(Arc<dyn Authorizer>);
+
+impl admission::Rights for Rights {
+    fn may(&self, user: &str, groups: &[String], question: &cel::Question) -> bool {
+        self.0.allows(&authorization::Attributes {
+            user,
+            groups,
+            verb: &question.verb,
+            is_resource: question.path.is_none(),
+            group: &question.group,
+            resource: &question.resource,
+            subresource: &question.subresource,
+            namespace: &question.namespace,
+            name: &question.name,
+            path: question.path.as_deref().unwrap_or_default(),
+        })
+    }
 }
 
 fn servers(options: &Options) -> Servers {

@@ -14,8 +14,9 @@ const SERVICES: [&str; 6] = [
 ];
 
 /// The workspace crates that a crate may depend on, directly.
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 10] = [
     ("libs/machinery", &[]),
+    ("libs/cel", &["machinery"]),
     ("proto", &[]),
     ("libs/config", &["machinery"]),
     ("libs/chassis", &["machinery", "proto"]),
@@ -26,7 +27,7 @@ const ALLOWED: [(&str, &[&str]); 9] = [
         "cli",
         &["machinery", "proto", "chassis", "config", "client", "pki", "e2e"],
     ),
-    ("SERVICE", &["machinery", "proto", "chassis", "config", "client"]),
+    ("SERVICE", &["machinery", "cel", "proto", "chassis", "config", "client"]),
 ];
 
 /// The modules of the API server that a module may use, besides itself.

@@ -4,6 +4,7 @@
 pub mod escalation;
 pub mod plugins;
 mod pod_resources;
+mod policy;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -102,6 +103,11 @@ pub trait Lookup: Send + Sync {
     fn list<'a>(&'a self, resource: &'a GroupResource, namespace: &'a str)
     -> BoxFuture<'a, Result<Vec<Value>, Status>>;
 
+    /// The resource of a kind and whether its objects lie in namespaces; `None` when it is not served.
+    fn resource_of(&self, _kind: &GroupVersionKind) -> Option<(GroupResource, bool)> {
+        None
+    }
+
     /// Changes the status of an object on the server's own behalf, starting from its latest state; `change` may run more
     /// than once, and may refuse. A dry run writes nothing.
     fn change_status<'a>(
@@ -126,10 +132,19 @@ pub struct ObjectRef<'a> {
     pub name: &'a str,
 }
 
+/// Answers questions of plugins about rights.
+pub trait Rights: Send + Sync {
+    /// Whether somebody may do something.
+    fn may(&self, user: &str, groups: &[String], question: &cel::Question) -> bool;
+}
+
 /// One admission plugin.
 pub trait Plugin: Send + Sync {
     /// Upstream's name, as in `--enable-admission-plugins`.
     fn name(&self) -> &'static str;
+
+    /// Tells the plugin, before its first write, whom to ask about rights.
+    fn inform(&mut self, _rights: &Arc<dyn Rights>) {}
 
     /// May change `object`.
     fn admit<'a>(

@@ -1,10 +1,10 @@
 //! What happens to every object on its way into the store, whatever its kind
 //! (k8s.io/apiserver `pkg/registry/rest/{create,update,meta}.go`).
 
-use super::object_meta;
 use super::request::Request;
 use super::resource::Resource;
 use super::strategy::{MetadataChecks, Strategy};
+use super::{gates, object_meta};
 use machinery::field::ErrorList;
 use machinery::gvk::GroupVersionKind;
 use machinery::meta;
@@ -123,6 +123,7 @@ pub fn before_create(
     let now = rq.now_text();
     let cx = rq.context(&now);
     strategy.record_requester(&rq.requester(), obj);
+    gates::drop_disabled(resource, obj, None);
     strategy.prepare_for_create(&cx, obj);
     let name_rule = |name: &str, prefix: bool| strategy.validate_name(name, prefix);
     let mut errors = object_meta::validate(obj, resource.namespaced(), &name_rule);
@@ -151,6 +152,7 @@ pub fn before_update(
     meta::copy(new, old, &["metadata", "generation"]);
     let now = rq.now_text();
     let cx = rq.context(&now);
+    gates::drop_disabled(resource, new, Some(old));
     strategy.prepare_for_update(&cx, new, old);
     if meta::uid(new).is_empty() {
         meta::copy(new, old, &["metadata", "uid"]);

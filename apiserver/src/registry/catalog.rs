@@ -10,7 +10,7 @@ use crate::admission::{Chain, Change, Lookup, ObjectRef};
 use crate::storage::interface::{Error, ListOptions, Preconditions, Revision, Scope, Storage, Update};
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use machinery::gvk::GroupResource;
+use machinery::gvk::{GroupResource, GroupVersionKind};
 use machinery::object::Stored;
 use machinery::status::Status;
 use serde_json::Value;
@@ -220,6 +220,12 @@ impl Lookup for StorageLookup {
                 .map(|stored| codec::decode(&known.resource, stored))
                 .collect()
         })
+    }
+
+    fn resource_of(&self, kind: &GroupVersionKind) -> Option<(GroupResource, bool)> {
+        let served = |known: &&Known| known.versions.iter().any(|version| version.gvk == *kind);
+        let known = self.0.values().find(served)?;
+        Some((known.resource.group_resource(), known.resource.namespaced()))
     }
 
     fn change_status<'a>(

@@ -5,6 +5,7 @@ pub mod before;
 pub mod catalog;
 pub mod codec;
 pub mod columns;
+mod gates;
 pub mod managers;
 pub mod object_meta;
 pub mod request;

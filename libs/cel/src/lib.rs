@@ -7,7 +7,7 @@ mod check;
 mod eval;
 pub mod kubernetes;
 mod parse;
-mod regex;
+pub mod regex;
 mod time;
 
 pub use check::{Cost, Environment, Fields, Sizes, Type};
@@ -33,6 +33,12 @@ impl Program {
     #[must_use]
     pub fn evaluate(&self, variables: &dyn Variables, limit: u64) -> Evaluation {
         eval::evaluate(&self.expr, variables, limit)
+    }
+
+    /// Whether the expression names a variable.
+    #[must_use]
+    pub fn mentions(&self, name: &str) -> bool {
+        check::mentions(&self.expr, name)
     }
 
     /// What evaluating may cost, if it was asked for.

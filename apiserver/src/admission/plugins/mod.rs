@@ -12,7 +12,7 @@ mod runtime_class;
 mod service_account;
 mod storage_object_in_use_protection;
 
-use super::Plugin;
+use super::{Plugin, policy};
 
 /// A plugin's name, whether it is on unless told otherwise, and how it is made.
 type Entry = (&'static str, bool, fn() -> Box<dyn Plugin>);
@@ -20,7 +20,7 @@ type Entry = (&'static str, bool, fn() -> Box<dyn Plugin>);
 /// Two that upstream has on are not on here, because what they add would stay: TaintNodesByCondition, which is not even
 /// among them, needs the controller of nodes' lifecycle, which is off unless nodes are the cluster's own, and
 /// StorageObjectInUseProtection needs a controller that knows which pods use a claim.
-const PLUGINS: [Entry; 11] = [
+const PLUGINS: [Entry; 13] = [
     (namespace_lifecycle::NAME, true, || {
         Box::new(namespace_lifecycle::NamespaceLifecycle)
     }),
@@ -41,6 +41,8 @@ const PLUGINS: [Entry; 11] = [
     }),
     (runtime_class::NAME, true, || Box::new(runtime_class::RuntimeClass)),
     (default_class::INGRESS.name, true, || Box::new(default_class::INGRESS)),
+    (policy::MUTATING, true, || Box::new(policy::Mutating::default())),
+    (policy::VALIDATING, true, || Box::new(policy::Validating::default())),
     (resource_quota::NAME, true, || Box::new(resource_quota::ResourceQuota)),
 ];
 

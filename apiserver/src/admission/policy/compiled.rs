@@ -80,16 +80,18 @@ impl Policy {
                 reason: text(&owner, &["reason"]),
             }
         });
-        let mutations = each("mutations").into_iter().map(|owner| match text(&owner, &["patchType"]).as_str() {
-            "JSONPatch" => {
-                let text = text(&owner, &["jsonPatch", "expression"]);
-                Rule::JsonPatch(expression(text, Purpose::JsonPatch, patches))
-            }
-            _ => {
-                let text = text(&owner, &["applyConfiguration", "expression"]);
-                Rule::Apply(expression(text, Purpose::Apply, patches))
-            }
-        });
+        let mutations = each("mutations")
+            .into_iter()
+            .map(|owner| match text(&owner, &["patchType"]).as_str() {
+                "JSONPatch" => {
+                    let text = text(&owner, &["jsonPatch", "expression"]);
+                    Rule::JsonPatch(expression(text, Purpose::JsonPatch, patches))
+                }
+                _ => {
+                    let text = text(&owner, &["applyConfiguration", "expression"]);
+                    Rule::Apply(expression(text, Purpose::Apply, patches))
+                }
+            });
         let annotations = each("auditAnnotations");
         let annotation = |owner: &Value| expression(text(owner, &["valueExpression"]), Purpose::Annotation, options);
         Policy {

@@ -72,7 +72,9 @@ impl Facts {
             name: attributes.name.to_owned(),
             ..Question::default()
         };
-        let old = attributes.old.map_or(Value::Null, |old| Value::from_json(&typed(old, attributes)));
+        let old = attributes
+            .old
+            .map_or(Value::Null, |old| Value::from_json(&typed(old, attributes)));
         Facts {
             object: match object {
                 Json::Null => Value::Null,
@@ -98,7 +100,9 @@ fn typed(object: &Json, attributes: &Attributes<'_>) -> Json {
     if let Some(fields) = object.as_object_mut() {
         let version = attributes.kind.api_version();
         fields.entry("apiVersion").or_insert_with(|| version.into());
-        fields.entry("kind").or_insert_with(|| attributes.kind.kind.clone().into());
+        fields
+            .entry("kind")
+            .or_insert_with(|| attributes.kind.kind.clone().into());
     }
     object
 }
@@ -129,7 +133,11 @@ fn request(attributes: &Attributes<'_>, object: &Json) -> Json {
         "options": {"apiVersion": "meta.k8s.io/v1", "kind": options},
     });
     let given = machinery::meta::name(object);
-    let name = if attributes.name.is_empty() { given } else { attributes.name };
+    let name = if attributes.name.is_empty() {
+        given
+    } else {
+        attributes.name
+    };
     for (field, text) in [
         ("subResource", attributes.subresource),
         ("requestSubResource", attributes.subresource),
@@ -205,9 +213,8 @@ impl<'a> Evaluator<'a> {
             ))),
             Ok(program) => {
                 let evaluation = program.evaluate(self, CALL_LIMIT);
-                let failed = |why: String| {
-                    Failure::new(format!("composited variable \"{name}\" fails to evaluate: {why}"))
-                };
+                let failed =
+                    |why: String| Failure::new(format!("composited variable \"{name}\" fails to evaluate: {why}"));
                 let result = evaluation.result.map_err(|failure| failed(failure.to_string()));
                 self.spend(evaluation.cost).map_err(failed).and(result)
             }

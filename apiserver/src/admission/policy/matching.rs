@@ -1,8 +1,8 @@
 //! Which writes a policy or binding looks at (k8s.io/apiserver `pkg/admission/plugin/policy/matching`).
 
 use super::super::{Attributes, Operation};
-use machinery::meta;
 use machinery::selector::label::Selector;
+use machinery::{meta, schema};
 use serde_json::Value;
 
 /// A write, as far as rules and selectors look at it.
@@ -19,7 +19,8 @@ impl Write<'_> {
             return true;
         };
         let rules = |field: &str| meta::list_at(resources, &[field]);
-        let covered = |field: &str| rules(field).iter().any(|rule| self.rule(rule));
+        let exact = meta::str_at(resources, &["matchPolicy"]) == Some("Exact");
+        let covered = |field: &str| rules(field).iter().any(|rule| self.rule(rule, exact));
         self.namespace_fits(resources)
             && self.object_fits(resources)
             && !covered("excludeResourceRules")
@@ -45,9 +46,8 @@ impl Write<'_> {
         if resources.get("objectSelector").is_none() || selector.is_empty() {
             return true;
         }
-        let labelled = |object: &Value| {
-            object.is_object() && selector.matches_labels(meta::at(object, &["metadata", "labels"]))
-        };
+        let labelled =
+            |object: &Value| object.is_object() && selector.matches_labels(meta::at(object, &["metadata", "labels"]));
         labelled(self.object) || self.attributes.old.is_some_and(labelled)
     }
 
@@ -55,7 +55,7 @@ impl Write<'_> {
         self.attributes.resource.group.is_empty() && self.attributes.resource.resource == "namespaces"
     }
 
-    fn rule(&self, rule: &Value) -> bool {
+    fn rule(&self, rule: &Value, exact: bool) -> bool {
         let attributes = self.attributes;
         let operation = match attributes.operation {
             Operation::Create => "CREATE",
@@ -64,7 +64,9 @@ impl Write<'_> {
             Operation::Connect => "CONNECT",
         };
         let listed = |field: &str, wanted: &str| {
-            meta::list_at(rule, &[field]).iter().any(|each| *each == wanted || *each == "*")
+            meta::list_at(rule, &[field])
+                .iter()
+                .any(|each| *each == wanted || *each == "*")
         };
         let names = meta::list_at(rule, &["resourceNames"]);
         let scope = match meta::str_at(rule, &["scope"]) {
@@ -72,15 +74,28 @@ impl Write<'_> {
             Some("Cluster") => attributes.namespace.is_empty() || self.is_namespace(),
             _ => true,
         };
-        // Versions of a group are equivalent: unless the policy is exact, any served version will do.
-        let version = listed("apiVersions", &attributes.kind.version)
-            || meta::list_at(rule, &["apiVersions"]).iter().any(Value::is_string) && !attributes.resource.group.is_empty();
-        let resource = meta::list_at(rule, &["resources"]).iter().filter_map(Value::as_str).any(|each| {
-            let (resource, subresource) = each.split_once('/').unwrap_or((each, ""));
-            (resource == "*" || resource == attributes.resource.resource)
-                && (subresource == "*" || subresource == attributes.subresource)
-        });
-        let name = if attributes.name.is_empty() { meta::name(self.object) } else { attributes.name };
+        // The versions of a kind are equivalent unless the policy says otherwise.
+        let kind = &attributes.kind;
+        let known = |version: &str| schema::by_gvk(&kind.group, version, &kind.kind).is_some();
+        let version = listed("apiVersions", &kind.version)
+            || !exact
+                && meta::list_at(rule, &["apiVersions"])
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .any(known);
+        let resource = meta::list_at(rule, &["resources"])
+            .iter()
+            .filter_map(Value::as_str)
+            .any(|each| {
+                let (resource, subresource) = each.split_once('/').unwrap_or((each, ""));
+                (resource == "*" || resource == attributes.resource.resource)
+                    && (subresource == "*" || subresource == attributes.subresource)
+            });
+        let name = if attributes.name.is_empty() {
+            meta::name(self.object)
+        } else {
+            attributes.name
+        };
         listed("operations", operation)
             && listed("apiGroups", &attributes.resource.group)
             && version
@@ -98,9 +113,7 @@ mod tests {
 
     #[test]
     fn rules_and_selectors_choose_writes() {
-        let rule = |operation: &str, resource: &str| {
-            json!({"operations": [operation], "apiGroups": [""], "apiVersions": ["v1"], "resources": [resource]})
-        };
+        let rule = |operation: &str, resource: &str| json!({"operations": [operation], "apiGroups": [""], "apiVersions": ["v1"], "resources": [resource]});
         let object = json!({"metadata": {"name": "a", "labels": {"app": "x"}}});
         let namespace = json!({"metadata": {"name": "n", "labels": {"env": "prod"}}});
         for (resources, expected) in [

@@ -11,8 +11,8 @@ mod mutating;
 mod parameters;
 mod validating;
 
-pub(super) use mutating::Mutating;
-pub(super) use validating::Validating;
+pub(super) use mutating::{Mutating, NAME as MUTATING};
+pub(super) use validating::{NAME as VALIDATING, Validating};
 
 /// The group of policies and bindings, which policies never look at.
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -22,4 +22,5 @@ const BUDGET: u64 = 10_000_000;
 const CONDITIONS_BUDGET: u64 = BUDGET / 4;
 /// What one expression may cost.
 const CALL_LIMIT: u64 = 1_000_000;
-const OUT_OF_BUDGET: &str = "validation failed due to running out of cost budget, no further validation rules will be run";
+const OUT_OF_BUDGET: &str =
+    "validation failed due to running out of cost budget, no further validation rules will be run";

@@ -66,7 +66,11 @@ impl Mutating {
                 let named = format!("policy '{}' with binding '{}'", policy.name, meta::name(binding));
                 match collect(lookup, &policy.spec, binding, attributes.namespace).await {
                     Ok(parameters) => {
-                        invocations.extend(parameters.into_iter().map(|parameter| (policy.clone(), named.clone(), parameter)));
+                        invocations.extend(
+                            parameters
+                                .into_iter()
+                                .map(|parameter| (policy.clone(), named.clone(), parameter)),
+                        );
                     }
                     Err(_) if !policy.fails => {}
                     Err(missing) => {
@@ -179,9 +183,9 @@ fn json_patch(attributes: &Attributes<'_>, object: &Value, value: &cel::Value) -
     let ty = schema::by_gvk(&kind.group, &kind.version, &kind.kind);
     let bytes = Value::Array(patch).to_string();
     match patch::json::apply(object, bytes.as_bytes(), ty, FieldValidation::Strict) {
-        Ok(patched) => Ok(patched.object),
+        Ok(patched) => Ok(patched.value),
         // A test that fails means that there is nothing to change.
-        Err(patch::Error::Rejected(why)) if why.contains("test failed") || why.contains("testing ") => Ok(object.clone()),
+        Err(patch::Error::Rejected(why)) if why.starts_with("testing ") => Ok(object.clone()),
         Err(error) => Err(format!("JSON Patch: {error}")),
     }
 }
@@ -189,7 +193,9 @@ fn json_patch(attributes: &Attributes<'_>, object: &Value, value: &cel::Value) -
 /// Applies a configuration (`ApplyStructuredMergeDiff`).
 fn configuration(attributes: &Attributes<'_>, object: &Value, value: &cel::Value) -> Result<Value, String> {
     names_match(value, OBJECT).map_err(|why| format!("type mismatch: {why}"))?;
-    let config = value.to_json().ok_or("invalid return type: the configuration is no JSON object")?;
+    let config = value
+        .to_json()
+        .ok_or("invalid return type: the configuration is no JSON object")?;
     let kind = &attributes.kind;
     let ty = schema::by_gvk(&kind.group, &kind.version, &kind.kind);
     apply::overlay(object, &config, ty).map_err(|why| format!("error applying patch: {why}"))
@@ -205,7 +211,10 @@ fn names_match(value: &cel::Value, path: &str) -> Result<(), String> {
                     object.0
                 ));
             }
-            object.1.iter().try_for_each(|(name, value)| names_match(value, &format!("{path}.{name}")))
+            object
+                .1
+                .iter()
+                .try_for_each(|(name, value)| names_match(value, &format!("{path}.{name}")))
         }
         cel::Value::List(values) => values.iter().try_for_each(|value| names_match(value, path)),
         cel::Value::Map(entries) => entries.values().try_for_each(|value| names_match(value, path)),

@@ -1,7 +1,7 @@
 //! The objects that a binding hands to its policy (`CollectParams`).
 
 use super::super::Lookup;
-use machinery::gvk::GroupVersionKind;
+use machinery::gvk::GroupVersion;
 use machinery::meta;
 use machinery::selector::label::Selector;
 use serde_json::Value;
@@ -30,7 +30,8 @@ pub(super) async fn collect(
         return Ok(vec![None]);
     };
     let part = |field: &str| meta::str_at(kind, &[field]).unwrap_or_default();
-    let kind = GroupVersionKind::from_api_version(part("apiVersion"), part("kind"));
+    let version = GroupVersion::parse(part("apiVersion")).unwrap_or_default();
+    let kind = version.kind(part("kind"));
     let Some((resource, namespaced)) = lookup.resource_of(&kind) else {
         return Err(Missing::Policy(format!(
             "failed to find resource referenced by paramKind: '{}, Kind={}'",
@@ -51,7 +52,12 @@ pub(super) async fn collect(
     };
     let internal = |status: machinery::status::Status| Missing::Binding(status.message);
     let found: Vec<Value> = match meta::str_at(reference, &["name"]).filter(|name| !name.is_empty()) {
-        Some(name) => lookup.find(&resource, namespace, name).await.map_err(internal)?.into_iter().collect(),
+        Some(name) => lookup
+            .find(&resource, namespace, name)
+            .await
+            .map_err(internal)?
+            .into_iter()
+            .collect(),
         None => {
             let selector = Selector::of(reference.get("selector"));
             let mut all = lookup.list(&resource, namespace).await.map_err(internal)?;

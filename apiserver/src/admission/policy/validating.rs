@@ -115,7 +115,11 @@ impl Validating {
 /// What a policy has against a write, with one parameter (`validator.Validate`).
 fn refusals(policy: &Policy, facts: &Facts, parameter: Option<&Value>) -> Vec<Refusal> {
     let error = |message: String| {
-        if policy.fails { vec![Refusal::error(message)] } else { Vec::new() }
+        if policy.fails {
+            vec![Refusal::error(message)]
+        } else {
+            Vec::new()
+        }
     };
     let conditions = Evaluator::new(policy, facts, parameter, CONDITIONS_BUDGET).without_namespace();
     match conditions_hold(&conditions) {
@@ -140,12 +144,18 @@ fn refusals(policy: &Policy, facts: &Facts, parameter: Option<&Value>) -> Vec<Re
             Ok(Ok(cel::Value::Bool(true))) => {}
             Ok(Err(message)) => found.extend(error(message)),
             Ok(Ok(_)) => {
-                let own = message_expression.as_ref().and_then(|expression| evaluator.evaluate(expression).ok()?.ok());
+                let own = message_expression
+                    .as_ref()
+                    .and_then(|expression| evaluator.evaluate(expression).ok()?.ok());
                 let own = match &own {
                     Some(cel::Value::String(text)) => text.trim(),
                     _ => "",
                 };
-                let own = if own.len() > MAX_MESSAGE || own.contains('\n') { "" } else { own };
+                let own = if own.len() > MAX_MESSAGE || own.contains('\n') {
+                    ""
+                } else {
+                    own
+                };
                 let message = match (own, message.trim()) {
                     ("", "") => format!("failed expression: {}", expression.text.trim()),
                     ("", fixed) => fixed.to_owned(),
@@ -170,7 +180,11 @@ fn refusals(policy: &Policy, facts: &Facts, parameter: Option<&Value>) -> Vec<Re
 fn status(attributes: &Attributes<'_>, object: &Value, named: &str, refusal: Refusal) -> Status {
     let message = format!("{named} denied request: {}", refusal.message);
     let mut status = attributes.forbidden(object, &message);
-    let reason = if refusal.reason.is_empty() { "Invalid" } else { &refusal.reason };
+    let reason = if refusal.reason.is_empty() {
+        "Invalid"
+    } else {
+        &refusal.reason
+    };
     status.code = match reason {
         "Forbidden" => 403,
         "Unauthorized" => 401,

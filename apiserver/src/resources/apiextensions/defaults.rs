@@ -1,7 +1,7 @@
 //! Defaults in schemas (apiextensions-apiserver `pkg/apiserver/schema/defaulting`): they fit where they stand.
 
-use super::super::shared::checks::text;
 use super::internal::fields;
+use super::values::{self, Place};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use serde_json::Value;
@@ -15,7 +15,7 @@ pub(super) fn validate(schema: &Value, path: &Path) -> ErrorList {
             let detail = "must not have unknown fields";
             errors.push(Error::invalid(&path, default.clone(), detail));
         }
-        fits(default, schema, &path, &mut errors);
+        values::check(default, schema, &Place::root(&path), &mut errors);
     }
     if let Some(items) = schema.get("items") {
         errors.extend(validate(items, &path.child("items")));
@@ -48,56 +48,6 @@ fn has_unknown_fields(value: &Value, schema: &Value) -> bool {
             None => !is_true(schema, "x-kubernetes-preserve-unknown-fields") && !known(name),
         }
     })
-}
-
-/// Whether values have the types that the schema says, and are among the ones it lists.
-fn fits(value: &Value, schema: &Value, path: &Path, errors: &mut ErrorList) {
-    if value.is_null() && is_true(schema, "nullable") {
-        return;
-    }
-    let actual = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    let wanted = text(schema, &["type"]);
-    if !wanted.is_empty() && wanted != actual && !(wanted == "number" && actual == "integer") {
-        let detail = format!(" in body must be of type {wanted}: \"{actual}\"");
-        errors.push(Error::type_invalid(path, actual, detail));
-        return;
-    }
-    let known = meta::list_at(schema, &["enum"]);
-    if !known.is_empty() && !known.contains(value) {
-        let shown: Vec<String> = known
-            .iter()
-            .map(|known| known.as_str().map_or_else(|| known.to_string(), str::to_owned))
-            .collect();
-        let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
-        errors.push(Error::not_supported(path, value.clone(), &shown));
-    }
-    for (i, item) in value.as_array().into_iter().flatten().enumerate() {
-        fits(
-            item,
-            schema.get("items").unwrap_or(&Value::Null),
-            &path.index(i),
-            errors,
-        );
-    }
-    for name in meta::list_at(schema, &["required"]).iter().filter_map(Value::as_str) {
-        if value.is_object() && value.get(name).is_none() {
-            errors.push(Error::required(&path.child(name), ""));
-        }
-    }
-    for (name, value) in fields(Some(value)) {
-        let property = meta::at(schema, &["properties", name]);
-        if let Some(schema) = property.or(schema.get("additionalProperties")) {
-            fits(value, schema, &path.child(name), errors);
-        }
-    }
 }
 
 #[cfg(test)]

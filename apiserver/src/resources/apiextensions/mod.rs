@@ -7,8 +7,10 @@ mod defaults;
 mod field_path;
 mod internal;
 mod names;
+mod rules;
 mod schema;
 mod structural;
+mod values;
 mod versions;
 
 use crate::registry::resource::Resource;

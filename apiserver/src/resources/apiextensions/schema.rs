@@ -2,6 +2,7 @@
 
 use super::super::shared::checks::{one_of, text};
 use super::internal::fields;
+use super::rules::{self, Costs, Strictness};
 use super::{field_path, is_zero};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
@@ -55,6 +56,8 @@ pub(super) struct Options {
     known_types: bool,
     atomic_sets: bool,
     complete_keys: bool,
+    /// Whether the cost of each single rule counts.
+    single_costs: bool,
 }
 
 impl Options {
@@ -64,6 +67,7 @@ impl Options {
             known_types: true,
             atomic_sets: true,
             complete_keys: true,
+            single_costs: true,
         };
         let versions = old.map_or(&[][..], |old| meta::list_at(old, &["versions"]));
         let top = old.and_then(|old| meta::at(old, &["validation", "openAPIV3Schema"]));
@@ -80,6 +84,14 @@ impl Options {
         }
         options
     }
+
+    /// The same for a schema that did not change: its rules may cost what they cost before.
+    pub(super) fn unchanged(self, unchanged: bool) -> Self {
+        Options {
+            single_costs: self.single_costs && !unchanged,
+            ..self
+        }
+    }
 }
 
 /// Where a schema stands.
@@ -89,36 +101,69 @@ struct Place {
     in_object_meta: bool,
     /// Why there may be no default.
     no_default: Option<String>,
+    /// Whether rules are compiled here, and how often such a value occurs in an object if that is known.
+    rules: Option<Option<u64>>,
+    /// The place above that keeps rules from comparing with what was there before.
+    uncorrelatable: Option<Path>,
 }
 
-/// Checks the schema of a whole object.
-pub(super) fn validate(root: &Value, options: &Options, path: &Path) -> ErrorList {
+/// Checks the schema of a whole object; its rules are compiled if it is structural.
+pub(super) fn validate(root: &Value, options: &Options, structural: bool, path: &Path) -> ErrorList {
     let place = Place {
         is_root: true,
         in_object_meta: false,
         no_default: None,
+        rules: structural.then_some(Some(1)),
+        uncorrelatable: None,
     };
-    let mut errors = ErrorList::new();
-    check(root, options, &place, path, &mut errors);
+    let mut found = Found::default();
+    check(root, options, &place, path, &mut found);
+    let mut errors = found.errors;
+    errors.extend(found.rules.finish(path));
     errors
 }
 
-fn check(schema: &Value, options: &Options, place: &Place, path: &Path, errors: &mut ErrorList) {
-    errors.extend(supported(schema, options, place, path));
+/// What is wrong with schemas, and with the rules in them.
+#[derive(Default)]
+struct Found {
+    errors: ErrorList,
+    rules: Costs,
+}
+
+fn check(schema: &Value, options: &Options, place: &Place, path: &Path, found: &mut Found) {
+    let before = found.errors.len();
+    found.errors.extend(supported(schema, options, place, path));
     if meta::bool_at(schema, &["uniqueItems"]) == Some(true) {
         let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
-        errors.push(Error::forbidden(&path.child("uniqueItems"), detail));
+        found.errors.push(Error::forbidden(&path.child("uniqueItems"), detail));
     }
-    nested(schema, options, place, path, errors);
+    nested(schema, options, place, path, found);
     if schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
         let path = path.child("x-kubernetes-preserve-unknown-fields");
-        errors.push(Error::invalid(&path, false, "must be true or undefined"));
+        let detail = "must be true or undefined";
+        found.errors.push(Error::invalid(&path, false, detail));
     }
-    errors.extend(merging(schema, options, path));
+    found.errors.extend(merging(schema, options, path));
     for (i, rule) in meta::list_at(schema, &["x-kubernetes-validations"]).iter().enumerate() {
         let path = path.child("x-kubernetes-validations").index(i);
-        errors.extend(validate_rule(rule, schema, &path));
+        found.errors.extend(validate_rule(rule, schema, &path));
     }
+    // Rules about malformed schemas would only be complained about in confusing ways.
+    if let Some(cardinality) = place.rules
+        && found.errors.len() == before
+    {
+        let strict = Strictness {
+            whole: place.is_root || embedded(schema),
+            cardinality,
+            single_costs: options.single_costs,
+            uncorrelatable: place.uncorrelatable.as_ref(),
+        };
+        rules::compile(schema, &strict, path, &mut found.rules);
+    }
+}
+
+fn embedded(schema: &Value) -> bool {
+    meta::bool_at(schema, &["x-kubernetes-embedded-resource"]) == Some(true)
 }
 
 /// `specStandardValidatorV3.validate`.
@@ -163,53 +208,64 @@ fn supported(schema: &Value, options: &Options, place: &Place, path: &Path) -> E
 }
 
 /// Goes through the schemas within a schema.
-fn nested(schema: &Value, options: &Options, place: &Place, path: &Path, errors: &mut ErrorList) {
+fn nested(schema: &Value, options: &Options, place: &Place, path: &Path, found: &mut Found) {
     let inner = Place {
         is_root: false,
+        rules: place.rules.map(|cardinality| rules::within(schema, cardinality)),
         ..place.clone()
+    };
+    let aside = Place {
+        rules: None,
+        ..inner.clone()
     };
     let properties = schema.get("properties");
     if let Some(additional) = schema.get("additionalProperties") {
         let path = path.child("additionalProperties");
         if additional != &Value::Bool(true) && properties.is_some_and(|properties| !is_zero(properties)) {
             let detail = "additionalProperties and properties are mutual exclusive";
-            errors.push(Error::forbidden(&path, detail));
+            found.errors.push(Error::forbidden(&path, detail));
         }
         let mut place = inner.clone();
         if place.in_object_meta {
             place.no_default = Some("inside additionalProperties applying to object metadata".to_owned());
         }
         if additional.is_object() {
-            check(additional, options, &place, &path, errors);
+            check(additional, options, &place, &path, found);
         }
     }
-    let embedded = meta::bool_at(schema, &["x-kubernetes-embedded-resource"]) == Some(true);
     for (name, property) in fields(properties) {
         let mut place_of_property = inner.clone();
-        if (place.is_root || embedded) && OBJECT_FIELDS.contains(&name.as_str()) {
+        if text(schema, &["x-kubernetes-map-type"]) == "atomic" {
+            place_of_property.uncorrelatable.get_or_insert_with(|| path.clone());
+        }
+        if (place.is_root || embedded(schema)) && OBJECT_FIELDS.contains(&name.as_str()) {
             place_of_property.in_object_meta = true;
             if place.is_root {
                 place_of_property.no_default = Some(format!("in top-level {name}"));
             }
         }
         let path = path.child("properties").key(name);
-        check(property, options, &place_of_property, &path, errors);
+        check(property, options, &place_of_property, &path, found);
     }
     if let Some(not) = schema.get("not") {
-        check(not, options, &inner, &path.child("not"), errors);
+        check(not, options, &aside, &path.child("not"), found);
     }
     for field in ["allOf", "oneOf", "anyOf", "items"] {
         for (i, nested) in meta::list_at(schema, &[field]).iter().enumerate() {
-            check(nested, options, &inner, &path.child(field).index(i), errors);
+            check(nested, options, &aside, &path.child(field).index(i), found);
         }
     }
     for field in ["definitions", "dependencies"] {
         for (name, nested) in fields(schema.get(field)).filter(|(_, nested)| nested.is_object()) {
-            check(nested, options, &inner, &path.child(field).key(name), errors);
+            check(nested, options, &aside, &path.child(field).key(name), found);
         }
     }
     if let Some(items) = schema.get("items").filter(|items| items.is_object()) {
-        check(items, options, &inner, &path.child("items"), errors);
+        let mut inner = inner;
+        if text(schema, &["x-kubernetes-list-type"]) != "map" {
+            inner.uncorrelatable.get_or_insert_with(|| path.clone());
+        }
+        check(items, options, &inner, &path.child("items"), found);
     }
 }
 
@@ -366,7 +422,7 @@ fn incomplete_keys(schema: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-/// A rule in CEL, which is not compiled.
+/// What stands around the expression of a rule.
 fn validate_rule(rule: &Value, schema: &Value, path: &Path) -> ErrorList {
     const NEWLINES: [char; 2] = ['\n', '\r'];
     const NOT_EMPTY: &str = "must be non-empty if specified";
@@ -416,7 +472,7 @@ mod tests {
 
     fn texts(property: &Value) -> Vec<String> {
         let root = json!({"type": "object", "properties": {"a": property}});
-        let found = validate(&root, &Options::of(None), &Path::new("s"));
+        let found = validate(&root, &Options::of(None), true, &Path::new("s"));
         found.iter().map(ToString::to_string).collect()
     }
 
@@ -477,7 +533,7 @@ mod tests {
     #[test]
     fn metadata_has_no_defaults() {
         let root = json!({"type": "object", "properties": {"kind": {"type": "string", "default": "x"}}});
-        let found = validate(&root, &Options::of(None), &Path::new("s"));
+        let found = validate(&root, &Options::of(None), true, &Path::new("s"));
         assert_eq!(
             found[0].to_string(),
             "s.properties[kind].default: Forbidden: must not be set in top-level kind"

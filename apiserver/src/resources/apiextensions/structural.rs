@@ -195,6 +195,11 @@ fn junctors(schema: &Value, skip_any_of: bool, skip_first: bool, path: &Path, er
     if let Some(nested) = schema.get("not") {
         below(nested, false, &path.child("not"), errors);
     }
+    let pattern = text(schema, &["pattern"]);
+    if let Some(why) = cel::regex::complaint(pattern) {
+        let detail = format!("must be a valid regular expression, but isn't: {why}");
+        errors.push(Error::invalid(&path.child("pattern"), pattern, detail));
+    }
 }
 
 /// `validateNestedValueValidation`.
@@ -280,6 +285,12 @@ mod tests {
                 json!({"type": "object", "properties": {"a": {"type": "object", "anyOf": [
                     {"properties": {"x": {"type": "string"}}}]}}}),
                 vec!["s.properties[a].anyOf[0].properties[x].type: Forbidden: must be empty to be structural"],
+            ),
+            (
+                json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "["}}}),
+                vec![
+                    "s.properties[a].pattern: Invalid value: \"[\": must be a valid regular expression, but isn't: error parsing regexp: missing closing ]: `[`",
+                ],
             ),
             (
                 json!({"type": "object", "not": {"properties": {"x": {}}}}),

@@ -351,21 +351,32 @@ fn validation_of(validation: &Value, has_status: bool, old: Option<&Value>, path
         ));
     }
     let unsupported = structural::unsupported(root);
+    let mut structural = false;
     if unsupported.is_none() {
-        let found = structural::validate(root, &path);
+        let mut found = structural::validate(root, &path);
         if found.is_empty() {
-            errors.extend(defaults::validate(root, &path));
-        } else {
-            errors.extend(found);
+            found = defaults::validate(root, &path);
         }
+        structural = found.is_empty();
+        errors.extend(found);
     }
-    errors.extend(schema::validate(root, &schema::Options::of(old), &path));
+    let unchanged = old.is_some_and(|old| schemas(old).any(|before| before == root));
+    let options = schema::Options::of(old).unchanged(unchanged);
+    errors.extend(schema::validate(root, &options, structural, &path));
     if errors.is_empty()
         && let Some(why) = unsupported
     {
         errors.push(Error::invalid(&path, "", why));
     }
     errors
+}
+
+/// The schemas of all versions.
+fn schemas(spec: &Value) -> impl Iterator<Item = &Value> {
+    let top = meta::at(spec, &["validation", "openAPIV3Schema"]);
+    let versions = meta::list_at(spec, &["versions"]).iter();
+    top.into_iter()
+        .chain(versions.filter_map(|version| meta::at(version, &["schema", "openAPIV3Schema"])))
 }
 
 /// What stands at the root must not concern the status, which is checked by itself.

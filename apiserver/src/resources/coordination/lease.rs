@@ -23,25 +23,11 @@ static COLUMNS: Columns = Columns {
     },
 };
 
-/// Fields behind a gate that is off (CoordinatedLeaderElection).
-const GATED: [[&str; 2]; 2] = [["spec", "strategy"], ["spec", "preferredHolder"]];
 const STRATEGIES: [&str; 1] = ["OldestEmulationVersion"];
 
 struct Lease;
 
 impl Strategy for Lease {
-    fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
-        for field in GATED {
-            meta::remove(obj, &field);
-        }
-    }
-
-    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        for field in GATED.iter().filter(|field| meta::at(old, *field).is_none()) {
-            meta::remove(new, field);
-        }
-    }
-
     /// `ValidateLeaseSpec`.
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
         let path = Path::new("spec");

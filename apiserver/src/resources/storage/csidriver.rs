@@ -17,8 +17,6 @@ const LIFECYCLES: [&str; 2] = ["Persistent", "Ephemeral"];
 const MIN_PERIOD: i64 = 10;
 const MIN_EXPIRATION: i64 = 600;
 const MAX_EXPIRATION: i64 = 1 << 32;
-/// A field behind a gate that is off (VolumeLimitScaling).
-const GATED: [&str; 2] = ["spec", "preventPodSchedulingIfMissing"];
 const TOKENS_IN_SECRETS: &str = "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes";
 
 static COLUMNS: Columns = Columns {
@@ -88,14 +86,7 @@ impl Strategy for CsiDriver {
         }
     }
 
-    fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
-        meta::remove(obj, &GATED);
-    }
-
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        if meta::at(old, &GATED).is_none() {
-            meta::remove(new, &GATED);
-        }
         generation::follow(new, old, &[&["spec"]]);
     }
 

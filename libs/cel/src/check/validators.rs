@@ -70,6 +70,15 @@ fn same<'e>(types: &Types, parts: impl Iterator<Item = (&'e Expr, bool)>) -> Vec
     issues
 }
 
+/// Whether an expression names a variable.
+pub(crate) fn mentions(expr: &Expr, name: &str) -> bool {
+    let mut found = false;
+    each(expr, &mut |node| {
+        found |= matches!(&node.kind, Kind::Ident(ident) if ident == name)
+    });
+    found
+}
+
 /// Shows every node, parents first.
 fn each(expr: &Expr, show: &mut impl FnMut(&Expr)) {
     show(expr);

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod device;
+pub mod schema;
 
 use crate::check::{Fields, Type};
 

@@ -8,6 +8,7 @@ mod last_applied;
 pub mod managed;
 mod manager;
 mod merge;
+mod overlay;
 mod reconcile;
 pub mod scale;
 mod update;
@@ -19,6 +20,7 @@ pub use conflict::{Conflict, Error};
 pub use fieldset::{PathElement, Set};
 pub use managed::keep_times;
 pub use manager::{Applied, FieldManager};
+pub use overlay::overlay;
 
 use serde_json::Value;
 
