@@ -10,6 +10,7 @@ use crate::authentication::{Authenticator, Getter};
 use crate::authorization::control_plane::ControlPlane;
 use crate::authorization::{self, Authorizer};
 use crate::bootstrap::{self, Bootstrap};
+use crate::controllers;
 use crate::endpoints::api::Api;
 use crate::endpoints::openapi::Documents;
 use crate::filters::max_in_flight::MaxInFlight;
@@ -174,6 +175,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         "bootstrap",
         bootstrap.run(chassis.health().gate("bootstrap"), shutdown.clone()),
     );
+    controllers::spawn(tasks, &api, &shutdown);
     listener::serve(tasks, listener, security, Arc::new(chain));
     let admin = Admin::new(connection, hub.clone(), options.etcd_servers, &api.catalog);
     chassis

@@ -9,15 +9,19 @@ use futures::future::{BoxFuture, FutureExt, join_all};
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
-    Container, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, Service, ServiceAccount,
+    Container, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::storage::v1::VolumeAttributesClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ApiResource;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 
 use crate::common::ownership::controller_of;
+use crate::common::{attribute_classes, pods};
 
 /// One kind: its informer and whether any controller wants it.
 struct Slot<K> {
@@ -50,6 +54,12 @@ pub(crate) struct Informers {
     pub(crate) pods_by_controller: IndexId,
     /// Pods by the name of their node; under the empty name those that have none yet.
     pub(crate) pods_by_node: IndexId,
+    /// Pods by `namespace/name` of the claims they use.
+    pub(crate) pods_by_claim: IndexId,
+    /// Claims by the VolumeAttributesClasses they name.
+    pub(crate) claims_by_attributes_class: IndexId,
+    /// Volumes by the VolumeAttributesClass they name.
+    pub(crate) volumes_by_attributes_class: IndexId,
 }
 
 impl Informers {
@@ -70,10 +80,19 @@ impl Informers {
                     .unwrap_or_default(),
             ]
         });
+        let pods_by_claim = pods.add_index(|pod| {
+            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+            pods::claims(pod).map(|claim| format!("{namespace}/{claim}")).collect()
+        });
+        let claims_by_attributes_class = slots.claims.informer.add_index(attribute_classes::named_by_claim);
+        let volumes_by_attributes_class = slots.volumes.informer.add_index(attribute_classes::named_by_volume);
         Self {
             slots,
             pods_by_controller,
             pods_by_node,
+            pods_by_claim,
+            claims_by_attributes_class,
+            volumes_by_attributes_class,
         }
     }
 }
@@ -157,12 +176,16 @@ informers! {
     endpoints: Endpoints, keep;
     endpoint_slices: EndpointSlice, keep;
     claims: PersistentVolumeClaim, keep;
+    volumes: PersistentVolume, keep;
+    attribute_classes: VolumeAttributesClass, keep;
     deployments: Deployment, keep;
     replica_sets: ReplicaSet, keep;
     stateful_sets: StatefulSet, keep;
     daemon_sets: DaemonSet, keep;
     revisions: ControllerRevision, keep;
     jobs: Job, keep;
+    budgets: PodDisruptionBudget, keep;
+    cluster_roles: ClusterRole, keep;
 }
 
 fn watch<K>(informer: Informer<K>, client: &Client, trim: fn(&mut K)) -> Watch

@@ -18,7 +18,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     kubeconfig: PathBuf,
 
-    /// Which controllers run: '*' stands for all that are on by default, 'name' turns one on, '-name' turns one off
+    /// Which controllers run: '*' stands for all of them, 'name' turns one on, '-name' turns one off
     #[arg(
         long,
         value_name = "LIST",

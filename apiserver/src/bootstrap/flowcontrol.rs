@@ -9,8 +9,6 @@ use serde_json::{Value, json};
 const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 /// The name under which upstream makes them.
 const PRODUCER: &str = "api-priority-and-fairness-config-producer-v1";
-/// The name under which upstream says whether a schema's level exists.
-const CONSUMER: &str = "api-priority-and-fairness-config-consumer-v1";
 /// Whether the objects follow the server's idea of them when that changes.
 const AUTO_UPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
 
@@ -36,34 +34,17 @@ pub(super) async fn ensure(api: &Api) -> Result<(), Status> {
     }
     let schemas = Writer::new(api, GROUP, "flowschemas")?;
     for (name, spec) in flow_schemas() {
-        let level = meta::str_at(&spec, &["priorityLevelConfiguration", "name"]).unwrap_or_default();
-        let found = found(level);
-        if ensure_one(&schemas, name, spec).await? {
-            schemas.apply_status(name, &found, CONSUMER).await?;
-        }
+        ensure_one(&schemas, name, spec).await?;
     }
     Ok(())
 }
 
-async fn ensure_one(writer: &Writer<'_>, name: &str, spec: Value) -> Result<bool, Status> {
+async fn ensure_one(writer: &Writer<'_>, name: &str, spec: Value) -> Result<(), Status> {
     if writer.get("", name).await?.is_some() {
-        return Ok(false);
+        return Ok(());
     }
     let object = json!({"metadata": {"name": name, "annotations": {AUTO_UPDATE: "true"}}, "spec": spec});
-    writer.create_as(PRODUCER, "", &object).await.map(|()| true)
-}
-
-/// The status of a schema whose level exists.
-fn found(level: &str) -> Value {
-    let message =
-        format!("This FlowSchema references the PriorityLevelConfiguration object named \"{level}\" and it exists");
-    json!({"status": {"conditions": [{
-        "type": "Dangling",
-        "status": "False",
-        "reason": "Found",
-        "message": message,
-        "lastTransitionTime": machinery::time::now(),
-    }]}})
+    writer.create_as(PRODUCER, "", &object).await
 }
 
 fn priority_levels() -> Vec<(&'static str, Value)> {

@@ -4,7 +4,7 @@
 mod apiservices;
 mod flowcontrol;
 mod policy;
-mod writer;
+pub(crate) mod writer;
 
 use crate::endpoints::api::Api;
 use crate::registry::allocators::ServiceAllocator;
@@ -128,7 +128,7 @@ impl Bootstrap {
                 meta::copy(object, wanted, &[field]);
             }
         };
-        writer.change(namespace, name, correct).await
+        writer.change(namespace, name, &correct).await
     }
 
     /// Makes the ServiceCIDR that the flags ask for, and says that it is ready when nobody has said anything about it
@@ -199,7 +199,7 @@ impl Bootstrap {
                             *current = new;
                         }
                     };
-                    writer.change(namespace, name, complete).await
+                    writer.change(namespace, name, &complete).await
                 }
                 Plan::Replace => {
                     writer.delete(namespace, name).await?;

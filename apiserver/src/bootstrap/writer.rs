@@ -19,8 +19,11 @@ const MANAGER: &str = "kube-apiserver";
 /// The group of those who may do everything.
 const MASTERS: &str = "system:masters";
 
+/// What is done to an object; it may be done more than once, each time to a newer state.
+pub(crate) type Change<'a> = dyn Fn(&mut Value) + Send + Sync + 'a;
+
 /// Writes the objects of one resource.
-pub(super) struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     store: &'a Arc<Store>,
     managers: Managers,
     groups: Vec<String>,
@@ -31,7 +34,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// When it is not.
-    pub(super) fn new(api: &'a Api, group: &str, plural: &str) -> Result<Self, Status> {
+    pub(crate) fn new(api: &'a Api, group: &str, plural: &str) -> Result<Self, Status> {
         let store = api.catalog.store(group, "v1", plural);
         let store = store.ok_or_else(|| Status::internal(format!("{plural} are not served")))?;
         Ok(Writer {
@@ -58,7 +61,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(super) async fn all(&self) -> Result<Vec<Value>, Status> {
+    pub(crate) async fn all(&self) -> Result<Vec<Value>, Status> {
         let everything = ListOptions {
             scope: Scope::default(),
             revision: Revision::Latest,
@@ -74,7 +77,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(super) async fn get(&self, namespace: &str, name: &str) -> Result<Option<Value>, Status> {
+    pub(crate) async fn get(&self, namespace: &str, name: &str) -> Result<Option<Value>, Status> {
         match self.store.get(namespace, name, Revision::Latest).await {
             Ok(stored) => codec::decode(&self.store.resource, &stored).map(Some),
             Err(status) if status.reason == "NotFound" => Ok(None),
@@ -86,7 +89,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// Whatever admission, validation or the store says.
-    pub(super) async fn create(&self, namespace: &str, wanted: &Value) -> Result<(), Status> {
+    pub(crate) async fn create(&self, namespace: &str, wanted: &Value) -> Result<(), Status> {
         self.create_as(MANAGER, namespace, wanted).await
     }
 
@@ -94,7 +97,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// Whatever admission, validation or the store says.
-    pub(super) async fn create_as(&self, manager: &str, namespace: &str, wanted: &Value) -> Result<(), Status> {
+    pub(crate) async fn create_as(&self, manager: &str, namespace: &str, wanted: &Value) -> Result<(), Status> {
         let rq = self.request(namespace);
         let mut new = wanted.clone();
         codec::set_kind(&mut new, &self.store.resource.gvk);
@@ -110,26 +113,36 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// Whatever admission, validation or the store says.
-    pub(super) async fn change(
+    pub(crate) async fn change(&self, namespace: &str, name: &str, change: &Change<'_>) -> Result<(), Status> {
+        self.change_in("", namespace, name, change).await
+    }
+
+    /// Changes an object through one of its subresources; an empty one means the object itself.
+    ///
+    /// # Errors
+    /// Whatever admission, validation or the store says.
+    pub(crate) async fn change_in(
         &self,
+        subresource: &'static str,
         namespace: &str,
         name: &str,
-        change: impl Fn(&mut Value) + Send + Sync,
+        change: &Change<'_>,
     ) -> Result<(), Status> {
+        let managers = self.store.managers(subresource)?;
         let transform = |rq: &Request<'_>, current: Option<&Value>| {
             let mut new = current.cloned().unwrap_or_default();
             change(&mut new);
-            self.managers.update(rq, current, &mut new, MANAGER);
+            managers.update(rq, current, &mut new, MANAGER);
             Ok(new)
         };
-        self.update(namespace, name, "", &transform).await
+        self.update(namespace, name, subresource, &transform).await
     }
 
     /// Applies a configuration to the status of an object, as `manager`.
     ///
     /// # Errors
     /// Whatever admission, validation or the store says.
-    pub(super) async fn apply_status(&self, name: &str, config: &Value, manager: &str) -> Result<(), Status> {
+    pub(crate) async fn apply_status(&self, name: &str, config: &Value, manager: &str) -> Result<(), Status> {
         let managers = self.store.managers("status")?;
         let resource = &self.store.resource;
         let mut config = config.clone();
@@ -172,7 +185,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// Whatever admission or the store says.
-    pub(super) async fn delete(&self, namespace: &str, name: &str) -> Result<(), Status> {
+    pub(crate) async fn delete(&self, namespace: &str, name: &str) -> Result<(), Status> {
         let (rq, options) = (self.request(namespace), DeleteOptions::default());
         match self.store.delete(&rq, name, &options).await {
             Err(status) if status.reason != "NotFound" => Err(status),

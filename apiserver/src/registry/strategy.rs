@@ -39,6 +39,15 @@ pub enum Grace {
     Seconds(i64),
 }
 
+/// The first deletion of an object marks it, and a controller does the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct ControlledDeletion {
+    /// What the mark changes besides the time of the deletion, which is passed.
+    pub mark: fn(obj: &mut Value, now: &str),
+    /// Whether what is to become of dependents is noted in the finalizers.
+    pub notes_propagation: bool,
+}
+
 /// Which metadata checks a kind's own update validation repeats, and in which order; see the kind's
 /// `Validate…Update` upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,9 +143,9 @@ pub trait Strategy: Send + Sync + 'static {
         true
     }
 
-    /// Whether a deletion only marks the object until its own finalizers are gone, as that of a namespace does.
-    fn is_finalized_by_controller(&self) -> bool {
-        false
+    /// How a deletion begins that a controller completes, as that of a namespace; `None` where it does not need one.
+    fn controlled_deletion(&self) -> Option<ControlledDeletion> {
+        None
     }
 
     /// What a deletion without a propagation policy does.

@@ -1,7 +1,7 @@
 //! Every built-in resource: one file each, one line each.
 
 mod admissionregistration;
-mod apiextensions;
+pub(crate) mod apiextensions;
 mod apiregistration;
 mod apps;
 mod autoscaling;

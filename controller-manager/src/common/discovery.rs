@@ -12,6 +12,8 @@ use kube::discovery::Discovery;
 pub(crate) struct Kind {
     pub(crate) resource: ApiResource,
     pub(crate) namespaced: bool,
+    /// Whether it has the subresource `scale`.
+    pub(crate) scalable: bool,
     verbs: Vec<String>,
 }
 
@@ -30,28 +32,28 @@ pub(crate) async fn kinds(client: &Client) -> Result<BTreeMap<(String, String), 
     };
     let mut kinds = BTreeMap::new();
     for group in discovery.groups() {
-        for (resource, ApiCapabilities { scope, operations, .. }) in group.resources_by_stability() {
-            let key = (resource.group.clone(), resource.plural.clone());
-            let namespaced = scope == Scope::Namespaced;
-            kinds.entry(key).or_insert(Kind {
-                resource,
-                namespaced,
-                verbs: operations,
-            });
+        for (resource, capabilities) in group.resources_by_stability() {
+            kinds
+                .entry(key(&resource))
+                .or_insert_with(|| kind(resource, capabilities));
         }
         // The group's own preference wins over stability.
-        for (resource, ApiCapabilities { scope, operations, .. }) in group.recommended_resources() {
-            let key = (resource.group.clone(), resource.plural.clone());
-            let namespaced = scope == Scope::Namespaced;
-            kinds.insert(
-                key,
-                Kind {
-                    resource,
-                    namespaced,
-                    verbs: operations,
-                },
-            );
+        for (resource, capabilities) in group.recommended_resources() {
+            kinds.insert(key(&resource), kind(resource, capabilities));
         }
     }
     Ok(kinds)
+}
+
+fn key(resource: &ApiResource) -> (String, String) {
+    (resource.group.clone(), resource.plural.clone())
+}
+
+fn kind(resource: ApiResource, capabilities: ApiCapabilities) -> Kind {
+    Kind {
+        resource,
+        namespaced: capabilities.scope == Scope::Namespaced,
+        scalable: capabilities.subresources.iter().any(|(sub, _)| sub.plural == "scale"),
+        verbs: capabilities.operations,
+    }
 }

@@ -1,5 +1,6 @@
 //! What several controllers need: ownership, expectations, pod helpers, hashes, revision history, status writes.
 
+pub(crate) mod attribute_classes;
 pub(crate) mod conditions;
 pub(crate) mod deletion;
 pub(crate) mod discovery;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, Volume};
 
 pub(crate) fn phase(pod: &Pod) -> &str {
     pod.status
@@ -91,6 +91,24 @@ pub(crate) fn container_statuses(pod: &Pod) -> impl Iterator<Item = &ContainerSt
     let containers = status.and_then(|status| status.container_statuses.as_ref());
     let init = status.and_then(|status| status.init_container_statuses.as_ref());
     containers.into_iter().flatten().chain(init.into_iter().flatten())
+}
+
+pub(crate) fn volumes(pod: &Pod) -> impl Iterator<Item = &Volume> {
+    pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten())
+}
+
+/// The name of the claim behind a volume: the one it names, or the one that is made for the pod.
+pub(crate) fn claim(pod: &Pod, volume: &Volume) -> Option<String> {
+    if let Some(source) = &volume.persistent_volume_claim {
+        return Some(source.claim_name.clone());
+    }
+    let pod = pod.metadata.name.as_deref().unwrap_or_default();
+    volume.ephemeral.as_ref().map(|_| format!("{pod}-{}", volume.name))
+}
+
+/// The names of all claims of a pod.
+pub(crate) fn claims(pod: &Pod) -> impl Iterator<Item = String> {
+    volumes(pod).filter_map(|volume| claim(pod, volume))
 }
 
 /// The IP addresses of a pod, the primary one first.

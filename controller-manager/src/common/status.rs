@@ -7,6 +7,7 @@ use k8s_openapi::api::apps::v1::{
     DaemonSet, DaemonSetStatus, ReplicaSet, ReplicaSetStatus, StatefulSet, StatefulSetStatus,
 };
 use k8s_openapi::api::batch::v1::{Job, JobStatus};
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
 use kube::api::PostParams;
 use kube::{Api, Client, Resource};
 use serde::Serialize;
@@ -44,6 +45,7 @@ has_status! {
     StatefulSet: StatefulSetStatus;
     DaemonSet: DaemonSetStatus;
     Job: JobStatus;
+    PodDisruptionBudget: PodDisruptionBudgetStatus;
 }
 
 /// Gives the object this status unless it has it.

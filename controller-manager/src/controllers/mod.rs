@@ -1,7 +1,9 @@
 //! The controllers, one line each.
 
+mod cluster_role_aggregation;
 mod daemonset;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod endpointslice;
 mod endpointslice_mirroring;
@@ -10,6 +12,7 @@ mod job;
 mod namespace;
 mod node_lifecycle;
 mod pod_gc;
+mod protection;
 mod replicaset;
 mod root_ca;
 mod serviceaccount;
@@ -29,8 +32,6 @@ pub(crate) struct Controller {
     pub(crate) name: &'static str,
     /// Older names that `--controllers` accepts too.
     aliases: &'static [&'static str],
-    /// Whether `*` includes it.
-    default_on: bool,
     /// Registers handlers at the informers it needs and returns its work.
     pub(crate) start: fn(&Arc<Context>) -> Task,
 }
@@ -38,71 +39,62 @@ pub(crate) struct Controller {
 const fn controller(
     name: &'static str,
     aliases: &'static [&'static str],
-    default_on: bool,
     start: fn(&Arc<Context>) -> Task,
 ) -> Controller {
-    Controller {
-        name,
-        aliases,
-        default_on,
-        start,
-    }
+    Controller { name, aliases, start }
 }
 
 /// All controllers. The garbage collector is last: it follows the kinds the others watch, instead of watching them again.
 const CONTROLLERS: &[Controller] = &[
-    controller("namespace-controller", &["namespace"], true, namespace::start),
-    controller(
-        "serviceaccount-controller",
-        &["serviceaccount"],
-        true,
-        serviceaccount::start,
-    ),
+    controller("namespace-controller", &["namespace"], namespace::start),
+    controller("serviceaccount-controller", &["serviceaccount"], serviceaccount::start),
     controller(
         "root-ca-certificate-publisher-controller",
         &["root-ca-cert-publisher"],
-        true,
         root_ca::start,
     ),
-    controller("deployment-controller", &["deployment"], true, deployment::start),
-    controller("replicaset-controller", &["replicaset"], true, replicaset::start),
-    controller("statefulset-controller", &["statefulset"], true, statefulset::start),
-    controller("daemonset-controller", &["daemonset"], true, daemonset::start),
-    controller("job-controller", &["job"], true, job::start),
+    controller("deployment-controller", &["deployment"], deployment::start),
+    controller("replicaset-controller", &["replicaset"], replicaset::start),
+    controller("statefulset-controller", &["statefulset"], statefulset::start),
+    controller("daemonset-controller", &["daemonset"], daemonset::start),
+    controller("job-controller", &["job"], job::start),
     controller(
         "ttl-after-finished-controller",
         &["ttl-after-finished"],
-        true,
         job::ttl::start,
     ),
-    controller("endpoints-controller", &["endpoint"], true, endpoints::start),
-    controller(
-        "endpointslice-controller",
-        &["endpointslice"],
-        true,
-        endpointslice::start,
-    ),
+    controller("endpoints-controller", &["endpoint"], endpoints::start),
+    controller("endpointslice-controller", &["endpointslice"], endpointslice::start),
     controller(
         "endpointslice-mirroring-controller",
         &["endpointslicemirroring"],
-        true,
         endpointslice_mirroring::start,
     ),
-    controller("pod-garbage-collector-controller", &["podgc"], true, pod_gc::start),
-    // Off, unlike upstream: the nodes of a virtual cluster mirror those of the host and have no kubelet that could fall silent.
+    controller("pod-garbage-collector-controller", &["podgc"], pod_gc::start),
+    controller("disruption-controller", &["disruption"], disruption::start),
     controller(
-        "node-lifecycle-controller",
-        &["nodelifecycle"],
-        false,
-        node_lifecycle::start,
+        "clusterrole-aggregation-controller",
+        &["clusterrole-aggregation"],
+        cluster_role_aggregation::start,
     ),
-    controller("taint-eviction-controller", &[], true, taint_eviction::start),
     controller(
-        "garbage-collector-controller",
-        &["garbagecollector"],
-        true,
-        garbage::start,
+        "persistentvolumeclaim-protection-controller",
+        &["pvc-protection"],
+        protection::claims::start,
     ),
+    controller(
+        "persistentvolume-protection-controller",
+        &["pv-protection"],
+        protection::volumes::start,
+    ),
+    controller(
+        "volumeattributesclass-protection-controller",
+        &[],
+        protection::classes::start,
+    ),
+    controller("node-lifecycle-controller", &["nodelifecycle"], node_lifecycle::start),
+    controller("taint-eviction-controller", &[], taint_eviction::start),
+    controller("garbage-collector-controller", &["garbagecollector"], garbage::start),
 ];
 
 /// The controllers that were chosen.
@@ -135,10 +127,8 @@ impl Selection {
             }
         }
         if everything {
-            let defaults = CONTROLLERS
-                .iter()
-                .filter(|one| one.default_on && !named.contains(one.name));
-            on.extend(defaults.map(|one| one.name));
+            let others = CONTROLLERS.iter().map(|one| one.name);
+            on.extend(others.filter(|name| !named.contains(name)));
         }
         Ok(Self { names: on })
     }
@@ -158,8 +148,7 @@ pub(crate) fn help() -> String {
         } else {
             format!(" ({})", one.aliases.join(", "))
         };
-        let off = if one.default_on { "" } else { " [off by default]" };
-        text.push_str(&format!("  {}{aliases}{off}\n", one.name));
+        text.push_str(&format!("  {}{aliases}\n", one.name));
     }
     text
 }
@@ -179,11 +168,7 @@ mod tests {
 
     #[test]
     fn the_syntax_is_upstreams() {
-        let all: Vec<_> = CONTROLLERS
-            .iter()
-            .filter(|one| one.default_on)
-            .map(|one| one.name)
-            .collect();
+        let all: Vec<_> = CONTROLLERS.iter().map(|one| one.name).collect();
         assert_eq!(select("*"), all);
         assert_eq!(select("deployment"), ["deployment-controller"]);
         assert_eq!(
@@ -217,6 +202,20 @@ mod tests {
                 Some(endpointslice_mirroring::tests::rests),
             ),
             ("pod-garbage-collector-controller", None),
+            ("disruption-controller", Some(disruption::tests::rests)),
+            (
+                "clusterrole-aggregation-controller",
+                Some(cluster_role_aggregation::tests::rests),
+            ),
+            (
+                "persistentvolumeclaim-protection-controller",
+                Some(protection::tests::rests),
+            ),
+            ("persistentvolume-protection-controller", Some(protection::tests::rests)),
+            (
+                "volumeattributesclass-protection-controller",
+                Some(protection::tests::rests),
+            ),
             ("node-lifecycle-controller", Some(node_lifecycle::tests::rests)),
             ("taint-eviction-controller", None),
             ("garbage-collector-controller", None),

@@ -24,6 +24,17 @@ const CAPACITY: [(&str, &str); 6] = [
     ("pods", "110"),
 ];
 
+/// Taints that say what the conditions of a node say, without their common prefix.
+const CONDITION_TAINTS: [&str; 7] = [
+    "not-ready",
+    "unreachable",
+    "memory-pressure",
+    "disk-pressure",
+    "pid-pressure",
+    "network-unavailable",
+    "unschedulable",
+];
+
 pub(super) fn plan(world: &World, item: &Reference) -> Plan {
     let name = &item.key.name;
     let virtual_ = world
@@ -68,12 +79,27 @@ fn node(world: &World, name: &str) -> Value {
 fn mirrored(world: &World, name: &str, host: &Value) -> Value {
     let mut labels = json::strings(host, &["metadata", "labels"]);
     labels.insert(keys::MARKER.to_owned(), world.names.vcluster().to_owned());
+    let mut spec = host["spec"].clone();
+    if let Some(taints) = spec.get_mut("taints").and_then(Value::as_array_mut) {
+        taints.retain(|taint| !follows_conditions(taint));
+    }
     json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name, "labels": labels, "annotations": json::strings(host, &["metadata", "annotations"])},
-        "spec": host["spec"],
+        "spec": spec,
     })
+}
+
+/// The host's controllers taint nodes as their conditions change. Here the conditions are mirrored, and the taints that follow
+/// from them belong to the controllers of this cluster.
+fn follows_conditions(taint: &Value) -> bool {
+    let key = json::text(taint, &["key"]);
+    let effect = json::text(taint, &["effect"]);
+    CONDITION_TAINTS
+        .iter()
+        .any(|name| key.strip_prefix("node.kubernetes.io/") == Some(name))
+        && matches!(effect, "NoSchedule" | "NoExecute")
 }
 
 fn invented(name: &str) -> Value {

@@ -11,16 +11,14 @@ mod resource_quota;
 mod runtime_class;
 mod service_account;
 mod storage_object_in_use_protection;
+mod taint_nodes_by_condition;
 
 use super::{Plugin, policy};
 
 /// A plugin's name, whether it is on unless told otherwise, and how it is made.
 type Entry = (&'static str, bool, fn() -> Box<dyn Plugin>);
 
-/// Two that upstream has on are not on here, because what they add would stay: TaintNodesByCondition, which is not even
-/// among them, needs the controller of nodes' lifecycle, which is off unless nodes are the cluster's own, and
-/// StorageObjectInUseProtection needs a controller that knows which pods use a claim.
-const PLUGINS: [Entry; 13] = [
+const PLUGINS: [Entry; 14] = [
     (namespace_lifecycle::NAME, true, || {
         Box::new(namespace_lifecycle::NamespaceLifecycle)
     }),
@@ -28,12 +26,15 @@ const PLUGINS: [Entry; 13] = [
     (service_account::NAME, true, || {
         Box::new(service_account::ServiceAccount)
     }),
+    (taint_nodes_by_condition::NAME, true, || {
+        Box::new(taint_nodes_by_condition::TaintNodesByCondition)
+    }),
     (priority::NAME, true, || Box::new(priority::Priority)),
     (default_toleration_seconds::NAME, true, || {
         Box::new(default_toleration_seconds::DefaultTolerationSeconds)
     }),
     (default_class::STORAGE.name, true, || Box::new(default_class::STORAGE)),
-    (storage_object_in_use_protection::NAME, false, || {
+    (storage_object_in_use_protection::NAME, true, || {
         Box::new(storage_object_in_use_protection::StorageObjectInUseProtection)
     }),
     (persistent_volume_claim_resize::NAME, true, || {
@@ -87,11 +88,11 @@ mod tests {
         let names = |chain: Vec<Box<dyn Plugin>>| chain.iter().map(|p| p.name()).collect::<Vec<_>>();
         let text = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
         let usual = names(chain(&[], &[]).unwrap());
-        assert!(usual.contains(&"Priority") && !usual.contains(&"StorageObjectInUseProtection"));
+        assert_eq!(usual.len(), PLUGINS.iter().filter(|(_, on, _)| *on).count());
         let without = names(chain(&[], &text(&["Priority"])).unwrap());
         assert!(!without.contains(&"Priority") && without.len() == usual.len() - 1);
-        let more = names(chain(&text(&["StorageObjectInUseProtection"]), &[]).unwrap());
-        assert_eq!(more.len(), usual.len() + 1);
+        let named = names(chain(&text(&["Priority"]), &[]).unwrap());
+        assert_eq!(named, usual);
         assert!(
             chain(&text(&["Nope"]), &[])
                 .err()

@@ -48,14 +48,37 @@ impl Store {
     pub async fn delete(&self, rq: &Request<'_>, name: &str, options: &DeleteOptions) -> Result<Deleted, Status> {
         let existing = self.read_for_deletion(rq, name).await?;
         let object = codec::decode(&self.resource, &existing)?;
-        if self.resource.strategy.is_finalized_by_controller()
+        if let Some(controlled) = self.resource.strategy.controlled_deletion()
             && let Some(deleted) = self
-                .begin_controlled_deletion(rq, name, &existing, &object, options)
+                .begin_controlled_deletion(rq, name, &existing, &object, options, controlled)
                 .await?
         {
             return Ok(deleted);
         }
-        match self.plan(rq, &object, options)? {
+        self.delete_as_any(rq, name, options, existing, &object).await
+    }
+
+    /// Deletes one of many: upstream takes no notice there of controllers that complete deletions.
+    pub(super) async fn delete_of_many(
+        &self,
+        rq: &Request<'_>,
+        name: &str,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, Status> {
+        let existing = self.read_for_deletion(rq, name).await?;
+        let object = codec::decode(&self.resource, &existing)?;
+        self.delete_as_any(rq, name, options, existing, &object).await
+    }
+
+    async fn delete_as_any(
+        &self,
+        rq: &Request<'_>,
+        name: &str,
+        options: &DeleteOptions,
+        existing: Stored,
+        object: &Value,
+    ) -> Result<Deleted, Status> {
+        match self.plan(rq, object, options)? {
             Plan::Pending => Ok(Deleted {
                 object: existing,
                 gone: false,

@@ -33,7 +33,7 @@ impl Store {
                     namespace: &item.index.namespace,
                     ..*rq
                 };
-                match self.delete(&one, &item.index.name, options).await {
+                match self.delete_of_many(&one, &item.index.name, options).await {
                     Err(status) if status.code == 404 => {}
                     other => {
                         other?;

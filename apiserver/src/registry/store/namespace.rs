@@ -1,5 +1,6 @@
-//! Deletion of kinds that a controller empties first: the object is marked and stays until its own finalizers in `spec`
-//! are gone (kubernetes `pkg/registry/core/namespace/storage`).
+//! Deletion of kinds that a controller empties first: the object is marked and stays until its finalizers, those in `spec`
+//! included, are gone (kubernetes `pkg/registry/core/namespace/storage`, apiextensions-apiserver
+//! `pkg/registry/customresourcedefinition`).
 
 use super::Store;
 use super::delete::Deleted;
@@ -8,6 +9,7 @@ use super::options::{DeleteOptions, Propagation};
 use crate::registry::codec;
 use crate::registry::object_meta::{FOREGROUND, ORPHAN, strings};
 use crate::registry::request::Request;
+use crate::registry::strategy::ControlledDeletion;
 use crate::storage::interface::{Preconditions, Update};
 use machinery::meta;
 use machinery::object::Stored;
@@ -23,6 +25,7 @@ impl Store {
         existing: &Stored,
         object: &Value,
         options: &DeleteOptions,
+        controlled: ControlledDeletion,
     ) -> Result<Option<Deleted>, Status> {
         self.check_controlled_preconditions(name, object, options)?;
         if meta::is_deleting(object) {
@@ -38,7 +41,7 @@ impl Store {
             let current = codec::decode(&self.resource, stored)?;
             self.validate_deletion(rq, name, &current).await?;
             let mut marked = current.clone();
-            terminate(&mut marked, &rq.now_text(), options);
+            terminate(&mut marked, &rq.now_text(), options, controlled);
             let update = if marked == current {
                 Update::Keep
             } else {
@@ -97,9 +100,12 @@ impl Store {
     }
 }
 
-fn terminate(object: &mut Value, now: &str, options: &DeleteOptions) {
+fn terminate(object: &mut Value, now: &str, options: &DeleteOptions, controlled: ControlledDeletion) {
     meta::set_default(object, &["metadata", "deletionTimestamp"], now);
-    meta::set(object, &["status", "phase"], "Terminating");
+    (controlled.mark)(object, now);
+    if !controlled.notes_propagation {
+        return;
+    }
     let current = strings(object, "finalizers");
     let wanted = |finalizer: &str, propagation: Propagation| match (options.orphan_dependents, options.propagation) {
         (Some(orphan), _) => orphan && finalizer == ORPHAN,
@@ -136,14 +142,18 @@ mod tests {
             propagation: Some(Propagation::Foreground),
             ..DeleteOptions::default()
         };
-        terminate(&mut namespace, "t", &options);
+        let controlled = ControlledDeletion {
+            mark: |obj, _| meta::set(obj, &["status", "phase"], "Terminating"),
+            notes_propagation: true,
+        };
+        terminate(&mut namespace, "t", &options, controlled);
         assert_eq!(
             namespace,
             json!({"metadata": {"finalizers": ["a/b", "foregroundDeletion"], "deletionTimestamp": "t"},
                 "status": {"phase": "Terminating"}})
         );
         let again = namespace.clone();
-        terminate(&mut namespace, "later", &DeleteOptions::default());
+        terminate(&mut namespace, "later", &DeleteOptions::default(), controlled);
         assert_eq!(namespace, again);
     }
 }

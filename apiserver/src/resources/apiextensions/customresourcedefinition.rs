@@ -2,9 +2,10 @@
 
 use super::super::shared::checks::text;
 use super::super::shared::{cells, generation, webhooks};
+use super::approval::{self, Approval};
 use super::{internal, names, schema, versions};
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, MetadataChecks, Strategy};
+use crate::registry::strategy::{Context, ControlledDeletion, MetadataChecks, Strategy};
 use crate::resources::shared::checks::immutable;
 use crate::resources::shared::status::Status;
 use machinery::field::{Error, ErrorList, Path};
@@ -12,9 +13,8 @@ use machinery::meta;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// The annotation with the reason why a group of the community may be extended.
-const APPROVED: &str = "api-approved.kubernetes.io";
-const SEE: &str = "see https://github.com/kubernetes/enhancements/pull/1111";
+/// The finalizer that the server itself removes, when no custom resources are left.
+pub(crate) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 fn default(obj: &mut Value) {
     if obj.get("spec").is_some_and(Value::is_object) {
@@ -46,6 +46,25 @@ fn store_versions(obj: &mut Value) {
         stored.push(name);
         meta::set(obj, &["status", "storedVersions"], stored);
     }
+}
+
+/// A definition goes after its custom resources.
+fn begin_deletion(obj: &mut Value, now: &str) {
+    let mut finalizers = meta::list_at(obj, &["metadata", "finalizers"]).to_vec();
+    if !finalizers.iter().any(|finalizer| finalizer == CLEANUP) {
+        finalizers.push(CLEANUP.into());
+        meta::set(obj, &["metadata", "finalizers"], finalizers);
+    }
+    let mut conditions = meta::list_at(obj, &["status", "conditions"]).to_vec();
+    conditions.retain(|condition| condition["type"] != "Terminating");
+    conditions.push(json!({
+        "type": "Terminating",
+        "status": "True",
+        "reason": "InstanceDeletionPending",
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+        "lastTransitionTime": now,
+    }));
+    meta::set(obj, &["status", "conditions"], conditions);
 }
 
 struct CustomResourceDefinition;
@@ -93,6 +112,13 @@ impl Strategy for CustomResourceDefinition {
 
     fn returns_deleted_object(&self) -> bool {
         true
+    }
+
+    fn controlled_deletion(&self) -> Option<ControlledDeletion> {
+        Some(ControlledDeletion {
+            mark: begin_deletion,
+            notes_propagation: false,
+        })
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -150,7 +176,7 @@ fn validate(new: &Value, old: Option<&Value>) -> ErrorList {
     }
     errors.extend(validate_status(new));
     errors.extend(stored_versions(new));
-    errors.extend(approval(new, old));
+    errors.extend(approve(new, old));
     let preserves = |spec: &Value| meta::bool_at(spec, &["preserveUnknownFields"]) == Some(true);
     if preserves(spec) && !old_spec.is_some_and(preserves) {
         let detail =
@@ -202,51 +228,20 @@ fn stored_versions(obj: &Value) -> ErrorList {
     errors
 }
 
-/// What the annotation says about a group of the community (`GetAPIApprovalState`).
-#[derive(PartialEq, Eq)]
-enum Approval {
-    Approved,
-    Bypassed,
-    Missing,
-    Invalid,
-}
-
-fn approval_of(annotation: &str) -> Approval {
-    let is_url = annotation.split_once("://").is_some_and(|(scheme, rest)| {
-        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        !host.is_empty() && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-    });
-    match annotation {
-        "" => Approval::Missing,
-        text if text.starts_with("unapproved") => Approval::Bypassed,
-        _ if is_url => Approval::Approved,
-        _ => Approval::Invalid,
-    }
-}
-
 /// `validateAPIApproval`: the groups of the community are not extended by accident.
-fn approval(new: &Value, old: Option<&Value>) -> Option<Error> {
-    let group = text(new, &["spec", "group"]);
-    let protected = ["k8s.io", "kubernetes.io"].iter().any(|domain| {
-        group
-            .strip_suffix(domain)
-            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    });
-    fn annotation(obj: &Value) -> &str {
-        text(obj, &["metadata", "annotations", APPROVED])
-    }
-    let state = approval_of(annotation(new));
-    if !protected || old.is_some_and(|old| approval_of(annotation(old)) == state) {
+fn approve(new: &Value, old: Option<&Value>) -> Option<Error> {
+    let (state, reason) = approval::state(new);
+    if !approval::is_protected(text(new, &["spec", "group"])) || old.is_some_and(|old| approval::state(old).0 == state)
+    {
         return None;
     }
-    let path = Path::new("metadata").child("annotations").key(APPROVED);
-    let needed = format!("protected groups must have approval annotation \"{APPROVED}\"");
+    let path = Path::new("metadata").child("annotations").key(approval::ANNOTATION);
     match state {
         Approval::Approved | Approval::Bypassed => None,
-        Approval::Missing => Some(Error::required(&path, format!("{needed}, {SEE}"))),
+        Approval::Missing => Some(Error::required(&path, reason)),
         Approval::Invalid => {
-            let detail = format!("{needed} with either a URL or a reason starting with \"unapproved\", {SEE}");
-            Some(Error::invalid(&path, annotation(new), detail))
+            let given = text(new, &["metadata", "annotations", approval::ANNOTATION]);
+            Some(Error::invalid(&path, given, reason))
         }
     }
 }
@@ -336,6 +331,17 @@ mod tests {
     }
 
     #[test]
+    fn a_definition_stays_until_its_custom_resources_are_gone() {
+        let mut obj = definition(|_| {});
+        begin_deletion(&mut obj, "t");
+        let once = obj.clone();
+        begin_deletion(&mut obj, "t");
+        assert_eq!(obj, once);
+        assert_eq!(obj["metadata"]["finalizers"], json!([CLEANUP]));
+        assert_eq!(obj["status"]["conditions"][0]["reason"], "InstanceDeletionPending");
+    }
+
+    #[test]
     fn group_and_names_stay() {
         let old = definition(|_| {});
         let mut new = old.clone();
@@ -352,7 +358,5 @@ mod tests {
         let mut obj = definition(|_| {});
         obj["status"]["storedVersions"] = json!(["v0", "v1"]);
         assert!(texts(&obj)[0].starts_with("status.storedVersions[0]: Invalid value: \"v0\": missing from"));
-        assert!(approval_of("https://github.com/x") == Approval::Approved);
-        assert!(approval_of("nonsense") == Approval::Invalid);
     }
 }

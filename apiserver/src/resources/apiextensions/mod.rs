@@ -2,6 +2,7 @@
 //!
 //! Rules written in CEL are kept as they are written.
 
+pub(crate) mod approval;
 mod customresourcedefinition;
 mod defaults;
 mod field_path;
@@ -12,6 +13,8 @@ mod schema;
 mod structural;
 mod values;
 mod versions;
+
+pub(crate) use customresourcedefinition::CLEANUP;
 
 use crate::registry::resource::Resource;
 use serde_json::Value;

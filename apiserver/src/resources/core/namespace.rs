@@ -5,7 +5,7 @@ use super::super::shared::checks::complaints;
 use super::super::shared::status::Status;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::{Action, Resource, Scope};
-use crate::registry::strategy::{Context, Strategy};
+use crate::registry::strategy::{Context, ControlledDeletion, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::{Value, json};
@@ -75,8 +75,11 @@ impl Strategy for Namespace {
         &["status"]
     }
 
-    fn is_finalized_by_controller(&self) -> bool {
-        true
+    fn controlled_deletion(&self) -> Option<ControlledDeletion> {
+        Some(ControlledDeletion {
+            mark: |obj, _| meta::set(obj, &["status", "phase"], "Terminating"),
+            notes_propagation: true,
+        })
     }
 
     fn may_be_removed_by_update(&self, new: &Value) -> bool {

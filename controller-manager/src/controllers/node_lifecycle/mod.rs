@@ -1,17 +1,22 @@
-//! The node lifecycle controller: notices nodes that fell silent, says so in their conditions, taints them and takes their
-//! pods out of service (`pkg/controller/nodelifecycle`).
+//! The node lifecycle controller: turns the conditions of nodes into taints, notices nodes that fell silent, says so in their
+//! conditions and takes their pods out of service (`pkg/controller/nodelifecycle`).
+//!
+//! Only a node with a lease has a kubelet that could fall silent. Nodes that mirror those of a host have none: the host's own
+//! controllers watch over them, and what they find arrives here as conditions.
+
+mod taints;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use client::events::Severity;
-use client::{Informer, ObjectKey, Recorder};
+use client::{Change, Informer, ObjectKey, Recorder, WorkQueue};
 use futures::FutureExt;
-use futures::future::join;
+use futures::future::join3;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod, Taint};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use kube::api::{Patch, PatchParams};
 use kube::runtime::watcher;
@@ -23,25 +28,15 @@ use crate::common::pods;
 use crate::context::{Context, Task};
 use crate::error::{During, Result, ignore_not_found};
 use crate::informers::Informers;
+use crate::workers::work;
 
 const NAME: &str = "node-lifecycle-controller";
 const LEASES: &str = "kube-node-lease";
-const NOT_READY: &str = "node.kubernetes.io/not-ready";
-const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+/// Nodes that are tainted at the same time.
+const WORKERS: usize = 4;
 
 /// Conditions of which nothing is known once the kubelet is silent.
 const REPORTED: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
-
-/// Conditions (with the status that counts) that keep new pods away, and the taints that say so.
-const KEEPS_AWAY: [(&str, &str, &str); 6] = [
-    ("Ready", "False", NOT_READY),
-    ("Ready", "Unknown", UNREACHABLE),
-    ("MemoryPressure", "True", "node.kubernetes.io/memory-pressure"),
-    ("DiskPressure", "True", "node.kubernetes.io/disk-pressure"),
-    ("PIDPressure", "True", "node.kubernetes.io/pid-pressure"),
-    ("NetworkUnavailable", "True", "node.kubernetes.io/network-unavailable"),
-];
-const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
 struct Controller {
     client: Client,
@@ -51,6 +46,8 @@ struct Controller {
     pods: Informer<Pod>,
     leases: Informer<Lease>,
     grace: Duration,
+    /// Nodes whose taints may not fit their conditions.
+    queue: WorkQueue<ObjectKey>,
 }
 
 /// The last sign of life and when it came, by our own clock: other clocks are not trusted.
@@ -68,7 +65,21 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
         pods: context.informers.pods(),
         leases: Informer::new(),
         grace: context.settings.node_monitor_grace_period,
+        queue: WorkQueue::new(),
     };
+    let queue = controller.queue.clone();
+    controller.nodes.on_change(move |change| {
+        if !matches!(change, Change::Deleted(_)) {
+            queue.add(ObjectKey::of(&change.object().metadata));
+        }
+    });
+    let queue = controller.queue.clone();
+    controller.leases.on_change(move |change| {
+        if !matches!(change, Change::Updated { .. }) {
+            let name = change.object().metadata.name.as_deref().unwrap_or_default();
+            queue.add(ObjectKey::new("", name));
+        }
+    });
     let context = context.clone();
     async move {
         let events = watcher(
@@ -87,7 +98,15 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
                 tokio::time::sleep(context.settings.node_monitor_period).await;
             }
         };
-        join(watch, monitor).await;
+        let taint = async {
+            context.informers.synced().await;
+            controller.leases.synced().await;
+            work(NAME, &controller.queue, WORKERS, &context.metrics, |key| {
+                controller.taint(key)
+            })
+            .await;
+        };
+        join3(watch, monitor, taint).await;
     }
     .boxed()
 }
@@ -111,9 +130,9 @@ impl Controller {
         let nodes = self.nodes.list();
         pulses.retain(|name, _| nodes.iter().any(|node| name_of(node) == name));
         let mut failed = false;
-        for node in nodes {
-            let silent_for = self.silent_for(&node, pulses);
-            if let Err(error) = self.see_to(&node, silent_for).await {
+        for node in nodes.iter().filter(|node| self.lease(name_of(node)).is_some()) {
+            let silent_for = self.silent_for(node, pulses);
+            if let Err(error) = self.see_to(node, silent_for).await {
                 warn!(%error, "will try again");
                 failed = true;
             }
@@ -121,10 +140,15 @@ impl Controller {
         failed
     }
 
+    fn lease(&self, node: &str) -> Option<Arc<Lease>> {
+        self.leases.get(&ObjectKey::new(LEASES, node))
+    }
+
     fn silent_for(&self, node: &Node, pulses: &mut HashMap<String, Pulse>) -> Duration {
         let name = name_of(node);
-        let lease = self.leases.get(&ObjectKey::new(LEASES, name));
-        let renewed = lease.and_then(|lease| lease.spec.as_ref()?.renew_time.clone());
+        let renewed = self
+            .lease(name)
+            .and_then(|lease| lease.spec.as_ref()?.renew_time.clone());
         // What we write ourselves about a silent node is no sign of life.
         let reported = condition(node, "Ready").filter(|ready| ready.status != "Unknown");
         let sign = (renewed, reported.and_then(|ready| ready.last_heartbeat_time.clone()));
@@ -161,13 +185,23 @@ impl Controller {
         if condition(&node, "Ready").is_some_and(|ready| ready.status != "True") {
             self.take_out_of_service(name).await?;
         }
-        let Some(taints) = corrected_taints(&node, now) else {
+        Ok(())
+    }
+
+    /// Gives a node the taints that fit its conditions.
+    async fn taint(&self, key: ObjectKey) -> Result {
+        let Some(node) = self.nodes.get(&key) else {
+            return Ok(());
+        };
+        let has_kubelet = self.lease(&key.name).is_some();
+        let Some(taints) = taints::corrected(&node, has_kubelet, Timestamp::now()) else {
             return Ok(());
         };
         let metadata = json!({ "uid": node.metadata.uid, "resourceVersion": node.metadata.resource_version });
         let patch = Patch::Merge(json!({ "metadata": metadata, "spec": { "taints": taints } }));
-        let written = api.patch(name, &PatchParams::default(), &patch).await;
-        ignore_not_found(written).during(format_args!("tainting node {name}"))
+        let api: Api<Node> = Api::all(self.client.clone());
+        let written = api.patch(&key.name, &PatchParams::default(), &patch).await;
+        ignore_not_found(written).during(format_args!("tainting node {key}"))
     }
 
     /// Pods of a node nobody hears from are not ready, so that no Service sends anything there (`MarkPodsNotReady`).
@@ -215,69 +249,14 @@ fn unknown_conditions(node: &Node, now: Timestamp) -> Option<Vec<NodeCondition>>
     Some(conditions).filter(|conditions| !conditions.is_empty())
 }
 
-/// The taints the node's conditions ask for, unless it has exactly those; taints of others stay.
-fn corrected_taints(node: &Node, now: Timestamp) -> Option<Vec<Taint>> {
-    let holds =
-        |(kind, status, _): &&(&str, &str, &str)| condition(node, kind).is_some_and(|one| one.status == *status);
-    let mut wanted: Vec<(&str, &str)> = KEEPS_AWAY
-        .iter()
-        .filter(holds)
-        .map(|(_, _, key)| (*key, "NoSchedule"))
-        .collect();
-    let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false);
-    if cordoned {
-        wanted.push((UNSCHEDULABLE, "NoSchedule"));
-    }
-    let repelling: Vec<&str> = wanted
-        .iter()
-        .map(|(key, _)| *key)
-        .filter(|key| [NOT_READY, UNREACHABLE].contains(key))
-        .collect();
-    wanted.extend(repelling.into_iter().map(|key| (key, "NoExecute")));
-
-    let current = node
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.taints.clone())
-        .unwrap_or_default();
-    let is_ours = |taint: &Taint| {
-        let by_condition = KEEPS_AWAY.iter().any(|(_, _, key)| *key == taint.key) || taint.key == UNSCHEDULABLE;
-        match taint.effect.as_str() {
-            "NoSchedule" => by_condition,
-            "NoExecute" => [NOT_READY, UNREACHABLE].contains(&taint.key.as_str()),
-            _ => false,
-        }
-    };
-    let is_wanted = |taint: &Taint| wanted.contains(&(taint.key.as_str(), taint.effect.as_str()));
-    let mut taints: Vec<Taint> = current
-        .iter()
-        .filter(|taint| !is_ours(taint) || is_wanted(taint))
-        .cloned()
-        .collect();
-    for (key, effect) in wanted {
-        if !taints.iter().any(|taint| taint.key == key && taint.effect == effect) {
-            let time_added = (effect == "NoExecute").then_some(Time(now));
-            taints.push(Taint {
-                key: key.to_owned(),
-                effect: effect.to_owned(),
-                value: None,
-                time_added,
-            });
-        }
-    }
-    (taints != current).then_some(taints)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
-    use serde_json::Value;
-
     use super::*;
 
-    fn node(ready: &str, taints: Value, cordoned: bool) -> Node {
+    fn node(ready: &str, cordoned: bool) -> Node {
         serde_json::from_value(json!({
             "metadata": { "name": "n" },
-            "spec": { "taints": taints, "unschedulable": cordoned },
+            "spec": { "unschedulable": cordoned },
             "status": { "conditions": [{ "type": "Ready", "status": ready }] },
         }))
         .unwrap()
@@ -286,56 +265,19 @@ pub(super) mod tests {
     /// What was written is not written again, however late it is.
     pub(crate) fn rests() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let mut node = node("True", json!([]), true);
+        let mut node = node("True", true);
         let written = unknown_conditions(&node, at(1)).unwrap();
         node.status.get_or_insert_default().conditions = Some(written);
         assert_eq!(unknown_conditions(&node, at(1000)), None);
-        let taints = corrected_taints(&node, at(1)).unwrap();
+        let taints = taints::corrected(&node, true, at(1)).unwrap();
         node.spec.get_or_insert_default().taints = Some(taints);
-        assert_eq!(corrected_taints(&node, at(1000)), None);
-    }
-
-    #[test]
-    fn taints_follow_conditions() {
-        let now = Timestamp::from_second(1).unwrap();
-        let own = json!([{ "key": "mine", "effect": "NoSchedule" }]);
-        let gone = json!([{ "key": NOT_READY, "effect": "NoExecute" }, { "key": NOT_READY, "effect": "NoSchedule" }]);
-        let table = [
-            (node("True", json!([]), false), None),
-            (node("True", own.clone(), false), None),
-            (
-                node("False", own, false),
-                Some(vec!["mine:NoSchedule", "not-ready:NoSchedule", "not-ready:NoExecute"]),
-            ),
-            (
-                node("Unknown", gone.clone(), false),
-                Some(vec!["unreachable:NoSchedule", "unreachable:NoExecute"]),
-            ),
-            (node("True", gone, false), Some(vec![])),
-            (node("True", json!([]), true), Some(vec!["unschedulable:NoSchedule"])),
-        ];
-        for (node, expected) in table {
-            let taints = corrected_taints(&node, now);
-            let short = |taint: &Taint| {
-                format!(
-                    "{}:{}",
-                    taint.key.trim_start_matches("node.kubernetes.io/"),
-                    taint.effect
-                )
-            };
-            let names = taints.map(|taints| taints.iter().map(short).collect::<Vec<_>>());
-            assert_eq!(
-                names,
-                expected.map(|list| list.into_iter().map(str::to_owned).collect()),
-                "{node:?}"
-            );
-        }
+        assert_eq!(taints::corrected(&node, true, at(1000)), None);
     }
 
     #[test]
     fn a_silent_node_is_written_about_once() {
         let now = Timestamp::from_second(1).unwrap();
-        let mut node = node("True", json!([]), false);
+        let mut node = node("True", false);
         let conditions = unknown_conditions(&node, now).unwrap();
         assert_eq!(conditions.len(), 4);
         assert_eq!(conditions[0].reason.as_deref(), Some("NodeStatusUnknown"));

@@ -1,0 +1,260 @@
+//! CustomResourceDefinitions: their names are accepted, then they are established; those that are deleted go when nothing of
+//! them is left (apiextensions-apiserver `pkg/controller/{status,apiapproval,establish,finalizer}`).
+
+use super::conditions::{Condition, find, holds};
+use super::definition_names::{self, Taken};
+use super::{Controller, Feed, Kind, Seen};
+use crate::bootstrap::writer::Writer;
+use crate::resources::apiextensions::CLEANUP;
+use crate::resources::apiextensions::approval::{self, Approval};
+
+use machinery::meta;
+use machinery::status::Status;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const KIND: Kind = ("apiextensions.k8s.io", "customresourcedefinitions");
+const ESTABLISHED: &str = "Established";
+const TERMINATING: &str = "Terminating";
+
+/// The names that definitions have got, by the name of the definition.
+#[derive(Default)]
+pub(super) struct Definitions {
+    accepted: BTreeMap<String, Names>,
+}
+
+struct Names {
+    group: String,
+    accepted: Value,
+}
+
+/// The next thing to do about a definition.
+#[derive(Debug)]
+enum Step {
+    /// Its names.
+    Names(definition_names::Decision),
+    /// A condition.
+    Say(Condition),
+    /// The finalizer of this server goes.
+    Release,
+}
+
+impl Controller for Definitions {
+    const NAME: &'static str = "customresourcedefinition-status";
+    const FOLLOWS: &'static [Kind] = &[KIND];
+
+    async fn see(&mut self, feed: &mut Feed, seen: Seen) -> Result<(), Status> {
+        let definition = feed.decode(&seen)?;
+        let (name, group) = (meta::name(&definition).to_owned(), group(&definition).to_owned());
+        if seen.gone {
+            self.accepted.remove(&name);
+            return self.reconsider(feed, &group, &name).await;
+        }
+        let accepted = accepted(&definition);
+        self.accepted.insert(
+            name.clone(),
+            Names {
+                group: group.clone(),
+                accepted,
+            },
+        );
+        if self.advance(feed, &definition).await? {
+            self.reconsider(feed, &group, &name).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Definitions {
+    /// Names may have become free: what others of the group are still waiting for.
+    async fn reconsider(&mut self, feed: &Feed, group: &str, but: &str) -> Result<(), Status> {
+        let others = self
+            .accepted
+            .iter()
+            .filter(|(name, names)| names.group == group && *name != but);
+        let others: Vec<String> = others.map(|(name, _)| name.clone()).collect();
+        for name in others {
+            let definition = Writer::new(&feed.api, KIND.0, KIND.1)?.get("", &name).await?;
+            if let Some(definition) = definition {
+                self.advance(feed, &definition).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does the next thing about a definition and says whether its names changed. The rest follows when that comes back as
+    /// a change.
+    async fn advance(&mut self, feed: &Feed, definition: &Value) -> Result<bool, Status> {
+        let name = meta::name(definition);
+        let mut taken = Taken::default();
+        let group = group(definition);
+        for names in self.accepted.values().filter(|names| names.group == group) {
+            taken.add(&names.accepted);
+        }
+        let Some(step) = next(definition, &taken) else {
+            return Ok(false);
+        };
+        let writer = Writer::new(&feed.api, KIND.0, KIND.1)?;
+        // Another version of the definition comes back as a change of its own.
+        let same =
+            |current: &Value| current["metadata"]["resourceVersion"] == definition["metadata"]["resourceVersion"];
+        let done = AtomicBool::new(false);
+        let write = |current: &mut Value| {
+            done.store(same(current), Ordering::Relaxed);
+            if same(current) {
+                let now = machinery::time::now();
+                match &step {
+                    Step::Names(decision) => decision.put(current, &now),
+                    Step::Say(condition) => condition.put(current, &now),
+                    Step::Release => release(current),
+                }
+            }
+        };
+        let subresource = if matches!(step, Step::Release) { "" } else { "status" };
+        match writer.change_in(subresource, "", name, &write).await {
+            Err(status) if status.reason != "NotFound" => return Err(status),
+            Err(_) => return Ok(false),
+            Ok(()) => {}
+        }
+        match (step, self.accepted.get_mut(name)) {
+            (Step::Names(decision), Some(names)) if done.into_inner() => {
+                names.accepted = decision.accepted;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+}
+
+fn group(definition: &Value) -> &str {
+    meta::str_at(definition, &["spec", "group"]).unwrap_or_default()
+}
+
+fn accepted(definition: &Value) -> Value {
+    meta::at(definition, &["status", "acceptedNames"])
+        .cloned()
+        .unwrap_or_else(|| json!({}))
+}
+
+fn release(definition: &mut Value) {
+    let mut finalizers = meta::list_at(definition, &["metadata", "finalizers"]).to_vec();
+    finalizers.retain(|finalizer| finalizer != CLEANUP);
+    if finalizers.is_empty() {
+        meta::remove(definition, &["metadata", "finalizers"]);
+    } else {
+        meta::set(definition, &["metadata", "finalizers"], finalizers);
+    }
+}
+
+fn next(definition: &Value, taken: &Taken) -> Option<Step> {
+    let held = meta::list_at(definition, &["metadata", "finalizers"])
+        .iter()
+        .any(|f| f == CLEANUP);
+    if meta::is_deleting(definition) && held {
+        return Some(terminate(definition));
+    }
+    if let Some(decision) = definition_names::decide(definition, taken) {
+        return Some(Step::Names(decision));
+    }
+    if let Some(condition) = conformance(definition).filter(|condition| !condition.is_in(definition)) {
+        return Some(Step::Say(condition));
+    }
+    if holds(definition, "NamesAccepted") && !holds(definition, ESTABLISHED) {
+        let message = "the initial names have been accepted";
+        return Some(Step::Say(Condition::new(
+            ESTABLISHED,
+            "True",
+            "InitialNamesAccepted",
+            message,
+        )));
+    }
+    None
+}
+
+/// Custom resources are not served here, so there are none to delete.
+fn terminate(definition: &Value) -> Step {
+    let said = find(definition, TERMINATING).and_then(|condition| meta::str_at(condition, &["reason"]));
+    match said {
+        Some("InstanceDeletionCompleted" | "NeverEstablished") => Step::Release,
+        _ if holds(definition, ESTABLISHED) => Step::Say(Condition::new(
+            TERMINATING,
+            "False",
+            "InstanceDeletionCompleted",
+            "removed all instances",
+        )),
+        _ => Step::Say(Condition::new(
+            TERMINATING,
+            "False",
+            "NeverEstablished",
+            "resource was never established",
+        )),
+    }
+}
+
+/// Whether a definition in a group of the community has its approval.
+fn conformance(definition: &Value) -> Option<Condition> {
+    if !approval::is_protected(group(definition)) {
+        return None;
+    }
+    let (state, message) = approval::state(definition);
+    let (status, reason) = match state {
+        Approval::Approved => ("True", "ApprovedAnnotation"),
+        Approval::Bypassed => ("False", "UnapprovedAnnotation"),
+        Approval::Missing => ("False", "MissingAnnotation"),
+        Approval::Invalid => ("False", "InvalidAnnotation"),
+    };
+    Some(Condition::new(
+        "KubernetesAPIApprovalPolicyConformant",
+        status,
+        reason,
+        message,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Does everything there is to do about a definition and says what that was.
+    fn carry_out(definition: &mut Value) -> Vec<String> {
+        let mut done = Vec::new();
+        while let Some(step) = next(definition, &Taken::default()) {
+            assert!(done.len() < 10, "it never comes to rest: {done:?}");
+            match &step {
+                Step::Names(decision) => {
+                    decision.put(definition, "now");
+                    done.push(decision.names.reason.to_owned());
+                }
+                Step::Say(condition) => {
+                    condition.put(definition, "now");
+                    done.push(condition.reason.to_owned());
+                }
+                Step::Release => {
+                    release(definition);
+                    done.push("released".to_owned());
+                    meta::remove(definition, &["metadata", "deletionTimestamp"]);
+                }
+            }
+        }
+        done
+    }
+
+    #[test]
+    fn definitions_are_established_and_go() {
+        let mut definition = json!({
+            "metadata": {"name": "as.b.k8s.io", "annotations": {"api-approved.kubernetes.io": "unapproved, a test"}},
+            "spec": {"group": "b.k8s.io", "names": {"plural": "as", "kind": "A"}},
+            "status": {"acceptedNames": {"plural": "", "kind": ""}},
+        });
+        assert_eq!(
+            carry_out(&mut definition),
+            ["NoConflicts", "UnapprovedAnnotation", "InitialNamesAccepted"]
+        );
+        assert_eq!(definition["status"]["acceptedNames"]["plural"], "as");
+        definition["metadata"]["finalizers"] = json!([CLEANUP]);
+        definition["metadata"]["deletionTimestamp"] = json!("now");
+        assert_eq!(carry_out(&mut definition), ["InstanceDeletionCompleted", "released"]);
+        assert!(definition["metadata"].get("finalizers").is_none());
+    }
+}

@@ -1,0 +1,136 @@
+//! What the server says by itself about the objects that configure it: the statuses that upstream's API server writes
+//! (kubernetes `pkg/controlplane`, apiextensions-apiserver `pkg/controller`, kube-aggregator `pkg/controllers/status`).
+//!
+//! A controller sees everything that exists, then every change, one at a time. What it writes comes back to it as a change,
+//! so it does one thing at a time and comes to rest when nothing is left to do. When anything fails it begins anew.
+
+mod api_services;
+mod conditions;
+mod definition_names;
+mod definitions;
+mod flow_schemas;
+
+use crate::endpoints::api::Api;
+use crate::registry::codec;
+use crate::registry::store::Store;
+use crate::storage::interface::{Event, Revision, Scope, WatchOptions};
+use chassis::{CancellationToken, Tasks};
+use futures::stream::{BoxStream, SelectAll};
+use futures::{StreamExt, future, stream};
+use machinery::object::Stored;
+use machinery::status::Status;
+use serde_json::Value;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long to wait before beginning anew.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// One controller.
+trait Controller: Default + Send {
+    /// Its name in the log.
+    const NAME: &'static str;
+    /// Group and plural name of what it follows from the start.
+    const FOLLOWS: &'static [Kind];
+
+    /// Acts on one change.
+    fn see(&mut self, feed: &mut Feed, seen: Seen) -> impl Future<Output = Result<(), Status>> + Send;
+}
+
+/// Group and plural name of a resource that is served in version `v1`.
+type Kind = (&'static str, &'static str);
+
+/// A change that a controller sees.
+struct Seen {
+    kind: Kind,
+    /// The newest state, or the last one.
+    object: Stored,
+    /// Whether it is there no more.
+    gone: bool,
+}
+
+/// The changes of several resources.
+struct Feed {
+    api: Arc<Api>,
+    streams: SelectAll<BoxStream<'static, Result<Seen, Status>>>,
+}
+
+impl Feed {
+    fn store(&self, (group, plural): Kind) -> Result<&Arc<Store>, Status> {
+        let store = self.api.catalog.store(group, "v1", plural);
+        store.ok_or_else(|| Status::internal(format!("{plural} are not served")))
+    }
+
+    /// Follows one more resource, beginning with what exists.
+    async fn follow(&mut self, kind: Kind) -> Result<(), Status> {
+        let options = WatchOptions {
+            scope: Scope::default(),
+            revision: Revision::Any,
+            bookmarks: false,
+            initial_events: None,
+            deadline: None,
+        };
+        let events = self.store(kind)?.watch(options).await?;
+        let seen = events.filter_map(move |event| future::ready(seen(kind, event)));
+        let end = stream::once(async move { Err(Status::internal(format!("the watch of {} ended", kind.1))) });
+        self.streams.push(seen.chain(end).boxed());
+        Ok(())
+    }
+
+    fn decode(&self, seen: &Seen) -> Result<Value, Status> {
+        codec::decode(&self.store(seen.kind)?.resource, &seen.object)
+    }
+}
+
+fn seen(kind: Kind, event: Event) -> Option<Result<Seen, Status>> {
+    let (object, gone) = match event {
+        Event::Added(object) | Event::Modified(object) => (object, false),
+        Event::Deleted(object) => (object, true),
+        Event::Bookmark { .. } => return None,
+        Event::Error(error) => return Some(Err(Status::internal(error))),
+    };
+    Some(Ok(Seen { kind, object, gone }))
+}
+
+/// Starts all of them.
+pub fn spawn(tasks: &Tasks, api: &Arc<Api>, shutdown: &CancellationToken) {
+    spawn_one::<definitions::Definitions>(tasks, api, shutdown);
+    spawn_one::<flow_schemas::FlowSchemas>(tasks, api, shutdown);
+    spawn_one::<api_services::ApiServices>(tasks, api, shutdown);
+}
+
+fn spawn_one<C: Controller + 'static>(tasks: &Tasks, api: &Arc<Api>, shutdown: &CancellationToken) {
+    tasks.spawn(C::NAME, run::<C>(api.clone(), shutdown.clone()));
+}
+
+async fn run<C: Controller>(api: Arc<Api>, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            Err(status) = once::<C>(api.clone()) => {
+                tracing::warn!(controller = C::NAME, error = %status, "beginning anew");
+            }
+            () = shutdown.cancelled() => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+/// Acts on every change until something fails.
+async fn once<C: Controller>(api: Arc<Api>) -> Result<(), Status> {
+    let mut feed = Feed {
+        api,
+        streams: SelectAll::new(),
+    };
+    for kind in C::FOLLOWS {
+        feed.follow(*kind).await?;
+    }
+    let mut controller = C::default();
+    while let Some(seen) = feed.streams.next().await {
+        controller.see(&mut feed, seen?).await?;
+    }
+    Err(Status::internal("there is nothing left to follow"))
+}
