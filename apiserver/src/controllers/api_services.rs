@@ -4,6 +4,7 @@
 use super::conditions::Condition;
 use super::{Controller, Feed, Kind, Seen};
 use crate::bootstrap::writer::Writer;
+use crate::endpoints::api::Api;
 use machinery::gvk::GroupResource;
 use machinery::meta;
 use machinery::status::Status;
@@ -30,30 +31,30 @@ impl Controller for ApiServices {
     const NAME: &'static str = "apiservice-status";
     const FOLLOWS: &'static [Kind] = &[KIND];
 
-    async fn see(&mut self, feed: &mut Feed, seen: Seen) -> Result<(), Status> {
+    async fn see(&mut self, api: &Api, feed: &mut Feed, seen: Seen) -> Result<(), Status> {
         if seen.kind != KIND {
-            return self.service_changed(feed, &seen).await;
+            return self.service_changed(api, &seen).await;
         }
         let name = seen.object.index.name.to_string();
         self.behind.remove(&name);
         if seen.gone {
             return Ok(());
         }
-        let object = feed.decode(&seen)?;
+        let object = seen.decode(api)?;
         if let Some(place) = place(&object) {
             self.behind.insert(name, place);
             if !self.follows_services {
                 self.follows_services = true;
-                feed.follow(SERVICES).await?;
-                feed.follow(SLICES).await?;
+                feed.follow(api, SERVICES).await?;
+                feed.follow(api, SLICES).await?;
             }
         }
-        judge(feed, &object).await
+        judge(api, &object).await
     }
 }
 
 impl ApiServices {
-    async fn service_changed(&self, feed: &Feed, seen: &Seen) -> Result<(), Status> {
+    async fn service_changed(&self, api: &Api, seen: &Seen) -> Result<(), Status> {
         let index = &seen.object.index;
         let service = if seen.kind == SLICES {
             index.label(SERVICE_NAME).unwrap_or_default()
@@ -66,8 +67,8 @@ impl ApiServices {
             .filter(|(_, place)| *place.0 == *index.namespace && place.1 == service);
         let concerned: BTreeSet<&String> = concerned.map(|(name, _)| name).collect();
         for name in concerned {
-            if let Some(object) = Writer::new(&feed.api, KIND.0, KIND.1)?.get("", name).await? {
-                judge(feed, &object).await?;
+            if let Some(object) = Writer::new(api, KIND.0, KIND.1)?.get("", name).await? {
+                judge(api, &object).await?;
             }
         }
         Ok(())
@@ -80,11 +81,11 @@ fn place(object: &Value) -> Option<Place> {
     Some((text("namespace"), text("name")))
 }
 
-async fn judge(feed: &Feed, object: &Value) -> Result<(), Status> {
+async fn judge(api: &Api, object: &Value) -> Result<(), Status> {
     let condition = match place(object) {
         None => Condition::new(AVAILABLE, "True", "Local", "Local APIServices are always available"),
         Some((namespace, name)) => {
-            let lookup = feed.api.catalog.lookup();
+            let lookup = api.catalog.lookup();
             let service = lookup
                 .find(&GroupResource::new("", SERVICES.1), &namespace, &name)
                 .await?;
@@ -98,7 +99,7 @@ async fn judge(feed: &Feed, object: &Value) -> Result<(), Status> {
         return Ok(());
     }
     let put = |current: &mut Value| condition.put(current, &machinery::time::now());
-    let writer = Writer::new(&feed.api, KIND.0, KIND.1)?;
+    let writer = Writer::new(api, KIND.0, KIND.1)?;
     match writer.change_in("status", "", meta::name(object), &put).await {
         Err(status) if status.reason != "NotFound" => Err(status),
         _ => Ok(()),

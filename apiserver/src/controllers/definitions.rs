@@ -8,6 +8,7 @@ use crate::bootstrap::writer::Writer;
 use crate::resources::apiextensions::CLEANUP;
 use crate::resources::apiextensions::approval::{self, Approval};
 
+use crate::endpoints::api::Api;
 use machinery::meta;
 use machinery::status::Status;
 use serde_json::{Value, json};
@@ -44,12 +45,12 @@ impl Controller for Definitions {
     const NAME: &'static str = "customresourcedefinition-status";
     const FOLLOWS: &'static [Kind] = &[KIND];
 
-    async fn see(&mut self, feed: &mut Feed, seen: Seen) -> Result<(), Status> {
-        let definition = feed.decode(&seen)?;
+    async fn see(&mut self, api: &Api, _feed: &mut Feed, seen: Seen) -> Result<(), Status> {
+        let definition = seen.decode(api)?;
         let (name, group) = (meta::name(&definition).to_owned(), group(&definition).to_owned());
         if seen.gone {
             self.accepted.remove(&name);
-            return self.reconsider(feed, &group, &name).await;
+            return self.reconsider(api, &group, &name).await;
         }
         let accepted = accepted(&definition);
         self.accepted.insert(
@@ -59,8 +60,8 @@ impl Controller for Definitions {
                 accepted,
             },
         );
-        if self.advance(feed, &definition).await? {
-            self.reconsider(feed, &group, &name).await?;
+        if self.advance(api, &definition).await? {
+            self.reconsider(api, &group, &name).await?;
         }
         Ok(())
     }
@@ -68,16 +69,16 @@ impl Controller for Definitions {
 
 impl Definitions {
     /// Names may have become free: what others of the group are still waiting for.
-    async fn reconsider(&mut self, feed: &Feed, group: &str, but: &str) -> Result<(), Status> {
+    async fn reconsider(&mut self, api: &Api, group: &str, but: &str) -> Result<(), Status> {
         let others = self
             .accepted
             .iter()
             .filter(|(name, names)| names.group == group && *name != but);
         let others: Vec<String> = others.map(|(name, _)| name.clone()).collect();
         for name in others {
-            let definition = Writer::new(&feed.api, KIND.0, KIND.1)?.get("", &name).await?;
+            let definition = Writer::new(api, KIND.0, KIND.1)?.get("", &name).await?;
             if let Some(definition) = definition {
-                self.advance(feed, &definition).await?;
+                self.advance(api, &definition).await?;
             }
         }
         Ok(())
@@ -85,7 +86,7 @@ impl Definitions {
 
     /// Does the next thing about a definition and says whether its names changed. The rest follows when that comes back as
     /// a change.
-    async fn advance(&mut self, feed: &Feed, definition: &Value) -> Result<bool, Status> {
+    async fn advance(&mut self, api: &Api, definition: &Value) -> Result<bool, Status> {
         let name = meta::name(definition);
         let mut taken = Taken::default();
         let group = group(definition);
@@ -95,7 +96,7 @@ impl Definitions {
         let Some(step) = next(definition, &taken) else {
             return Ok(false);
         };
-        let writer = Writer::new(&feed.api, KIND.0, KIND.1)?;
+        let writer = Writer::new(api, KIND.0, KIND.1)?;
         // Another version of the definition comes back as a change of its own.
         let same =
             |current: &Value| current["metadata"]["resourceVersion"] == definition["metadata"]["resourceVersion"];

@@ -3,6 +3,7 @@
 use super::conditions::Condition;
 use super::{Controller, Feed, Kind, Seen};
 use crate::bootstrap::writer::Writer;
+use crate::endpoints::api::Api;
 use machinery::field::go_quote;
 use machinery::meta;
 use machinery::status::Status;
@@ -28,7 +29,7 @@ impl Controller for FlowSchemas {
     const NAME: &'static str = "flowschema-status";
     const FOLLOWS: &'static [Kind] = &[LEVELS, SCHEMAS];
 
-    async fn see(&mut self, feed: &mut Feed, seen: Seen) -> Result<(), Status> {
+    async fn see(&mut self, api: &Api, _feed: &mut Feed, seen: Seen) -> Result<(), Status> {
         let name = seen.object.index.name.to_string();
         if seen.kind == LEVELS {
             let changed = if seen.gone {
@@ -39,9 +40,9 @@ impl Controller for FlowSchemas {
             let concerned = self.schemas.iter().filter(|(_, level)| changed && **level == name);
             let concerned: Vec<String> = concerned.map(|(schema, _)| schema.clone()).collect();
             for schema in concerned {
-                let found = Writer::new(&feed.api, SCHEMAS.0, SCHEMAS.1)?.get("", &schema).await?;
+                let found = Writer::new(api, SCHEMAS.0, SCHEMAS.1)?.get("", &schema).await?;
                 if let Some(schema) = found {
-                    self.judge(feed, &schema).await?;
+                    self.judge(api, &schema).await?;
                 }
             }
             return Ok(());
@@ -50,14 +51,14 @@ impl Controller for FlowSchemas {
             self.schemas.remove(&name);
             return Ok(());
         }
-        let schema = feed.decode(&seen)?;
+        let schema = seen.decode(api)?;
         self.schemas.insert(name, level(&schema).to_owned());
-        self.judge(feed, &schema).await
+        self.judge(api, &schema).await
     }
 }
 
 impl FlowSchemas {
-    async fn judge(&self, feed: &Feed, schema: &Value) -> Result<(), Status> {
+    async fn judge(&self, api: &Api, schema: &Value) -> Result<(), Status> {
         let level = level(schema);
         let condition = dangling(level, self.levels.contains(level) || MANDATORY.contains(&level));
         if condition.is_in(schema) {
@@ -65,7 +66,7 @@ impl FlowSchemas {
         }
         let mut config = json!({});
         condition.put(&mut config, &machinery::time::now());
-        let writer = Writer::new(&feed.api, SCHEMAS.0, SCHEMAS.1)?;
+        let writer = Writer::new(api, SCHEMAS.0, SCHEMAS.1)?;
         match writer.apply_status(meta::name(schema), &config, MANAGER).await {
             Err(status) if status.reason != "NotFound" => Err(status),
             _ => Ok(()),

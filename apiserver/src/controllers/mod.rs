@@ -35,7 +35,7 @@ trait Controller: Default + Send {
     const FOLLOWS: &'static [Kind];
 
     /// Acts on one change.
-    fn see(&mut self, feed: &mut Feed, seen: Seen) -> impl Future<Output = Result<(), Status>> + Send;
+    fn see(&mut self, api: &Api, feed: &mut Feed, seen: Seen) -> impl Future<Output = Result<(), Status>> + Send;
 }
 
 /// Group and plural name of a resource that is served in version `v1`.
@@ -50,20 +50,24 @@ struct Seen {
     gone: bool,
 }
 
-/// The changes of several resources.
-struct Feed {
-    api: Arc<Api>,
-    streams: SelectAll<BoxStream<'static, Result<Seen, Status>>>,
+impl Seen {
+    fn decode(&self, api: &Api) -> Result<Value, Status> {
+        codec::decode(&store(api, self.kind)?.resource, &self.object)
+    }
 }
 
-impl Feed {
-    fn store(&self, (group, plural): Kind) -> Result<&Arc<Store>, Status> {
-        let store = self.api.catalog.store(group, "v1", plural);
-        store.ok_or_else(|| Status::internal(format!("{plural} are not served")))
-    }
+fn store(api: &Api, (group, plural): Kind) -> Result<&Arc<Store>, Status> {
+    let store = api.catalog.store(group, "v1", plural);
+    store.ok_or_else(|| Status::internal(format!("{plural} are not served")))
+}
 
+/// The changes of several resources.
+#[derive(Default)]
+struct Feed(SelectAll<BoxStream<'static, Result<Seen, Status>>>);
+
+impl Feed {
     /// Follows one more resource, beginning with what exists.
-    async fn follow(&mut self, kind: Kind) -> Result<(), Status> {
+    async fn follow(&mut self, api: &Api, kind: Kind) -> Result<(), Status> {
         let options = WatchOptions {
             scope: Scope::default(),
             revision: Revision::Any,
@@ -71,15 +75,11 @@ impl Feed {
             initial_events: None,
             deadline: None,
         };
-        let events = self.store(kind)?.watch(options).await?;
+        let events = store(api, kind)?.watch(options).await?;
         let seen = events.filter_map(move |event| future::ready(seen(kind, event)));
         let end = stream::once(async move { Err(Status::internal(format!("the watch of {} ended", kind.1))) });
-        self.streams.push(seen.chain(end).boxed());
+        self.0.push(seen.chain(end).boxed());
         Ok(())
-    }
-
-    fn decode(&self, seen: &Seen) -> Result<Value, Status> {
-        codec::decode(&self.store(seen.kind)?.resource, &seen.object)
     }
 }
 
@@ -107,7 +107,7 @@ fn spawn_one<C: Controller + 'static>(tasks: &Tasks, api: &Arc<Api>, shutdown: &
 async fn run<C: Controller>(api: Arc<Api>, shutdown: CancellationToken) {
     loop {
         tokio::select! {
-            Err(status) = once::<C>(api.clone()) => {
+            Err(status) = once::<C>(&api) => {
                 tracing::warn!(controller = C::NAME, error = %status, "beginning anew");
             }
             () = shutdown.cancelled() => return,
@@ -120,17 +120,14 @@ async fn run<C: Controller>(api: Arc<Api>, shutdown: CancellationToken) {
 }
 
 /// Acts on every change until something fails.
-async fn once<C: Controller>(api: Arc<Api>) -> Result<(), Status> {
-    let mut feed = Feed {
-        api,
-        streams: SelectAll::new(),
-    };
+async fn once<C: Controller>(api: &Api) -> Result<(), Status> {
+    let mut feed = Feed::default();
     for kind in C::FOLLOWS {
-        feed.follow(*kind).await?;
+        feed.follow(api, *kind).await?;
     }
     let mut controller = C::default();
-    while let Some(seen) = feed.streams.next().await {
-        controller.see(&mut feed, seen?).await?;
+    while let Some(seen) = feed.0.next().await {
+        controller.see(api, &mut feed, seen?).await?;
     }
     Err(Status::internal("there is nothing left to follow"))
 }

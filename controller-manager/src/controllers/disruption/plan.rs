@@ -119,11 +119,11 @@ pub(super) fn status(
     };
     PodDisruptionBudgetStatus {
         conditions: Some(with_condition(budget, value, reason, "", generation, now)),
-        current_healthy: counts.healthy,
-        desired_healthy: counts.desired,
+        current_healthy: Some(counts.healthy),
+        desired_healthy: Some(counts.desired),
         disrupted_pods: Some(disrupted).filter(|pods| !pods.is_empty()),
-        disruptions_allowed: allowed,
-        expected_pods: counts.expected,
+        disruptions_allowed: Some(allowed),
+        expected_pods: Some(counts.expected),
         observed_generation: generation,
     }
 }
@@ -132,7 +132,7 @@ pub(super) fn status(
 pub(super) fn failed(budget: &PodDisruptionBudget, why: &str, now: Timestamp) -> PodDisruptionBudgetStatus {
     let mut status = budget.status.clone().unwrap_or_default();
     let observed = status.observed_generation;
-    status.disruptions_allowed = 0;
+    status.disruptions_allowed = Some(0);
     status.conditions = Some(with_condition(budget, "False", "SyncFailed", why, observed, now));
     status
 }

@@ -86,7 +86,7 @@ fn how_many_may_go() {
             std::collections::BTreeMap::new(),
             at(1),
         );
-        assert_eq!(status.disruptions_allowed, allowed, "{counts:?}");
+        assert_eq!(status.disruptions_allowed, Some(allowed), "{counts:?}");
         assert_eq!(status.observed_generation, Some(2));
         let condition = &status.conditions.unwrap()[0];
         assert_eq!(
