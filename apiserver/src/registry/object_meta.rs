@@ -262,6 +262,9 @@ fn validate_owner_references(obj: &Value, path: &Path) -> ErrorList {
 /// The finalizers without a domain that are known (`pkg/apis/core/validation`, `standardFinalizers`).
 const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", ORPHAN, FOREGROUND];
 
+/// Groups that upstream's other servers answer for, where finalizers need no domain.
+const UNQUALIFIED_GROUPS: [&str; 2] = ["apiextensions.k8s.io/", "apiregistration.k8s.io/"];
+
 /// Everywhere but in namespaces' `spec`, finalizers are qualified names; without a domain only the standard ones.
 fn validate_finalizers(obj: &Value, path: &Path) -> ErrorList {
     let field = path.child("finalizers");
@@ -277,6 +280,10 @@ fn validate_finalizers(obj: &Value, path: &Path) -> ErrorList {
     if finalizers.contains(&FOREGROUND) && finalizers.contains(&ORPHAN) {
         let detail = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
         errors.push(Error::invalid(&field, Value::from(finalizers.clone()), detail));
+    }
+    let api_version = meta::str_at(obj, &["apiVersion"]).unwrap_or_default();
+    if UNQUALIFIED_GROUPS.iter().any(|group| api_version.starts_with(group)) {
+        return errors;
     }
     for (i, finalizer) in finalizers.iter().enumerate() {
         if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(finalizer) {
