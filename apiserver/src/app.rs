@@ -8,7 +8,8 @@ use crate::authentication::jwt::{SigningKey, VerifyingKey};
 use crate::authentication::token::TokenAuthenticator;
 use crate::authentication::{Authenticator, Getter};
 use crate::authorization::control_plane::ControlPlane;
-use crate::authorization::{self, Authorizer};
+use crate::authorization::rbac::Rbac;
+use crate::authorization::{self, Authorizer, Union};
 use crate::bootstrap::{self, Bootstrap};
 use crate::controllers;
 use crate::endpoints::api::Api;
@@ -57,7 +58,8 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     // Storage: one connection, one watch, a cache per resource.
     let connection = Connection::open(&servers(&options)).await.map_err(usage)?;
     let hub = Hub::new(connection.clone(), &options.etcd_prefix);
-    let authorizer: Arc<dyn Authorizer> = Arc::new(ControlPlane);
+    let rbac = Arc::new(Rbac::default());
+    let authorizer: Arc<dyn Authorizer> = Arc::new(Union(vec![Arc::new(ControlPlane), rbac.clone()]));
     let admission = admission(&options, authorizer.clone())?;
     let storage = |resource: &crate::registry::resource::Resource| -> Arc<dyn Storage> {
         let (key, fields) = (resource.storage_key, resource.selectable_fields);
@@ -175,7 +177,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         "bootstrap",
         bootstrap.run(chassis.health().gate("bootstrap"), shutdown.clone()),
     );
-    controllers::spawn(tasks, &api, &shutdown);
+    controllers::spawn(tasks, &api, &rbac, &shutdown);
     listener::serve(tasks, listener, security, Arc::new(chain));
     let admin = Admin::new(connection, hub.clone(), options.etcd_servers, &api.catalog);
     chassis

@@ -122,7 +122,7 @@ pub struct Options {
     )]
     pub api_audiences: Vec<String>,
 
-    /// Who decides; Node and RBAC are known, and until roles are evaluated only the control plane is let in
+    /// Who decides: Node and RBAC are known and always on
     #[arg(
         long,
         value_name = "MODE,...",

@@ -1,10 +1,12 @@
 //! Who may do what (k8s.io/apiserver `pkg/authorization`).
 
 pub mod control_plane;
+pub mod rbac;
 
 use machinery::field::go_quote;
 use machinery::gvk::GroupResource;
 use machinery::status::Status;
+use std::sync::Arc;
 
 /// What somebody wants to do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,14 +39,65 @@ impl Attributes<'_> {
     }
 }
 
+/// What an authorizer says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether the user may. What nobody allows is refused.
+    pub allowed: bool,
+    /// Why, where there is something to say.
+    pub reason: String,
+}
+
+impl Decision {
+    /// The user may.
+    pub fn allow(reason: impl Into<String>) -> Self {
+        Decision {
+            allowed: true,
+            reason: reason.into(),
+        }
+    }
+
+    /// The user may unless nobody else allows it.
+    pub fn no_opinion(reason: impl Into<String>) -> Self {
+        Decision {
+            allowed: false,
+            reason: reason.into(),
+        }
+    }
+}
+
 /// Decides.
 pub trait Authorizer: Send + Sync {
-    /// Whether the user may. What is not allowed is refused.
-    fn allows(&self, attributes: &Attributes<'_>) -> bool;
+    /// Whether the user may, and why.
+    fn decide(&self, attributes: &Attributes<'_>) -> Decision;
+
+    /// Whether the user may.
+    fn allows(&self, attributes: &Attributes<'_>) -> bool {
+        self.decide(attributes).allowed
+    }
+}
+
+/// Several authorizers: the first one that allows something decides (k8s.io/apiserver `pkg/authorization/union`).
+pub struct Union(pub Vec<Arc<dyn Authorizer>>);
+
+impl Authorizer for Union {
+    fn decide(&self, attributes: &Attributes<'_>) -> Decision {
+        let mut reasons = Vec::new();
+        for authorizer in &self.0 {
+            let decision = authorizer.decide(attributes);
+            if decision.allowed {
+                return decision;
+            }
+            if !decision.reason.is_empty() {
+                reasons.push(decision.reason);
+            }
+        }
+        Decision::no_opinion(reasons.join("\n"))
+    }
 }
 
 /// The refusal in upstream's words (k8s.io/apiserver `endpoints/handlers/responsewriters/errors.go`).
-pub fn forbidden(attributes: &Attributes<'_>) -> Status {
+pub fn forbidden(attributes: &Attributes<'_>, reason: &str) -> Status {
     let Attributes {
         user,
         verb,
@@ -74,6 +127,10 @@ pub fn forbidden(attributes: &Attributes<'_>) -> Status {
     };
     // The answer must never look like HTML.
     let message = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let message = match reason {
+        "" => message,
+        reason => format!("{message}: {reason}"),
+    };
     Status::forbidden(&GroupResource::new(*group, *resource), name, message)
 }
 
@@ -117,7 +174,7 @@ mod tests {
                 r#"forbidden: User "jane" cannot get path "/&lt;x&gt;""#,
             ),
         ] {
-            assert_eq!(forbidden(&attributes).message, expected);
+            assert_eq!(forbidden(&attributes, "").message, expected);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the server says by itself about the objects that configure it: the statuses that upstream's API server writes
+//! What the server does by itself about the objects that configure it: it follows the roles, and it writes the statuses that upstream's API server writes
 //! (kubernetes `pkg/controlplane`, apiextensions-apiserver `pkg/controller`, kube-aggregator `pkg/controllers/status`).
 //!
 //! A controller sees everything that exists, then every change, one at a time. What it writes comes back to it as a change,
@@ -9,7 +9,9 @@ mod conditions;
 mod definition_names;
 mod definitions;
 mod flow_schemas;
+mod roles;
 
+use crate::authorization::rbac::Rbac;
 use crate::endpoints::api::Api;
 use crate::registry::codec;
 use crate::registry::store::Store;
@@ -28,7 +30,7 @@ use std::time::Duration;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// One controller.
-trait Controller: Default + Send {
+trait Controller: Send {
     /// Its name in the log.
     const NAME: &'static str;
     /// Group and plural name of what it follows from the start.
@@ -93,21 +95,28 @@ fn seen(kind: Kind, event: Event) -> Option<Result<Seen, Status>> {
     Some(Ok(Seen { kind, object, gone }))
 }
 
-/// Starts all of them.
-pub fn spawn(tasks: &Tasks, api: &Arc<Api>, shutdown: &CancellationToken) {
-    spawn_one::<definitions::Definitions>(tasks, api, shutdown);
-    spawn_one::<flow_schemas::FlowSchemas>(tasks, api, shutdown);
-    spawn_one::<api_services::ApiServices>(tasks, api, shutdown);
+/// Starts all of them. `rbac` is told of roles and bindings.
+pub fn spawn(tasks: &Tasks, api: &Arc<Api>, rbac: &Arc<Rbac>, shutdown: &CancellationToken) {
+    let rbac = rbac.clone();
+    spawn_one(tasks, api, shutdown, move || roles::Roles::new(rbac.clone()));
+    spawn_one(tasks, api, shutdown, definitions::Definitions::default);
+    spawn_one(tasks, api, shutdown, flow_schemas::FlowSchemas::default);
+    spawn_one(tasks, api, shutdown, api_services::ApiServices::default);
 }
 
-fn spawn_one<C: Controller + 'static>(tasks: &Tasks, api: &Arc<Api>, shutdown: &CancellationToken) {
-    tasks.spawn(C::NAME, run::<C>(api.clone(), shutdown.clone()));
+fn spawn_one<C: Controller + 'static>(
+    tasks: &Tasks,
+    api: &Arc<Api>,
+    shutdown: &CancellationToken,
+    make: impl Fn() -> C + Send + 'static,
+) {
+    tasks.spawn(C::NAME, run(api.clone(), shutdown.clone(), make));
 }
 
-async fn run<C: Controller>(api: Arc<Api>, shutdown: CancellationToken) {
+async fn run<C: Controller>(api: Arc<Api>, shutdown: CancellationToken, make: impl Fn() -> C) {
     loop {
         tokio::select! {
-            Err(status) = once::<C>(&api) => {
+            Err(status) = once(&api, make()) => {
                 tracing::warn!(controller = C::NAME, error = %status, "beginning anew");
             }
             () = shutdown.cancelled() => return,
@@ -120,12 +129,11 @@ async fn run<C: Controller>(api: Arc<Api>, shutdown: CancellationToken) {
 }
 
 /// Acts on every change until something fails.
-async fn once<C: Controller>(api: &Api) -> Result<(), Status> {
+async fn once<C: Controller>(api: &Api, mut controller: C) -> Result<(), Status> {
     let mut feed = Feed::default();
     for kind in C::FOLLOWS {
         feed.follow(api, *kind).await?;
     }
-    let mut controller = C::default();
     while let Some(seen) = feed.0.next().await {
         controller.see(api, &mut feed, seen?).await?;
     }

@@ -27,8 +27,9 @@ pub fn attributes<'a>(user: &'a User, info: &'a RequestInfo) -> Attributes<'a> {
 /// 403 when the user may not.
 pub fn filter(authorizer: &dyn Authorizer, user: &User, info: &RequestInfo) -> Result<(), Refusal> {
     let attributes = attributes(user, info);
-    if authorizer.allows(&attributes) {
+    let decision = authorizer.decide(&attributes);
+    if decision.allowed {
         return Ok(());
     }
-    Err(Refusal::Forbidden(Box::new(forbidden(&attributes))))
+    Err(Refusal::Forbidden(Box::new(forbidden(&attributes, &decision.reason))))
 }

@@ -51,7 +51,7 @@ pub fn filter(
             verb: &verb,
             ..attributes(&user, info)
         };
-        return Err(Refusal::Forbidden(Box::new(forbidden(&attributes))));
+        return Err(Refusal::Forbidden(Box::new(forbidden(&attributes, ""))));
     }
     tracing::debug!(user = user.name, wanted = wanted.name, "acting as another user");
     Ok(with_implied_groups(wanted))

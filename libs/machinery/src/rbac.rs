@@ -94,6 +94,27 @@ impl Rule {
         ]
     }
 
+    /// Whether it allows a verb on a resource, on all its objects when `name` is empty (`RuleAllows`).
+    pub fn allows_resource(&self, verb: &str, group: &str, resource: &str, subresource: &str, name: &str) -> bool {
+        let matches = |wanted: &String| {
+            let (kind, part) = wanted.split_once('/').unwrap_or((wanted, ""));
+            wanted == ALL || (part == subresource && (kind == resource || (kind == ALL && !subresource.is_empty())))
+        };
+        (has(&self.verbs, ALL) || has(&self.verbs, verb))
+            && (has(&self.api_groups, ALL) || has(&self.api_groups, group))
+            && self.resources.iter().any(matches)
+            && (self.resource_names.is_empty() || has(&self.resource_names, name))
+    }
+
+    /// Whether it allows a verb on a path.
+    pub fn allows_path(&self, verb: &str, path: &str) -> bool {
+        let matches = |wanted: &String| match wanted.strip_suffix(ALL) {
+            Some(start) => path.starts_with(start.trim_end_matches('*')),
+            None => wanted == path,
+        };
+        (has(&self.verbs, ALL) || has(&self.verbs, verb)) && self.non_resource_urls.iter().any(matches)
+    }
+
     /// Whether this rule alone allows all that another does.
     fn covers(&self, other: &Rule) -> bool {
         let names = match other.resource_names.is_empty() {
@@ -240,25 +261,32 @@ pub fn describe(missing: Vec<Rule>) -> String {
     lines.into_iter().collect::<Vec<_>>().join("\n")
 }
 
-/// Whether a binding has a user among its subjects. Accounts without a namespace are those of the binding's.
+/// Whether a binding has a user among its subjects.
 pub fn binds(binding: &Value, user: &str, groups: &[String]) -> bool {
-    meta::list_at(binding, &["subjects"]).iter().any(|subject| {
+    subject(binding, user, groups).is_some()
+}
+
+/// The subject of a binding that a user is, as messages show it. Accounts without a namespace are those of the binding's.
+pub fn subject(binding: &Value, user: &str, groups: &[String]) -> Option<String> {
+    let account = user
+        .strip_prefix("system:serviceaccount:")
+        .and_then(|rest| rest.split_once(':'));
+    meta::list_at(binding, &["subjects"]).iter().find_map(|subject| {
         let text = |field: &str| meta::str_at(subject, &[field]).unwrap_or_default();
-        match text("kind") {
-            "User" => text("name") == user,
-            "Group" => has(groups, text("name")),
-            "ServiceAccount" => {
-                let namespace = match text("namespace") {
-                    "" => meta::namespace(binding),
-                    namespace => namespace,
-                };
-                let account = user
-                    .strip_prefix("system:serviceaccount:")
-                    .and_then(|rest| rest.split_once(':'));
-                !namespace.is_empty() && account == Some((namespace, text("name")))
+        let (kind, name) = (text("kind"), text("name"));
+        let namespace = match text("namespace") {
+            "" => meta::namespace(binding),
+            namespace => namespace,
+        };
+        match kind {
+            "User" if name == user => {}
+            "Group" if has(groups, name) => {}
+            "ServiceAccount" if !namespace.is_empty() && account == Some((namespace, name)) => {
+                return Some(format!("{kind} {}", go_quote(&format!("{name}/{namespace}"))));
             }
-            _ => false,
+            _ => return None,
         }
+        Some(format!("{kind} {}", go_quote(name)))
     })
 }
 
@@ -269,6 +297,39 @@ mod tests {
 
     fn rules(value: &Value) -> Vec<Rule> {
         Rule::of_role(&json!({"rules": value}))
+    }
+
+    #[test]
+    fn rules_allow_what_they_name() {
+        let rule = |value: Value| Rule::of(&value);
+        let logs = rule(json!({"apiGroups": [""], "resources": ["pods/log", "*/status"], "verbs": ["get"]}));
+        for (verb, group, resource, subresource, expected) in [
+            ("get", "", "pods", "log", true),
+            ("get", "", "pods", "", false),
+            ("list", "", "pods", "log", false),
+            ("get", "apps", "pods", "log", false),
+            ("get", "", "nodes", "status", true),
+            ("get", "", "nodes", "", false),
+        ] {
+            assert_eq!(
+                logs.allows_resource(verb, group, resource, subresource, "x"),
+                expected,
+                "{resource}/{subresource}"
+            );
+        }
+        let [everything, every_path] = Rule::everything();
+        assert!(everything.allows_resource("nuke", "zz", "all", "parts", "") && every_path.allows_path("get", "/x"));
+        let one = rule(json!({"apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"], "verbs": ["*"]}));
+        assert!(one.allows_resource("get", "", "pods", "", "a") && !one.allows_resource("list", "", "pods", "", ""));
+        let paths = rule(json!({"nonResourceURLs": ["/logs/*", "/metrics"], "verbs": ["get"]}));
+        for (path, expected) in [
+            ("/logs/a/b", true),
+            ("/logs", false),
+            ("/metrics", true),
+            ("/metrics/x", false),
+        ] {
+            assert_eq!(paths.allows_path("get", path), expected, "{path}");
+        }
     }
 
     #[test]
