@@ -13,6 +13,7 @@ use crate::authorization::{self, Authorizer, Union};
 use crate::bootstrap::{self, Bootstrap};
 use crate::controllers;
 use crate::endpoints::api::Api;
+use crate::endpoints::handlers::review::Reviewers;
 use crate::endpoints::openapi::Documents;
 use crate::filters::max_in_flight::MaxInFlight;
 use crate::kubelet::{Kubelet, Transport};
@@ -99,13 +100,16 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         .map(signing_key)
         .transpose()?;
     let keys = verifying_keys(&options, signing_key.as_ref())?;
-    let authenticator = Authenticator {
-        tokens: (!keys.is_empty()).then(|| TokenAuthenticator {
+    let accounts = (!keys.is_empty()).then(|| {
+        Arc::new(TokenAuthenticator {
             keys,
             issuers: options.service_account_issuer.clone(),
             audiences: options.audiences(),
             objects: objects.clone(),
-        }),
+        })
+    });
+    let authenticator = Authenticator {
+        tokens: accounts.clone(),
         anonymous: options.anonymous_auth,
     };
     let tokens = signing_key.map(|key| TokenIssuer {
@@ -126,6 +130,11 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         documents: Documents::default(),
         kubelet,
         tokens,
+        reviewers: Reviewers {
+            authorizer: authorizer.clone(),
+            rbac: rbac.clone(),
+            tokens: accounts,
+        },
     });
 
     // The secure port: bound before anybody is told that the server is ready.

@@ -28,7 +28,7 @@ pub type Getter =
 /// Tries all ways to authenticate in upstream's order: certificate, token, anonymous.
 pub struct Authenticator {
     /// Service account tokens; `None` when there is no key to check them with.
-    pub tokens: Option<TokenAuthenticator>,
+    pub tokens: Option<Arc<TokenAuthenticator>>,
     /// Whether requests without credentials are let through as `system:anonymous` (`--anonymous-auth`).
     pub anonymous: bool,
 }

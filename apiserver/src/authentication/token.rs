@@ -6,6 +6,7 @@ use super::user::User;
 use super::{CREDENTIAL_ID, Getter};
 use machinery::gvk::GroupResource;
 use machinery::meta;
+use machinery::rbac::quoted;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,6 +40,13 @@ pub struct Accepted {
 }
 
 impl TokenAuthenticator {
+    /// Whether a token claims to come from one of the issuers; others are none of our business.
+    pub fn is_ours(&self, token: &str) -> bool {
+        let claims = unverified_claims(token);
+        let issuer = claims.as_ref().ok().and_then(|claims| meta::str_at(claims, &["iss"]));
+        issuer.is_some_and(|issuer| self.issuers.iter().any(|known| known == issuer))
+    }
+
     /// The service account of a token that is for one of `audiences`, or for this server when that is empty.
     ///
     /// # Errors
@@ -65,7 +73,9 @@ impl TokenAuthenticator {
             .collect();
         if common.is_empty() {
             return Err(format!(
-                "token audiences {held:?} is invalid for the target audiences {wanted:?}"
+                "token audiences {} is invalid for the target audiences {}",
+                quoted(&held),
+                quoted(wanted)
             ));
         }
         check_time(&claims, now())?;

@@ -1,7 +1,10 @@
 //! The API behind the filter chain: finds the handler of a request and makes an answer of whatever it says.
 
 use super::discovery;
-use super::handlers::{Scope, create, delete, eviction, get, list, node, patch, pod, scale, token, update, watch};
+use super::handlers::review::Reviewers;
+use super::handlers::{
+    Scope, create, delete, eviction, get, list, node, patch, pod, review, scale, token, update, watch,
+};
 use super::installer::{self, Miss, Verb};
 use super::openapi::Documents;
 use super::options::ReadOptions;
@@ -28,6 +31,8 @@ pub struct Api {
     pub kubelet: Kubelet,
     /// Issues service account tokens; `None` without `--service-account-signing-key-file`.
     pub tokens: Option<TokenIssuer>,
+    /// Who answers reviews.
+    pub reviewers: Reviewers,
 }
 
 impl Dispatch for Api {
@@ -125,6 +130,9 @@ impl Api {
             (Some(Action::Token), Verb::Create) => {
                 let issuer = self.tokens.as_ref().ok_or_else(installer::not_found)?;
                 token::create(scope, issuer, &read_body(body).await?).await
+            }
+            (Some(Action::Review(kind)), Verb::Create) => {
+                review::create(scope, *kind, &self.reviewers, &read_body(body).await?).await
             }
             (Some(Action::Eviction), Verb::Create) => {
                 let budgets = self.catalog.store("policy", "v1", "poddisruptionbudgets");

@@ -101,12 +101,31 @@ pub enum Action {
     Binding,
     /// `POST serviceaccounts/token`.
     Token,
+    /// A question that is answered and not stored.
+    Review(Review),
     /// `POST pods/eviction`.
     Eviction,
     /// `GET pods/log`: proxied to the kubelet.
     Log,
     /// An upgraded connection that is tunnelled to the kubelet: `exec`, `attach` or `portforward`.
     Connect,
+}
+
+/// What a review asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Review {
+    /// Whose token it is.
+    Token,
+    /// Who the client is.
+    Oneself,
+    /// Whether somebody may do something.
+    Access,
+    /// The same within one namespace.
+    LocalAccess,
+    /// Whether the client may do something.
+    OwnAccess,
+    /// What the client may do in a namespace.
+    OwnRules,
 }
 
 /// Where the fields of a Scale are found in the object.
@@ -188,6 +207,23 @@ impl Resource {
             action,
         });
         self
+    }
+
+    /// A kind of which nothing is stored: a `POST` is a question.
+    pub fn review(
+        kind: (&'static str, &'static str, &'static str),
+        names: (&'static str, &'static str),
+        type_name: &'static str,
+        review: Review,
+        strategy: impl Strategy,
+        columns: &'static Columns,
+    ) -> Self {
+        let resource = Resource {
+            verbs: &["create"],
+            storage_key: "",
+            ..Self::cluster_kind(kind, names, type_name, strategy, columns)
+        };
+        resource.with_subresource("", kind, &["create"], Action::Review(review))
     }
 
     /// Adds any other subresource.

@@ -4,6 +4,8 @@ mod admissionregistration;
 pub(crate) mod apiextensions;
 mod apiregistration;
 mod apps;
+mod authentication;
+mod authorization;
 mod autoscaling;
 mod batch;
 mod certificates;
@@ -31,6 +33,8 @@ pub fn all() -> Vec<Resource> {
         apiextensions::all(),
         apiregistration::all(),
         apps::all(),
+        authentication::all(),
+        authorization::all(),
         autoscaling::all(),
         batch::all(),
         certificates::all(),

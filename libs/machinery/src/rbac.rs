@@ -203,8 +203,8 @@ impl fmt::Display for Rule {
 }
 
 /// A list as Go's `%q` prints it.
-pub fn quoted(list: &[String]) -> String {
-    let texts: Vec<String> = list.iter().map(|text| go_quote(text)).collect();
+pub fn quoted<T: AsRef<str>>(list: &[T]) -> String {
+    let texts: Vec<String> = list.iter().map(|text| go_quote(text.as_ref())).collect();
     format!("[{}]", texts.join(" "))
 }
 

@@ -8,6 +8,7 @@ pub mod list;
 pub mod node;
 pub mod patch;
 pub mod pod;
+pub mod review;
 pub mod scale;
 pub mod scope;
 pub mod token;
