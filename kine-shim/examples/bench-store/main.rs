@@ -36,6 +36,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "CASES", value_delimiter = ',')]
     cases: Vec<String>,
 
+    /// Only these numbers of clients that write: 1, 10, 100, 1000
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    clients: Vec<usize>,
+
     /// Only these peers, by their names in the table
     #[arg(long, value_name = "PEERS", value_delimiter = ',')]
     peers: Vec<String>,

@@ -4,7 +4,6 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    future::Future,
     pin::Pin,
     sync::LazyLock,
     task::{Context, Poll},
@@ -14,7 +13,12 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
 use prost::Message;
 use prost_types::FileDescriptorSet;
-use tonic::{Code, body::Body, codegen::Service, server::NamedService};
+use tonic::{
+    Code,
+    body::Body,
+    codegen::{BoxFuture, Service},
+    server::NamedService,
+};
 
 use crate::metrics::{Method, ServerMetrics};
 
@@ -74,7 +78,7 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = BoxFuture<Response<Body>, Infallible>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)

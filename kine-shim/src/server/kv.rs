@@ -1,11 +1,25 @@
-//! Service KV.
+//! Service KV. Nearly every call goes through here, so it does without a generated server.
 
+use std::{
+    convert::Infallible,
+    future::ready,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use chassis::grpc::unary;
+use http::{Request, Response};
 use prost::Message;
 use proto::etcdserverpb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
-    RangeRequest, RangeResponse, TxnRequest, TxnResponse, kv_server::Kv,
+    TxnRequest, TxnResponse,
 };
-use tonic::{Request, Response, Status, async_trait};
+use tonic::{
+    Status,
+    body::Body,
+    codegen::{BoxFuture, Service},
+    server::NamedService,
+};
 
 use super::{
     Services,
@@ -13,6 +27,48 @@ use super::{
     size,
 };
 use crate::error::Error;
+
+/// Service KV.
+#[derive(Debug, Clone)]
+pub(super) struct Kv(Arc<Services>);
+
+impl Kv {
+    pub(super) fn new(services: Services) -> Self {
+        Self(Arc::new(services))
+    }
+}
+
+impl NamedService for Kv {
+    const NAME: &'static str = "etcdserverpb.KV";
+}
+
+impl Service<Request<Body>> for Kv {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Response<Body>, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let services = Arc::clone(&self.0);
+        let largest = services.settings.max_message_bytes();
+        macro_rules! answered_by {
+            ($answer:expr) => {
+                Box::pin(async move { Ok(unary(request, largest, $answer).await) })
+            };
+        }
+        match request.uri().path() {
+            "/etcdserverpb.KV/Range" => answered_by!(async |range| Ok(services.store.range(range).await?)),
+            "/etcdserverpb.KV/Put" => answered_by!(async |put| Ok(services.put(put).await?)),
+            "/etcdserverpb.KV/DeleteRange" => answered_by!(async |delete| Ok(services.delete_range(delete).await?)),
+            "/etcdserverpb.KV/Txn" => answered_by!(async |txn| Ok(services.txn(txn).await?)),
+            "/etcdserverpb.KV/Compact" => answered_by!(async |compaction| Ok(services.compact(compaction).await?)),
+            _ => Box::pin(ready(Ok(Status::unimplemented("").into_http()))),
+        }
+    }
+}
 
 impl Services {
     /// Refuses a request that is larger than etcd lets through.
@@ -23,40 +79,31 @@ impl Services {
             Ok(())
         }
     }
-}
 
-#[async_trait]
-impl Kv for Services {
-    async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
-        Ok(Response::new(self.store.range(request.into_inner()).await?))
+    async fn put(&self, request: PutRequest) -> Result<PutResponse, Error> {
+        self.check_size(&request)?;
+        self.make_room(put_cost(&request)).await?;
+        self.store.put(request).await
     }
 
-    async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        self.check_size(request.get_ref())?;
-        self.make_room(put_cost(request.get_ref())).await?;
-        Ok(Response::new(self.store.put(request.into_inner()).await?))
+    async fn delete_range(&self, request: DeleteRangeRequest) -> Result<DeleteRangeResponse, Error> {
+        self.check_size(&request)?;
+        self.store.delete_range(request).await
     }
 
-    async fn delete_range(
+    async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Error> {
+        self.check_size(&request)?;
+        self.make_room(txn_cost(&request)).await?;
+        self.store.txn(request, size(self.settings.limits.max_txn_ops)).await
+    }
+
+    async fn compact(
         &self,
-        request: Request<DeleteRangeRequest>,
-    ) -> Result<Response<DeleteRangeResponse>, Status> {
-        self.check_size(request.get_ref())?;
-        Ok(Response::new(self.store.delete_range(request.into_inner()).await?))
-    }
-
-    async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        self.check_size(request.get_ref())?;
-        self.make_room(txn_cost(request.get_ref())).await?;
-        let operations = size(self.settings.limits.max_txn_ops);
-        Ok(Response::new(self.store.txn(request.into_inner(), operations).await?))
-    }
-
-    async fn compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {
-        let CompactionRequest { revision, physical } = request.into_inner();
+        CompactionRequest { revision, physical }: CompactionRequest,
+    ) -> Result<CompactionResponse, Error> {
         let now = self.store.compact(revision, physical).await?;
-        Ok(Response::new(CompactionResponse {
+        Ok(CompactionResponse {
             header: Some(self.store.header(now)),
-        }))
+        })
     }
 }

@@ -19,14 +19,14 @@ use std::{sync::Arc, time::Duration};
 use chassis::{GrpcServices, Tasks};
 use proto::{
     etcdserverpb::{
-        auth_server::AuthServer, cluster_server::ClusterServer, kv_server::KvServer, lease_server::LeaseServer,
+        auth_server::AuthServer, cluster_server::ClusterServer, lease_server::LeaseServer,
         maintenance_server::MaintenanceServer, watch_server::WatchServer,
     },
     v3electionpb::election_server::ElectionServer,
     v3lockpb::lock_server::LockServer,
 };
 
-use self::{counted::Counted, quota::Quota};
+use self::{counted::Counted, kv::Kv, quota::Quota};
 use crate::{metrics::ServerMetrics, options::Limits, store::Store};
 
 /// What a message may take beyond the largest request (etcd: `grpcOverheadBytes`), in bytes.
@@ -108,7 +108,7 @@ impl Services {
                 )
             };
         }
-        grpc.add(limited!(KvServer))
+        grpc.add(Counted::new(Kv::new(self.clone()), self.settings.metrics.clone()))
             .add(limited!(WatchServer))
             .add(limited!(LeaseServer))
             .add(limited!(ClusterServer))

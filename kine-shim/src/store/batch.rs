@@ -272,7 +272,7 @@ impl<'a> Transaction<'_, 'a> {
         self.batch.keys().live_at(key, self.revision())
     }
 
-    /// Writes a key.
+    /// Writes a key. Key and value are kept: neither should be a small part of a large buffer.
     pub fn put(&mut self, key: Bytes, value: Bytes, lease: i64) -> Result<(), Failure> {
         let revision = self.begin + 1;
         let last = self.batch.keys().last_at(&key, revision);
@@ -318,8 +318,6 @@ impl<'a> Transaction<'_, 'a> {
         version.id = self.batch.state.last_row + 1 + count;
         self.batch.top.push(&key, version);
         let (prev_row, prev_lease) = last.map_or((0, 0), |last| (last.id, last.lease));
-        // A change outlives its request, whose buffer may be much larger.
-        let (key, value) = (Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value));
         self.batch.changes.push(Change {
             key,
             version,

@@ -90,7 +90,8 @@ impl Leases {
             lease.keys.remove(key);
         }
         if let Some(lease) = self.leases.get_mut(&to) {
-            lease.keys.insert(key.clone());
+            // The key may be part of a buffer that holds the value too.
+            lease.keys.insert(Bytes::copy_from_slice(key));
         }
     }
 

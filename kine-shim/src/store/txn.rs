@@ -115,7 +115,7 @@ impl Plan {
         for step in self.steps {
             let response = match step {
                 Step::Range(request) => Response::ResponseRange(apply_range(transaction, &request)?),
-                Step::Put(request) => Response::ResponsePut(apply_put(transaction, request)?),
+                Step::Put(request) => Response::ResponsePut(apply_put(transaction, alone(request))?),
                 Step::Delete(request) => Response::ResponseDeleteRange(apply_delete(transaction, &request)?),
                 Step::Txn(plan) => Response::ResponseTxn(plan.apply(transaction)?),
             };
@@ -195,6 +195,15 @@ fn apply_put(transaction: &mut Transaction<'_, '_>, request: PutRequest) -> Resu
         header: header(transaction.revision()),
         prev_kv,
     })
+}
+
+/// A put of a transaction in buffers of its own: what is written outlives the request, which may be much larger.
+fn alone(put: PutRequest) -> PutRequest {
+    PutRequest {
+        key: Bytes::copy_from_slice(&put.key),
+        value: Bytes::copy_from_slice(&put.value),
+        ..put
+    }
 }
 
 fn apply_delete(

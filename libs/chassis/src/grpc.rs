@@ -1,39 +1,30 @@
 //! The gRPC side of a service: its contracts, health (`grpc.health.v1`) and reflection (v1 and v1alpha), on TCP or a unix
 //! socket; and channels to other services.
 
+mod connections;
+mod deadline;
+mod routes;
+mod unary;
+
+pub use self::routes::Contract;
+pub use self::unary::unary;
+
+use self::routes::Routes;
 use crate::health::Health;
-use crate::net::{Connection, Listener, Peer};
+use crate::net::Listener;
 use crate::reflection::Described;
 use crate::tasks::Tasks;
-use crate::telemetry::request_span;
-use ::http::{Request, Response};
 use anyhow::{Context as _, Result};
-use futures::StreamExt;
-use std::convert::Infallible;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::body::Body;
-use tonic::codegen::Service;
-use tonic::server::NamedService;
-use tonic::service::{Routes, RoutesBuilder};
-use tonic::transport::server::Connected;
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::transport::{Channel, Endpoint};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-
-/// How long open calls may go on after shutdown; streams that do not watch for it are cut then.
-const CALL_GRACE: Duration = Duration::from_secs(2);
 
 /// The contracts a process serves, collected while it is built.
 #[derive(Debug, Default)]
 pub struct GrpcServices {
-    routes: RoutesBuilder,
-    names: Vec<&'static str>,
+    routes: Routes,
     descriptors: Vec<&'static [u8]>,
     limits: Limits,
 }
@@ -50,14 +41,8 @@ pub struct Limits {
 
 impl GrpcServices {
     /// Adds a generated server, for example `RecordsServer::new(…)`.
-    pub fn add<S>(&mut self, service: S) -> &mut Self
-    where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + NamedService,
-        S: Clone + Send + Sync + 'static,
-        S::Future: Send + 'static,
-    {
-        self.names.push(S::NAME);
-        self.routes.add_service(service);
+    pub fn add(&mut self, service: impl Contract) -> &mut Self {
+        self.routes.add(service);
         self
     }
 
@@ -82,11 +67,11 @@ impl GrpcServices {
         let health_service = tonic_health::server::HealthService::from_health_reporter(reporter.clone());
         self.add(tonic_health::pb::health_server::HealthServer::new(health_service));
         self.descriptors(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        let names = self.names.clone();
+        let names = self.routes.names();
         let limits = self.limits;
         let routes = self.with_reflection();
         follow_readiness(tasks, reporter, names, health.subscribe()).await;
-        serve(tasks, name, listener, routes, limits);
+        connections::serve(tasks, name, listener, routes, limits);
         Ok(())
     }
 
@@ -94,92 +79,11 @@ impl GrpcServices {
     fn with_reflection(mut self) -> Routes {
         let described = Described {
             sets: self.descriptors,
-            names: self.names,
+            names: self.routes.names(),
         };
+        self.routes.add(described.clone().v1());
+        self.routes.add(described.v1alpha());
         self.routes
-            .add_service(described.clone().v1())
-            .add_service(described.v1alpha());
-        self.routes.routes().prepare()
-    }
-}
-
-/// Serves `routes` on `listener` as a task called `name`, until shutdown. Calls that are open then get two seconds.
-fn serve(tasks: &Tasks, name: &'static str, listener: Listener, routes: Routes, limits: Limits) {
-    let shutdown = tasks.shutdown();
-    tasks.spawn(name, async move {
-        let cut = CancellationToken::new();
-        // Connections are tasks of their own, which would wait for their streams to end.
-        let _cut_at_the_end = cut.clone().drop_guard();
-        let connections = listener.into_incoming().map(move |connection| {
-            let cut = Box::pin(cut.clone().cancelled_owned());
-            connection.map(|connection| Cuttable { connection, cut })
-        });
-        let served = Server::builder()
-            .max_concurrent_streams(limits.concurrent_streams)
-            .initial_connection_window_size(limits.window)
-            .http2_keepalive_interval(Some(Duration::from_secs(30)))
-            .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-            .trace_fn(|request| request_span(request.uri().path(), request.headers()))
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(connections, shutdown.clone().cancelled_owned());
-        let grace_over = async {
-            shutdown.cancelled().await;
-            tokio::time::sleep(CALL_GRACE).await;
-        };
-        tokio::select! {
-            served = served => served.context("the gRPC server failed"),
-            () = grace_over => Ok(()),
-        }
-    });
-}
-
-/// A connection that ends, for the server, when `cut` does.
-struct Cuttable {
-    connection: Connection,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
-}
-
-impl Connected for Cuttable {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.connection.connect_info()
-    }
-}
-
-impl AsyncRead for Cuttable {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        match this.cut.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-            Poll::Pending => Pin::new(&mut this.connection).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Cuttable {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().connection).poll_write(cx, data)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().connection).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.connection.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().connection).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().connection).poll_shutdown(cx)
     }
 }
 

@@ -17,7 +17,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::Connected;
 
 /// An address to listen on: `127.0.0.1:8443`, `:8443` (all interfaces), `tcp://…`, `http://…` or `unix:///path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,9 +200,9 @@ impl Listener {
         }
     }
 
-    /// All connections, for tonic's `serve_with_incoming`. Running out of file descriptors pauses it, nothing ends it, and a
+    /// All connections. Running out of file descriptors pauses it, nothing ends it, and a
     /// client that fails its handshake holds up nobody.
-    pub fn into_incoming(self) -> impl Stream<Item = io::Result<Connection>> + Send {
+    pub fn into_incoming(self) -> impl Stream<Item = Connection> + Send {
         let handshake = self.handshake();
         let accepted = futures::stream::unfold(self, |listener| async move {
             loop {
@@ -219,7 +218,7 @@ impl Listener {
         accepted
             .map(move |connection| handshake.clone().finish(connection))
             .buffer_unordered(HANDSHAKES)
-            .filter_map(async |connection| connection.map(Ok))
+            .filter_map(async |connection| connection)
     }
 }
 
@@ -282,21 +281,13 @@ impl Connection {
     }
 }
 
-/// Who is at the other end; tonic hands it to handlers as a request extension.
+/// Who is at the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
     /// A TCP client.
     Tcp(SocketAddr),
     /// A client of a unix socket.
     Unix,
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer()
-    }
 }
 
 impl AsyncRead for Connection {

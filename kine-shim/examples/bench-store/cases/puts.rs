@@ -39,7 +39,7 @@ struct Sum {
 pub(super) fn puts(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     report.table("Puts of 1 KiB, each of a new key", &COLUMNS);
     let running = bench.start(|_| true);
-    for clients in CLIENTS {
+    for clients in wanted(bench) {
         measure(bench, &running, clients, &|round, number| {
             format!("/bench/{clients:04}/{round}/{number:08}")
         })?
@@ -56,12 +56,20 @@ pub(super) fn overwrites(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
     for peer in &running {
         load::fill(&peer.address, KEYS, VALUE, &key)?;
     }
-    for clients in CLIENTS {
+    for clients in wanted(bench) {
         let result = measure(bench, &running, clients, &|_, number| key(number))?;
         result.print(report, clients);
         result.goals(report, clients);
     }
     Ok(())
+}
+
+/// The numbers of clients to measure with.
+fn wanted(bench: &Bench<'_>) -> impl Iterator<Item = usize> {
+    let asked = bench.options.clients.clone();
+    CLIENTS
+        .into_iter()
+        .filter(move |clients| asked.is_empty() || asked.contains(clients))
 }
 
 struct Measured {
