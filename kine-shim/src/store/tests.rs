@@ -102,3 +102,58 @@ async fn after_the_end_requests_are_refused() {
     end.await.expect("the writer ends");
     assert_eq!(store.put(put("a", 1)).await, Err(Error::Stopped));
 }
+
+#[tokio::test]
+async fn many_clients_on_a_disk_that_runs_full_are_told_the_truth() {
+    let (_directory, store, end) = small();
+    let clients: Vec<_> = (0..64)
+        .map(|client| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let (mut written, mut refused) = (Vec::new(), Vec::new());
+                for number in 0..10 {
+                    let key = Bytes::from(format!("{client}/{number}"));
+                    let request = PutRequest {
+                        key: key.clone(),
+                        ..put("", 2 << 10)
+                    };
+                    match store.put(request).await {
+                        Ok(response) => written.push((key, response.header.expect("header").revision)),
+                        Err(Error::NoSpace) => refused.push(key),
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                (written, refused)
+            })
+        })
+        .collect();
+    let (mut written, mut refused) = (Vec::new(), Vec::new());
+    for client in clients {
+        let (some, others) = client.await.expect("client");
+        written.extend(some);
+        refused.extend(others);
+    }
+    assert!(!written.is_empty() && !refused.is_empty());
+    let key = |key: &Bytes| RangeRequest {
+        key: key.clone(),
+        ..get("")
+    };
+    for refused in &refused {
+        assert_eq!(store.range(key(refused)).await.expect("range").count, 0);
+    }
+    let mut revisions = Vec::new();
+    for (written, revision) in &written {
+        let found = store.range(key(written)).await.expect("range");
+        assert_eq!(found.kvs[0].mod_revision, *revision);
+        assert_eq!(found.kvs[0].value.len(), 2 << 10);
+        revisions.push(*revision);
+    }
+    revisions.sort_unstable();
+    assert_eq!(
+        revisions,
+        (2..=store.revision()).collect::<Vec<_>>(),
+        "no revision is lost or reused"
+    );
+    store.stop().await;
+    end.await.expect("the writer ends");
+}
