@@ -5,7 +5,7 @@ use super::super::shared::generation;
 use super::super::shared::internal;
 use super::super::shared::pod_defaults::set_text;
 use super::super::shared::status::{self, Counts, Status};
-use super::deployment::validate_int_or_percent;
+use super::deployment::{more_than_all, validate_int_or_percent};
 use super::template;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
@@ -123,8 +123,8 @@ impl Strategy for DaemonSet {
     }
 
     fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        let mut errors = self.validate(cx, new);
-        errors.extend(template::immutable_selector(new, old));
+        let mut errors = template::immutable_selector(new, old);
+        errors.extend(self.validate(cx, new));
         errors
     }
 
@@ -157,13 +157,16 @@ fn validate_strategy(obj: &Value) -> ErrorList {
             for name in ["maxUnavailable", "maxSurge"] {
                 errors.extend(validate_int_or_percent(&field(name), &path.child(name)));
             }
+            for name in ["maxUnavailable", "maxSurge"] {
+                errors.extend(more_than_all(&field(name), &path.child(name)));
+            }
             let amount = |name: &str| intstr::scaled(&field(name), 100, true).unwrap_or_default();
             match (amount("maxUnavailable"), amount("maxSurge")) {
                 (0, 0) => errors.push(Error::required(
                     &path.child("maxUnavailable"),
                     "cannot be 0 when maxSurge is 0",
                 )),
-                (unavailable, surge) if unavailable > 0 && surge > 0 => errors.push(Error::invalid(
+                (unavailable, surge) if unavailable != 0 && surge != 0 => errors.push(Error::invalid(
                     &path.child("maxSurge"),
                     field("maxSurge"),
                     "may not be set when maxUnavailable is non-zero",

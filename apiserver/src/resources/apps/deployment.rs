@@ -18,8 +18,8 @@ static COLUMNS: Columns = Columns {
     columns: &[
         cells::NAME,
         Column::new("Ready", "string", "Number of the pod with ready state"),
-        Column::of_field("Up-to-date", "integer", STATUS, "updatedReplicas"),
-        Column::of_field("Available", "integer", STATUS, "availableReplicas"),
+        Column::of_field("Up-to-date", "string", STATUS, "updatedReplicas"),
+        Column::of_field("Available", "string", STATUS, "availableReplicas"),
         cells::AGE,
         cells::CONTAINERS,
         cells::IMAGES,
@@ -149,16 +149,7 @@ fn validate_strategy(obj: &Value) -> ErrorList {
                     "may not be 0 when `maxSurge` is 0",
                 ));
             }
-            if intstr::scaled(&field("maxUnavailable"), 100, true).is_some_and(|n| n > 100)
-                && field("maxUnavailable").is_string()
-            {
-                let value = field("maxUnavailable");
-                errors.push(Error::invalid(
-                    &path.child("maxUnavailable"),
-                    value,
-                    "must not be greater than 100%",
-                ));
-            }
+            errors.extend(more_than_all(&field("maxUnavailable"), &path.child("maxUnavailable")));
         }
         other => {
             let strategy = meta::at(obj, &["spec", "strategy"]).cloned().unwrap_or_default();
@@ -186,6 +177,12 @@ pub(in super::super) fn validate_int_or_percent(value: &Value, path: &Path) -> E
         }
         _ => ErrorList::new(),
     }
+}
+
+/// `IsNotMoreThan100Percent`.
+pub(super) fn more_than_all(value: &Value, path: &Path) -> Option<Error> {
+    let more = value.is_string() && intstr::scaled(value, 100, true).is_some_and(|n| n > 100);
+    more.then(|| Error::invalid(path, value.clone(), "must not be greater than 100%"))
 }
 
 pub(super) fn resource() -> Resource {

@@ -1,6 +1,6 @@
 //! StatefulSets.
 
-use super::super::core::persistentvolumeclaim;
+use super::super::core::{persistentvolumeclaim, pod_template};
 use super::super::shared::cells;
 use super::super::shared::checks::{self, one_of};
 use super::super::shared::generation;
@@ -93,7 +93,7 @@ fn default(obj: &mut Value) {
     for claim in items(obj, &["spec", "volumeClaimTemplates"]) {
         meta::set_default(claim, &["apiVersion"], "v1");
         meta::set_default(claim, &["kind"], "PersistentVolumeClaim");
-        set_text(claim, &["spec", "volumeMode"], "Filesystem");
+        meta::set_default(claim, &["spec", "volumeMode"], "Filesystem");
         set_text(claim, &["status", "phase"], "Pending");
     }
     template::default(obj);
@@ -140,6 +140,13 @@ impl Strategy for StatefulSet {
 
     fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
         let mut warnings = template::warnings(new, old);
+        for (i, claim) in meta::list_at(new, &["spec", "volumeClaimTemplates"]).iter().enumerate() {
+            let path = Path::new("spec").child("volumeClaimTemplates").index(i);
+            // Upstream names the field of an update in its own way.
+            let path = if old.is_some() { path.child("Spec") } else { path };
+            let spec = meta::at(claim, &["spec"]).unwrap_or(&Value::Null);
+            warnings.extend(pod_template::warnings::of_claim(spec, &path));
+        }
         if meta::i64_at(new, &["spec", "revisionHistoryLimit"]).is_some_and(|limit| limit < 0) {
             warnings.push(
                 "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is \
@@ -214,7 +221,7 @@ fn validate_spec(obj: &Value, is_new: bool) -> ErrorList {
     errors.extend(checks::non_negative(
         meta::at(obj, &["spec", "ordinals"]).unwrap_or(&Value::Null),
         "start",
-        &path.child("ordinals.start"),
+        &path.child("ordinals"),
     ));
     let service = text(&["spec", "serviceName"]);
     if is_new && !service.is_empty() {

@@ -5,7 +5,7 @@ use super::super::shared::checks::{complaints, immutable, one_of_if_set, present
 use super::super::shared::pod_defaults::{round_up, set_text};
 use super::super::shared::status::Status;
 use super::super::shared::{diff, internal};
-use super::pod_template::{validate_label_selector, validate_labels};
+use super::pod_template::{validate_label_selector, validate_labels, warnings};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
@@ -29,6 +29,9 @@ pub(super) const ACCESS_MODES: [(&str, &str); 4] = [
 pub(super) const VOLUME_MODES: [&str; 2] = ["Block", "Filesystem"];
 /// Where the class was named before it had a field.
 const CLASS_ANNOTATION: [&str; 3] = ["metadata", "annotations", "volume.beta.kubernetes.io/storage-class"];
+/// The two fields for the source of the data.
+const OLDER_SOURCE: [&str; 2] = ["spec", "dataSource"];
+const NEWER_SOURCE: [&str; 2] = ["spec", "dataSourceRef"];
 const RESIZE_STATES: [&str; 5] = [
     "ControllerResizeInProgress",
     "ControllerResizeInfeasible",
@@ -37,7 +40,7 @@ const RESIZE_STATES: [&str; 5] = [
     "NodeResizePending",
 ];
 /// What the metadata of a template cannot have, in the order of upstream's type.
-const NOT_IN_TEMPLATES: [&str; 12] = [
+const NOT_IN_TEMPLATES: [&str; 13] = [
     "name",
     "generateName",
     "namespace",
@@ -45,6 +48,7 @@ const NOT_IN_TEMPLATES: [&str; 12] = [
     "uid",
     "resourceVersion",
     "generation",
+    "creationTimestamp",
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
     "ownerReferences",
@@ -130,11 +134,9 @@ fn default(obj: &mut Value) {
     }
 }
 
-/// The older field for the source of the data may only name a claim or a snapshot; what else it says is dropped. Then
-/// either field says what the other does, as long as the older one can: it knows no namespaces
-/// (`EnforceDataSourceBackwardsCompatibility`, `NormalizeDataSources`).
-fn share_data_source(obj: &mut Value) {
-    let (older, newer) = (["spec", "dataSource"], ["spec", "dataSourceRef"]);
+/// Alone, the older field for the source of the data may only name a claim or a snapshot; what else it says is dropped
+/// (`EnforceDataSourceBackwardsCompatibility`).
+fn drop_data_source(obj: &mut Value) {
     let text = |source: &Value, field: &str| meta::str_at(source, &[field]).unwrap_or_default().to_owned();
     let fits = |source: &Value| {
         let (group, kind) = (text(source, "apiGroup"), text(source, "kind"));
@@ -143,9 +145,16 @@ fn share_data_source(obj: &mut Value) {
             ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
         )
     };
-    if meta::at(obj, &older).is_some_and(|source| !fits(source)) {
-        meta::remove(obj, &older);
+    if meta::at(obj, &NEWER_SOURCE).is_none() && meta::at(obj, &OLDER_SOURCE).is_some_and(|source| !fits(source)) {
+        meta::remove(obj, &OLDER_SOURCE);
     }
+}
+
+/// Either field for the source of the data says what the other does, as long as the older one can: it knows no
+/// namespaces (`NormalizeDataSources`).
+fn share_data_source(obj: &mut Value) {
+    let (older, newer) = (OLDER_SOURCE, NEWER_SOURCE);
+    let text = |source: &Value, field: &str| meta::str_at(source, &[field]).unwrap_or_default().to_owned();
     match (meta::at(obj, &older).cloned(), meta::at(obj, &newer).cloned()) {
         (Some(source), None) => meta::set(obj, &newer, source),
         (None, Some(source)) if text(&source, "namespace").is_empty() => meta::set(obj, &older, source),
@@ -230,9 +239,8 @@ pub(in super::super) fn validate_spec(spec: &Value, any_group: bool, path: &Path
             "must match dataSourceRef"
         };
         if elsewhere || !equal {
-            // Upstream shows the path itself as the value.
-            let shown = path.child("dataSource").as_str().to_owned();
-            errors.push(Error::invalid(path, Value::Null, detail).showing(shown));
+            // Upstream shows a path as the value, which has no fields to show.
+            errors.push(Error::invalid(path, Value::Null, detail).showing("{}".to_owned()));
         }
     }
     errors.extend(class("volumeAttributesClassName"));
@@ -261,7 +269,8 @@ pub(in super::super) fn validate_template_metadata(metadata: &Value, path: &Path
     errors.extend(validate_labels(metadata.get("labels"), &path.child("labels")));
     for field in NOT_IN_TEMPLATES {
         let value = metadata.get(field);
-        let zero = value.is_none_or(|value| same(Some(value), None) || *value == "" || *value == 0);
+        let number = field != "deletionGracePeriodSeconds";
+        let zero = value.is_none_or(|value| same(Some(value), None) || *value == "" || (number && *value == 0));
         if !zero {
             // Upstream spells one field as its Go name begins.
             let called = if field == "uid" { "uID" } else { field };
@@ -369,11 +378,19 @@ impl Strategy for Claim {
 
     fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
         meta::set(obj, &["status"], json!({"phase": "Pending"}));
+        drop_data_source(obj);
         share_data_source(obj);
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
         meta::copy(new, old, &["status"]);
+        if [OLDER_SOURCE, NEWER_SOURCE]
+            .iter()
+            .all(|source| meta::at(old, source).is_none())
+        {
+            drop_data_source(new);
+        }
+        share_data_source(new);
     }
 
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
@@ -425,13 +442,16 @@ impl Strategy for Claim {
     }
 
     fn warnings(&self, _cx: &Context<'_>, new: &Value, _old: Option<&Value>) -> Vec<String> {
-        if meta::at(new, &CLASS_ANNOTATION).is_none() {
-            return Vec::new();
+        let mut warnings = Vec::new();
+        if meta::at(new, &CLASS_ANNOTATION).is_some() {
+            let path = Path::new("metadata").child("annotations").key(CLASS_ANNOTATION[2]);
+            warnings.push(format!(
+                "{path}: deprecated since v1.8; use \"storageClassName\" attribute instead"
+            ));
         }
-        let path = Path::new("metadata").child("annotations").key(CLASS_ANNOTATION[2]);
-        vec![format!(
-            "{path}: deprecated since v1.8; use \"storageClassName\" attribute instead"
-        )]
+        let spec = meta::at(new, &["spec"]).unwrap_or(&Value::Null);
+        warnings.extend(warnings::of_claim(spec, &Path::new("spec")));
+        warnings
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {
@@ -486,6 +506,7 @@ mod tests {
             (json!({"dataSource": {"kind": "Foo", "name": "f"}}), json!({})),
         ] {
             let mut claim = json!({"spec": given});
+            drop_data_source(&mut claim);
             share_data_source(&mut claim);
             assert_eq!(claim["spec"], expected);
         }
@@ -518,9 +539,7 @@ mod tests {
             ),
             (
                 json!({"dataSource": claim, "dataSourceRef": elsewhere}),
-                vec![
-                    "spec: Invalid value: spec.dataSource: may not be specified when dataSourceRef.namespace is specified",
-                ],
+                vec!["spec: Invalid value: {}: may not be specified when dataSourceRef.namespace is specified"],
             ),
         ] {
             let mut spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});

@@ -4,7 +4,7 @@ use super::super::shared::addresses;
 use super::super::shared::cells::{self, UNSET};
 use super::super::shared::checks::{complaints, one_of, text};
 use super::super::shared::generation;
-use super::super::shared::pod_defaults::{items, set_text};
+use super::super::shared::pod_defaults::items;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
@@ -57,7 +57,7 @@ impl Strategy for EndpointSlice {
     fn default(&self, obj: &mut Value) {
         for port in items(obj, &["ports"]) {
             meta::set_default(port, &["name"], "");
-            set_text(port, &["protocol"], "TCP");
+            meta::set_default(port, &["protocol"], "TCP");
         }
     }
 
@@ -67,14 +67,14 @@ impl Strategy for EndpointSlice {
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        if meta::at(new, &["endpoints"]) != meta::at(old, &["endpoints"]) {
-            drop_topology(new);
-        }
         generation::follow(
             new,
             old,
             &[&["endpoints"], &["ports"], &["addressType"], &["metadata", "labels"]],
         );
+        if meta::at(new, &["endpoints"]) != meta::at(old, &["endpoints"]) {
+            drop_topology(new);
+        }
     }
 
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {

@@ -21,10 +21,11 @@ const DIRECTIONS: [(&str, &str); 2] = [("ingress", "from"), ("egress", "to")];
 static COLUMNS: Columns = Columns {
     columns: &[
         cells::NAME,
-        Column::new(
+        Column::of_field(
             "Pod-Selector",
             "string",
-            "Selects the pods to which this NetworkPolicy object applies.  The array of ingress rules is applied to any pods selected by this field. Multiple network policies can select the same set of pods.  In this case, the ingress rules for each are combined additively. This field is NOT optional and follows standard label selector semantics. An empty podSelector matches all pods in this namespace.",
+            "io.k8s.api.networking.v1.NetworkPolicySpec",
+            "podSelector",
         ),
         cells::AGE,
     ],

@@ -65,13 +65,12 @@ pub(super) fn validate(device: &Value, old: Option<&Value>, per_device: bool, pa
 fn entries(map: Option<&Map<String, Value>>, path: &Path, item: rules::Item<'_>) -> ErrorList {
     let mut errors = ErrorList::new();
     for (key, value) in map.into_iter().flatten() {
-        let path = path.key(key);
         if key.len() > MAX_KEY {
-            errors.push(Error::too_long(&path, MAX_KEY));
+            errors.push(Error::too_long(path, MAX_KEY));
         } else {
-            errors.extend(qualified_name(key, &path));
+            errors.extend(qualified_name(key, path));
         }
-        errors.extend(item(value, &path));
+        errors.extend(item(value, &path.key(key)));
     }
     errors
 }
@@ -145,7 +144,7 @@ pub(super) fn validate_counters(counters: &Value, field: &str, path: &Path) -> E
     match meta::map_at(counters, &["counters"]).filter(|map| !map.is_empty()) {
         None => errors.push(Error::required(&path, "")),
         Some(map) if map.len() > MAX_COUNTERS => errors.push(Error::too_many(&path, map.len(), MAX_COUNTERS)),
-        Some(map) => errors.extend(map.keys().flat_map(|name| label(name, &path.key(name)))),
+        Some(map) => errors.extend(map.keys().flat_map(|name| label(name, &path))),
     }
     errors
 }

@@ -69,6 +69,7 @@ pub(crate) static REPLICAS: Counts = Counts {
         "readyReplicas",
         "availableReplicas",
         "observedGeneration",
+        "terminatingReplicas",
     ],
     parts: &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
     ready: "readyReplicas",

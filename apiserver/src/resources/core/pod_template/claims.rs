@@ -10,6 +10,12 @@ use std::collections::BTreeSet;
 
 const SOURCES: [&str; 2] = ["resourceClaimName", "resourceClaimTemplateName"];
 
+/// The names by which containers can refer to claims.
+pub(super) fn names(spec: &Value) -> BTreeSet<&str> {
+    let claims = meta::list_at(spec, &["resourceClaims"]).iter();
+    claims.filter_map(|claim| meta::str_at(claim, &["name"])).collect()
+}
+
 /// Checks `resourceClaims` of a pod spec.
 pub(super) fn validate(spec: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();

@@ -1,7 +1,7 @@
 //! The containers of a pod (`validateContainers`, `validateInitContainers`, `validateEphemeralContainers`).
 
 use super::volumes::Volumes;
-use super::{complaints, env, handlers, mounts, resources, restart, security, unique};
+use super::{claims, complaints, env, handlers, mounts, resources, restart, security, unique};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
@@ -37,10 +37,7 @@ struct Pod<'a> {
 pub(super) fn validate(spec: &Value, volumes: &Volumes<'_>, path: &Path) -> ErrorList {
     let pod = Pod {
         volumes,
-        claims: meta::list_at(spec, &["resourceClaims"])
-            .iter()
-            .filter_map(|claim| meta::str_at(claim, &["name"]))
-            .collect(),
+        claims: claims::names(spec),
         grace: meta::i64_at(spec, &["terminationGracePeriodSeconds"]).unwrap_or_default(),
         restart_policy: meta::str_at(spec, &["restartPolicy"]).unwrap_or_default(),
         host_users: meta::bool_at(spec, &["hostUsers"]) != Some(false),

@@ -76,7 +76,11 @@ fn validate_spec(spec: &Value, owner: volumes::Owner<'_>, path: &Path) -> ErrorL
     let (volumes, mut errors) = volumes::validate(spec, owner, &path.child("volumes"));
     errors.extend(claims::validate(spec, &path.child("resourceClaims")));
     errors.extend(containers::validate(spec, &volumes, path));
-    errors.extend(resources::validate_pod(spec, &path.child("resources")));
+    errors.extend(resources::validate_pod(
+        spec,
+        &claims::names(spec),
+        &path.child("resources"),
+    ));
     errors.extend(validate_host_network(spec, &path.child("containers")));
     errors.extend(validate_policies(spec, path));
     errors.extend(validate_labels(

@@ -65,8 +65,15 @@ pub(super) fn validate(container: &Value, claims: &BTreeSet<&str>, path: &Path) 
     if names().any(|n| n.starts_with(HUGE_PAGES)) && !names().any(|n| n == "cpu" || n == "memory") {
         errors.push(Error::forbidden(path, "HugePages require cpu or memory"));
     }
+    errors.extend(validate_claims(container, claims, path));
+    errors
+}
+
+/// The claims that resources name.
+fn validate_claims(owner: &Value, claims: &BTreeSet<&str>, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
     let mut seen = BTreeSet::new();
-    for (i, claim) in meta::list_at(container, &["resources", "claims"]).iter().enumerate() {
+    for (i, claim) in meta::list_at(owner, &["resources", "claims"]).iter().enumerate() {
         let path = path.child("claims").index(i);
         let name = meta::str_at(claim, &["name"]).unwrap_or_default();
         if name.is_empty() {
@@ -91,8 +98,8 @@ pub(super) fn validate(container: &Value, claims: &BTreeSet<&str>, path: &Path) 
     errors
 }
 
-/// Checks the resources of a whole pod.
-pub(super) fn validate_pod(spec: &Value, path: &Path) -> ErrorList {
+/// Checks the resources of a whole pod, whose resource claims have the names `claims`.
+pub(super) fn validate_pod(spec: &Value, claims: &BTreeSet<&str>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if meta::at(spec, &["resources", "claims"]).is_some() {
         let detail = "claims may not be set for Resources at pod-level";
@@ -106,6 +113,7 @@ pub(super) fn validate_pod(spec: &Value, path: &Path) -> ErrorList {
         }
         errors
     }));
+    errors.extend(validate_claims(spec, claims, path));
     errors.extend(validate_consistency(spec, path));
     errors
 }

@@ -143,7 +143,11 @@ fn validate_source(volume: &Value, owner: Owner<'_>, path: &Path) -> ErrorList {
         };
         if found {
             let detail = "may not specify more than 1 volume type";
-            let called = if kind == "cephfs" { "cephFS" } else { kind };
+            let called = match kind {
+                "cephfs" => "cephFS",
+                "downwardAPI" => "downwarAPI",
+                other => other,
+            };
             errors.push(Error::forbidden(&path.child(called), detail));
             continue;
         }

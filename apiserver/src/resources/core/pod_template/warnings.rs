@@ -4,7 +4,7 @@ use machinery::field::{Path, go_quote};
 use machinery::meta;
 use machinery::quantity::Quantity;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Labels of nodes and what to use instead (`pkg/api/node/util.go`).
 const NODE_LABELS: [(&str, &str); 5] = [
@@ -151,47 +151,44 @@ fn of_volumes(spec: &Value, path: &Path) -> Vec<String> {
 
 fn of_lists(spec: &Value, path: &Path) -> Vec<String> {
     let mut warnings = Vec::new();
-    let mut seen: BTreeMap<&str, Path> = BTreeMap::new();
-    for (i, alias) in meta::list_at(spec, &["hostAliases"]).iter().enumerate() {
-        let (ip, path) = (text(alias, "ip"), path.child("hostAliases").index(i));
-        if let Some(first) = seen.get(ip) {
-            warnings.push(format!("{}: duplicate ip with {}", path.child("ip"), first.child("ip")));
-        } else {
-            seen.insert(ip, path);
+    for (list, key) in [("hostAliases", "ip"), ("imagePullSecrets", "name")] {
+        let mut seen = BTreeSet::new();
+        for (i, item) in meta::list_at(spec, &[list]).iter().enumerate() {
+            let value = text(item, key);
+            if !seen.insert(value) {
+                let path = path.child(list).index(i).child(key);
+                warnings.push(format!("{path}: duplicate {key} {}", go_quote(value)));
+            }
         }
     }
-    let mut seen: BTreeMap<&str, Path> = BTreeMap::new();
     for (i, secret) in meta::list_at(spec, &["imagePullSecrets"]).iter().enumerate() {
-        let (name, path) = (text(secret, "name"), path.child("imagePullSecrets").index(i));
-        if name.is_empty() {
-            warnings.push(format!("{}: invalid empty name \"\"", path.child("name")));
-        } else if let Some(first) = seen.get(name) {
-            let (again, first) = (path.child("name"), first.child("name"));
-            warnings.push(format!("{again}: duplicate name with {first}"));
-        } else {
-            seen.insert(name, path);
+        if text(secret, "name").is_empty() {
+            let path = path.child("imagePullSecrets").index(i).child("name");
+            warnings.push(format!("{path}: invalid empty name \"\""));
         }
     }
     warnings
 }
 
+/// Parts of bytes in `resources` of an owner.
+fn of_bytes(owner: &Value, list: &str, name: &str, path: &Path) -> Option<String> {
+    let quantity = Quantity::parse(meta::str_at(owner, &["resources", list, name])?).ok()?;
+    let shown = go_quote(&quantity.to_string());
+    let path = path.child("resources").child(list).key(name);
+    let warning = format!("{path}: fractional byte value {shown} is invalid, must be an integer");
+    (quantity.millis() % 1000 != 0).then_some(warning)
+}
+
+/// The warnings about what a claim for a volume asks for (`GetWarningsForPersistentVolumeClaimSpec`).
+pub(in super::super::super) fn of_claim(spec: &Value, path: &Path) -> Vec<String> {
+    let lists = ["requests", "limits"].into_iter();
+    lists.filter_map(|list| of_bytes(spec, list, "storage", path)).collect()
+}
+
 fn of_container(container: &Value, path: &Path) -> Vec<String> {
     let mut warnings = Vec::new();
     for list in ["limits", "requests"] {
-        for name in BYTES {
-            let Some(quantity) =
-                meta::str_at(container, &["resources", list, name]).and_then(|text| Quantity::parse(text).ok())
-            else {
-                continue;
-            };
-            if quantity.millis() % 1000 != 0 {
-                let path = path.child("resources").child(list).key(name);
-                let shown = go_quote(&quantity.to_string());
-                warnings.push(format!(
-                    "{path}: fractional byte value {shown} is invalid, must be an integer"
-                ));
-            }
-        }
+        warnings.extend(BYTES.iter().filter_map(|name| of_bytes(container, list, name, path)));
     }
     let mut seen = BTreeSet::new();
     for (i, variable) in meta::list_at(container, &["env"]).iter().enumerate() {

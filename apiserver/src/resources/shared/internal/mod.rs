@@ -8,6 +8,9 @@ use serde_json::Value;
 use std::fmt::Write;
 use types::{Field, Kind};
 
+/// The parts of a label selector, in the order of its type.
+const SELECTOR: [&str; 2] = ["matchLabels", "matchExpressions"];
+
 /// A value of a type in `types`, as `encoding/json` prints it in one line.
 pub(crate) fn show(type_name: &str, value: &Value) -> String {
     let mut out = String::new();
@@ -38,7 +41,7 @@ pub(crate) fn pod_template(value: &Value) -> String {
 /// A template in one line: the fields of its metadata, whose Go type has the served form, stand among its own.
 pub(crate) fn template(spec_type: &str, template: &Value) -> String {
     // What metadata can have, in the order of its type.
-    const METADATA: [&str; 13] = [
+    const METADATA: [&str; 14] = [
         "name",
         "generateName",
         "namespace",
@@ -48,6 +51,7 @@ pub(crate) fn template(spec_type: &str, template: &Value) -> String {
         "generation",
         "creationTimestamp",
         "deletionTimestamp",
+        "deletionGracePeriodSeconds",
         "labels",
         "annotations",
         "ownerReferences",
@@ -71,10 +75,7 @@ pub(crate) fn selector(value: &Value) -> String {
         let part = value.get(field).filter(|part| !part.is_null())?;
         Some(format!("\"{field}\":{part}"))
     };
-    let parts: Vec<String> = ["matchLabels", "matchExpressions"]
-        .into_iter()
-        .filter_map(part)
-        .collect();
+    let parts: Vec<String> = SELECTOR.into_iter().filter_map(part).collect();
     format!("{{{}}}", parts.join(","))
 }
 
@@ -128,6 +129,10 @@ impl Printer<'_> {
                 self.line(depth);
                 self.out.push(']');
             }
+            (Kind::Selector, Some(Value::Object(parts))) => {
+                let known = SELECTOR.iter().filter_map(|key| parts.get_key_value(*key));
+                self.entries(known, depth);
+            }
             (Kind::Zero(zero), None) => self.out.push_str(zero),
             (_, None) => self.out.push_str("null"),
             (_, Some(value)) => self.plain(value, depth),
@@ -149,15 +154,7 @@ impl Printer<'_> {
                 self.line(depth);
                 self.out.push(']');
             }
-            Value::Object(map) if !map.is_empty() => {
-                self.out.push('{');
-                for (i, (key, item)) in map.iter().enumerate() {
-                    self.key(go_quote(key).trim_matches('"'), i == 0, depth + 1);
-                    self.plain(item, depth + 1);
-                }
-                self.line(depth);
-                self.out.push('}');
-            }
+            Value::Object(map) => self.entries(map, depth),
             Value::String(_) => self.out.push_str(
                 &value
                     .to_string()
@@ -167,6 +164,20 @@ impl Printer<'_> {
             ),
             other => self.out.push_str(&other.to_string()),
         }
+    }
+
+    fn entries<'v>(&mut self, entries: impl IntoIterator<Item = (&'v String, &'v Value)>, depth: usize) {
+        let mut entries = entries.into_iter().peekable();
+        self.out.push('{');
+        let empty = entries.peek().is_none();
+        for (i, (key, item)) in entries.enumerate() {
+            self.key(go_quote(key).trim_matches('"'), i == 0, depth + 1);
+            self.plain(item, depth + 1);
+        }
+        if !empty {
+            self.line(depth);
+        }
+        self.out.push('}');
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Pointer(&'static str),
     /// A list of structs, `null` when absent.
     List(&'static str),
+    /// A label selector, `null` when absent.
+    Selector,
 }
 
 /// A field.
@@ -55,6 +57,7 @@ const PLAIN: Kind = Kind::Plain;
 const TEXT: Kind = Kind::Zero("\"\"");
 const NUMBER: Kind = Kind::Zero("0");
 const QUANTITY: Kind = Kind::Zero("\"0\"");
+const SELECTOR: Kind = Kind::Selector;
 const FLAG: Kind = Kind::Zero("false");
 
 const fn inline(name: &'static str) -> Kind {

@@ -1,6 +1,6 @@
 //! What the other kinds have that messages show (`types.go` of their groups).
 
-use super::{Field, NUMBER, PLAIN, TEXT, field, inline, list, pointer};
+use super::{Field, NUMBER, PLAIN, SELECTOR, TEXT, field, inline, list, pointer};
 
 #[rustfmt::skip]
 pub(super) static TYPES: &[(&str, &[Field])] = &[
@@ -78,7 +78,7 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
         field("Name", "name", TEXT),
     ]),
     ("PodDisruptionBudgetSpec", &[
-        field("MinAvailable", "minAvailable", PLAIN), field("Selector", "selector", PLAIN),
+        field("MinAvailable", "minAvailable", PLAIN), field("Selector", "selector", SELECTOR),
         field("MaxUnavailable", "maxUnavailable", PLAIN),
         field("UnhealthyPodEvictionPolicy", "unhealthyPodEvictionPolicy", PLAIN),
     ]),

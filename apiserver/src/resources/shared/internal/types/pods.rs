@@ -1,6 +1,6 @@
 //! The parts of a pod but for its volumes (`pkg/apis/core/types.go`).
 
-use super::{FLAG, Field, NUMBER, PLAIN, QUANTITY, TEXT, field, inline, list, pointer};
+use super::{FLAG, Field, NUMBER, PLAIN, QUANTITY, SELECTOR, TEXT, field, inline, list, pointer};
 
 #[rustfmt::skip]
 pub(super) static TYPES: &[(&str, &[Field])] = &[
@@ -60,8 +60,8 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
         field("PreferredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution", list("WeightedPodAffinityTerm")),
     ]),
     ("PodAffinityTerm", &[
-        field("LabelSelector", "labelSelector", PLAIN), field("Namespaces", "namespaces", PLAIN),
-        field("TopologyKey", "topologyKey", TEXT), field("NamespaceSelector", "namespaceSelector", PLAIN),
+        field("LabelSelector", "labelSelector", SELECTOR), field("Namespaces", "namespaces", PLAIN),
+        field("TopologyKey", "topologyKey", TEXT), field("NamespaceSelector", "namespaceSelector", SELECTOR),
         field("MatchLabelKeys", "matchLabelKeys", PLAIN), field("MismatchLabelKeys", "mismatchLabelKeys", PLAIN),
     ]),
     ("WeightedPodAffinityTerm", &[
@@ -284,7 +284,7 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
     ]),
     ("TopologySpreadConstraint", &[
         field("MaxSkew", "maxSkew", NUMBER), field("TopologyKey", "topologyKey", TEXT),
-        field("WhenUnsatisfiable", "whenUnsatisfiable", TEXT), field("LabelSelector", "labelSelector", PLAIN),
+        field("WhenUnsatisfiable", "whenUnsatisfiable", TEXT), field("LabelSelector", "labelSelector", SELECTOR),
         field("MinDomains", "minDomains", PLAIN), field("NodeAffinityPolicy", "nodeAffinityPolicy", PLAIN),
         field("NodeTaintsPolicy", "nodeTaintsPolicy", PLAIN), field("MatchLabelKeys", "matchLabelKeys", PLAIN),
     ]),

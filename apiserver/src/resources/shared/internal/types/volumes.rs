@@ -1,6 +1,6 @@
 //! Volumes and claims for them (`pkg/apis/core/types.go`).
 
-use super::{FLAG, Field, NUMBER, PLAIN, TEXT, field, inline, list, pointer};
+use super::{FLAG, Field, NUMBER, PLAIN, SELECTOR, TEXT, field, inline, list, pointer};
 
 #[rustfmt::skip]
 pub(super) static TYPES: &[(&str, &[Field])] = &[
@@ -88,7 +88,7 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
         field("Spec", "spec", inline("PersistentVolumeClaimSpec")),
     ]),
     ("PersistentVolumeClaimSpec", &[
-        field("AccessModes", "accessModes", PLAIN), field("Selector", "selector", PLAIN),
+        field("AccessModes", "accessModes", PLAIN), field("Selector", "selector", SELECTOR),
         field("Resources", "resources", inline("VolumeResourceRequirements")),
         field("VolumeName", "volumeName", TEXT), field("StorageClassName", "storageClassName", PLAIN),
         field("VolumeMode", "volumeMode", PLAIN),
@@ -168,7 +168,7 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
     ]),
     ("ClusterTrustBundleProjection", &[
         field("Name", "name", PLAIN), field("SignerName", "signerName", PLAIN),
-        field("LabelSelector", "labelSelector", PLAIN), field("Optional", "optional", PLAIN),
+        field("LabelSelector", "labelSelector", SELECTOR), field("Optional", "optional", PLAIN),
         field("Path", "path", TEXT),
     ]),
     ("ConfigMapProjection", &[
