@@ -8,6 +8,7 @@ mod eval;
 pub mod kubernetes;
 mod parse;
 pub mod regex;
+mod text;
 mod time;
 
 pub use check::{Cost, Environment, Fields, Sizes, Type};

@@ -122,7 +122,7 @@ mod tests {
     fn mutations_hold_what_their_type_says() {
         for (obj, expected) in [
             (
-                json!({"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}),
+                json!({"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'remove', path: '/a'}]"}}),
                 vec![],
             ),
             (json!({}), vec!["m.patchType: Required value"]),

@@ -3,12 +3,12 @@
 use super::super::shared::checks::text;
 use super::super::shared::{cells, generation, webhooks};
 use super::approval::{self, Approval};
-use super::{internal, names, schema, versions};
+use super::{formats, internal, names, schema, versions};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, ControlledDeletion, MetadataChecks, Strategy};
 use crate::resources::shared::checks::immutable;
 use crate::resources::shared::status::Status;
-use machinery::field::{Error, ErrorList, Path};
+use machinery::field::{Error, ErrorList, Path, go_quote};
 use machinery::meta;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -126,7 +126,7 @@ impl Strategy for CustomResourceDefinition {
     }
 }
 
-/// `getNonScalarListTypeSetWarnings`.
+/// `getNonScalarListTypeSetWarnings`, `getUnrecognizedFormatsInCRD`.
 fn warnings(obj: &Value) -> Vec<String> {
     let mut found = BTreeSet::new();
     for version in meta::list_at(obj, &["spec", "versions"]) {
@@ -134,6 +134,10 @@ fn warnings(obj: &Value) -> Vec<String> {
             continue;
         };
         schema::each(root, &mut |schema| {
+            let (kind, format) = (text(schema, &["type"]), text(schema, &["format"]));
+            if !format.is_empty() && !formats::is_known(kind, format) {
+                found.insert(format!("unrecognized format {}", go_quote(format)));
+            }
             let item = text(schema, &["items", "type"]);
             if text(schema, &["x-kubernetes-list-type"]) == "set" && ["array", "object"].contains(&item) {
                 found.insert(format!(

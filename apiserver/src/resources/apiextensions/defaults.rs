@@ -1,6 +1,7 @@
 //! Defaults in schemas (apiextensions-apiserver `pkg/apiserver/schema/defaulting`): they fit where they stand.
 
 use super::internal::fields;
+use super::rules;
 use super::values::{self, Place};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
@@ -15,7 +16,11 @@ pub(super) fn validate(schema: &Value, path: &Path) -> ErrorList {
             let detail = "must not have unknown fields";
             errors.push(Error::invalid(&path, default.clone(), detail));
         }
+        let before = errors.len();
         values::check(default, schema, &Place::root(&path), &mut errors);
+        if errors.len() == before {
+            rules::evaluate(default, schema, &path, &mut errors);
+        }
     }
     if let Some(items) = schema.get("items") {
         errors.extend(validate(items, &path.child("items")));
@@ -66,6 +71,14 @@ mod tests {
             (
                 json!({"type": "object", "default": {"y": 1}, "properties": {"x": {"type": "string"}}}),
                 vec![r#"s.properties[a].default: Invalid value: {"y":1}: must not have unknown fields"#],
+            ),
+            (
+                json!({"type": "integer", "default": 1, "x-kubernetes-validations": [
+                    {"rule": "self > 3"}, {"rule": "self >= oldSelf"}, {"rule": "self > 9", "message": "too small"}]}),
+                vec![
+                    "s.properties[a].default: Invalid value: 1: failed rule: self > 3",
+                    "s.properties[a].default: Invalid value: 1: too small",
+                ],
             ),
             (
                 json!({"type": "string", "default": "c", "enum": ["a", "b"]}),

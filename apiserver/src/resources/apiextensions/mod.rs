@@ -6,6 +6,7 @@ pub(crate) mod approval;
 mod customresourcedefinition;
 mod defaults;
 mod field_path;
+mod formats;
 mod internal;
 mod names;
 mod rules;

@@ -2,6 +2,7 @@
 //! apiextensions-apiserver makes of its complaints).
 
 use super::super::shared::checks::text;
+use super::formats;
 use super::internal::fields;
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
@@ -10,6 +11,8 @@ use serde_json::Value;
 /// A value that is checked: where it is, and its name in messages.
 #[derive(Clone)]
 pub(super) struct Place {
+    /// Where the whole value is, of which this is a part: complaints about schemas as a whole go there.
+    root: Path,
     path: Path,
     name: String,
 }
@@ -18,6 +21,7 @@ impl Place {
     /// The whole value.
     pub(super) fn root(path: &Path) -> Place {
         Place {
+            root: path.clone(),
             path: path.clone(),
             name: String::new(),
         }
@@ -30,20 +34,36 @@ impl Place {
             format!("{}.{name}", self.name)
         };
         Place {
+            root: self.root.clone(),
             path: self.path.child(name),
             name: named,
         }
     }
 
     fn index(&self, index: usize) -> Place {
+        // An item of the whole value has a dot before its index, as upstream puts the path together.
+        let path = match self.name.as_str() {
+            "" => self.path.child(&format!("[{index}]")),
+            _ => self.path.index(index),
+        };
         Place {
-            path: self.path.index(index),
+            root: self.root.clone(),
+            path,
             name: format!("{}[{index}]", self.name),
         }
     }
 
     fn invalid(&self, value: impl Into<Value>, what: &str) -> Error {
         Error::invalid(&self.path, value, format!("{} in body {what}", self.name))
+    }
+
+    fn wrong_type(&self, shown: &str, wanted: &str, value: &str) -> Error {
+        let detail = format!("{} in body must be of type {wanted}: {value:?}", self.name);
+        Error::type_invalid(&self.path, shown, detail)
+    }
+
+    fn general(&self, what: String) -> Error {
+        Error::invalid(&self.root, "", what)
     }
 }
 
@@ -79,17 +99,66 @@ pub(super) fn check(value: &Value, schema: &Value, place: &Place, errors: &mut E
     };
     if !fits {
         let wanted = if either { "integer,string" } else { wanted };
-        let detail = format!("{} in body must be of type {wanted}: \"{actual}\"", place.name);
-        errors.push(Error::type_invalid(&place.path, actual, detail));
-        return;
+        errors.push(place.wrong_type(actual, wanted, actual));
     }
-    known(value, schema, place, errors);
+    junctors(value, schema, place, errors);
     match value {
         Value::String(text) => string(text, schema, place, errors),
-        Value::Number(_) => number(value, schema, place, errors),
+        Value::Number(_) if ["", "integer", "number"].contains(&wanted) => number(value, schema, place, errors),
         Value::Array(items) => list(items, schema, place, errors),
-        Value::Object(_) => object(value, schema, place, errors),
-        Value::Null | Value::Bool(_) => {}
+        _ => {}
+    }
+    known(value, schema, place, errors);
+    if value.is_object() {
+        object(value, schema, place, errors);
+    }
+}
+
+/// `allOf`, `anyOf`, `oneOf` and `not`; of alternatives that all fail, the first says why.
+fn junctors(value: &Value, schema: &Value, place: &Place, errors: &mut ErrorList) {
+    let each = |field: &str| -> Vec<ErrorList> {
+        let alternatives = meta::list_at(schema, &[field]).iter();
+        let failures = alternatives.map(|alternative| {
+            let mut failures = ErrorList::new();
+            check(value, alternative, place, &mut failures);
+            failures
+        });
+        failures.collect()
+    };
+    let name = &place.name;
+    let any = each("anyOf");
+    if !any.is_empty() && !any.iter().any(Vec::is_empty) {
+        errors.push(place.general(format!("\"{name}\" must validate at least one schema (anyOf)")));
+        errors.extend(any.into_iter().next().unwrap_or_default());
+    }
+    let one = each("oneOf");
+    let valid = one.iter().filter(|failures| failures.is_empty()).count();
+    if !one.is_empty() && valid != 1 {
+        let found = if valid == 0 {
+            "Found none valid".to_owned()
+        } else {
+            format!("Found {valid} valid alternatives")
+        };
+        errors.push(place.general(format!(
+            "\"{name}\" must validate one and only one schema (oneOf). {found}"
+        )));
+        if valid == 0 {
+            errors.extend(one.into_iter().next().unwrap_or_default());
+        }
+    }
+    let all = each("allOf");
+    let valid = all.iter().filter(|failures| failures.is_empty()).count();
+    if valid != all.len() {
+        let none = if valid == 0 { ". None validated" } else { "" };
+        errors.extend(all.into_iter().flatten());
+        errors.push(place.general(format!("\"{name}\" must validate all the schemas (allOf){none}")));
+    }
+    if let Some(not) = schema.get("not") {
+        let mut failures = ErrorList::new();
+        check(value, not, place, &mut failures);
+        if failures.is_empty() {
+            errors.push(place.general(format!("\"{name}\" must not validate the schema (not)")));
+        }
     }
 }
 
@@ -122,12 +191,29 @@ fn string(value: &str, schema: &Value, place: &Place, errors: &mut ErrorList) {
     if !pattern.is_empty() && !cel::regex::matches(pattern, value) {
         errors.push(place.invalid(value, &format!("should match '{pattern}'")));
     }
+    let format = text(schema, &["format"]);
+    if ["", "string"].contains(&text(schema, &["type"])) && !formats::fits(format, value) {
+        errors.push(place.wrong_type(value, format, value));
+    }
 }
 
 fn number(value: &Value, schema: &Value, place: &Place, errors: &mut ErrorList) {
     let Some(found) = value.as_f64() else {
         return;
     };
+    if text(schema, &["type"]) == "integer" {
+        let format = text(schema, &["format"]);
+        let small = i32::MIN.into()..=i32::MAX.into();
+        let why = match format {
+            "int32" if !small.contains(&found) => "with format int32",
+            _ if found.fract() != 0.0 => "(default format)",
+            _ => "",
+        };
+        if !why.is_empty() {
+            let what = format!("Checked value must be of type integer {why} in {}", place.name);
+            errors.push(place.general(what));
+        }
+    }
     let bound = |field: &str| schema.get(field).filter(|bound| bound.is_number());
     for (field, exclusive, above) in [
         ("maximum", "exclusiveMaximum", true),
@@ -225,6 +311,27 @@ mod tests {
                     "v.a[0]: Invalid value: \"integer\": a[0] in body must be of type string: \"integer\"",
                     "v.a: Invalid value: 1: a in body should have at least 2 items",
                 ],
+            ),
+            (
+                json!("x"),
+                json!({"type": "string", "anyOf": [{"enum": ["a"]}, {"pattern": "^b"}]}),
+                vec![
+                    "v: Invalid value: \"\": \"\" must validate at least one schema (anyOf)",
+                    "v: Unsupported value: \"x\": supported values: \"a\"",
+                ],
+            ),
+            (
+                json!(1.5),
+                json!({"type": "integer"}),
+                vec![
+                    "v: Invalid value: \"number\":  in body must be of type integer: \"number\"",
+                    "v: Invalid value: \"\": Checked value must be of type integer (default format) in ",
+                ],
+            ),
+            (
+                json!("x"),
+                json!({"type": "string", "format": "date-time"}),
+                vec!["v: Invalid value: \"x\":  in body must be of type date-time: \"x\""],
             ),
             (
                 json!(true),

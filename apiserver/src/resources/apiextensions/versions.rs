@@ -87,6 +87,12 @@ pub(super) fn validate(spec: &Value, old: Option<&Value>, path: &Path) -> ErrorL
         let detail = "must have exactly one version marked as storage version";
         errors.push(Error::invalid(&versions_path, versions.to_vec(), detail));
     }
+    // Upstream's internal form also names the first version by itself.
+    let first = versions.first().map_or("", |version| text(version, &["name"]));
+    let found = rules::dns1035_label(first);
+    if !first.is_empty() && !found.is_empty() {
+        errors.push(Error::invalid(&path.child("version"), first, found.join(",")));
+    }
     errors.extend(validate_names(spec, &path.child("names")));
     let has_status = |owner: &Value| meta::at(owner, &["subresources", "status"]).is_some();
     if let Some(validation) = spec.get("validation") {

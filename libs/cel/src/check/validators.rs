@@ -30,6 +30,16 @@ pub(crate) fn validate(expr: &Expr, types: &Types) -> Vec<Issue> {
             }
         });
     }
+    each(expr, &mut |node| {
+        if let Kind::Call(call) = &node.kind
+            && call.function == "format"
+            && let Some(Kind::Literal(Literal::String(template))) = call.target.as_ref().map(|target| &target.kind)
+            && let [arg] = call.args.as_slice()
+            && let Kind::List(list) = &arg.kind
+        {
+            issues.extend(template_issue(template, node.at, &list.elements, types));
+        }
+    });
     let mut exempt = BTreeSet::new();
     each(expr, &mut |node| {
         if matches!(&node.kind, Kind::Call(call) if call.function == "format") {
@@ -52,6 +62,65 @@ pub(crate) fn validate(expr: &Expr, types: &Types) -> Vec<Issue> {
         _ => {}
     });
     issues
+}
+
+/// What is wrong with a template and the values for it, the first of several (cel-go `ext/formatting.go`).
+fn template_issue(template: &str, at: usize, values: &[Expr], types: &Types) -> Option<Issue> {
+    let mut chars = template.chars().peekable();
+    let mut used = 0;
+    while let Some(c) = chars.next() {
+        if c != '%' || chars.next_if_eq(&'%').is_some() {
+            continue;
+        }
+        let precise = chars.next_if_eq(&'.').is_some();
+        while precise && chars.next_if(char::is_ascii_digit).is_some() {}
+        let Some(value) = values.get(used) else {
+            return Some(Issue::new(at, format!("index {used} out of range")));
+        };
+        used += 1;
+        let (wanted, takes): (&str, fn(&Type) -> bool) = match chars.next() {
+            Some('s') => continue,
+            Some('d') => ("decimal clause can only be used on integers", |of| {
+                matches!(of, Type::Int | Type::Uint)
+            }),
+            Some('o') => ("octal clause can only be used on integers", |of| {
+                matches!(of, Type::Int | Type::Uint)
+            }),
+            Some('f') => ("fixed-point clause can only be used on doubles", |of| {
+                *of == Type::Double
+            }),
+            Some('e') => ("scientific clause can only be used on doubles", |of| {
+                *of == Type::Double
+            }),
+            Some('b') => ("only integers and bools can be formatted as binary", |of| {
+                matches!(of, Type::Int | Type::Uint | Type::Bool)
+            }),
+            Some('x' | 'X') => (
+                "only integers, byte buffers, and strings can be formatted as hex",
+                |of| matches!(of, Type::Int | Type::Uint | Type::String | Type::Bytes),
+            ),
+            Some(clause) => {
+                let why = format!("could not parse formatting clause: unrecognized formatting clause \"{clause}\"");
+                return Some(Issue::new(at, why));
+            }
+            None => {
+                return Some(Issue::new(
+                    at,
+                    "could not parse formatting clause: unexpected end of string",
+                ));
+            }
+        };
+        let of = types.of(value);
+        if !takes(of) && !of.is_dyn_or_error() {
+            return Some(Issue::new(
+                value.at,
+                format!("error during formatting: {wanted}, was given {of}"),
+            ));
+        }
+    }
+    let count = values.len();
+    let too_many = || format!("too many arguments supplied to string.format (expected {used}, got {count})");
+    (used < count).then(|| Issue::new(at, too_many()))
 }
 
 /// Complaints about parts of another type than the first.

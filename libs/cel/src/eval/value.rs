@@ -1,6 +1,7 @@
 //! Values of expressions.
 
 use super::hosts::{Authorizer, Decision};
+use crate::text::to_base64;
 use crate::time;
 use machinery::quantity::Quantity;
 use serde_json::{Number, Value as Json};
@@ -173,7 +174,7 @@ impl Value {
             Value::Uint(number) => Json::from(*number),
             Value::Double(number) => Json::Number(Number::from_f64(*number)?),
             Value::String(text) => Json::from(&**text),
-            Value::Bytes(bytes) => Json::from(base64(bytes)),
+            Value::Bytes(bytes) => Json::from(to_base64(bytes)),
             Value::List(values) => Json::Array(values.iter().map(Value::to_json).collect::<Option<_>>()?),
             Value::Map(entries) => {
                 let entry = |(key, value): (&Key, &Value)| Some((key.text(), value.to_json()?));
@@ -312,22 +313,4 @@ fn numbers(a: &Value, b: &Value) -> Option<Ordering> {
         (a, Value::Double(b)) => with_double(*b, a).map(Ordering::reverse),
         _ => Some(whole(a)?.cmp(&whole(b)?)),
     }
-}
-
-/// Standard base64 with padding.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let at = |i: usize| u32::from(chunk.get(i).copied().unwrap_or_default());
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for i in 0..4 {
-            if i <= chunk.len() {
-                text.push(char::from(ALPHABET[(bits >> (18 - 6 * i) & 63) as usize]));
-            } else {
-                text.push('=');
-            }
-        }
-    }
-    text
 }

@@ -241,7 +241,99 @@ impl Fields for Patches {
         }
         Some(match (object, field) {
             (JSON_PATCH, "op" | "path" | "from") => Type::String,
+            (JSON_PATCH, "value") => Type::Dyn,
+            // Nothing fits a field that does not exist.
+            (JSON_PATCH, _) => Type::opaque(""),
             _ => Type::Dyn,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_purpose_has_its_types_and_variables() {
+        let all = Options {
+            params: true,
+            authorizer: true,
+            patches: true,
+        };
+        let none = Options::default();
+        for (text, purpose, options, expected) in [
+            ("object.x == oldObject.x", Purpose::Condition, none, None),
+            (
+                "request.kind.group == '' && request.userInfo.groups.size() > 1",
+                Purpose::Condition,
+                none,
+                None,
+            ),
+            (
+                "namespaceObject.metadata.labels['a'] == 'b'",
+                Purpose::Condition,
+                none,
+                None,
+            ),
+            (
+                "params.x && authorizer.path('/x').check('get').allowed()",
+                Purpose::Condition,
+                all,
+                None,
+            ),
+            ("1", Purpose::Condition, none, Some("must evaluate to bool but got int")),
+            ("1", Purpose::Message, none, Some("must evaluate to string but got int")),
+            (
+                "1",
+                Purpose::Annotation,
+                none,
+                Some("must evaluate to one of [string null_type] but got int"),
+            ),
+            ("Object{spec: Object.spec{a: 1}}", Purpose::Apply, all, None),
+            (
+                "[JSONPatch{op: 'add', path: jsonpatch.escapeKey('a'), value: 1}]",
+                Purpose::JsonPatch,
+                all,
+                None,
+            ),
+            (
+                "JSONPatch{nope: 1}",
+                Purpose::JsonPatch,
+                all,
+                Some(
+                    "compilation failed: ERROR: <input>:1:15: expected type of field 'nope' is '' but provided type is 'int'\n | JSONPatch{nope: 1}\n | ..............^",
+                ),
+            ),
+            (
+                "params",
+                Purpose::Condition,
+                none,
+                Some(
+                    "compilation failed: ERROR: <input>:1:1: undeclared reference to 'params' (in container '')\n | params\n | ^",
+                ),
+            ),
+        ] {
+            let found = Compiler::new().compile(text, purpose, options);
+            assert_eq!(found.err().as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn variables_are_known_to_what_follows() {
+        let mut compiler = Compiler::with_variables();
+        let options = Options::default();
+        assert!(compiler.variable("a", "1", options).is_ok());
+        assert!(compiler.variable("b", "variables.a + 1", options).is_ok());
+        assert!(
+            compiler
+                .compile("variables.b == 2", Purpose::Condition, options)
+                .is_ok()
+        );
+        assert!(
+            compiler
+                .compile("variables.b == 'x'", Purpose::Condition, options)
+                .is_err()
+        );
+        assert!(compiler.compile("variables.c", Purpose::Condition, options).is_err());
     }
 }

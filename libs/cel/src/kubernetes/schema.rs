@@ -2,7 +2,7 @@
 //! (k8s.io/apiserver `pkg/cel/common/schemas.go`, apiextensions-apiserver `pkg/apiserver/schema/cel`).
 
 use crate::check::{Cost, Environment, Fields, Sizes, Type};
-use crate::{Program, compile};
+use crate::{Key, Program, Value, compile};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -217,6 +217,45 @@ impl Declared {
             shape: Shape::Object(Arc::new(fields)),
             max: 0,
             min_size,
+        })
+    }
+
+    /// A JSON value as rules see it; none if it is not what is declared.
+    #[must_use]
+    pub fn value(&self, json: &Json) -> Option<Value> {
+        Some(match (&self.shape, json) {
+            (_, Json::Null) => Value::Null,
+            (Shape::Simple(Type::Double), json) => Value::Double(json.as_f64()?),
+            (Shape::Simple(Type::Bytes), Json::String(text)) => Value::Bytes(crate::text::from_base64(text)?.into()),
+            (Shape::Simple(Type::Duration), Json::String(text)) => Value::Duration(crate::time::parse_duration(text)?),
+            (Shape::Simple(Type::Timestamp), Json::String(text)) => {
+                let whole = if text.len() == 10 {
+                    format!("{text}T00:00:00Z")
+                } else {
+                    text.clone()
+                };
+                Value::Timestamp(crate::time::parse_timestamp(&whole)?)
+            }
+            (Shape::Simple(_), json) => Value::from_json(json),
+            (Shape::List(of), Json::Array(items)) => {
+                let items: Option<Vec<Value>> = items.iter().map(|item| of.value(item)).collect();
+                Value::List(Arc::new(items?))
+            }
+            (Shape::Map(of), Json::Object(entries)) => {
+                let entry =
+                    |(name, value): (&String, &Json)| Some((Key::String(name.as_str().into()), of.value(value)?));
+                Value::Map(Arc::new(entries.iter().map(entry).collect::<Option<_>>()?))
+            }
+            (Shape::Object(fields), Json::Object(given)) => {
+                // Fields that nothing is declared about cannot be seen.
+                let known = given.iter().filter_map(|(name, value)| {
+                    let name = escape(name)?;
+                    let value = fields.get(&name)?.value(value)?;
+                    Some((Key::String(name.into()), value))
+                });
+                Value::Map(Arc::new(known.collect()))
+            }
+            _ => return None,
         })
     }
 

@@ -64,6 +64,9 @@ fn show(text: &str, issue: &Issue) -> String {
     let Some(at) = issue.at else {
         return format!("ERROR: <input>:-1:0: {}", issue.message);
     };
+    if text.is_empty() {
+        return format!("ERROR: <input>:1:0: {}", issue.message);
+    }
     let before: Vec<char> = text.chars().take(at).collect();
     let line = before.iter().filter(|c| **c == '\n').count();
     let column = before.iter().rev().take_while(|c| **c != '\n').count();

@@ -445,6 +445,23 @@ fn what_is_wrong_is_said_in_cel_gos_words() {
             "undefined1 && undefined2 || undefined3",
             "1:1: undeclared reference to 'undefined1' (in container ''); 1:15: undeclared reference to 'undefined2' (in container ''); 1:29: undeclared reference to 'undefined3' (in container '')",
         ),
+        (
+            "",
+            "1:0: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
+        ),
+        (
+            "'%d'.format(['a'])",
+            "1:14: error during formatting: decimal clause can only be used on integers, was given string",
+        ),
+        ("'%s %s'.format(['a'])", "1:15: index 1 out of range"),
+        (
+            "'%z'.format([1])",
+            "1:12: could not parse formatting clause: unrecognized formatting clause \"z\"",
+        ),
+        (
+            "'%s'.format([1, 2])",
+            "1:12: too many arguments supplied to string.format (expected 1, got 2)",
+        ),
     ] {
         assert_eq!(complaints(text), expected, "{text}");
     }
