@@ -272,6 +272,9 @@ impl Checker<'_> {
             return self.resolve(place, &call.function, true, given, &places);
         }
         if let Some(name) = call.function.strip_prefix('.') {
+            if self.environment.function(name).is_empty() {
+                return self.undeclared(at, &call.function);
+            }
             call.function = name.to_owned();
         }
         self.resolve(place, &call.function, false, args, &places)

@@ -295,6 +295,13 @@ pub(crate) fn overloads(name: &str) -> Vec<Overload> {
             );
         }
         "isSorted" => lines.extend(ORDERED.iter().map(|of| format!("[list({of})] {name}(): bool"))),
+        "@sortByAssociatedKeys" => {
+            lines.extend(
+                ORDERED
+                    .iter()
+                    .map(|of| format!("[list(T)] {name}(list({of})): list(T)")),
+            );
+        }
         "sort" => lines.extend(ORDERED.iter().map(|of| format!("[list({of})] {name}(): list({of})"))),
         "min" | "max" => lines.extend(ORDERED.iter().map(|of| format!("[list({of})] {name}(): {of}"))),
         _ if PARTS_OF_TIME.contains(&name) => {

@@ -44,6 +44,36 @@ impl Coster<'_> {
                 }
                 Some((size.times(each), None))
             }
+            "slice" => {
+                let [start, end] = call.args.as_slice() else {
+                    return None;
+                };
+                let most = self.size_or_unknown(target?).max;
+                let length = whole_number(end, most).wrapping_sub(whole_number(start, 0));
+                Some(list_call(1.0, Cost::fixed(length)))
+            }
+            "lists.range" => Some(list_call(1.0, Cost::fixed(whole_number(first?, u64::MAX)))),
+            "reverse" => Some(list_call(1.0, self.size_or_unknown(target?))),
+            "flatten" => {
+                let depth = first.map_or(1, |depth| whole_number(depth, u64::MAX));
+                Some(list_call(depth as f64, self.size_or_unknown(target?)))
+            }
+            "distinct" | "sort" | "@sortByAssociatedKeys" => {
+                let compared = if overload.args.len() > 1 { first? } else { target? };
+                let size = self.size_or_unknown(compared);
+                let text =
+                    matches!(overload.args.last(), Some(Type::List(of)) if matches!(**of, Type::String | Type::Bytes));
+                let factor = if text { 2.0 + PER_CHARACTER } else { 2.0 };
+                Some(list_call(factor, size.times(size)))
+            }
+            "sets.contains" | "sets.intersects" | "sets.equivalent" => {
+                let [left, right] = call.args.as_slice() else {
+                    return None;
+                };
+                let factor = if call.function == "sets.equivalent" { 2.0 } else { 1.0 };
+                let sizes = self.size_or_unknown(left).times(self.size_or_unknown(right));
+                Some((sizes.scaled(factor).plus(Cost::fixed(1)), None))
+            }
             "url" | "jsonpatch.escapeKey" => {
                 let size = self.size_or_unknown(first?);
                 Some((size.scaled(PER_CHARACTER), Some(size)))
@@ -170,6 +200,19 @@ impl Coster<'_> {
         self.sizes
             .size(&self.path_to(list, "@items"))
             .unwrap_or_else(Cost::unknown)
+    }
+}
+
+/// A call that makes a list of this size.
+fn list_call(factor: f64, size: Cost) -> (Cost, Option<Cost>) {
+    (size.scaled(factor).plus(Cost::fixed(1 + LIST)), Some(size))
+}
+
+/// A literal number, which is not negative; another where it is none.
+fn whole_number(expr: &Expr, otherwise: u64) -> u64 {
+    match expr.kind {
+        Kind::Literal(Literal::Int(number)) => u64::try_from(number).unwrap_or_default(),
+        _ => otherwise,
     }
 }
 

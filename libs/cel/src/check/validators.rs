@@ -23,8 +23,12 @@ pub(crate) fn validate(expr: &Expr, types: &Types) -> Vec<Issue> {
             if let Kind::Call(call) = &node.kind
                 && call.function == function
                 && let Some(arg) = call.args.first()
-                && let Kind::Literal(Literal::String(text)) = &arg.kind
-                && fails(text)
+                && match &arg.kind {
+                    Kind::Literal(Literal::String(text)) => fails(text),
+                    // Numbers are declared to be lengths of time and yet cannot be made ones.
+                    Kind::Literal(Literal::Int(_)) => function == "duration",
+                    _ => false,
+                }
             {
                 issues.push(Issue::new(arg.at, format!("invalid {function} argument")));
             }

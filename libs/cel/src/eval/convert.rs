@@ -29,7 +29,9 @@ pub(super) fn call(function: &str, args: &[Value]) -> Option<Outcome> {
         ("bytes", [Value::String(text)]) => Ok(Value::Bytes(text.as_bytes().into())),
         ("string", [value]) => return string(value),
         ("duration", [Value::Duration(_)]) | ("timestamp", [Value::Timestamp(_)]) => Ok(args[0].clone()),
-        ("duration", [Value::Int(nanos)]) => Ok(Value::Duration(*nanos)),
+        ("duration", [Value::Int(_)]) => Err(Failure::new(
+            "type conversion error from 'int' to 'google.protobuf.Duration'",
+        )),
         ("duration", [Value::String(text)]) => time::parse_duration(text)
             .map(Value::Duration)
             .ok_or_else(|| Failure::new(format!("time: invalid duration {text:?}"))),

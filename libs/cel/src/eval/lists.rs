@@ -45,7 +45,8 @@ pub(super) fn call(function: &str, args: &[Value]) -> Option<Outcome> {
             Some(Err(Failure::new("level must be non-negative")))
         }
         ("flatten", [Value::List(values), Value::Int(depth)]) => Some(Ok(Value::list(flatten(values, *depth)))),
-        ("sort", [Value::List(values)]) => Some(sort(values)),
+        ("sort", [Value::List(values)]) => Some(sort(values, values)),
+        ("@sortByAssociatedKeys", [Value::List(values), Value::List(keys)]) => Some(sort(values, keys)),
         ("sets.contains", [Value::List(all), Value::List(some)]) => bool(contains(all, some)),
         ("sets.equivalent", [Value::List(a), Value::List(b)]) => bool(contains(a, b) && contains(b, a)),
         ("sets.intersects", [Value::List(a), Value::List(b)]) => {
@@ -111,12 +112,15 @@ fn flatten(values: &[Value], depth: i64) -> Vec<Value> {
     flat
 }
 
-fn sort(values: &[Value]) -> Outcome {
-    let comparable = values.windows(2).all(|pair| pair[0].compare(&pair[1]).is_some());
+/// The values in the order of their keys.
+fn sort(values: &[Value], keys: &[Value]) -> Outcome {
+    let comparable = keys.windows(2).all(|pair| pair[0].compare(&pair[1]).is_some());
     if !comparable {
         return Err(Failure::new("list elements must have the same type"));
     }
-    let mut sorted = values.to_vec();
-    sorted.sort_by(|a, b| a.compare(b).unwrap_or(Ordering::Equal));
-    Ok(Value::list(sorted))
+    let mut sorted: Vec<(&Value, &Value)> = keys.iter().zip(values).collect();
+    sorted.sort_by(|(a, _), (b, _)| a.compare(b).unwrap_or(Ordering::Equal));
+    Ok(Value::list(
+        sorted.into_iter().map(|(_, value)| value.clone()).collect(),
+    ))
 }

@@ -96,9 +96,28 @@ pub(crate) struct Lexeme {
     pub(crate) end: usize,
 }
 
+/// A part of a text that is no token.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unread {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+impl Unread {
+    /// The complaint about it.
+    pub(crate) fn issue(&self, text: &[char]) -> Issue {
+        let part: String = text[self.start..self.end].iter().collect();
+        let part = part.replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r");
+        Issue::new(
+            self.start,
+            format!("Syntax error: token recognition error at: '{part}'"),
+        )
+    }
+}
+
 /// The tokens of a text, closed by [`Token::Eof`], and what could not be read.
-pub(crate) fn tokens(text: &[char]) -> (Vec<Lexeme>, Vec<Issue>) {
-    let (mut found, mut issues) = (Vec::new(), Vec::new());
+pub(crate) fn tokens(text: &[char]) -> (Vec<Lexeme>, Vec<Unread>) {
+    let (mut found, mut unread) = (Vec::new(), Vec::new());
     let mut start = 0;
     while start < text.len() {
         match scan(text, start) {
@@ -109,12 +128,7 @@ pub(crate) fn tokens(text: &[char]) -> (Vec<Lexeme>, Vec<Issue>) {
             Ok((None, end)) => start = end,
             Err(stop) => {
                 let end = (stop + 1).min(text.len());
-                let bad: String = text[start..end].iter().collect();
-                let bad = bad.replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r");
-                issues.push(Issue::new(
-                    start,
-                    format!("Syntax error: token recognition error at: '{bad}'"),
-                ));
+                unread.push(Unread { start, end });
                 start = end;
             }
         }
@@ -124,7 +138,7 @@ pub(crate) fn tokens(text: &[char]) -> (Vec<Lexeme>, Vec<Issue>) {
         start,
         end: start,
     });
-    (found, issues)
+    (found, unread)
 }
 
 /// The token at a place (none for what is passed over) and its end, or where reading came to nothing.

@@ -31,6 +31,7 @@ enum Macro {
     OptMap,
     OptFlatMap,
     Bind,
+    SortBy,
 }
 
 pub(super) fn expand(
@@ -56,6 +57,7 @@ pub(super) fn expand(
         ("transformMapEntry", 3 | 4, true) => (Macro::TransformMapEntry, 2),
         ("optMap", 2, true) => (Macro::OptMap, 0),
         ("optFlatMap", 2, true) => (Macro::OptFlatMap, 0),
+        ("sortBy", 2, true) => (Macro::SortBy, 1),
         ("bind", 3, true) if parser.syntax.bindings && is_ident(target.as_ref(), "cel") => (Macro::Bind, 0),
         _ => return Expansion::None(target, args),
     };
@@ -162,6 +164,7 @@ impl Expander<'_, '_> {
         };
         match known {
             Macro::OptMap | Macro::OptFlatMap => self.optional(known, target, &first, args.next()),
+            Macro::SortBy => self.sort_by(target, first, args.next()),
             Macro::Bind => self.bind(&first, args.next(), args.next()),
             _ => {
                 let second = if variables == 2 { args.next() } else { None };
@@ -279,6 +282,26 @@ impl Expander<'_, '_> {
             step,
             result: body,
         })))
+    }
+
+    /// The list gets a name, by which its keys are found and it is sorted.
+    fn sort_by(&mut self, target: Expr, variable: Expr, key: Option<Expr>) -> Result<Expr, Issue> {
+        const INPUT: &str = "@__sortBy_input__";
+        if matches!(target.kind, Kind::Literal(_) | Kind::Map(_) | Kind::Struct(_)) {
+            let why = "sortBy can only be applied to a list, identifier, comprehension, call or select expression";
+            return Err(Issue::new(target.at, why));
+        }
+        let names = names(Macro::Map, &variable, None)?;
+        let (input, sorted) = (Kind::Ident(INPUT.to_owned()), Kind::Ident(INPUT.to_owned()));
+        let (input, sorted) = (self.node(input), self.node(sorted));
+        let keys = self.fold(Macro::Map, input, variable, names, key.into_iter().collect())?;
+        let call = Call {
+            target: Some(Box::new(sorted)),
+            function: "@sortByAssociatedKeys".to_owned(),
+            args: vec![keys],
+        };
+        let call = self.node(Kind::Call(call));
+        Ok(self.named(INPUT.to_owned(), target, call))
     }
 
     fn bind(&mut self, name: &Expr, value: Option<Expr>, body: Option<Expr>) -> Result<Expr, Issue> {

@@ -36,12 +36,13 @@ pub(crate) fn parse(text: &str, syntax: Syntax) -> Result<Expr, Issues> {
         );
         return Err(Issues::render(text, vec![Issue::general(message)]));
     }
-    let (lexemes, mut issues) = lexer::tokens(&chars);
+    let (lexemes, unread) = lexer::tokens(&chars);
+    let mut issues: Vec<Issue> = unread.iter().map(|unread| unread.issue(&chars)).collect();
     let parsed = grammar::parse(&chars, &lexemes, syntax);
     issues.extend(match &parsed {
         Ok(parsed) => parsed.issues.clone(),
         Err(grammar::Stop::TooDeep(issue)) => vec![issue.clone()],
-        Err(grammar::Stop::Malformed) => recovery::explain(&chars, &lexemes),
+        Err(grammar::Stop::Malformed) => recovery::explain(&chars, &lexemes, &unread),
     });
     match parsed {
         Ok(parsed) if issues.is_empty() => Ok(parsed.expr),

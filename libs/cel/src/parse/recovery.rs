@@ -1,7 +1,8 @@
 //! What is said about a malformed text: the parser that ANTLR makes from cel-go's grammar goes on after an error, and every
 //! further complaint depends on how. This walks the same network with the same rules (ANTLR's `DefaultErrorStrategy`).
 
-use super::lexer::{Lexeme, Token};
+use super::grammar::RESERVED;
+use super::lexer::{Lexeme, Token, Unread};
 use super::network::{Edge, Network, Rule, StateKind};
 use super::source::Issue;
 use std::collections::BTreeSet;
@@ -15,11 +16,12 @@ const MAX_DEPTH: usize = 2_000;
 const MAX_AHEAD: usize = 256;
 
 /// All complaints about the grammar of a text.
-pub(super) fn explain(text: &[char], lexemes: &[Lexeme]) -> Vec<Issue> {
+pub(super) fn explain(text: &[char], lexemes: &[Lexeme], unread: &[Unread]) -> Vec<Issue> {
     let mut walk = Walk {
         network: Network::new(),
         text,
         lexemes,
+        unread,
         next: 0,
         stack: Vec::new(),
         recovering: false,
@@ -43,6 +45,7 @@ struct Walk<'a> {
     network: Network,
     text: &'a [char],
     lexemes: &'a [Lexeme],
+    unread: &'a [Unread],
     next: usize,
     /// Where to go on when the rules around are done, with their precedence; the innermost last.
     stack: Vec<(usize, u8)>,
@@ -149,7 +152,11 @@ impl Walk<'_> {
     }
 
     fn quoted(&self, start: usize, end: usize) -> String {
-        let text: String = self.text[start.min(end)..end].iter().collect();
+        let is_read = |at: &usize| !self.unread.iter().any(|part| (part.start..part.end).contains(at));
+        let text: String = (start..end)
+            .filter(is_read)
+            .filter_map(|at| self.text.get(at))
+            .collect();
         format!(
             "'{}'",
             text.replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
@@ -207,9 +214,22 @@ impl Walk<'_> {
         }
     }
 
-    fn expect(&mut self, tokens: &[Token], state: usize, after: usize) -> Result<(), Failed> {
+    /// Names that are kept for other uses are complained about where they stand for a value.
+    fn reserved(&mut self) {
+        let lexeme = self.here();
+        let name: String = self.text[lexeme.start..lexeme.end].iter().collect();
+        if RESERVED.contains(&name.as_str()) {
+            self.issues
+                .push(Issue::new(lexeme.start, format!("reserved identifier: {name}")));
+        }
+    }
+
+    fn expect(&mut self, within: Rule, tokens: &[Token], state: usize, after: usize) -> Result<(), Failed> {
         if tokens.contains(&self.ahead(0)) {
             self.recovering = false;
+            if within == Rule::Primary && self.ahead(0) == Token::Ident {
+                self.reserved();
+            }
             self.consume();
             return Ok(());
         }
@@ -235,13 +255,13 @@ impl Walk<'_> {
     /// Walks a rule to its end, or to where the rules around can go on.
     fn rule(&mut self, rule: Rule, precedence: u8) {
         let mut state = self.network.start(rule);
-        if let Err(failed) = self.steps(&mut state, precedence) {
+        if let Err(failed) = self.steps(rule, &mut state, precedence) {
             self.report(failed, state);
             self.recover(state);
         }
     }
 
-    fn steps(&mut self, state: &mut usize, precedence: u8) -> Result<(), Failed> {
+    fn steps(&mut self, within: Rule, state: &mut usize, precedence: u8) -> Result<(), Failed> {
         while self.network.states[*state].kind != StateKind::Stop {
             if self.attempts > MAX_ATTEMPTS || self.stack.len() > MAX_DEPTH {
                 return Ok(());
@@ -256,7 +276,7 @@ impl Walk<'_> {
             match edges.get(way) {
                 Some(Edge::Free(to) | Edge::Binds(_, to)) => *state = *to,
                 Some(Edge::Token(tokens, to)) => {
-                    self.expect(tokens, *state, *to)?;
+                    self.expect(within, tokens, *state, *to)?;
                     *state = *to;
                 }
                 Some(Edge::Call {
