@@ -83,7 +83,9 @@ static COLUMNS: Columns = Columns {
             phase.into(),
             text(&["spec", "volumeName"]).into(),
             if bound {
-                text(&["status", "capacity", "storage"]).into()
+                meta::str_at(obj, &["status", "capacity", "storage"])
+                    .unwrap_or("0")
+                    .into()
             } else {
                 "".into()
             },
@@ -331,9 +333,9 @@ fn validate_status(new: &Value, _old: &Value) -> ErrorList {
     }
     let amount = |field: &str, name: &str| {
         let amount = text(new, &["status", field, name]);
-        let negative = Quantity::parse(amount).is_ok_and(|amount| amount.sign() < 0);
+        let units = Quantity::parse(amount).ok()?.units();
         let path = path.child(field).key(name);
-        negative.then(|| Error::invalid(&path, amount, "must be a valid resource quantity"))
+        (units < 0).then(|| Error::invalid(&path, units, "must be a valid resource quantity"))
     };
     let keys = |field: &'static str| {
         let map = meta::map_at(new, &["status", field]);
