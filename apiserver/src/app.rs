@@ -14,6 +14,7 @@ use crate::bootstrap::{self, Bootstrap};
 use crate::controllers;
 use crate::endpoints::api::Api;
 use crate::endpoints::handlers::review::Reviewers;
+use crate::endpoints::oidc::Metadata;
 use crate::endpoints::openapi::Documents;
 use crate::filters::max_in_flight::MaxInFlight;
 use crate::kubelet::{Kubelet, Transport};
@@ -100,6 +101,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         .map(signing_key)
         .transpose()?;
     let keys = verifying_keys(&options, signing_key.as_ref())?;
+    let published = (keys.clone(), options.service_account_issuer.first().cloned());
     let accounts = (!keys.is_empty()).then(|| {
         Arc::new(TokenAuthenticator {
             keys,
@@ -121,21 +123,10 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     let kubelet = Kubelet {
         transport: kubelet_transport(&options)?,
         address_types: options.kubelet_preferred_address_types.clone(),
-        pods: stored,
+        objects: stored,
         nodes: objects,
         tasks: chassis.tasks().clone(),
     };
-    let api = Arc::new(Api {
-        catalog,
-        documents: Documents::default(),
-        kubelet,
-        tokens,
-        reviewers: Reviewers {
-            authorizer: authorizer.clone(),
-            rbac: rbac.clone(),
-            tokens: accounts,
-        },
-    });
 
     // The secure port: bound before anybody is told that the server is ready.
     let security = security(&options)?;
@@ -144,6 +135,34 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         .await
         .context("--bind-address and --secure-port")?;
     chassis.addresses().insert("secure", listener.address().clone());
+    let bound = match listener.address() {
+        BindAddress::Tcp(address) => address.port(),
+        BindAddress::Unix(_) => options.secure_port,
+    };
+    let advertised = options
+        .advertise_address
+        .unwrap_or_else(|| bootstrap::own_address(options.bind_address));
+    let advertised = SocketAddr::new(advertised, bound);
+    let oidc = match published {
+        (keys, Some(issuer)) if !keys.is_empty() => {
+            let uri = options.service_account_jwks_uri.as_deref();
+            Some(Metadata::new(&issuer, &keys, uri, &advertised.to_string()))
+        }
+        _ => None,
+    };
+    let api = Arc::new(Api {
+        catalog,
+        documents: Documents::default(),
+        kubelet,
+        tokens,
+        oidc,
+        address: advertised.to_string(),
+        reviewers: Reviewers {
+            authorizer: authorizer.clone(),
+            rbac: rbac.clone(),
+            tokens: accounts,
+        },
+    });
     let metrics = RequestMetrics::new(chassis.metrics().clone());
     let (reading, writing) = metrics.in_flight();
     let chain = Chain {
@@ -155,7 +174,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         ),
         request_timeout: options.request_timeout,
         metrics,
-        health: HealthChecks::new(chassis.health().clone()),
+        health: HealthChecks::new(chassis.health().clone(), shutdown.clone()),
         api: api.clone(),
         draining: shutdown.clone(),
     };
@@ -170,17 +189,10 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         let compactor = Compactor::new(connection.clone(), options.etcd_compaction_interval);
         tasks.spawn("compactor", compactor.run(shutdown.clone()));
     }
-    let bound = match listener.address() {
-        BindAddress::Tcp(address) => address.port(),
-        BindAddress::Unix(_) => options.secure_port,
-    };
-    let advertised = options
-        .advertise_address
-        .unwrap_or_else(|| bootstrap::own_address(options.bind_address));
     let bootstrap = Bootstrap {
         api: api.clone(),
         allocator,
-        advertised: SocketAddr::new(advertised, bound),
+        advertised,
     };
     tasks.spawn(
         "bootstrap",

@@ -13,6 +13,7 @@ pub mod filters;
 pub mod kubelet;
 pub mod metrics;
 pub mod options;
+pub mod proxy;
 pub mod registry;
 pub mod resources;
 pub mod server;

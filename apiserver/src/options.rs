@@ -113,6 +113,10 @@ pub struct Options {
     #[arg(long, value_name = "URL", help_heading = "Authentication")]
     pub service_account_issuer: Vec<String>,
 
+    /// Where the keys of service account tokens are published [default: on this server, /openid/v1/jwks]
+    #[arg(long, value_name = "URL", help_heading = "Authentication")]
+    pub service_account_jwks_uri: Option<String>,
+
     /// Audiences of this server [default: the issuers]
     #[arg(
         long,
@@ -229,6 +233,15 @@ impl Options {
         if self.service_account_signing_key_file.is_some() && self.service_account_issuer.is_empty() {
             return Err(usage(
                 "--service-account-signing-key-file needs --service-account-issuer, such as https://kubernetes.default.svc.cluster.local",
+            ));
+        }
+        if self
+            .service_account_jwks_uri
+            .as_deref()
+            .is_some_and(|uri| !uri.starts_with("https://"))
+        {
+            return Err(usage(
+                "--service-account-jwks-uri must be a URL that begins with https://",
             ));
         }
         if self.service_account_issuer.iter().any(String::is_empty) {

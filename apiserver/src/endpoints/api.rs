@@ -6,6 +6,7 @@ use super::handlers::{
     Scope, create, delete, eviction, get, list, node, patch, pod, review, scale, token, update, watch,
 };
 use super::installer::{self, Miss, Verb};
+use super::oidc::Metadata;
 use super::openapi::Documents;
 use super::options::ReadOptions;
 use super::query::Query;
@@ -33,6 +34,10 @@ pub struct Api {
     pub tokens: Option<TokenIssuer>,
     /// Who answers reviews.
     pub reviewers: Reviewers,
+    /// What others need to check those tokens; `None` without keys.
+    pub oidc: Option<Metadata>,
+    /// Host and port under which clients reach this server, as discovery tells them.
+    pub address: String,
 }
 
 impl Dispatch for Api {
@@ -75,7 +80,7 @@ impl Api {
         let error_query = query.clone();
         let passed_on = matches!(
             route.subresource().map(|s| &s.action),
-            Some(Action::Log | Action::Connect)
+            Some(Action::Log | Action::Connect | Action::Proxy)
         );
         if passed_on {
             let result = node::pass_on(self, &cx, &route, request).await;
@@ -103,12 +108,16 @@ impl Api {
 
     /// What is served besides resources.
     fn document(&self, path: &str, method: &Method, client: Client<'_>) -> Response<Body> {
-        if path.trim_end_matches('/') == "/version" {
-            // A GET has been answered before it came here.
-            return respond::error(&installer::method_not_allowed(), client);
-        }
-        discovery::answer(&self.catalog, path, method, client)
+        let asked = discovery::Asked {
+            catalog: &self.catalog,
+            address: &self.address,
+            path,
+            method,
+            client,
+        };
+        discovery::answer(&asked)
             .or_else(|| self.documents.answer(&self.catalog, path, client))
+            .or_else(|| self.oidc.as_ref()?.answer(path, method, client))
             .unwrap_or_else(unknown_path)
     }
 
@@ -174,8 +183,12 @@ pub fn unknown_path() -> Response<Body> {
 /// The answer to a `HEAD` request: that to a `GET`, without what follows the headers.
 fn without_body(response: Response<Body>) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
+    // Answers of others, that are passed on, say themselves how long they would be.
     if let Some(length) = http_body::Body::size_hint(&body).exact() {
-        parts.headers.insert(header::CONTENT_LENGTH, length.into());
+        parts
+            .headers
+            .entry(header::CONTENT_LENGTH)
+            .or_insert_with(|| length.into());
     }
     Response::from_parts(parts, empty())
 }

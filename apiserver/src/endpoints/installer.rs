@@ -53,6 +53,17 @@ impl Route {
     }
 }
 
+/// The methods of requests that are passed on.
+const PROXIED: [Method; 7] = [
+    Method::GET,
+    Method::PUT,
+    Method::POST,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::HEAD,
+    Method::PATCH,
+];
+
 /// Which part of a resource a path names.
 struct Target {
     namespace: String,
@@ -114,7 +125,8 @@ fn target(store: &Store, info: &RequestInfo) -> Option<Target> {
         [plural, rest @ ..] if *plural == resource.plural => (None, rest),
         _ => return None,
     };
-    if rest.iter().any(|segment| segment.is_empty()) || namespace == Some("") {
+    let named = rest.len().min(2);
+    if rest[..named].iter().any(|segment| segment.is_empty()) || namespace == Some("") {
         return None;
     }
     let target = |name: &str, subresource| Target {
@@ -134,7 +146,7 @@ fn target(store: &Store, info: &RequestInfo) -> Option<Target> {
                 .subresources
                 .iter()
                 .position(|s| !s.name.is_empty() && s.name == *subresource)?;
-            let takes_tail = matches!(resource.subresources[found].action, Action::Connect) && *subresource == "proxy";
+            let takes_tail = matches!(resource.subresources[found].action, Action::Proxy);
             (tail.is_empty() || takes_tail).then(|| target(name, Some(found)))
         }
         _ => None,
@@ -145,6 +157,9 @@ fn target(store: &Store, info: &RequestInfo) -> Option<Target> {
 fn verb(store: &Store, target: &Target, method: &Method) -> Option<Verb> {
     let resource = &store.resource;
     let (wanted, verb) = if let Some(subresource) = target.subresource.and_then(|i| resource.subresources.get(i)) {
+        if matches!(subresource.action, Action::Proxy) {
+            return PROXIED.contains(method).then_some(Verb::Connect);
+        }
         if matches!(subresource.action, Action::Connect) {
             let allowed = subresource.verbs.contains(&discovery_verb(method)?);
             return allowed.then_some(Verb::Connect);

@@ -7,6 +7,7 @@ pub mod discovery;
 pub mod handlers;
 pub mod installer;
 pub mod negotiation;
+pub mod oidc;
 pub mod openapi;
 pub mod options;
 pub mod query;

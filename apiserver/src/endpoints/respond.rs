@@ -89,9 +89,13 @@ pub fn tree(code: StatusCode, value: &Value, negotiated: &Negotiated, client: Cl
 /// 406 for a kind without one.
 pub fn protobuf(value: &Value) -> Result<Vec<u8>, Status> {
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
-    let version = GroupVersion::parse(text("apiVersion")).unwrap_or_default();
+    // Discovery documents of the core group leave their version to the reader.
+    let version = match text("apiVersion") {
+        "" => GroupVersion::new("", "v1"),
+        text => GroupVersion::parse(text).unwrap_or_default(),
+    };
     let ty = schema::by_gvk(&version.group, &version.version, text("kind"));
-    let encoded = ty.map(|ty| wire::encode(value, ty));
+    let encoded = ty.map(|ty| wire::encode_as(value, &version, ty));
     match encoded {
         Some(Ok(bytes)) => Ok(bytes),
         Some(Err(error)) => Err(Status::failure(406, "NotAcceptable", error.to_string())),
@@ -103,9 +107,7 @@ pub fn protobuf(value: &Value) -> Result<Vec<u8>, Status> {
 pub fn json(code: StatusCode, text: Bytes, negotiated: &Negotiated, client: Client<'_>) -> Response<Body> {
     match negotiated.format {
         Format::Json if negotiated.pretty => {
-            let mut text = indent(&text);
-            text.push(b'\n');
-            compressible(code, Format::Json.media_type(), text.into(), client)
+            compressible(code, Format::Json.media_type(), indent(&text).into(), client)
         }
         Format::Json => pieces(code, [text, Bytes::from_static(b"\n")].into(), client),
         Format::Yaml | Format::Protobuf => match serde_json::from_slice(&text) {

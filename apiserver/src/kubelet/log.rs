@@ -51,11 +51,7 @@ impl Kubelet {
         if !response.status().is_success() {
             return Err(refused(response, name).await);
         }
-        let lines = Lines {
-            inner: response.into_body(),
-            end: Box::pin(draining.clone().cancelled_owned()),
-        };
-        Ok(plain(lines.boxed_unsync()))
+        Ok(plain(until(response.into_body(), draining.clone())))
     }
 }
 
@@ -90,13 +86,21 @@ async fn refused(response: Response<Incoming>, name: &str) -> Status {
     }
 }
 
-/// A log that ends when the server drains.
-struct Lines {
+/// A body that ends when the server drains.
+pub(crate) fn until(inner: Incoming, draining: CancellationToken) -> Body {
+    let body = Lasting {
+        inner,
+        end: Box::pin(draining.cancelled_owned()),
+    };
+    body.boxed_unsync()
+}
+
+struct Lasting {
     inner: Incoming,
     end: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-impl hyper::body::Body for Lines {
+impl hyper::body::Body for Lasting {
     type Data = Bytes;
     type Error = crate::server::BodyError;
 

@@ -6,7 +6,10 @@ mod log;
 mod transport;
 mod tunnel;
 
-pub use transport::Transport;
+pub(crate) use log::until;
+pub(crate) use transport::authority;
+pub use transport::{Security, Transport};
+pub(crate) use tunnel::{is_upgrade, tunnel};
 
 use crate::authentication::Getter;
 use chassis::Tasks;
@@ -23,8 +26,8 @@ pub struct Kubelet {
     pub transport: Transport,
     /// Which of a node's addresses to try, best first (`--kubelet-preferred-address-types`).
     pub address_types: Vec<String>,
-    /// Reads pods as they are in the store.
-    pub pods: Getter,
+    /// Reads pods and whatever requests are proxied to as they are in the store.
+    pub objects: Getter,
     /// Reads nodes.
     pub nodes: Getter,
     /// Owns the connections and tunnels.
@@ -34,15 +37,19 @@ pub struct Kubelet {
 impl Kubelet {
     async fn pod(&self, namespace: &str, name: &str) -> Result<Value, Status> {
         let pods = GroupResource::new("", "pods");
-        let found = (self.pods)(pods.clone(), namespace.to_owned(), name.to_owned()).await?;
+        let found = (self.objects)(pods.clone(), namespace.to_owned(), name.to_owned()).await?;
         found.ok_or_else(|| Status::not_found(&pods, name))
     }
 
-    /// Where the kubelet of a node listens.
+    /// Where the kubelet of a node listens. Upstream reports the missing node of a pod as a missing pod of its name.
     async fn address(&self, node: &str) -> Result<(String, u16), Status> {
+        self.address_of(node, "pods").await
+    }
+
+    /// Where the kubelet of a node listens; a missing one is reported as one of `missing`.
+    pub(crate) async fn address_of(&self, node: &str, missing: &str) -> Result<(String, u16), Status> {
         let found = (self.nodes)(GroupResource::new("", "nodes"), String::new(), node.to_owned()).await?;
-        // Upstream reports a missing node as a missing pod of the node's name.
-        let found = found.ok_or_else(|| Status::not_found(&GroupResource::new("", "pods"), node))?;
+        let found = found.ok_or_else(|| Status::not_found(&GroupResource::new("", missing), node))?;
         let host = location::host(&found, &self.address_types).map_err(Status::internal)?;
         Ok((host, location::port(&found).unwrap_or(DEFAULT_PORT)))
     }

@@ -1,4 +1,5 @@
-//! Connections to kubelets: TLS with the server's client certificate, HTTP/1.1.
+//! Outgoing connections: to kubelets with TLS and the server's client certificate, to others as they are asked for;
+//! HTTP/1.1.
 
 use crate::server::request::Body;
 use chassis::Tasks;
@@ -10,19 +11,38 @@ use hyper_util::rt::TokioIo;
 use machinery::status::Status;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// A kubelet that does not answer within this time is reported as unreachable.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Dials kubelets.
+/// How a connection is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// With the server's certificate, towards a kubelet that is checked as the flags say.
+    Kubelet,
+    /// Encrypted, without knowing by whom: pods and services have certificates of their own.
+    Encrypted,
+    /// Not at all.
+    None,
+}
+
+/// Dials kubelets, and what requests are proxied to.
 #[derive(Clone)]
 pub struct Transport {
-    tls: Arc<ClientConfig>,
+    kubelets: Arc<ClientConfig>,
+    anybody: Arc<ClientConfig>,
 }
+
+/// A connection, encrypted or not.
+trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 impl Transport {
     /// A transport that presents `identity` (`--kubelet-client-certificate`) and trusts `authorities`
@@ -32,10 +52,17 @@ impl Transport {
     /// When the certificate cannot be used.
     pub fn new(authorities: Option<RootCertStore>, identity: Option<Identity>) -> anyhow::Result<Self> {
         let trust = authorities.map_or(Trust::Anything, Trust::Authorities);
-        let mut tls = chassis::tls::client_config(trust, identity)?;
+        let kubelets = chassis::tls::client_config(trust, identity)?;
+        let anybody = chassis::tls::client_config(Trust::Anything, None)?;
         // Tunnels are upgrades, which HTTP/2 does not have.
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Transport { tls: Arc::new(tls) })
+        let first_version = |mut tls: ClientConfig| {
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Arc::new(tls)
+        };
+        Ok(Transport {
+            kubelets: first_version(kubelets),
+            anybody: first_version(anybody),
+        })
     }
 
     /// Sends a request on a connection of its own, which lives as long as the answer or the tunnel it becomes.
@@ -57,34 +84,64 @@ impl Transport {
             let method = format!("{}{}", &method[..1], method[1..].to_ascii_lowercase());
             Status::internal(format!("{method} {url:?}: {why}"))
         };
-        let connected = tokio::time::timeout(DIAL_TIMEOUT, self.connect(host, port)).await;
-        let stream = connected
-            .map_err(|_| failed(format!("dial tcp {}: i/o timeout", authority(host, port))))?
-            .map_err(|error| failed(error.to_string()))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        self.pass(Security::Kubelet, (host, port), request, tasks)
             .await
-            .map_err(|error| failed(error.to_string()))?;
-        tasks.spawn_finite("kubelet-connection", async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "connection to a kubelet ended");
-            }
-        });
-        sender
-            .send_request(request)
-            .await
-            .map_err(|error| failed(error.to_string()))
+            .map_err(failed)
     }
 
-    async fn connect(&self, host: &str, port: u16) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    /// Sends a request on a connection of its own, to anybody.
+    ///
+    /// # Errors
+    /// In the words of Go's network library.
+    pub(crate) async fn pass(
+        &self,
+        security: Security,
+        (host, port): (&str, u16),
+        request: Request<Body>,
+        tasks: &Tasks,
+    ) -> Result<Response<Incoming>, String> {
+        let connected = tokio::time::timeout(DIAL_TIMEOUT, self.connect(security, host, port)).await;
+        let stream = connected
+            .map_err(|_| format!("dial tcp {}: i/o timeout", authority(host, port)))?
+            .map_err(|error| dial_error(host, port, &error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| error.to_string())?;
+        tasks.spawn_finite("outgoing-connection", async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%error, "an outgoing connection ended");
+            }
+        });
+        sender.send_request(request).await.map_err(|error| error.to_string())
+    }
+
+    async fn connect(&self, security: Security, host: &str, port: u16) -> std::io::Result<Box<dyn Connection>> {
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
+        let tls = match security {
+            Security::None => return Ok(Box::new(stream)),
+            Security::Kubelet => &self.kubelets,
+            Security::Encrypted => &self.anybody,
+        };
         let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
-        TlsConnector::from(self.tls.clone()).connect(name, stream).await
+        Ok(Box::new(TlsConnector::from(tls.clone()).connect(name, stream).await?))
     }
 }
 
+/// Why nobody was reached.
+fn dial_error(host: &str, port: u16, error: &std::io::Error) -> String {
+    let why = match error.kind() {
+        ErrorKind::ConnectionRefused => "connect: connection refused",
+        ErrorKind::HostUnreachable => "connect: no route to host",
+        ErrorKind::NetworkUnreachable => "connect: network is unreachable",
+        ErrorKind::TimedOut => "i/o timeout",
+        _ => return error.to_string(),
+    };
+    format!("dial tcp {}: {why}", authority(host, port))
+}
+
 /// Host and port of a URL.
-pub(super) fn authority(host: &str, port: u16) -> String {
+pub(crate) fn authority(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
     } else {

@@ -4,6 +4,7 @@
 use super::transport::authority;
 use super::{Kubelet, location};
 use crate::server::request::{Body, empty, full};
+use chassis::Tasks;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -60,18 +61,27 @@ impl Kubelet {
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(passed_on(answer).await);
         }
-        let (client, kubelet) = (hyper::upgrade::on(&mut request), hyper::upgrade::on(&mut answer));
-        let mut response = Response::new(empty());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        *response.headers_mut() = answer.headers().clone();
-        self.tasks
-            .spawn_finite("tunnel", pass_bytes(client, kubelet, draining.clone()));
-        Ok(response)
+        Ok(tunnel(&mut request, &mut answer, &self.tasks, draining))
     }
 }
 
+/// Connects a client with a backend that has agreed to switch protocols.
+pub(crate) fn tunnel(
+    request: &mut Request<Incoming>,
+    answer: &mut Response<Incoming>,
+    tasks: &Tasks,
+    draining: &CancellationToken,
+) -> Response<Body> {
+    let (client, backend) = (hyper::upgrade::on(request), hyper::upgrade::on(&mut *answer));
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = answer.headers().clone();
+    tasks.spawn_finite("tunnel", pass_bytes(client, backend, draining.clone()));
+    response
+}
+
 /// Whether the client wants to switch protocols.
-fn is_upgrade(headers: &HeaderMap) -> bool {
+pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
     let asks = headers
         .get_all(header::CONNECTION)
         .iter()

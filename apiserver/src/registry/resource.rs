@@ -109,6 +109,8 @@ pub enum Action {
     Log,
     /// An upgraded connection that is tunnelled to the kubelet: `exec`, `attach` or `portforward`.
     Connect,
+    /// Requests of any method that are passed on, with the path behind the subresource.
+    Proxy,
 }
 
 /// What a review asks.
@@ -242,6 +244,13 @@ impl Resource {
             action,
         });
         self
+    }
+
+    /// Adds the `proxy` subresource, whose options are of this kind.
+    #[must_use]
+    pub fn with_proxy(self, options: &'static str) -> Self {
+        const VERBS: Verbs = &["create", "delete", "get", "patch", "update"];
+        self.with_subresource("proxy", ("", "v1", options), VERBS, Action::Proxy)
     }
 
     /// Group and plural name, for messages.

@@ -2,7 +2,6 @@
 
 use super::health::HealthChecks;
 use super::request::{Body, Dispatch, RequestContext, Warnings};
-use super::version;
 use crate::authentication::Authenticator;
 use crate::authentication::certificate::Presented;
 use crate::authorization::Authorizer;
@@ -102,15 +101,9 @@ impl Chain {
 
     /// The server's own paths, or the API.
     async fn serve(&self, cx: RequestContext, request: Request<Incoming>) -> Response<Body> {
-        if request.method() == http::Method::GET {
-            let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
-            let own = self.health.answer(path, query);
-            let own = own
-                .or_else(|| version::answer(path))
-                .or_else(|| self.metrics.answer(path));
-            if let Some(response) = own {
-                return response;
-            }
+        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+        if let Some(response) = self.health.answer(path, query).or_else(|| self.metrics.answer(path)) {
+            return response;
         }
         self.api.clone().dispatch(cx, request).await
     }

@@ -1,9 +1,11 @@
 //! Connections of the secure port: TLS, HTTP/1.1 and HTTP/2 with upgrades, and a graceful end.
 
 use super::chain::Chain;
+use super::request::Peer;
 use crate::authentication::certificate::{Presented, judge};
 use chassis::net::Connection;
 use chassis::{Listener, Tasks};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -66,7 +68,9 @@ pub fn serve(tasks: &Tasks, listener: Listener, security: Security, chain: Arc<C
 }
 
 async fn handle(tasks: Tasks, connection: Connection, acceptor: TlsAcceptor, security: Security, chain: Arc<Chain>) {
+    let mut peer = None;
     if let Connection::Tcp(stream, _) = &connection {
+        peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
         if let Err(error) = SockRef::from(stream).set_tcp_keepalive(&keepalive) {
             tracing::debug!(%error, "no keepalive for a connection");
@@ -78,8 +82,11 @@ async fn handle(tasks: Tasks, connection: Connection, acceptor: TlsAcceptor, sec
         Err(_) => return tracing::debug!("TLS handshake took too long"),
     };
     let certificate = Arc::new(presented(&stream, &security));
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
         let (chain, certificate) = (chain.clone(), certificate.clone());
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         async move { Ok::<_, Infallible>(chain.handle(&certificate, request).await) }
     });
     let mut builder = Builder::new(TokioExecutor::new());

@@ -22,6 +22,10 @@ pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 /// The largest request body, as upstream's `--max-request-bytes` for resources (`DefaultMaxRequestBodyBytes`).
 pub const MAX_REQUEST_BYTES: usize = 3 * 1024 * 1024;
 
+/// The address a request comes from, among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub std::net::IpAddr);
+
 /// A request after authentication and authorization.
 #[derive(Clone, Debug)]
 pub struct RequestContext {

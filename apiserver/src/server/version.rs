@@ -1,8 +1,6 @@
 //! `/version`: what clients take this server for.
 
-use super::request::{Body, full};
-use http::{HeaderValue, Response, header};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The Kubernetes release whose API this is.
 pub const KUBERNETES: &str = "v1.36.2";
@@ -10,12 +8,9 @@ const MAJOR: &str = "1";
 const MINOR: &str = "36";
 const OLDEST_COMPATIBLE_MINOR: &str = "35";
 
-/// The answer for `/version`; `None` for other paths.
-pub fn answer(path: &str) -> Option<Response<Body>> {
-    if path.trim_end_matches('/') != "/version" {
-        return None;
-    }
-    let version = json!({
+/// What `/version` says.
+pub fn document() -> Value {
+    json!({
         "major": MAJOR,
         "minor": MINOR,
         "emulationMajor": MAJOR,
@@ -30,13 +25,7 @@ pub fn answer(path: &str) -> Option<Response<Body>> {
         "goVersion": "none",
         "compiler": "rustc",
         "platform": format!("{}/{}", std::env::consts::OS, platform()),
-    });
-    // Upstream indents this answer and no other.
-    let mut response = Response::new(full(format!("{version:#}")));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Some(response)
+    })
 }
 
 /// Go's name of the architecture.
@@ -53,9 +42,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_version_is_answered() {
-        assert!(answer("/version").is_some());
-        assert!(answer("/version/").is_some());
-        assert!(answer("/versions").is_none());
+    fn clients_learn_which_kubernetes_this_is() {
+        let document = document();
+        let version = document["gitVersion"].as_str().unwrap();
+        assert!(version.starts_with(KUBERNETES), "{version}");
+        assert_eq!((&document["major"], &document["minor"]), (&MAJOR.into(), &MINOR.into()));
     }
 }

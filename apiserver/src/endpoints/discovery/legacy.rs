@@ -8,12 +8,12 @@ use machinery::gvk::GroupVersion;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-/// `/api`.
-pub fn api_versions() -> Value {
+/// `/api`; `address` is where clients reach this server, from everywhere.
+pub fn api_versions(address: &str) -> Value {
     json!({
         "kind": "APIVersions",
         "versions": ["v1"],
-        "serverAddressByClientCIDRs": [],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
     })
 }
 

@@ -4,11 +4,12 @@ pub mod aggregated;
 pub mod legacy;
 
 use super::installer::{method_not_allowed, not_found};
-use super::negotiation::{self, Allows, MEDIA_TYPES, Negotiated, Shape, header_text};
+use super::negotiation::{self, Allows, Format, MEDIA_TYPES, Negotiated, Shape, header_text};
 use super::respond::{self, Client};
 use crate::registry::catalog::Catalog;
 use crate::registry::store::Store;
-use crate::server::request::{Body, empty};
+use crate::server::request::{Body, empty, full};
+use crate::server::{health, version};
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use machinery::status::Status;
 use serde_json::{Value, json};
@@ -41,19 +42,30 @@ const GROUP_ORDER: [&str; 20] = [
     "flowcontrol.apiserver.k8s.io",
 ];
 
-/// What is served outside of `/api` and `/apis`.
-const OTHER_PATHS: [&str; 10] = [
+/// What is served outside of `/api`, `/apis` and the health checks.
+const OTHER_PATHS: [&str; 7] = [
     "/.well-known/openid-configuration",
-    "/healthz",
-    "/livez",
     "/metrics",
     "/openapi/v2",
     "/openapi/v3",
     "/openapi/v3/",
     "/openid/v1/jwks",
-    "/readyz",
     "/version",
 ];
+
+/// A request for a document.
+pub struct Asked<'a> {
+    /// What is served.
+    pub catalog: &'a Catalog,
+    /// Host and port of this server.
+    pub address: &'a str,
+    /// The path.
+    pub path: &'a str,
+    /// The method.
+    pub method: &'a Method,
+    /// Who asks.
+    pub client: Client<'a>,
+}
 
 /// The named groups and their versions, preferred ones first.
 pub fn groups(catalog: &Catalog) -> Vec<(String, Vec<String>)> {
@@ -102,47 +114,64 @@ fn stores<'a>(catalog: &'a Catalog, group: &str, version: &str) -> Vec<&'a Arc<S
     stores
 }
 
-/// Answers a request for a discovery document; `None` when the path is none.
-pub fn answer(catalog: &Catalog, path: &str, method: &Method, client: Client<'_>) -> Option<Response<Body>> {
-    let segments: Vec<&str> = path.strip_prefix('/')?.trim_end_matches('/').split('/').collect();
+/// Answers a request for a discovery document; `None` when the path is none. As upstream, some documents do not care for
+/// the method, and the list of paths for nothing at all.
+pub fn answer(asked: &Asked<'_>) -> Option<Response<Body>> {
+    let Asked { catalog, client, .. } = *asked;
+    let segments: Vec<&str> = asked.path.strip_prefix('/')?.trim_end_matches('/').split('/').collect();
     let result = match segments.as_slice() {
-        [""] if path == "/" => plain(client, &json!({ "paths": paths(catalog) })),
-        ["api"] => root(client, &legacy::api_versions(), || aggregated::core(catalog)),
+        [""] if asked.path == "/" => return Some(list_of_paths(catalog)),
+        ["index.html"] => return Some(list_of_paths(catalog)),
+        ["api"] => only_get(asked, &MEDIA_TYPES).and_then(|()| {
+            root(client, &legacy::api_versions(asked.address), || {
+                aggregated::core(catalog)
+            })
+        }),
         ["apis"] => root(client, &legacy::group_list(catalog), || aggregated::groups(catalog)),
-        ["api", version] => versioned(catalog, "", version, method, client),
+        ["version"] => only_get(asked, &[Format::Json.media_type()]).map(|()| indented(&version::document())),
+        ["api", version] => versioned(asked, "", version),
         ["apis", group] if catalog.has_group(group) => {
             match groups(catalog).into_iter().find(|(name, _)| name == group) {
                 Some((name, versions)) => plain(client, &legacy::group(&name, &versions, true)),
                 None => Err(not_found()),
             }
         }
-        ["apis", group, version] if catalog.has_group(group) => versioned(catalog, group, version, method, client),
+        ["apis", group, version] if !group.is_empty() && catalog.has_group(group) => versioned(asked, group, version),
         _ => return None,
     };
     Some(result.unwrap_or_else(|status| respond::error(&status, client)))
 }
 
-fn versioned(
-    catalog: &Catalog,
-    group: &str,
-    version: &str,
-    method: &Method,
-    client: Client<'_>,
-) -> Result<Response<Body>, Status> {
-    if !catalog.has_version(group, version) {
-        return Err(not_found());
-    }
-    if *method != Method::GET {
+/// What go-restful checks before it calls anybody: the method, then whether the client takes what there is.
+fn only_get(asked: &Asked<'_>, produces: &[&str]) -> Result<(), Status> {
+    if *asked.method != Method::GET {
         return Err(method_not_allowed());
     }
-    plain(client, &legacy::resource_list(catalog, group, version))
+    negotiation::check_accept(asked.client.headers, produces)
+}
+
+fn versioned(asked: &Asked<'_>, group: &str, version: &str) -> Result<Response<Body>, Status> {
+    if !asked.catalog.has_version(group, version) {
+        return Err(not_found());
+    }
+    only_get(asked, &MEDIA_TYPES)?;
+    plain(asked.client, &legacy::resource_list(asked.catalog, group, version))
 }
 
 /// A document that has only one form.
 fn plain(client: Client<'_>, document: &Value) -> Result<Response<Body>, Status> {
-    negotiation::check_accept(client.headers, &MEDIA_TYPES)?;
     let negotiated = negotiation::negotiate(client.headers, client.query, Allows::Plain)?;
     Ok(respond::tree(StatusCode::OK, document, &negotiated, client))
+}
+
+/// `/`: everything there is.
+fn list_of_paths(catalog: &Catalog) -> Response<Body> {
+    indented(&json!({ "paths": paths(catalog) }))
+}
+
+/// A document that upstream indents for everybody.
+fn indented(document: &Value) -> Response<Body> {
+    respond::body(StatusCode::OK, Format::Json.media_type(), full(format!("{document:#}")))
 }
 
 /// A document that has an aggregated form, too.
@@ -201,6 +230,7 @@ fn paths(catalog: &Catalog) -> Vec<String> {
         .into_iter()
         .chain(OTHER_PATHS)
         .map(str::to_owned)
+        .chain(health::paths())
         .collect();
     for (group, versions) in groups(catalog) {
         paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));

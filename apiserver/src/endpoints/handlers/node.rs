@@ -3,9 +3,11 @@
 
 use crate::endpoints::api::Api;
 use crate::endpoints::installer::{Route, not_found};
+use crate::filters::request_info::{RequestInfo, query_pairs};
+use crate::proxy::Wanted;
 use crate::registry::request::Request as RegistryRequest;
 use crate::registry::resource::Action;
-use crate::server::request::{Body, RequestContext};
+use crate::server::request::{Body, Peer, RequestContext};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use machinery::status::Status;
@@ -26,6 +28,9 @@ pub async fn pass_on(
         let query = request.uri().query().unwrap_or_default();
         return api.kubelet.log(namespace, name, query, &cx.draining).await;
     }
+    if query_pairs(request.uri().query().unwrap_or_default()).any(|(key, _)| key == "dryRun") {
+        return Err(Status::bad_request("dryRun is not supported"));
+    }
     let warnings = cx.warnings.clone();
     let warn = move |text: String| warnings.add(text);
     let asked = RegistryRequest {
@@ -39,7 +44,53 @@ pub async fn pass_on(
         warn: &warn,
     };
     route.store.admit_connect(&asked, subresource.name, name).await?;
+    if matches!(subresource.action, Action::Proxy) {
+        let path = path_behind(&cx.info);
+        let wanted = Wanted {
+            resource: route.store.resource.plural,
+            namespace,
+            id: name,
+            path: &path,
+        };
+        let client = request.extensions().get::<Peer>().map(|peer| peer.0.to_string());
+        return api
+            .kubelet
+            .proxy(&wanted, request, client.as_deref(), &cx.draining)
+            .await;
+    }
     api.kubelet
         .connect(subresource.name, namespace, name, request, &cx.draining)
         .await
+}
+
+/// The path that a backend is asked for: what follows the subresource (k8s.io/apiserver `endpoints/handlers/rest.go`).
+fn path_behind(info: &RequestInfo) -> String {
+    let behind = info.parts.get(3..).unwrap_or_default().join("/");
+    let mut path = if behind.is_empty() {
+        behind
+    } else {
+        format!("/{behind}")
+    };
+    if info.path.ends_with('/') && !path.ends_with('/') {
+        path.push('/');
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backends_are_asked_for_what_follows() {
+        for (path, expected) in [
+            ("/api/v1/nodes/x/proxy", ""),
+            ("/api/v1/nodes/x/proxy/", "/"),
+            ("/api/v1/namespaces/n/pods/p/proxy/a/b", "/a/b"),
+            ("/api/v1/namespaces/n/pods/p/proxy/a%20b/", "/a b/"),
+        ] {
+            let info = RequestInfo::parse(&http::Method::GET, path, None).unwrap();
+            assert_eq!(path_behind(&info), expected, "{path}");
+        }
+    }
 }

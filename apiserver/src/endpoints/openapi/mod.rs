@@ -2,7 +2,7 @@
 
 use super::discovery::{self, etag};
 use super::negotiation::header_text;
-use super::respond::{Client, accepts_gzip};
+use super::respond::{self, Client, accepts_gzip};
 use crate::registry::catalog::Catalog;
 use crate::registry::resource::Resource;
 use crate::server::request::{Body, empty, full};
@@ -13,7 +13,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use http::{HeaderValue, Response, StatusCode, header};
 use machinery::gvk::GroupVersion;
-use machinery::openapi::{self, Swagger, write_v3};
+use machinery::openapi::{self, Document as Spec, Swagger};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -23,6 +23,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 const V2_PROTOBUF: [&str; 2] = [
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
     "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+];
+/// The same of the documents of `/openapi/v3`.
+const V3_PROTOBUF: [&str; 2] = [
+    "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
 ];
 const JSON: &str = "application/json";
 /// How long a document that is named by its hash stays what it is.
@@ -42,18 +47,11 @@ impl Documents {
     pub fn answer(&self, catalog: &Catalog, path: &str, client: Client<'_>) -> Option<Response<Body>> {
         match path.trim_end_matches('/') {
             "/openapi/v2" => Some(self.v2(catalog, client)),
-            "/openapi/v3" => Some(answer_index(&index(catalog))),
+            "/openapi/v3" => Some(send_index(&index(catalog), client)),
             other => {
                 let path = other.strip_prefix("/openapi/v3/")?;
-                Some(
-                    match served(catalog)
-                        .into_iter()
-                        .find(|version| document_path(version) == path)
-                    {
-                        Some(version) => self.v3(catalog, &version, client),
-                        None => code(StatusCode::NOT_FOUND),
-                    },
-                )
+                let about = described(catalog).into_iter().find(|about| about.path() == path);
+                Some(about.map_or_else(|| code(StatusCode::NOT_FOUND), |about| self.v3(catalog, &about, client)))
             }
         }
     }
@@ -61,41 +59,72 @@ impl Documents {
     fn v2(&self, catalog: &Catalog, client: Client<'_>) -> Response<Body> {
         let accepted = |media_type: &str| accepts(client, media_type);
         let protobuf = V2_PROTOBUF.iter().any(|name| accepted(name));
-        if protobuf {
+        let mut response = if protobuf {
             let document = self.document("v2.pb", |out| {
                 let resources = resources(catalog, None);
                 Swagger::new(&resources).write_protobuf(out)
             });
-            return send(document, V2_PROTOBUF[1], client);
-        }
-        if !accepted(JSON) {
-            return code(StatusCode::NOT_ACCEPTABLE);
-        }
-        let document = self.document("v2.json", |out| {
-            let resources = resources(catalog, None);
-            Swagger::new(&resources).write_json(out)
-        });
-        send(document, JSON, client)
+            send(document, V2_PROTOBUF[1], client, true)
+        } else if accepted(JSON) {
+            let document = self.document("v2.json", |out| {
+                let resources = resources(catalog, None);
+                Swagger::new(&resources).write_json(out)
+            });
+            send(document, JSON, client, true)
+        } else {
+            code(StatusCode::NOT_ACCEPTABLE)
+        };
+        vary(&mut response, &["Accept-Encoding", "Accept"]);
+        response
     }
 
-    fn v3(&self, catalog: &Catalog, version: &GroupVersion, client: Client<'_>) -> Response<Body> {
-        if !accepts(client, JSON) {
+    fn v3(&self, catalog: &Catalog, about: &About, client: Client<'_>) -> Response<Body> {
+        let mut response = self.v3_in_form(catalog, about, client);
+        vary(&mut response, &["Accept"]);
+        response
+    }
+
+    fn v3_in_form(&self, catalog: &Catalog, about: &About, client: Client<'_>) -> Response<Body> {
+        let protobuf = V3_PROTOBUF.iter().any(|name| accepts(client, name));
+        if !protobuf && !accepts(client, JSON) {
             return code(StatusCode::NOT_ACCEPTABLE);
         }
-        let hash = hash(catalog, version);
+        let (path, hash) = (about.path(), about.hash(catalog));
         let asked = client.query.text("hash");
         if !asked.is_empty() && asked != hash {
             let mut response = code(StatusCode::MOVED_PERMANENTLY);
-            if let Ok(location) = HeaderValue::from_str(&format!("/openapi/v3/{}?hash={hash}", document_path(version)))
-            {
+            if let Ok(location) = HeaderValue::from_str(&format!("/openapi/v3/{path}?hash={hash}")) {
                 response.headers_mut().insert(header::LOCATION, location);
             }
             return response;
         }
-        let document = self.document(&document_path(version), |out| {
-            write_v3(version, &resources(catalog, Some(version)), out)
-        });
-        let mut response = send(document, JSON, client);
+        let write = |out: &mut dyn Write, protobuf: bool| {
+            let resources = about
+                .version()
+                .map(|version| resources(catalog, Some(version)))
+                .unwrap_or_default();
+            let document = match about {
+                About::Version(version) => Spec::new(version, &resources),
+                About::Group(group) => Spec::of_group(Some(group)),
+                About::Groups => Spec::of_group(None),
+            };
+            if protobuf {
+                document.write_protobuf(out)
+            } else {
+                document.write_json(out)
+            }
+        };
+        let (name, media_type) = if protobuf {
+            (format!("{path}.pb"), V3_PROTOBUF[1])
+        } else {
+            (path, JSON)
+        };
+        let mut response = send(
+            self.document(&name, |out| write(out, protobuf)),
+            media_type,
+            client,
+            false,
+        );
         if !asked.is_empty() {
             response
                 .headers_mut()
@@ -147,14 +176,35 @@ fn code(code: StatusCode) -> Response<Body> {
     response
 }
 
-fn send(document: Option<Arc<Document>>, media_type: &'static str, client: Client<'_>) -> Response<Body> {
+fn vary(response: &mut Response<Body>, names: &[&'static str]) {
+    for name in names {
+        response
+            .headers_mut()
+            .append(header::VARY, HeaderValue::from_static(name));
+    }
+}
+
+/// Whether the client has the document of this tag already (RFC 9110 `If-None-Match`).
+fn has_it(client: Client<'_>, etag: &str) -> bool {
+    let tags = header_text(client.headers, header::IF_NONE_MATCH);
+    let same = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag;
+    tags.split(',').any(|tag| same(tag.trim()))
+}
+
+/// Sends a document; `compressed` when the client may get it as it is kept.
+fn send(
+    document: Option<Arc<Document>>,
+    media_type: &'static str,
+    client: Client<'_>,
+    compressed: bool,
+) -> Response<Body> {
     let Some(document) = document else {
         return code(StatusCode::INTERNAL_SERVER_ERROR);
     };
-    let unchanged = header_text(client.headers, header::IF_NONE_MATCH) == document.etag;
+    let unchanged = has_it(client, &document.etag);
     let mut response = if unchanged {
         code(StatusCode::NOT_MODIFIED)
-    } else if accepts_gzip(client.headers) {
+    } else if compressed && accepts_gzip(client.headers) {
         let mut response = Response::new(full(document.compressed.clone()));
         response
             .headers_mut()
@@ -171,53 +221,88 @@ fn send(document: Option<Arc<Document>>, media_type: &'static str, client: Clien
     if !unchanged {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
-    headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    headers.append(header::VARY, HeaderValue::from_static("Accept"));
     if let Ok(etag) = HeaderValue::from_str(&document.etag) {
         headers.insert(header::ETAG, etag);
     }
     response
 }
 
-/// The groups and versions that have documents.
-fn served(catalog: &Catalog) -> Vec<GroupVersion> {
-    let named = discovery::groups(catalog);
-    let named = named
-        .iter()
-        .flat_map(|(group, versions)| versions.iter().map(|v| GroupVersion::new(group.clone(), v)));
-    std::iter::once(GroupVersion::new("", "v1")).chain(named).collect()
+/// What a document of version 3 is about.
+enum About {
+    /// The resources of a group and version.
+    Version(GroupVersion),
+    /// The versions of a group.
+    Group(String),
+    /// All groups.
+    Groups,
 }
 
-fn document_path(version: &GroupVersion) -> String {
-    if version.group.is_empty() {
-        format!("api/{version}")
-    } else {
-        format!("apis/{version}")
+impl About {
+    fn path(&self) -> String {
+        match self {
+            About::Version(version) if version.group.is_empty() => format!("api/{version}"),
+            About::Version(version) => format!("apis/{version}"),
+            About::Group(group) if group.is_empty() => "api".to_owned(),
+            About::Group(group) => format!("apis/{group}"),
+            About::Groups => "apis".to_owned(),
+        }
+    }
+
+    fn version(&self) -> Option<&GroupVersion> {
+        match self {
+            About::Version(version) => Some(version),
+            _ => None,
+        }
+    }
+
+    /// What changes when the document does. Documents depend on nothing but this program and the resources it serves.
+    fn hash(&self, catalog: &Catalog) -> String {
+        let list = self
+            .version()
+            .map(|version| discovery::legacy::resource_list(catalog, &version.group, &version.version));
+        let tag = etag(format!("{} {KUBERNETES} {} {list:?}", chassis::VERSION, self.path()).as_bytes());
+        tag.trim_matches('"').to_owned()
     }
 }
 
-/// What changes when a document does. Documents depend on nothing but this program and the resources it serves.
-fn hash(catalog: &Catalog, version: &GroupVersion) -> String {
-    let list = discovery::legacy::resource_list(catalog, &version.group, &version.version);
-    let tag = etag(format!("{} {KUBERNETES} {list}", chassis::VERSION).as_bytes());
-    tag.trim_matches('"').to_owned()
+/// Everything that has a document of version 3.
+fn described(catalog: &Catalog) -> Vec<About> {
+    let named = discovery::groups(catalog);
+    let mut described = vec![
+        About::Groups,
+        About::Group(String::new()),
+        About::Version(GroupVersion::new("", "v1")),
+    ];
+    for (group, versions) in named {
+        let versions = versions.iter().map(|version| GroupVersion::new(group.clone(), version));
+        described.extend(versions.map(About::Version));
+        described.push(About::Group(group));
+    }
+    described
 }
 
 fn index(catalog: &Catalog) -> Value {
-    let entry = |version: &GroupVersion| {
-        let path = document_path(version);
-        let url = format!("/openapi/v3/{path}?hash={}", hash(catalog, version));
+    let entry = |about: &About| {
+        let path = about.path();
+        let url = format!("/openapi/v3/{path}?hash={}", about.hash(catalog));
         (path, json!({ "serverRelativeURL": url }))
     };
-    let paths: Map<String, Value> = served(catalog).iter().map(entry).collect();
+    let paths: Map<String, Value> = described(catalog).iter().map(entry).collect();
     json!({ "paths": paths })
 }
 
-fn answer_index(index: &Value) -> Response<Body> {
-    let mut response = Response::new(full(index.to_string()));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+/// The index, whose media type upstream leaves to Go's guess.
+fn send_index(index: &Value, client: Client<'_>) -> Response<Body> {
+    let text = index.to_string();
+    let tag = etag(text.as_bytes());
+    let mut response = if has_it(client, &tag) {
+        code(StatusCode::NOT_MODIFIED)
+    } else {
+        respond::body(StatusCode::OK, "text/plain; charset=utf-8", full(text))
+    };
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
     response
 }
 

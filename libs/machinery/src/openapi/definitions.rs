@@ -59,7 +59,9 @@ pub(super) fn definition(ty: &Type, dialect: Dialect, served: &[GroupVersion]) -
         out.insert("type".to_owned(), json!("object"));
         let properties = ty.properties.iter().map(|p| (p.name.to_string(), property(p, dialect)));
         out.insert("properties".to_owned(), Value::Object(properties.collect()));
-        let required: Vec<&str> = ty.properties.iter().filter(|p| p.required).map(|p| &*p.name).collect();
+        let mut required: Vec<&Property> = ty.properties.iter().filter(|p| p.required).collect();
+        required.sort_by_key(|property| property.position);
+        let required: Vec<&str> = required.into_iter().map(|property| &*property.name).collect();
         if !required.is_empty() {
             out.insert("required".to_owned(), json!(required));
         }
@@ -162,9 +164,8 @@ fn property(property: &Property, dialect: Dialect) -> Value {
     if extra.is_empty() {
         return Value::Object(shape);
     }
-    // In OpenAPI 3.0 nothing may stand beside a reference.
-    if dialect == Dialect::V3 && shape.contains_key("$ref") {
-        shape = Map::from_iter([("allOf".to_owned(), json!([shape]))]);
+    if dialect == Dialect::V3 {
+        shape = beside(shape);
     }
     shape.append(&mut extra);
     Value::Object(shape)
@@ -204,14 +205,41 @@ fn shape(ty: &TypeRef, dialect: Dialect) -> Map<String, Value> {
             }
         },
         TypeRef::Object(ty) => reference(&ty.name),
-        TypeRef::Array(array) => json!({"type": "array", "items": shape(&array.items, dialect)}),
-        TypeRef::Map(values) => json!({"type": "object", "additionalProperties": shape(values, dialect)}),
+        TypeRef::Array(array) => json!({"type": "array", "items": element(&array.items, dialect)}),
+        TypeRef::Map(values) => json!({"type": "object", "additionalProperties": element(values, dialect)}),
         TypeRef::Any(Some(ty)) => reference(&ty.name),
         TypeRef::Any(None) => json!({"x-kubernetes-preserve-unknown-fields": true}),
     };
     match value {
         Value::Object(map) => map,
         _ => Map::new(),
+    }
+}
+
+/// The elements of a list or map: what is no pointer in Go has a default, its zero value.
+fn element(ty: &TypeRef, dialect: Dialect) -> Value {
+    let shape = shape(ty, dialect);
+    let default = match ty {
+        TypeRef::Object(_) => json!({}),
+        TypeRef::Scalar(Scalar::String) => json!(""),
+        TypeRef::Scalar(Scalar::Int32 | Scalar::Int64) => json!(0),
+        TypeRef::Scalar(Scalar::Boolean) => json!(false),
+        _ => return Value::Object(shape),
+    };
+    if dialect == Dialect::V2 {
+        return Value::Object(shape);
+    }
+    let mut shape = beside(shape);
+    shape.insert("default".to_owned(), default);
+    Value::Object(shape)
+}
+
+/// A shape that something is put beside: in OpenAPI 3.0 nothing may stand beside a reference.
+fn beside(shape: Map<String, Value>) -> Map<String, Value> {
+    if shape.contains_key("$ref") {
+        Map::from_iter([("allOf".to_owned(), json!([shape]))])
+    } else {
+        shape
     }
 }
 

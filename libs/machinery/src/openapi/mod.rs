@@ -4,7 +4,7 @@
 //! holds one as a tree.
 
 mod definitions;
-pub mod gnostic;
+mod gnostic;
 mod operations;
 mod v2;
 mod v3;
@@ -17,7 +17,7 @@ use crate::gvk::{GroupVersion, GroupVersionKind};
 use crate::schema::{self, Type};
 
 pub use v2::Swagger;
-pub use v3::write_v3;
+pub use v3::Document;
 
 /// A served resource.
 #[derive(Clone)]

@@ -36,8 +36,25 @@ const LIST: &[Parameter] = &[
     ("resourceVersion", "string"),
     ("resourceVersionMatch", "string"),
     ("sendInitialEvents", "boolean"),
+    ("shardSelector", "string"),
     ("timeoutSeconds", "integer"),
     ("watch", "boolean"),
+];
+const DELETE_COLLECTION: &[Parameter] = &[
+    ("continue", "string"),
+    ("dryRun", "string"),
+    ("fieldSelector", "string"),
+    ("gracePeriodSeconds", "integer"),
+    ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"),
+    ("labelSelector", "string"),
+    ("limit", "integer"),
+    ("orphanDependents", "boolean"),
+    ("propagationPolicy", "string"),
+    ("resourceVersion", "string"),
+    ("resourceVersionMatch", "string"),
+    ("sendInitialEvents", "boolean"),
+    ("shardSelector", "string"),
+    ("timeoutSeconds", "integer"),
 ];
 const LOG: &[Parameter] = &[
     ("container", "string"),
@@ -66,6 +83,9 @@ const EXEC: &[Parameter] = &[
     ("tty", "boolean"),
 ];
 const PORT_FORWARD: &[Parameter] = &[("ports", "integer")];
+const PROXY: &[Parameter] = &[("path", "string")];
+/// The parameter of every path but those of connections.
+const PRETTY: Parameter = ("pretty", "string");
 
 pub(super) const ANSWERS: &[&str] = &[
     "application/json",
@@ -93,12 +113,44 @@ const PATCHES: &[&str] = &[
     "application/apply-patch+yaml",
 ];
 
+/// What can be sent through a proxy.
+const PROXIED: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "patch"];
+
 /// One path with its operations.
 pub(super) struct Path<'a> {
     pub(super) path: String,
-    /// The path's own parameters: its name, namespace and `pretty`.
-    pub(super) in_path: Vec<&'static str>,
+    /// What stands in braces in the path.
+    names: Vec<&'static str>,
+    /// The query parameters that all operations have.
+    shared: Vec<Parameter>,
     pub(super) operations: Vec<Operation<'a>>,
+}
+
+impl<'a> Path<'a> {
+    /// A path whose operations leave to it what they have in common (kube-openapi `pkg/builder`).
+    fn new(path: String, names: &[&'static str], mut operations: Vec<Operation<'a>>) -> Self {
+        let mut shared: Vec<Parameter> = operations.first().map(|op| op.parameters.clone()).unwrap_or_default();
+        shared.retain(|parameter| operations.iter().all(|op| op.parameters.contains(parameter)));
+        for operation in &mut operations {
+            operation.parameters.retain(|parameter| !shared.contains(parameter));
+        }
+        Path {
+            path,
+            names: names.to_vec(),
+            shared,
+            operations,
+        }
+    }
+
+    /// The path's own parameters by name: those in the path have no type, those of the query have one.
+    pub(super) fn parameters(&self) -> Vec<(&'static str, Option<&'static str>)> {
+        let in_path = self.names.iter().map(|name| (*name, None));
+        let mut all: Vec<_> = in_path
+            .chain(self.shared.iter().map(|(name, ty)| (*name, Some(*ty))))
+            .collect();
+        all.sort_unstable();
+        all
+    }
 }
 
 /// One operation.
@@ -109,7 +161,7 @@ pub(super) struct Operation<'a> {
     pub(super) tag: String,
     pub(super) action: Option<&'static str>,
     pub(super) kind: Option<&'a GroupVersionKind>,
-    pub(super) parameters: &'static [Parameter],
+    pub(super) parameters: Vec<Parameter>,
     /// The schema of the body and whether there has to be one.
     pub(super) body: Option<(&'a Type, bool)>,
     pub(super) consumes: &'static [&'static str],
@@ -142,9 +194,13 @@ fn capital(word: &str) -> String {
 }
 
 fn tag(kind: &GroupVersionKind) -> String {
-    let group = camel(&kind.group);
-    let (first, rest) = group.split_at(group.chars().next().map_or(0, char::len_utf8));
-    format!("{}{rest}_{}", first.to_lowercase(), kind.version)
+    format!("{}_{}", lower(&camel(&kind.group)), kind.version)
+}
+
+/// A word with a small first letter.
+fn lower(word: &str) -> String {
+    let (first, rest) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
+    format!("{}{rest}", first.to_lowercase())
 }
 
 /// The path of a group and version.
@@ -158,25 +214,52 @@ pub(super) fn root(group: &str, version: &str) -> String {
 
 /// The path that lists the resources of a group and version.
 pub(super) fn discovery<'a>(kind: &GroupVersionKind) -> Path<'a> {
+    let id = format!("get{}{}APIResources", camel(&kind.group), capital(&kind.version));
+    let path = root(&kind.group, &kind.version) + "/";
+    document(path, id, "get available resources", tag(kind), "APIResourceList")
+}
+
+/// The path that describes a group; without a name, that of all groups.
+pub(super) fn group<'a>(group: Option<&str>) -> Path<'a> {
+    match group {
+        Some("") => {
+            let (id, tag) = ("getCoreAPIVersions".to_owned(), "core".to_owned());
+            document("/api/".to_owned(), id, "get available API versions", tag, "APIVersions")
+        }
+        Some(name) => {
+            let (id, tag) = (format!("get{}APIGroup", camel(name)), lower(&camel(name)));
+            let path = format!("/apis/{name}/");
+            document(path, id, "get information of a group", tag, "APIGroup")
+        }
+        None => {
+            let (id, tag) = ("getAPIVersions".to_owned(), "apis".to_owned());
+            document(
+                "/apis/".to_owned(),
+                id,
+                "get available API versions",
+                tag,
+                "APIGroupList",
+            )
+        }
+    }
+}
+
+fn document<'a>(path: String, id: String, description: &str, tag: String, answer: &str) -> Path<'a> {
     let get = Operation {
         method: "get",
-        id: format!("get{}{}APIResources", camel(&kind.group), capital(&kind.version)),
-        description: "List the resources of this group and version".to_owned(),
-        tag: tag(kind),
+        id,
+        description: description.to_owned(),
+        tag,
         action: None,
         kind: None,
-        parameters: &[],
+        parameters: Vec::new(),
         body: None,
         consumes: ANSWERS,
         produces: ANSWERS,
         codes: &[200],
-        answer: meta_type("APIResourceList"),
+        answer: meta_type(answer),
     };
-    Path {
-        path: root(&kind.group, &kind.version) + "/",
-        in_path: Vec::new(),
-        operations: vec![get],
-    }
+    Path::new(path, &[], vec![get])
 }
 
 /// All paths of a resource.
@@ -185,57 +268,52 @@ pub(super) fn paths<'a>(resource: &'a Resource<'a>) -> Vec<Path<'a>> {
     let plural = resource.plural;
     let mut paths = Vec::new();
     let has = |verb: &str| resource.verbs.contains(&verb);
-    let scope = if resource.namespaced {
-        format!("{root}/namespaces/{{namespace}}")
+    let (scope, in_scope, in_item, word): (_, &[&str], &[&str], _) = if resource.namespaced {
+        (
+            "/namespaces/{namespace}",
+            &["namespace"],
+            &["name", "namespace"],
+            "Namespaced",
+        )
     } else {
-        root.clone()
+        ("", &[], &["name"], "")
     };
-    let in_scope: Vec<&str> = if resource.namespaced {
-        vec!["namespace", "pretty"]
-    } else {
-        vec!["pretty"]
-    };
-    let in_item: Vec<&str> = [vec!["name"], in_scope.clone()].concat();
     let maker = Maker {
         resource,
         subresource: None,
     };
     if resource.namespaced && has("list") {
-        let operations = vec![maker.list("ForAllNamespaces", "")];
-        paths.push(Path {
-            path: format!("{root}/{plural}"),
-            in_path: vec!["pretty"],
-            operations,
-        });
+        paths.push(Path::new(
+            format!("{root}/{plural}"),
+            &[],
+            vec![maker.list("ForAllNamespaces", "")],
+        ));
     }
-    let word = if resource.namespaced { "Namespaced" } else { "" };
-    let collection = [("list", 0), ("create", 1), ("deletecollection", 2)]
-        .into_iter()
-        .filter(|(verb, _)| has(verb));
-    let operations: Vec<Operation<'_>> = collection
-        .map(|(_, which)| match which {
-            0 => maker.list("", word),
-            1 => maker.create(word),
-            _ => maker.delete_collection(word),
-        })
-        .collect();
-    paths.push(Path {
-        path: format!("{scope}/{plural}"),
-        in_path: in_scope,
-        operations,
-    });
-    let operations = maker.item(word, resource.verbs);
-    paths.push(Path {
-        path: format!("{scope}/{plural}/{{name}}"),
-        in_path: in_item.clone(),
-        operations,
-    });
+    let mut operations = Vec::new();
+    if has("list") {
+        operations.push(maker.list("", word));
+    }
+    if has("create") {
+        operations.push(maker.create(word));
+    }
+    if has("deletecollection") {
+        operations.push(maker.delete_collection(word));
+    }
+    paths.push(Path::new(format!("{root}{scope}/{plural}"), in_scope, operations));
+    let item = format!("{root}{scope}/{plural}/{{name}}");
+    paths.push(Path::new(item.clone(), in_item, maker.item(word, resource.verbs)));
     for subresource in &resource.subresources {
         let maker = Maker {
             resource,
             subresource: Some(subresource),
         };
-        let path = format!("{scope}/{plural}/{{name}}/{}", subresource.name);
+        let path = format!("{item}/{}", subresource.name);
+        if subresource.ty.is_none() && subresource.name == "proxy" {
+            paths.push(Path::new(path.clone(), in_item, maker.connect(word, "")));
+            let names = [in_item, &["path"]].concat();
+            paths.push(Path::new(path + "/{path}", &names, maker.connect(word, "WithPath")));
+            continue;
+        }
         let operations = if subresource.ty.is_some() {
             let mut operations = maker.item(word, subresource.verbs);
             if subresource.verbs.contains(&"create") {
@@ -243,13 +321,24 @@ pub(super) fn paths<'a>(resource: &'a Resource<'a>) -> Vec<Path<'a>> {
             }
             operations
         } else {
-            maker.connect(word)
+            maker.connect(word, "")
         };
-        paths.push(Path {
-            path,
-            in_path: in_item.clone(),
-            operations,
-        });
+        paths.push(Path::new(path, in_item, operations));
+    }
+    if has("watch") {
+        let watch = format!("{root}/watch");
+        if resource.namespaced {
+            let all = maker.watch("watchlist", "", "ListForAllNamespaces");
+            paths.push(Path::new(format!("{watch}/{plural}"), &[], vec![all]));
+        }
+        let many = maker.watch("watchlist", word, "List");
+        paths.push(Path::new(format!("{watch}{scope}/{plural}"), in_scope, vec![many]));
+        let one = maker.watch("watch", word, "");
+        paths.push(Path::new(
+            format!("{watch}{scope}/{plural}/{{name}}"),
+            in_item,
+            vec![one],
+        ));
     }
     paths.retain(|path| !path.operations.is_empty());
     paths
@@ -292,7 +381,7 @@ impl<'a> Maker<'a> {
             tag: tag(&self.resource.kind),
             action: Some(action),
             kind: Some(self.kind()),
-            parameters: &[],
+            parameters: vec![PRETTY],
             body: None,
             consumes: ANYTHING,
             produces: ANSWERS,
@@ -305,7 +394,7 @@ impl<'a> Maker<'a> {
         let id = self.id("list", word) + suffix;
         let plain = self.operation("get", id, "list", "List or watch objects of kind");
         Operation {
-            parameters: LIST,
+            parameters: with_pretty(LIST),
             produces: STREAMS,
             answer: self.resource.list,
             ..plain
@@ -316,7 +405,7 @@ impl<'a> Maker<'a> {
         let plain = self.operation("post", self.id("create", word), "post", "Create a");
         let body = self.ty().map(|ty| (ty, true));
         Operation {
-            parameters: WRITE,
+            parameters: with_pretty(WRITE),
             body,
             codes: &[200, 201, 202],
             ..plain
@@ -333,7 +422,7 @@ impl<'a> Maker<'a> {
         );
         let body = meta_type("DeleteOptions").map(|ty| (ty, false));
         Operation {
-            parameters: DELETE,
+            parameters: with_pretty(DELETE_COLLECTION),
             body,
             answer: meta_type("Status"),
             ..plain
@@ -346,20 +435,20 @@ impl<'a> Maker<'a> {
         let make = |verb: &str| match verb {
             "get" => self.operation("get", self.id("read", word), "get", "Read the"),
             "update" => Operation {
-                parameters: WRITE,
+                parameters: with_pretty(WRITE),
                 body: self.ty().map(|ty| (ty, true)),
                 codes: &[200, 201],
                 ..self.operation("put", self.id("replace", word), "put", "Replace the")
             },
             "delete" => Operation {
-                parameters: DELETE,
+                parameters: with_pretty(DELETE),
                 body: meta_type("DeleteOptions").map(|ty| (ty, false)),
                 codes: &[200, 202],
                 answer: meta_type("Status"),
                 ..self.operation("delete", self.id("delete", word), "delete", "Delete the")
             },
             _ => Operation {
-                parameters: PATCH,
+                parameters: with_pretty(PATCH),
                 body: meta_type("Patch").map(|ty| (ty, true)),
                 consumes: PATCHES,
                 codes: &[200, 201],
@@ -373,37 +462,64 @@ impl<'a> Maker<'a> {
             .collect()
     }
 
+    /// A watch that the path asks for.
+    fn watch(&self, action: &'static str, word: &str, suffix: &str) -> Operation<'a> {
+        let id = self.id("watch", word) + suffix;
+        let plain = self.operation(
+            "get",
+            id,
+            action,
+            "Watch, which a list with the parameter `watch` does better, objects of kind",
+        );
+        Operation {
+            parameters: with_pretty(LIST),
+            produces: STREAMS,
+            answer: meta_type("WatchEvent"),
+            ..plain
+        }
+    }
+
     /// The operations that open a stream or answer a plain text.
-    fn connect(&self, word: &str) -> Vec<Operation<'a>> {
+    fn connect(&self, word: &str, suffix: &str) -> Vec<Operation<'a>> {
         let Some(sub) = self.subresource else { return Vec::new() };
         let parameters = match sub.name {
             "log" => LOG,
             "exec" => EXEC,
             "attach" => ATTACH,
             "portforward" => PORT_FORWARD,
+            "proxy" => PROXY,
             _ => &[],
         };
         if sub.name == "log" {
             let read = self.operation("get", self.id("read", word), "get", "Read the");
             return vec![Operation {
-                parameters,
+                parameters: with_pretty(parameters),
                 produces: TEXT,
                 kind: Some(&self.resource.kind),
                 ..read
             }];
         }
-        let connect = |method: &'static str, verb: &str| Operation {
-            parameters,
+        let connect = |method: &'static str| Operation {
+            parameters: parameters.to_vec(),
             produces: ANYTHING,
             ..self.operation(
                 method,
-                self.id("connect", &format!("{verb}{word}")),
+                self.id("connect", &format!("{}{word}", capital(method))) + suffix,
                 "connect",
                 "Connect to",
             )
         };
-        let methods = [("get", "get", "Get"), ("create", "post", "Post")];
-        let methods = methods.into_iter().filter(|(verb, ..)| sub.verbs.contains(verb));
-        methods.map(|(_, method, verb)| connect(method, verb)).collect()
+        let methods: &[&str] = if sub.name == "proxy" {
+            &PROXIED
+        } else {
+            &["get", "post"]
+        };
+        let verb = |method: &str| if method == "post" { "create" } else { "get" };
+        let offered = |method: &&&str| sub.name == "proxy" || sub.verbs.contains(&verb(method));
+        methods.iter().filter(offered).map(|method| connect(method)).collect()
     }
+}
+
+fn with_pretty(parameters: &[Parameter]) -> Vec<Parameter> {
+    [parameters, &[PRETTY]].concat()
 }

@@ -45,7 +45,7 @@ fn core() -> Vec<Resource<'static>> {
 
 fn v3(group_version: &GroupVersion, resources: &[Resource<'_>]) -> Value {
     let mut out = Vec::new();
-    write_v3(group_version, resources, &mut out).unwrap();
+    Document::new(group_version, resources).write_json(&mut out).unwrap();
     serde_json::from_slice(&out).unwrap()
 }
 
@@ -77,6 +77,13 @@ fn v3_has_what_kubectl_looks_for() {
         .filter_map(|p| p["name"].as_str())
         .collect();
     assert_eq!(parameters, ["dryRun", "fieldManager", "fieldValidation", "force"]);
+    let list = &document["paths"]["/apis/apps/v1/deployments"];
+    assert_eq!(
+        list["get"].get("parameters"),
+        None,
+        "the path has what all its operations share"
+    );
+    assert_eq!(list["parameters"][0]["name"], "allowWatchBookmarks");
     let names: Vec<&str> = item["parameters"]
         .as_array()
         .unwrap()
@@ -179,6 +186,30 @@ fn v2_is_whole_in_both_encodings() {
         };
         assert_eq!(Fields::new(section).count(), entries.as_object().unwrap().len());
     }
+}
+
+#[test]
+fn v3_is_whole_in_both_encodings() {
+    let (apps_v1, resources) = (GroupVersion::new("apps", "v1"), apps());
+    let json = v3(&apps_v1, &resources);
+    let mut bytes = Vec::new();
+    Document::new(&apps_v1, &resources).write_protobuf(&mut bytes).unwrap();
+    assert_eq!(&bytes[..7], b"\x0a\x053.0.0");
+    let of = |message: &[u8], wanted: u32| -> Vec<Vec<u8>> {
+        let fields: Vec<(u32, Raw<'_>)> = Fields::new(message).collect::<Result<_, _>>().unwrap();
+        let found = fields.into_iter().filter(|(field, _)| *field == wanted);
+        found
+            .map(|(_, raw)| match raw {
+                Raw::Bytes(bytes) => bytes.to_vec(),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    };
+    assert_eq!(of(&of(&bytes, 4)[0], 1).len(), json["paths"].as_object().unwrap().len());
+    let components = of(&bytes, 5);
+    let schemas = json["components"]["schemas"].as_object().unwrap().len();
+    assert_eq!(of(&of(&components[0], 1)[0], 1).len(), schemas);
+    assert_eq!(of(&of(&components[1], 7)[0], 1).len(), 1, "the way to authenticate");
 }
 
 #[test]

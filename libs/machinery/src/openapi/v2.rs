@@ -91,9 +91,9 @@ impl<'a> Swagger<'a> {
     /// # Errors
     /// Those of the writer.
     pub fn write_protobuf(&self, out: &mut dyn Write) -> io::Result<()> {
-        out.write_all(&gnostic::frame(&Self::frame()))?;
-        out.write_all(&gnostic::section(gnostic::PATHS, self.paths()))?;
-        out.write_all(&gnostic::section(gnostic::DEFINITIONS, self.definitions()))
+        out.write_all(&gnostic::frame_v2(&Self::frame()))?;
+        out.write_all(&gnostic::section(&gnostic::PATHS_V2, self.paths()))?;
+        out.write_all(&gnostic::section(&gnostic::DEFINITIONS, self.definitions()))
     }
 }
 
@@ -102,10 +102,11 @@ fn path_item(path: &Path<'_>) -> Value {
     for operation in &path.operations {
         item.insert(operation.method.to_owned(), render(operation));
     }
-    if !path.in_path.is_empty() {
-        let parameters = path.in_path.iter().map(|name| match *name {
-            "pretty" => query(&("pretty", "string")),
-            name => json!({"name": name, "in": "path", "type": "string", "required": true, "uniqueItems": true}),
+    let parameters = path.parameters();
+    if !parameters.is_empty() {
+        let parameters = parameters.iter().map(|(name, ty)| match ty {
+            Some(ty) => query(&(name, ty)),
+            None => json!({"name": name, "in": "path", "type": "string", "required": true, "uniqueItems": true}),
         });
         item.insert("parameters".to_owned(), parameters.collect());
     }

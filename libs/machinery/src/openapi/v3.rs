@@ -6,48 +6,103 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 
 use super::definitions::{Dialect, definition, reachable};
+use super::gnostic;
 use super::operations::{self, Operation, Parameter, Path};
 use super::{Entries, Resource, bearer_token, info, object};
 use crate::gvk::GroupVersion;
 use crate::schema::Type;
 
-/// Writes the document of one group and version, of which `resources` are all resources.
-///
-/// # Errors
-/// Those of the writer.
-pub fn write_v3(group_version: &GroupVersion, resources: &[Resource<'_>], out: &mut dyn Write) -> io::Result<()> {
-    write!(out, "{{\"openapi\":\"3.0.0\",\"info\":{},\"paths\":{{", info())?;
-    let mut paths: BTreeMap<String, Path<'_>> = BTreeMap::new();
-    let discovery = operations::discovery(&group_version.kind(""));
-    paths.insert(discovery.path.clone(), discovery);
-    for path in resources.iter().flat_map(operations::paths) {
-        paths.insert(path.path.clone(), path);
+/// The version of OpenAPI.
+const VERSION: &str = "3.0.0";
+
+/// The document of one group and version.
+pub struct Document<'a> {
+    paths: BTreeMap<String, Path<'a>>,
+    types: BTreeMap<&'a str, &'a Type>,
+    served: Vec<GroupVersion>,
+}
+
+impl<'a> Document<'a> {
+    /// The document about a group, or without a name about all of them.
+    pub fn of_group(group: Option<&str>) -> Self {
+        let path = operations::group(group);
+        let roots: Vec<&Type> = path
+            .operations
+            .iter()
+            .filter_map(|operation| operation.answer)
+            .collect();
+        Document {
+            paths: BTreeMap::from([(path.path.clone(), path)]),
+            types: reachable(roots),
+            served: Vec::new(),
+        }
     }
-    let mut roots: Vec<&Type> = Vec::new();
-    let mut entries = Entries::new(out);
-    for path in paths.values() {
-        entries.add(&path.path, &path_item(path))?;
-        for operation in &path.operations {
+
+    /// Gathers what the document needs; `resources` are all resources of the group and version.
+    pub fn new(group_version: &GroupVersion, resources: &'a [Resource<'a>]) -> Self {
+        let mut paths: BTreeMap<String, Path<'_>> = BTreeMap::new();
+        let discovery = operations::discovery(&group_version.kind(""));
+        paths.insert(discovery.path.clone(), discovery);
+        for path in resources.iter().flat_map(operations::paths) {
+            paths.insert(path.path.clone(), path);
+        }
+        let mut roots: Vec<&Type> = Vec::new();
+        for operation in paths.values().flat_map(|path| &path.operations) {
             roots.extend(operation.answer);
             roots.extend(operation.body.map(|(ty, _)| ty));
         }
+        let watched = crate::schema::builtin("io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent");
+        if resources.iter().any(|resource| resource.verbs.contains(&"watch")) {
+            roots.extend(watched);
+        }
+        let mut served = vec![GroupVersion::new("", "v1"), group_version.clone()];
+        served.dedup();
+        Document {
+            paths,
+            types: reachable(roots),
+            served,
+        }
     }
-    let watched = crate::schema::builtin("io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent");
-    if resources.iter().any(|resource| resource.verbs.contains(&"watch")) {
-        roots.extend(watched);
+
+    fn paths(&self) -> impl Iterator<Item = (&str, Value)> {
+        self.paths.iter().map(|(name, path)| (name.as_str(), path_item(path)))
     }
-    out.write_all(b"},\"components\":{\"schemas\":{")?;
-    let served = if *group_version == GroupVersion::new("", "v1") {
-        vec![group_version.clone()]
-    } else {
-        vec![GroupVersion::new("", "v1"), group_version.clone()]
-    };
-    let mut entries = Entries::new(out);
-    for (name, ty) in reachable(roots).into_iter().filter(|(_, ty)| !ty.hidden) {
-        entries.add(name, &definition(ty, Dialect::V3, &served))?;
+
+    fn schemas(&self) -> impl Iterator<Item = (&str, Value)> {
+        let shown = self.types.iter().filter(|(_, ty)| !ty.hidden);
+        shown.map(|(name, ty)| (*name, definition(ty, Dialect::V3, &self.served)))
     }
-    let tail = json!({"BearerToken": bearer_token()});
-    write!(out, "}},\"securitySchemes\":{tail}}}}}")
+
+    /// Writes the document as JSON.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        write!(out, "{{\"openapi\":\"{VERSION}\",\"info\":{},\"paths\":{{", info())?;
+        let mut entries = Entries::new(out);
+        self.paths().try_for_each(|(name, item)| entries.add(name, &item))?;
+        out.write_all(b"},\"components\":{\"schemas\":{")?;
+        let mut entries = Entries::new(out);
+        self.schemas()
+            .try_for_each(|(name, schema)| entries.add(name, &schema))?;
+        write!(out, "}},\"securitySchemes\":{}}}}}", security_schemes())
+    }
+
+    /// Writes the document as `application/com.github.proto-openapi.spec.v3@v1.0+protobuf`.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn write_protobuf(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&gnostic::head_v3(&json!({"openapi": VERSION, "info": info()})))?;
+        out.write_all(&gnostic::section(&gnostic::PATHS_V3, self.paths()))?;
+        out.write_all(&gnostic::section(&gnostic::SCHEMAS, self.schemas()))?;
+        let tail = json!({"components": {"securitySchemes": security_schemes()}});
+        out.write_all(&gnostic::tail_v3(&tail))
+    }
+}
+
+fn security_schemes() -> Value {
+    json!({"BearerToken": bearer_token()})
 }
 
 fn path_item(path: &Path<'_>) -> Value {
@@ -55,10 +110,11 @@ fn path_item(path: &Path<'_>) -> Value {
     for operation in &path.operations {
         item.insert(operation.method.to_owned(), render(operation));
     }
-    if !path.in_path.is_empty() {
-        let parameters = path.in_path.iter().map(|name| match *name {
-            "pretty" => query(&("pretty", "string")),
-            name => {
+    let parameters = path.parameters();
+    if !parameters.is_empty() {
+        let parameters = parameters.iter().map(|(name, ty)| match ty {
+            Some(ty) => query(&(name, ty)),
+            None => {
                 json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "uniqueItems": true}})
             }
         });

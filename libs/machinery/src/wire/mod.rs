@@ -10,6 +10,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::gvk::GroupVersion;
 use crate::schema::Type;
 
 pub use envelope::{Envelope, MAGIC, watch_frame};
@@ -50,14 +51,27 @@ impl From<raw::Malformed> for Error {
 /// # Errors
 /// When the type has no protobuf form.
 pub fn encode(object: &Value, ty: &Type) -> Result<Vec<u8>, Error> {
+    let version = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    envelope(object, version, ty)
+}
+
+/// The same for an object that may leave its version to the reader.
+///
+/// # Errors
+/// When the type has no protobuf form.
+pub fn encode_as(object: &Value, version: &GroupVersion, ty: &Type) -> Result<Vec<u8>, Error> {
+    envelope(object, &version.to_string(), ty)
+}
+
+fn envelope(object: &Value, version: &str, ty: &Type) -> Result<Vec<u8>, Error> {
     if !ty.message {
         return Err(Error::Unsupported(ty.go_type().to_owned()));
     }
-    let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
+    let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
     let message = encode::message(object, ty);
     Ok(Envelope {
-        api_version: text("apiVersion").into(),
-        kind: text("kind").into(),
+        api_version: version.into(),
+        kind: kind.into(),
         raw: message.into(),
     }
     .to_bytes())

@@ -286,6 +286,7 @@ pub(super) fn resource() -> Resource {
             CONNECT,
             Action::Connect,
         )
+        .with_proxy("PodProxyOptions")
         .with_object_subresource("resize", Resize)
         .with_object_subresource("status", status_hooks)
 }

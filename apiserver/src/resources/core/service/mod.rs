@@ -167,5 +167,7 @@ pub(super) fn resource() -> Resource {
         validate: validate::status,
         ..Status::plain(defaults::apply)
     };
-    service.with_object_subresource("status", status)
+    service
+        .with_proxy("ServiceProxyOptions")
+        .with_object_subresource("status", status)
 }
