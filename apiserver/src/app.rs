@@ -11,6 +11,7 @@ use crate::authorization::control_plane::ControlPlane;
 use crate::authorization::rbac::Rbac;
 use crate::authorization::{self, Authorizer, Union};
 use crate::bootstrap::{self, Bootstrap};
+use crate::components::Components;
 use crate::controllers;
 use crate::endpoints::api::Api;
 use crate::endpoints::handlers::review::Reviewers;
@@ -23,12 +24,13 @@ use crate::options::Options;
 use crate::registry::allocators::{Addresses, Ports, ServiceAllocator};
 use crate::registry::catalog::Catalog;
 use crate::registry::store::SideEffects;
+use crate::registry::unstored::Unstored;
 use crate::resources;
 use crate::server::chain::Chain;
 use crate::server::health::HealthChecks;
 use crate::server::listener::{self, Security};
 use crate::server::tls;
-use crate::storage::cacher::{Cacher, Hub};
+use crate::storage::cacher::{Cacher, ConsistencyCheck, Hub};
 use crate::storage::etcd3::{Compactor, Connection, Servers, Store};
 use crate::storage::{Codec, Storage};
 use anyhow::{Context, Result};
@@ -37,7 +39,10 @@ use chassis::{BindAddress, Chassis, Listener, usage};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+/// How often caches are compared with the store (k8s.io/apiserver `cacher.consistencyCheckPeriod`).
+const CACHE_CHECK_PERIOD: Duration = Duration::from_secs(5 * 60);
 /// The storage key of the objects that `--event-ttl` is about.
 const EVENTS: &str = "events";
 
@@ -63,8 +68,22 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     let rbac = Arc::new(Rbac::default());
     let authorizer: Arc<dyn Authorizer> = Arc::new(Union(vec![Arc::new(ControlPlane), rbac.clone()]));
     let admission = admission(&options, authorizer.clone())?;
+    let transport = kubelet_transport(&options)?;
     let storage = |resource: &crate::registry::resource::Resource| -> Arc<dyn Storage> {
         let (key, fields) = (resource.storage_key, resource.selectable_fields);
+        match (key, resource.plural) {
+            ("", "componentstatuses") => {
+                let (transport, tasks) = (transport.clone(), chassis.tasks().clone());
+                return Arc::new(Components::new(
+                    transport,
+                    tasks,
+                    connection.clone(),
+                    options.etcd_servers.len(),
+                ));
+            }
+            ("", _) => return Arc::new(Unstored),
+            _ => {}
+        }
         let codec = Codec::new(&options.etcd_prefix, key, resource.namespaced(), fields, None);
         let store = Store::new(connection.clone(), codec);
         let expires = key == EVENTS && !options.event_ttl.is_zero();
@@ -121,7 +140,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         objects: stored.clone(),
     });
     let kubelet = Kubelet {
-        transport: kubelet_transport(&options)?,
+        transport,
         address_types: options.kubelet_preferred_address_types.clone(),
         objects: stored,
         nodes: objects,
@@ -184,6 +203,11 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     tasks.spawn(
         "store-watch",
         hub.clone().run(chassis.health().gate("etcd"), shutdown.clone()),
+    );
+    let check = ConsistencyCheck::new(chassis.metrics());
+    tasks.spawn(
+        "cache-check",
+        check.run(hub.clone(), CACHE_CHECK_PERIOD, shutdown.clone()),
     );
     if !options.etcd_compaction_interval.is_zero() {
         let compactor = Compactor::new(connection.clone(), options.etcd_compaction_interval);

@@ -7,6 +7,7 @@ pub mod app;
 pub mod authentication;
 pub mod authorization;
 pub mod bootstrap;
+pub mod components;
 pub mod controllers;
 pub mod endpoints;
 pub mod filters;

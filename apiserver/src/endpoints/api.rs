@@ -159,12 +159,12 @@ impl Api {
             Verb::List => {
                 let options = read("", false)?;
                 if options.watch {
-                    watch::watch(scope, &options).await
+                    watch::watch(scope, &options, &self.kubelet.tasks).await
                 } else {
                     list::list(scope, &options).await
                 }
             }
-            Verb::Watch => watch::watch(scope, &read(&scope.route.name, true)?).await,
+            Verb::Watch => watch::watch(scope, &read(&scope.route.name, true)?, &self.kubelet.tasks).await,
             Verb::Create => create::create(scope, &read_body(body).await?).await,
             Verb::Update => update::update(scope, &read_body(body).await?).await,
             Verb::Patch => patch::patch(scope, &read_body(body).await?).await,

@@ -16,6 +16,8 @@ use machinery::wire::{self, Envelope};
 use serde_json::Value;
 use std::fmt::Write;
 
+/// What is wrong with a version that has more than two parts.
+const BAD_VERSION: &str = "unexpected GroupVersion string";
 /// How much of a body that cannot be understood is quoted.
 const SUMMARY_MAX: usize = 30;
 /// What upstream's scheme for API objects calls itself.
@@ -46,8 +48,7 @@ pub fn object(
         Format::Json => (body.clone(), Vec::new()),
         Format::Yaml => yaml::to_json(body).map_err(|why| unrecognized(&why))?,
     };
-    let sent = kind_of(&text, kind)
-        .map_err(|why| unrecognized(&format!("couldn't get version/kind; json parse error: {why}")))?;
+    let sent = kind_of(&text, kind).map_err(|why| unrecognized(&without_kind(&why)))?;
     let ty = codec::type_of(kind)?;
     if sent != *kind {
         return Err(mismatch(&sent, kind).unwrap_or_else(|why| unfit(&sent, kind, &why)));
@@ -72,6 +73,14 @@ pub fn object(
     Ok(value)
 }
 
+/// Why nobody knows what an object is.
+fn without_kind(why: &str) -> String {
+    if why.starts_with(BAD_VERSION) {
+        return why.to_owned();
+    }
+    format!("couldn't get version/kind; json parse error: {why}")
+}
+
 /// An object that cannot be taken for the kind that is wanted.
 fn unfit(sent: &GroupVersionKind, wanted: &GroupVersionKind, why: &dyn std::fmt::Display) -> Status {
     Status::bad_request(format!(
@@ -88,7 +97,22 @@ fn protobuf_object(
     kind: &GroupVersionKind,
     unrecognized: &dyn Fn(&str) -> Status,
 ) -> Result<Value, Status> {
-    let envelope = Envelope::parse(body).map_err(|error| unrecognized(&error.to_string()))?;
+    let nothing = match body.as_ref() {
+        b"" => Some("empty data"),
+        magic if magic == wire::MAGIC => Some("empty body"),
+        _ => None,
+    };
+    if let Some(why) = nothing {
+        return Err(unrecognized(why));
+    }
+    let mut envelope = Envelope::parse(body).map_err(|error| unrecognized(&error.to_string()))?;
+    // What an envelope does not say is taken from what is wanted.
+    if envelope.api_version.is_empty() {
+        envelope.api_version = kind.api_version().into();
+    }
+    if envelope.kind.is_empty() {
+        envelope.kind = kind.kind.clone().into();
+    }
     let version = GroupVersion::parse(&envelope.api_version)
         .ok_or_else(|| unrecognized(&format!("unexpected GroupVersion string: {}", envelope.api_version)))?;
     let sent = version.kind(envelope.kind.as_ref());
@@ -178,7 +202,7 @@ fn kind_of(text: &[u8], default: &GroupVersionKind) -> Result<GroupVersionKind, 
     }
     let version = match api_version.as_str() {
         "" => default.group_version(),
-        text => GroupVersion::parse(text).ok_or_else(|| format!("unexpected GroupVersion string: {text}"))?,
+        text => GroupVersion::parse(text).ok_or_else(|| format!("{BAD_VERSION}: {text}"))?,
     };
     Ok(version.kind(if kind.is_empty() { default.kind.clone() } else { kind }))
 }

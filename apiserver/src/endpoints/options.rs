@@ -6,6 +6,7 @@ use crate::registry::object_meta::validate_field_manager;
 use crate::registry::resource::Resource;
 use crate::registry::store::options::{DeleteOptions, Propagation};
 use crate::registry::store::update::malformed_resource_version;
+use crate::storage::continue_token;
 use crate::storage::interface::{ListOptions, Revision, Scope, WatchOptions};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::gvk::GroupKind;
@@ -340,14 +341,23 @@ impl ReadOptions {
     /// # Errors
     /// 400 for a resourceVersion that is no number or does not go with a continue token.
     pub fn list(&self, namespace: &str) -> Result<ListOptions, Status> {
+        let from_anywhere = self.resource_version == "0";
+        if !self.continue_token.is_empty() {
+            continue_token::decode(&self.continue_token, "").map_err(|error| Status::bad_request(error.to_string()))?;
+            if !self.resource_version.is_empty() && !from_anywhere {
+                return Err(Status::bad_request(
+                    "specifying resource version is not allowed when using continue",
+                ));
+            }
+        }
         let version = parse_version(&self.resource_version)
             .map_err(|status| Status::bad_request(format!("invalid resource version: {}", status.message)))?;
-        let limit = usize::try_from(self.limit).unwrap_or_default();
-        if !self.continue_token.is_empty() && version.is_some_and(|version| version > 0) {
-            return Err(Status::bad_request(
-                "specifying resource version is not allowed when using continue",
-            ));
-        }
+        // Who takes what the cache has gets all of it.
+        let limit = if from_anywhere {
+            0
+        } else {
+            usize::try_from(self.limit).unwrap_or_default()
+        };
         let revision = match (version, self.version_match.as_str()) {
             (None, _) => Revision::Latest,
             (Some(0), _) => Revision::Any,

@@ -66,12 +66,30 @@ pub fn table(columns: &Columns, objects: Vec<Value>, metadata: Value, style: Sty
 
 fn row(columns: &Columns, object: Value, style: Style<'_>) -> Value {
     let cells = (columns.cells)(&object, style.now);
+    let condition = completed(&object);
     let shown = match style.include {
         Include::Object => object,
         Include::Metadata => partial(&object, style.version),
         Include::None => Value::Null,
     };
-    json!({ "cells": cells, "object": shown })
+    let mut row = json!({ "cells": cells, "object": shown });
+    if let Some(condition) = condition {
+        row["conditions"] = json!([condition]);
+    }
+    row
+}
+
+/// What clients that watch pods hide: those that have finished (kubernetes `pkg/printers/internalversion`).
+fn completed(object: &Value) -> Option<Value> {
+    if object.get("kind")? != "Pod" {
+        return None;
+    }
+    let (reason, message) = match object.pointer("/status/phase")?.as_str()? {
+        "Succeeded" => ("Succeeded", "The pod has completed successfully."),
+        "Failed" => ("Failed", "The pod failed."),
+        _ => return None,
+    };
+    Some(json!({"type": "Completed", "status": "True", "reason": reason, "message": message}))
 }
 
 fn headings(columns: &Columns) -> Value {
@@ -151,6 +169,14 @@ mod tests {
             assert_eq!(table["rows"], json!([{"cells": ["p", 7], "object": shown}]));
             assert_eq!(table["columnDefinitions"][0]["format"], "name");
             assert_eq!(table["columnDefinitions"][1]["priority"], 1);
+        }
+        for (phase, expected) in [
+            ("Running", None),
+            ("Succeeded", Some("Succeeded")),
+            ("Failed", Some("Failed")),
+        ] {
+            let condition = completed(&json!({"kind": "Pod", "status": {"phase": phase}}));
+            assert_eq!(condition.as_ref().and_then(|c| c["reason"].as_str()), expected);
         }
         assert_eq!(
             Include::read(&Query::parse(Some("includeObject=Foo")))

@@ -20,11 +20,12 @@ pub fn of(
     let asked = query_pairs(query.unwrap_or_default()).find(|(key, value)| key == "timeout" && !value.is_empty());
     let timeout = match asked {
         None => limit,
-        Some((_, text)) => match parse_duration(&text) {
-            Some(timeout) if timeout.is_zero() => limit,
+        // What has passed before it begins is as good as none.
+        Some((_, text)) => match parse_duration(text.strip_prefix('-').unwrap_or(&text)) {
+            Some(timeout) if timeout.is_zero() || text.starts_with('-') => limit,
             Some(timeout) => timeout.min(limit),
             None => {
-                let why = format!("invalid timeout specified in the request URL: time: invalid duration {text:?}");
+                let why = format!("invalid timeout specified in the request URL - time: invalid duration {text:?}");
                 return Err(Status::bad_request(why).into());
             }
         },
@@ -117,6 +118,7 @@ mod tests {
         assert_eq!(seconds("timeout=10s"), Ok(Some(10)));
         assert_eq!(seconds("timeout=10m"), Ok(Some(60)));
         assert_eq!(seconds("timeout=0"), Ok(Some(60)));
+        assert_eq!(seconds("timeout=-10s"), Ok(Some(60)));
         assert_eq!(seconds("timeout=soon"), Err("refused"));
         assert_eq!(seconds("watch=1"), Ok(None));
         let never = std::future::pending::<Result<Response<()>, Refusal>>();

@@ -70,7 +70,10 @@ impl RequestInfo {
 
         if SPECIAL_VERBS.contains(&parts[0]) {
             if parts.len() < 2 {
-                return Err(format!("unable to determine kind and namespace from url, {path}"));
+                let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+                return Err(format!(
+                    "unable to determine kind and namespace from url, {path}{query}"
+                ));
             }
             info.verb = parts[0].to_owned();
             parts = &parts[1..];

@@ -1,11 +1,11 @@
 //! All served resources with their stores.
 
 use super::codec;
+use super::frames::Frames;
 use super::managers::Managers;
 use super::request::{NO_EXTRA, Request};
 use super::resource::Resource;
 use super::store::{SideEffects, Store};
-use super::unstored::Unstored;
 use crate::admission::{Chain, Change, Lookup, ObjectRef};
 use crate::storage::interface::{Error, ListOptions, Preconditions, Revision, Scope, Storage, Update};
 use bytes::Bytes;
@@ -28,8 +28,8 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Builds the stores of all resources. `storage` is asked once per storage key: versions of one kind share their
-    /// objects. `side_effects` answers what else a write of the resource with a storage key involves.
+    /// Builds the stores of all resources. `storage` is asked once per storage key, because versions of one kind share
+    /// their objects, and for each resource without one. `side_effects` answers what else a write of the resource with a storage key involves.
     pub fn new(
         resources: Vec<Resource>,
         mut storage: impl FnMut(&Resource) -> Arc<dyn Storage>,
@@ -37,14 +37,14 @@ impl Catalog {
         side_effects: impl Fn(&str) -> Option<Arc<dyn SideEffects>>,
     ) -> Self {
         let mut storages: BTreeMap<&'static str, Arc<dyn Storage>> = BTreeMap::new();
-        storages.insert("", Arc::new(Unstored));
         let resources: Vec<(Arc<Resource>, Arc<dyn Storage>)> = resources
             .into_iter()
             .map(|resource| {
-                let storage = storages
-                    .entry(resource.storage_key)
-                    .or_insert_with(|| storage(&resource))
-                    .clone();
+                // What is not stored has nothing to share.
+                let storage = match resource.storage_key {
+                    "" => storage(&resource),
+                    key => storages.entry(key).or_insert_with(|| storage(&resource)).clone(),
+                };
                 (Arc::new(resource), storage)
             })
             .collect();
@@ -56,6 +56,7 @@ impl Catalog {
                 .map(|(r, _)| r.clone())
                 .collect()
         };
+        let frames = Arc::new(Frames::default());
         let stores: Vec<Arc<Store>> = resources
             .iter()
             .map(|(resource, storage)| (resource.clone(), storage.clone()))
@@ -67,6 +68,7 @@ impl Catalog {
                     storage,
                     admission: admission.clone(),
                     lookup: lookup.clone(),
+                    frames: frames.clone(),
                 })
             })
             .collect();

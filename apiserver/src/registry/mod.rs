@@ -5,6 +5,7 @@ pub mod before;
 pub mod catalog;
 pub mod codec;
 pub mod columns;
+pub mod frames;
 mod gates;
 pub mod managers;
 pub mod object_meta;

@@ -42,6 +42,10 @@ impl Chain {
         let received = Instant::now();
         let audit_id = filters::audit_id::of(request.headers());
         let parsed = RequestInfo::parse(request.method(), request.uri().path(), request.uri().query());
+        let target = request
+            .uri()
+            .path_and_query()
+            .map_or_else(String::new, ToString::to_string);
         let info = parsed.clone().unwrap_or_default();
         let span = tracing::info_span!("request", verb = info.verb, path = info.path, audit_id);
         let warnings = Warnings::default();
@@ -52,7 +56,7 @@ impl Chain {
                 rest.instrument(span.clone()).await
             }
             Err(why) => Err(Refusal::Unreadable(format!(
-                "Internal Server Error: failed to create RequestInfo: {why}"
+                "Internal Server Error: {target:?}: failed to create RequestInfo: {why}"
             ))),
         };
         let refused = answered.is_err();

@@ -1,8 +1,9 @@
 //! Continue tokens of chunked lists (k8s.io/apiserver `pkg/storage/continue.go`): where to go on, as of which revision.
 
 use super::interface::Error;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
+use base64::{Engine, alphabet};
 use serde::{Deserialize, Serialize};
 
 /// The part of an etcd key that follows the list's prefix, and the revision of the list.
@@ -17,6 +18,13 @@ struct Wire {
 }
 
 const VERSION: &str = "meta.k8s.io/v1";
+/// As Go's decoder, which does not look at bits that belong to no byte.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
 
 /// Where a list goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +56,10 @@ pub fn encode(from_key: &str, prefix: &str, revision: Option<u64>) -> String {
 /// [`Error::Invalid`] with upstream's text.
 pub fn decode(token: &str, prefix: &str) -> Result<Continuation, Error> {
     let invalid = |why: String| Error::Invalid(format!("invalid continue token: continue key is not valid{why}"));
-    let json = URL_SAFE_NO_PAD
+    let json = LENIENT
         .decode(token)
         .map_err(|error| invalid(format!(": {}", base64_error(token, &error))))?;
+    machinery::schema::json::parse(&json).map_err(|error| invalid(format!(": {error}")))?;
     let wire: Wire = serde_json::from_slice(&json).map_err(|error| invalid(format!(": {error}")))?;
     if wire.v != VERSION {
         return Err(invalid(format!(

@@ -98,10 +98,19 @@ fn entries(resource: &Resource) -> Vec<Value> {
     entries
 }
 
+/// The kinds that upstream still writes in a former version, which 1.36 reads as well as the stable one.
+const STORED_AS_BETA: [&str; 3] = [
+    "CustomResourceDefinition",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
+];
+
 /// What tells clients that the stored version has changed (apiserver `discovery.StorageVersionHash`).
 fn storage_version_hash(resource: &Resource) -> String {
     let kind = resource.storage_gvk();
-    let digest = Sha256::digest(format!("{}/{}/{}", kind.group, kind.version, kind.kind));
+    let former = STORED_AS_BETA.contains(&kind.kind.as_str());
+    let version = if former { "v1beta1" } else { kind.version.as_str() };
+    let digest = Sha256::digest(format!("{}/{version}/{}", kind.group, kind.kind));
     STANDARD.encode(&digest[..8])
 }
 
@@ -115,5 +124,6 @@ mod tests {
         let hash = |plural: &str| resources.iter().find(|r| r.plural == plural).map(storage_version_hash);
         assert_eq!(hash("configmaps").as_deref(), Some("qFsyl6wFWjQ="));
         assert_eq!(hash("deployments").as_deref(), Some("8aSe+NMegvE="));
+        assert_eq!(hash("customresourcedefinitions").as_deref(), Some("jfWCUB31mvA="));
     }
 }

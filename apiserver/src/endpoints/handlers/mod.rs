@@ -14,5 +14,6 @@ pub mod scope;
 pub mod token;
 pub mod update;
 pub mod watch;
+mod websocket;
 
 pub use scope::Scope;

@@ -15,7 +15,7 @@ use http::{HeaderMap, Response, StatusCode, header};
 use machinery::meta;
 use machinery::patch::{self, Patched};
 use machinery::schema::Type;
-use machinery::schema::decode::{decode_untyped, decode_value};
+use machinery::schema::decode::{decode_value, go_kind};
 use machinery::status::{Details, Status};
 use serde_json::Value;
 
@@ -91,10 +91,13 @@ impl Patcher {
                 |why: String| Status::bad_request(format!("error decoding YAML: error converting YAML to JSON: {why}"));
             let (json, findings) = yaml::to_json(sent).map_err(malformed)?;
             patcher.config = serde_json::from_slice(&json).map_err(|error| malformed(error.to_string()))?;
+            if !(patcher.config.is_object() || patcher.config.is_null()) {
+                return Err(Status::bad_request(format!(
+                    "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                    go_kind(&patcher.config)
+                )));
+            }
             patcher.report(scope, findings)?;
-        } else {
-            // Upstream reads the patch for its audit log first, so that one that is no JSON is refused in these words.
-            decode_untyped(sent).map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
         }
         Ok(patcher)
     }

@@ -1,21 +1,25 @@
 //! Watches: a stream of events, each a line of JSON (k8s.io/apiserver `pkg/endpoints/handlers/watch.go`).
 
 use super::scope::Scope;
+use super::websocket;
 use crate::endpoints::negotiation::{self, Format, Shape};
 use crate::endpoints::options::ReadOptions;
 use crate::endpoints::respond;
 use crate::endpoints::table::{self, Style};
 use crate::registry::codec;
+use crate::registry::frames::Form;
 use crate::registry::resource::Resource;
 use crate::registry::store::Store;
 use crate::registry::store::errors::{self, Attempt};
 use crate::server::request::{Body, BodyError};
 use crate::storage::interface::Event;
 use bytes::{BufMut, Bytes, BytesMut};
+use chassis::Tasks;
 use futures::StreamExt;
 use http::{Response, StatusCode};
-use http_body::Frame;
+use http_body::Frame as HttpFrame;
 use http_body_util::{BodyExt, StreamBody};
+use hyper::upgrade::OnUpgrade;
 use machinery::object::Stored;
 use machinery::schema::decode::decode_value;
 use machinery::status::Status;
@@ -32,7 +36,7 @@ const MIN_TIMEOUT_SECONDS: u64 = 1800;
 ///
 /// # Errors
 /// 410 for a revision that is gone, 406 when the client takes no stream.
-pub async fn watch(scope: &Scope, options: &ReadOptions) -> Result<Response<Body>, Status> {
+pub async fn watch(scope: &Scope, options: &ReadOptions, tasks: &Tasks) -> Result<Response<Body>, Status> {
     let negotiated = negotiation::negotiate_stream(&scope.parts.headers, &scope.query)?;
     let deadline = Instant::now() + timeout(options);
     let asked = options.watch(&scope.route.namespace, deadline)?;
@@ -67,8 +71,26 @@ pub async fn watch(scope: &Scope, options: &ReadOptions) -> Result<Response<Body
         })
         .take_while(|line| std::future::ready(line.is_some()))
         .filter_map(std::future::ready)
-        .take_until(until)
-        .map(|line| Ok::<_, BodyError>(Frame::data(line)));
+        .take_until(until);
+    let upgrade = scope.parts.extensions.get::<OnUpgrade>().cloned();
+    if let Some(upgrade) = upgrade.filter(|_| websocket::is_wanted(&scope.parts.headers)) {
+        return Ok(match websocket::accept(&scope.parts.headers) {
+            Ok(response) => {
+                // A message has its own length.
+                let messages = lines.map(move |line| {
+                    if protobuf {
+                        line.slice(LENGTH_BYTES.min(line.len())..)
+                    } else {
+                        line
+                    }
+                });
+                tasks.spawn_finite("websocket", websocket::send(upgrade, messages, !protobuf));
+                response
+            }
+            Err(refused) => *refused,
+        });
+    }
+    let lines = lines.map(|line| Ok::<_, BodyError>(HttpFrame::data(line)));
     Ok(respond::body(
         StatusCode::OK,
         media_type,
@@ -91,6 +113,9 @@ fn timeout(options: &ReadOptions) -> Duration {
     }
 }
 
+/// What stands before an event in protobuf: its length.
+const LENGTH_BYTES: usize = 4;
+
 /// Turns events into lines.
 struct Encoder {
     store: Arc<Store>,
@@ -105,36 +130,53 @@ struct Encoder {
 impl Encoder {
     /// The line of an event, and whether it is the last.
     fn line(&mut self, event: Event) -> (Bytes, bool) {
-        let (name, result) = match event {
-            Event::Added(stored) => ("ADDED", self.object(&stored)),
-            Event::Modified(stored) => ("MODIFIED", self.object(&stored)),
-            Event::Deleted(stored) => ("DELETED", self.object(&stored)),
+        let result = match event {
+            Event::Added(stored) => self.change("ADDED", &stored),
+            Event::Modified(stored) => self.change("MODIFIED", &stored),
+            Event::Deleted(stored) => self.change("DELETED", &stored),
             Event::Bookmark {
                 revision,
                 initial_events_end,
-            } => (
-                "BOOKMARK",
-                self.shaped(bookmark(&self.store.resource, revision, initial_events_end)),
-            ),
-            Event::Error(error) => (
-                "",
-                Err(errors::status(
-                    error,
-                    Attempt::Watch,
-                    &self.store.resource.group_resource(),
-                    "",
-                )),
-            ),
+            } => self
+                .shaped(bookmark(&self.store.resource, revision, initial_events_end))
+                .map(|object| self.frame("BOOKMARK", object)),
+            Event::Error(error) => {
+                let resource = self.store.resource.group_resource();
+                Err(errors::status(error, Attempt::Watch, &resource, ""))
+            }
         };
         match result {
             // An event is no list: upstream ends such a watch when the first one comes.
             Ok(_) if matches!(self.shape, Shape::MetadataList(_)) => (Bytes::new(), true),
-            Ok(object) => (self.frame(name, object), false),
+            Ok(frame) => (frame, false),
             Err(status) => (
                 self.frame("ERROR", serde_json::to_vec(&status).unwrap_or_default().into()),
                 true,
             ),
         }
+    }
+
+    /// The frame of a change, which watchers that want it in the same form share. Tables are their own: they tell ages.
+    fn change(&mut self, event: &'static str, stored: &Stored) -> Result<Bytes, Status> {
+        let metadata = match &self.shape {
+            Shape::Plain => None,
+            Shape::Metadata(version) => Some(version.clone()),
+            _ => {
+                let object = self.object(stored)?;
+                return Ok(self.frame(event, object));
+            }
+        };
+        let form = Form {
+            event,
+            resource: Arc::as_ptr(&self.store).addr(),
+            protobuf: self.protobuf,
+            metadata,
+        };
+        let store = self.store.clone();
+        store.frames.get(form, stored, || {
+            let object = self.object(stored)?;
+            Ok(self.frame(event, object))
+        })
     }
 
     /// An event around an object that is given as JSON.

@@ -313,7 +313,10 @@ fn resources<'a>(catalog: &'a Catalog, version: Option<&GroupVersion>) -> Vec<op
     all.filter(|resource| wanted(resource))
         .map(|resource| {
             let kind = resource.gvk.clone();
-            let start = openapi::Resource::builtin(kind, resource.plural, resource.namespaced(), resource.verbs);
+            let start = openapi::Resource {
+                returns_deleted: resource.strategy.returns_deleted_object(),
+                ..openapi::Resource::builtin(kind, resource.plural, resource.namespaced(), resource.verbs)
+            };
             let below = resource
                 .subresources
                 .iter()

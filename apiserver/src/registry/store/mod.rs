@@ -10,6 +10,7 @@ pub mod options;
 pub mod read;
 pub mod update;
 
+use super::frames::Frames;
 use super::managers::Managers;
 use super::resource::Resource;
 use crate::admission::{Chain, Lookup};
@@ -33,6 +34,8 @@ pub struct Store {
     pub lookup: Arc<dyn Lookup>,
     /// What else a write of this resource involves, such as cluster IPs.
     pub side_effects: Option<Arc<dyn SideEffects>>,
+    /// What watchers share.
+    pub frames: Arc<Frames>,
 }
 
 /// Something outside the object that a write reserves or frees, such as the addresses of a Service.

@@ -1,5 +1,5 @@
-//! ComponentStatuses: what is left of a way to ask about other components. Nothing is stored, and this server probes
-//! nobody, so the list is empty.
+//! ComponentStatuses: what is left of a way to ask about other components. Nothing is stored; the `components` module
+//! asks them.
 
 use super::super::shared::cells;
 use super::super::shared::checks::text;

@@ -237,5 +237,10 @@ mod tests {
                 "reportingComponent": "c", "count": 3, "type": "Normal"})
         );
         assert_eq!((CONVERSION.from_storage)(stored), event);
+        let empty = json!({"reportingComponent": "", "reportingInstance": "", "action": "a"});
+        assert_eq!(
+            (CONVERSION.from_storage)(empty),
+            json!({"apiVersion": "events.k8s.io/v1", "action": "a"})
+        );
     }
 }

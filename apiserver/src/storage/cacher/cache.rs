@@ -6,7 +6,7 @@ use crate::storage::change::Change;
 use crate::storage::etcd3::Store;
 use crate::storage::interface::{Error, Scope};
 use machinery::object::Stored;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -280,6 +280,25 @@ impl Cache {
             next: state.history.end(),
         };
         Ok((objects, state.revision.max(passed_on), cursor))
+    }
+
+    /// Calls `f` with all keys and their revisions, in order, and the keys of what has changed after a revision. `None`
+    /// when that is not known.
+    pub(super) fn with_keys_since<T>(
+        &self,
+        revision: u64,
+        f: impl FnOnce(&mut dyn Iterator<Item = (&str, u64)>, HashSet<String>) -> T,
+    ) -> Option<T> {
+        let state = chassis::lock(&self.state);
+        state.ready().ok()?;
+        let start = state.history.after(revision).ok()?;
+        let changes = state.history.from(start, usize::MAX)?;
+        let objects = changes.filter_map(|change| change.current.as_ref().or(change.previous.as_ref()));
+        let codec = self.store.codec();
+        let changed = objects.filter_map(|object| codec.key(&object.index.namespace, &object.index.name).ok());
+        let changed: HashSet<String> = changed.collect();
+        let mut keys = state.objects.iter().map(|(key, object)| (&**key, object.revision));
+        Some(f(&mut keys, changed))
     }
 
     /// The place in the history right behind a revision.

@@ -111,8 +111,23 @@ impl Hub {
         self.all().iter().map(|cache| cache.report(self)).collect()
     }
 
-    fn all(&self) -> Vec<Arc<Cache>> {
+    pub(super) fn all(&self) -> Vec<Arc<Cache>> {
         chassis::lock(&self.0.caches).values().flatten().cloned().collect()
+    }
+
+    /// What a cache holds, in the words of the store's keys.
+    pub(super) fn resource(&self, cache: &Cache) -> String {
+        let prefix = cache.prefix();
+        prefix
+            .strip_prefix(&self.0.prefix)
+            .unwrap_or(prefix)
+            .trim_matches('/')
+            .to_owned()
+    }
+
+    /// Has caches that are not filled read again.
+    pub(super) fn reload(&self) {
+        self.0.cache_added.notify_one();
     }
 
     /// Waits for the first contact with the store.

@@ -6,10 +6,12 @@
 //! themselves instead of being sent copies, so a slow one costs nothing and ends when the history has moved on.
 
 mod cache;
+mod check;
 mod history;
 mod hub;
 mod watcher;
 
+pub use check::ConsistencyCheck;
 pub use hub::{CacheState, Hub};
 
 use super::continue_token;

@@ -123,6 +123,32 @@ impl Store {
         }
     }
 
+    /// Every key with its revision, and the revision at which these are all.
+    pub(in crate::storage) async fn keys(&self) -> Result<(Vec<(String, u64)>, u64), Error> {
+        let prefix = self.codec.prefix();
+        let mut keys: Vec<(String, u64)> = Vec::new();
+        let (mut from, mut at) = (prefix.to_owned(), None);
+        loop {
+            let mut options = GetOptions::new()
+                .with_range(range_end(prefix))
+                .with_keys_only()
+                .with_limit(i64::try_from(MAX_PAGE).unwrap_or(i64::MAX));
+            if let Some(at) = at {
+                options = options.with_revision(etcd_revision(at));
+            }
+            let mut kv = self.connection.kv();
+            let answer = timed(kv.get(from.as_str(), Some(options))).await?.0;
+            let now = answer.header.map_or(0, |header| revision(header.revision));
+            let list_revision = *at.get_or_insert(now);
+            let pairs = answer.kvs.iter();
+            keys.extend(pairs.map(|kv| (String::from_utf8_lossy(&kv.key).into_owned(), revision(kv.mod_revision))));
+            match keys.last().filter(|_| answer.more) {
+                Some((last, _)) => from = format!("{last}\0"),
+                None => return Ok((keys, list_revision)),
+            }
+        }
+    }
+
     async fn page(&self, prefix: &str, from: &str, limit: usize, at: Option<u64>) -> Result<Page, Error> {
         let mut options = GetOptions::new()
             .with_range(range_end(prefix))

@@ -34,6 +34,8 @@ pub struct Resource<'a> {
     pub ty: Option<&'a Type>,
     /// The schema of a list of them.
     pub list: Option<&'a Type>,
+    /// Whether a deletion answers with the object.
+    pub returns_deleted: bool,
     /// What is served below its objects.
     pub subresources: Vec<Subresource<'a>>,
 }
@@ -63,6 +65,7 @@ impl<'a> Resource<'a> {
             verbs,
             ty,
             list,
+            returns_deleted: false,
             subresources: Vec::new(),
         }
     }

@@ -314,7 +314,7 @@ pub(super) fn paths<'a>(resource: &'a Resource<'a>) -> Vec<Path<'a>> {
             paths.push(Path::new(path + "/{path}", &names, maker.connect(word, "WithPath")));
             continue;
         }
-        let operations = if subresource.ty.is_some() {
+        let operations = if subresource.ty.is_some() && subresource.name != "log" {
             let mut operations = maker.item(word, subresource.verbs);
             if subresource.verbs.contains(&"create") {
                 operations.push(maker.create(word));
@@ -444,7 +444,11 @@ impl<'a> Maker<'a> {
                 parameters: with_pretty(DELETE),
                 body: meta_type("DeleteOptions").map(|ty| (ty, false)),
                 codes: &[200, 202],
-                answer: meta_type("Status"),
+                answer: if self.resource.returns_deleted {
+                    self.ty()
+                } else {
+                    meta_type("Status")
+                },
                 ..self.operation("delete", self.id("delete", word), "delete", "Delete the")
             },
             _ => Operation {
@@ -496,6 +500,7 @@ impl<'a> Maker<'a> {
                 parameters: with_pretty(parameters),
                 produces: TEXT,
                 kind: Some(&self.resource.kind),
+                answer: None,
                 ..read
             }];
         }

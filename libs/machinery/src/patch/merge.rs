@@ -11,6 +11,9 @@ use crate::schema::Type;
 /// When the patch is no JSON object or the result is none of the type.
 pub fn apply(live: &Value, patch: &[u8], ty: Option<&Type>, validation: FieldValidation) -> Result<Patched, Error> {
     let (patch, strict) = match read_object(patch) {
+        Ok((fields, _)) if fields.is_empty() && is_null(patch) => {
+            return Err(Error::Malformed("Invalid JSON Patch".to_owned()));
+        }
         Ok(read) => read,
         Err(_) if validation == FieldValidation::Ignore => {
             return Err(Error::Malformed("Invalid JSON Patch".to_owned()));
@@ -20,6 +23,10 @@ pub fn apply(live: &Value, patch: &[u8], ty: Option<&Type>, validation: FieldVal
     let mut patched = live.clone();
     merge(&mut patched, Value::Object(patch));
     finish(live, patched, ty, strict, validation)
+}
+
+fn is_null(patch: &[u8]) -> bool {
+    patch.trim_ascii() == b"null"
 }
 
 /// Merges `patch` into `target`: objects field by field, `null` removes, everything else replaces.

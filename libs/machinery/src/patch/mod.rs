@@ -3,6 +3,7 @@
 
 mod gofmt;
 pub mod json;
+mod kind;
 pub mod merge;
 mod order;
 pub mod strategic;
@@ -112,7 +113,18 @@ fn finish(
     validation: FieldValidation,
 ) -> Result<Patched, Error> {
     let shown = |patched: &Value| encode::patched_text(live, patched, ty);
+    let outcome = match ty {
+        None => kind::Outcome::Same,
+        Some(_) => kind::check(live, &patched).map_err(|detail| Error::Invalid {
+            shown: shown(&patched),
+            detail,
+        })?,
+    };
     let (value, strict) = match ty {
+        _ if outcome == kind::Outcome::Unversioned => {
+            let Decoded { value, strict } = kind::unversioned(live, &patched);
+            (value, strict)
+        }
         None => (patched.clone(), Vec::new()),
         Some(ty) => match decode::decode_value(&patched, ty) {
             Ok(Decoded { value, strict }) => (value, strict),

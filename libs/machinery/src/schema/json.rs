@@ -150,7 +150,10 @@ impl<'a> Parser<'a> {
     fn value(&mut self, context: &str, depth: usize) -> Result<Node<'a>, SyntaxError> {
         let byte = self.next_token().ok_or_else(end)?;
         match byte {
-            b'{' | b'[' if depth >= MAX_DEPTH => Err(SyntaxError("exceeded max depth".to_owned())),
+            b'{' | b'[' if depth >= MAX_DEPTH => Err(SyntaxError(format!(
+                "invalid character '{}' exceeded max depth",
+                char::from(byte)
+            ))),
             b'{' => self.object(depth),
             b'[' => self.array(depth),
             b'"' => Ok(Node::String(self.string()?)),
@@ -389,7 +392,7 @@ mod tests {
         }
         assert_eq!(
             parse("[".repeat(100_000).as_bytes()).unwrap_err().to_string(),
-            "exceeded max depth"
+            "invalid character '[' exceeded max depth"
         );
     }
 

@@ -32,6 +32,10 @@ impl Selector {
             let (path, value, equals) =
                 split_term(part).ok_or_else(|| format!("invalid selector: '{text}'; can't understand '{part}'"))?;
             let value = unescape(value)?;
+            if path.is_empty() && value.is_empty() {
+                // Upstream lets a term that says nothing select everything.
+                continue;
+            }
             terms.push(Term {
                 path: path.to_owned(),
                 value,
