@@ -29,7 +29,7 @@ const MAX_CONTROL: u64 = 125;
 const NORMAL: [u8; 2] = [0x03, 0xe8];
 
 /// Whether a client wants to speak WebSocket.
-pub fn is_wanted(headers: &HeaderMap) -> bool {
+pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     let upgrade = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok());
     crate::kubelet::is_upgrade(headers) && upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
 }
@@ -38,7 +38,7 @@ pub fn is_wanted(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// The answer that refuses it, in the words of Go's library.
-pub fn accept(headers: &HeaderMap) -> Result<Response<Body>, Box<Response<Body>>> {
+pub(super) fn accept(headers: &HeaderMap) -> Result<Response<Body>, Box<Response<Body>>> {
     let text = |name: HeaderName| {
         headers
             .get(name)
@@ -88,7 +88,7 @@ fn refused(code: StatusCode, why: &'static str) -> Box<Response<Body>> {
 }
 
 /// Sends messages until they or the client end.
-pub async fn send(upgrade: OnUpgrade, messages: impl Stream<Item = Bytes>, text: bool) {
+pub(super) async fn send(upgrade: OnUpgrade, messages: impl Stream<Item = Bytes>, text: bool) {
     let connection = match upgrade.await {
         Ok(connection) => TokioIo::new(connection),
         Err(error) => return tracing::debug!(%error, "a WebSocket was not established"),

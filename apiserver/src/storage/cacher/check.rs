@@ -20,7 +20,7 @@ struct Labels {
 
 /// What a check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+enum Outcome {
     /// The cache has what the store has.
     Same,
     /// It has not.
