@@ -151,13 +151,21 @@ fn selected_name(parameters: &[(String, String)]) -> Option<String> {
 
 /// The parameters of a query string, decoded as HTML forms are.
 pub fn query_pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+    // Go leaves out what it cannot read, and takes no semicolon for a separator any more.
+    let readable = |pair: &&str| !pair.is_empty() && !pair.contains(';') && is_escaped(pair);
+    query.split('&').filter(readable).map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (
             percent_decode(&key.replace('+', " ")),
             percent_decode(&value.replace('+', " ")),
         )
     })
+}
+
+/// Whether every `%` is followed by two hexadecimal digits.
+fn is_escaped(text: &str) -> bool {
+    let digits = |tail: &str| tail.len() >= 2 && tail.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    text.split('%').skip(1).all(digits)
 }
 
 /// Resolves `%41`; what is not a valid escape stays as it is, and what is no UTF-8 is replaced.
@@ -349,6 +357,7 @@ mod tests {
         ] {
             assert_eq!(percent_decode(text), expected);
         }
+        assert_eq!(query_pairs("a=%zz&b=1;c=2&d%4=1&e=%").count(), 0);
         let pairs: Vec<_> = query_pairs("a=1&b=x+y%26&c&=&a=2").collect();
         let expected = [("a", "1"), ("b", "x y&"), ("c", ""), ("", ""), ("a", "2")];
         assert_eq!(pairs, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));

@@ -3,6 +3,7 @@
 use crate::support::https::{Client, identity, of_pem, trust};
 use apiserver::authentication::Getter;
 use apiserver::kubelet::{Kubelet, Transport};
+use apiserver::proxy::Wanted;
 use apiserver::server::request::{Body, full, status_response};
 use bytes::Bytes;
 use chassis::tls::{Authority, Profile, server_config};
@@ -112,7 +113,7 @@ async fn client() -> Client {
     let kubelet = Arc::new(Kubelet {
         transport: Transport::new(Some(trust(authority.certificate())), Some(own)).unwrap(),
         address_types: vec!["Hostname".to_owned(), "InternalIP".to_owned()],
-        pods: objects(port),
+        objects: objects(port),
         nodes: objects(port),
         tasks: Tasks::new(Health::default(), CancellationToken::new()),
     });
@@ -124,7 +125,15 @@ async fn client() -> Client {
             let [_, name, subresource] = path.split('/').collect::<Vec<_>>()[..] else {
                 panic!("{path}")
             };
-            let answered = if subresource == "log" {
+            let answered = if subresource == "proxy" {
+                let wanted = Wanted {
+                    resource: "nodes",
+                    namespace: "",
+                    id: name,
+                    path: "/",
+                };
+                kubelet.proxy(&wanted, request, None, &draining).await
+            } else if subresource == "log" {
                 let query = request.uri().query().unwrap_or_default();
                 kubelet.log("n", name, query, &draining).await
             } else {
@@ -208,4 +217,18 @@ async fn what_cannot_be_tunnelled_is_an_answer() {
     );
     let (code, text) = client.post("/p/exec?command=x", json!({})).await;
     assert!(code == 400 && text.contains("Upgrade request required"), "{text}");
+}
+
+#[tokio::test]
+async fn nobody_is_led_to_this_machine() {
+    let client = client().await;
+    for (path, code, message) in [
+        ("/node/proxy", 400, "address not allowed"),
+        ("/https:node:443/proxy", 400, "address not allowed"),
+        ("/absent/proxy", 404, "nodes \\\"absent\\\" not found"),
+        ("/ftp:node:1/proxy", 400, "invalid node request \\\"ftp:node:1\\\""),
+    ] {
+        let (got, text) = client.get(path).await;
+        assert!(got == code && text.contains(message), "{path}: {got} {text}");
+    }
 }

@@ -3,5 +3,6 @@
 
 mod kubelet;
 mod server;
+mod several;
 mod storage_contract;
 mod support;

@@ -178,6 +178,10 @@ pub async fn patch(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Status
     let missing = || Status::not_found(&resource.group_resource(), &scope.route.name);
     let transform = |rq: &Request<'_>, current: Option<&Value>| {
         let default = |obj: &mut Value| codec::default(resource, obj);
+        if current.is_none() && !scope.subresource().is_empty() {
+            // A part of what is not there cannot be made.
+            return Err(missing());
+        }
         let mut new = patcher
             .apply(rq, &managers, ty, current, &default)?
             .ok_or_else(missing)?;

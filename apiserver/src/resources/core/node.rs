@@ -374,5 +374,6 @@ pub(super) fn resource() -> Resource {
         validate: validate_status,
         ..Status::plain(default)
     };
-    node.with_proxy("NodeProxyOptions").with_object_subresource("status", status)
+    node.with_proxy("NodeProxyOptions")
+        .with_object_subresource("status", status)
 }
