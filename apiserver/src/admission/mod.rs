@@ -103,6 +103,9 @@ pub trait Lookup: Send + Sync {
     fn list<'a>(&'a self, resource: &'a GroupResource, namespace: &'a str)
     -> BoxFuture<'a, Result<Vec<Value>, Status>>;
 
+    /// Sets the defaults of what a plugin added to an object of a kind.
+    fn default(&self, _kind: &GroupVersionKind, _object: &mut Value) {}
+
     /// The resource of a kind and whether its objects lie in namespaces; `None` when it is not served.
     fn resource_of(&self, _kind: &GroupVersionKind) -> Option<(GroupResource, bool)> {
         None

@@ -224,6 +224,13 @@ impl Lookup for StorageLookup {
         })
     }
 
+    fn default(&self, kind: &GroupVersionKind, object: &mut Value) {
+        let versions = self.0.values().flat_map(|known| &known.versions);
+        if let Some(resource) = versions.into_iter().find(|version| version.gvk == *kind) {
+            codec::default(resource, object);
+        }
+    }
+
     fn resource_of(&self, kind: &GroupVersionKind) -> Option<(GroupResource, bool)> {
         let served = |known: &&Known| known.versions.iter().any(|version| version.gvk == *kind);
         let known = self.0.values().find(served)?;

@@ -91,7 +91,8 @@ impl Mutating {
         }
         let mut facts = Facts::new(attributes, object, namespace.as_ref(), self.rights.as_ref());
         for (policy, named, parameter) in invocations {
-            let found = mutate(&policy, &mut facts, parameter.as_ref(), attributes, object);
+            let defaults = |object: &mut Value| lookup.default(&attributes.kind, object);
+            let found = mutate(&policy, &mut facts, parameter.as_ref(), attributes, object, &defaults)?;
             let problem = |why: String| Problem {
                 message: format!("{named} denied request: {why}"),
                 invalid: true,
@@ -126,12 +127,13 @@ fn mutate(
     parameter: Option<&Value>,
     attributes: &Attributes<'_>,
     object: &mut Value,
-) -> Vec<String> {
+    defaults: &dyn Fn(&mut Value),
+) -> Result<Vec<String>, Status> {
     let conditions = Evaluator::new(policy, facts, parameter, CONDITIONS_BUDGET).without_namespace();
     match conditions_hold(&conditions) {
         Ok(true) if object.is_object() => {}
-        Ok(_) => return Vec::new(),
-        Err(message) => return vec![message],
+        Ok(_) => return Ok(Vec::new()),
+        Err(message) => return Ok(vec![message]),
     }
     let mut problems = Vec::new();
     for rule in &policy.rules {
@@ -142,21 +144,47 @@ fn mutate(
         };
         let changed = match rule {
             Rule::Validation { .. } => continue,
-            Rule::JsonPatch(expression) => value(expression).and_then(|value| json_patch(attributes, object, &value)),
+            Rule::JsonPatch(expression) => match value(expression) {
+                Ok(value) => json_patch(attributes, object, &value)?,
+                Err(problem) => Err(problem),
+            },
             Rule::Apply(expression) => value(expression).and_then(|value| configuration(attributes, object, &value)),
         };
         match changed {
             Ok(changed) => {
                 *object = changed;
+                defaults(object);
                 facts.with_object(attributes, object);
             }
             Err(problem) => problems.push(problem),
         }
     }
-    problems
+    Ok(problems)
 }
 
-fn json_patch(attributes: &Attributes<'_>, object: &Value, value: &cel::Value) -> Result<Value, String> {
+/// The patched object, or why it cannot be patched. A result that is no object of the kind is an error of the server.
+fn json_patch(
+    attributes: &Attributes<'_>,
+    object: &Value,
+    value: &cel::Value,
+) -> Result<Result<Value, String>, Status> {
+    let patch = match operations(value) {
+        Ok(patch) => patch.to_string(),
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let kind = &attributes.kind;
+    let ty = schema::by_gvk(&kind.group, &kind.version, &kind.kind);
+    match patch::json::apply(object, patch.as_bytes(), ty, FieldValidation::Strict) {
+        Ok(patched) => Ok(Ok(patched.value)),
+        // A test that fails means that there is nothing to change.
+        Err(patch::Error::Rejected(why)) if why.starts_with("testing ") => Ok(Ok(object.clone())),
+        Err(patch::Error::Invalid { detail, .. }) => Err(Status::internal(detail)),
+        Err(error) => Ok(Err(format!("JSON Patch: {error}"))),
+    }
+}
+
+/// The operations that an expression made.
+fn operations(value: &cel::Value) -> Result<Value, String> {
     let cel::Value::List(operations) = value else {
         return Err("type mismatch: JSONPatchType.expression should evaluate to array".to_owned());
     };
@@ -179,15 +207,7 @@ fn json_patch(attributes: &Attributes<'_>, object: &Value, value: &cel::Value) -
         }
         patch.push(fields);
     }
-    let kind = &attributes.kind;
-    let ty = schema::by_gvk(&kind.group, &kind.version, &kind.kind);
-    let bytes = Value::Array(patch).to_string();
-    match patch::json::apply(object, bytes.as_bytes(), ty, FieldValidation::Strict) {
-        Ok(patched) => Ok(patched.value),
-        // A test that fails means that there is nothing to change.
-        Err(patch::Error::Rejected(why)) if why.starts_with("testing ") => Ok(object.clone()),
-        Err(error) => Err(format!("JSON Patch: {error}")),
-    }
+    Ok(Value::Array(patch))
 }
 
 /// Applies a configuration (`ApplyStructuredMergeDiff`).

@@ -4,6 +4,7 @@
 use super::fieldset::{PathElement, show_path};
 use super::merge::merge;
 use super::view::{Atom, Identity, View};
+use super::walk;
 use crate::schema::Type;
 use serde_json::Value;
 
@@ -13,6 +14,8 @@ use serde_json::Value;
 /// When the configuration sets what can only be replaced as a whole, or elements of a list cannot be told apart.
 pub fn overlay(object: &Value, config: &Value, ty: Option<&Type>) -> Result<Value, String> {
     let view = ty.map_or_else(View::deduced, View::root);
+    walk::validate(config, view)
+        .map_err(|mismatches| format!("failed to convert patch object to typed object: {mismatches}"))?;
     let mut atomic = Vec::new();
     find_atomic(config, view, &mut Vec::new(), &mut atomic);
     if !atomic.is_empty() {
@@ -72,8 +75,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_replaced_as_a_whole_is_refused() {
+    fn what_is_unknown_or_replaced_as_a_whole_is_refused() {
         let ty = schema::by_gvk("", "v1", "Pod");
+        assert_eq!(
+            overlay(&json!({}), &json!({"nope": 1}), ty).unwrap_err(),
+            "failed to convert patch object to typed object: .nope: field not declared in schema"
+        );
         let config = json!({"spec": {"tolerations": [{"key": "a"}]}});
         assert_eq!(
             overlay(&json!({}), &config, ty).unwrap_err(),

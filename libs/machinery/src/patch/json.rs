@@ -11,6 +11,9 @@ use crate::schema::model::{Details, Held, Patch, Property, Scalar, TypeRef};
 /// More operations in one patch are refused.
 const MAX_OPERATIONS: usize = 10_000;
 
+/// What the library that upstream uses says at the end of many complaints.
+const MISSING: &str = "missing value";
+
 /// The total size of what a patch may copy, in bytes of JSON: without a limit, copies of copies grow without bounds.
 const MAX_COPIED: usize = 3 * 1024 * 1024;
 
@@ -112,7 +115,9 @@ fn step(document: &mut Value, operation: &Value, copied: &mut usize) -> Result<(
         "remove" => remove(document, path).map(drop),
         "replace" => replace(document, path, value()),
         "move" => {
-            let moved = remove(document, member("from"))?;
+            let from = member("from");
+            let missing = |_| format!("move operation does not apply: doc is missing from path: {from}: {MISSING}");
+            let moved = remove(document, from).map_err(missing)?;
             add(document, path, moved)
         }
         "copy" => {
@@ -125,7 +130,8 @@ fn step(document: &mut Value, operation: &Value, copied: &mut usize) -> Result<(
             add(document, path, value)
         }
         "test" => {
-            let found = find(document, path)?.unwrap_or(&Value::Null);
+            let missing = |_| format!("test operation does not apply: is missing path: {path}: {MISSING}");
+            let found = find(document, path).map_err(missing)?.unwrap_or(&Value::Null);
             if *found == value() {
                 Ok(())
             } else {
@@ -166,7 +172,8 @@ fn existing(segment: &str, length: usize) -> Option<usize> {
 }
 
 fn add(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
-    let (container, key) = container(document, path)?;
+    let missing = |_| format!("add operation does not apply: doc is missing path: {path:?}: {MISSING}");
+    let (container, key) = container(document, path).map_err(missing)?;
     match container {
         Value::Object(map) => {
             map.insert(key, value);
@@ -186,13 +193,16 @@ fn add(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
 }
 
 fn remove(document: &mut Value, path: &str) -> Result<Value, String> {
-    let (container, key) = container(document, path)?;
+    let missing = |_| format!("remove operation does not apply: doc is missing path: {path:?}: {MISSING}");
+    let (container, key) = container(document, path).map_err(missing)?;
     let removed = match container {
         Value::Object(map) => map.remove(&key),
         Value::Array(items) => existing(&key, items.len()).map(|index| items.remove(index)),
         _ => None,
     };
-    removed.ok_or_else(|| format!("unable to remove nonexistent key: {key}"))
+    removed.ok_or_else(|| {
+        format!("error in remove for path: '{path}': Unable to remove nonexistent key: {key}: {MISSING}")
+    })
 }
 
 fn replace(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
@@ -203,7 +213,8 @@ fn replace(document: &mut Value, path: &str, value: Value) -> Result<(), String>
         *document = value;
         return Ok(());
     }
-    let (container, key) = container(document, path)?;
+    let missing = |_| format!("replace operation does not apply: doc is missing path: {path}: {MISSING}");
+    let (container, key) = container(document, path).map_err(missing)?;
     match container {
         Value::Object(map) => {
             map.insert(key, value);
