@@ -241,7 +241,7 @@ impl<'p> Reader<'p> {
                 return Ok(());
             }
             _ => {
-                let (set, length) = self.perl_or_unicode()?.map_or_else(|| self.one(), |found| Ok(found))?;
+                let (set, length) = self.perl_or_unicode()?.map_or_else(|| self.one(), Ok)?;
                 self.skip(length);
                 self.out.push_str(&set);
                 return Ok(());

@@ -83,7 +83,7 @@ impl Facts {
             old_object: old,
             request: Value::from_json(&request(attributes, object)),
             namespace: namespace.map_or(Value::Null, Value::from_json),
-            authorizer: asker.clone().map_or(Value::Null, Authorizer::new),
+            authorizer: asker.clone().map_or(Value::Null, Authorizer::value),
             resource_authorizer: asker.map_or(Value::Null, |asker| Authorizer::for_resource(asker, question)),
         }
     }

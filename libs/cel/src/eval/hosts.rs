@@ -80,7 +80,7 @@ impl fmt::Debug for Authorizer {
 impl Authorizer {
     /// The `authorizer` of an expression.
     #[must_use]
-    pub fn new(host: Arc<dyn Authorize>) -> Value {
+    pub fn value(host: Arc<dyn Authorize>) -> Value {
         Value::Authorizer(Arc::new(Authorizer {
             host,
             question: Question::default(),

@@ -207,7 +207,7 @@ impl Parser<'_> {
             return self.member();
         }
         let target = self.member()?;
-        if count % 2 == 0 {
+        if count.is_multiple_of(2) {
             return Ok(target);
         }
         Ok(self.call(self.lexemes[start].start, function, vec![target]))
