@@ -258,7 +258,7 @@ mod tests {
         let why = outcome(|_| {}, all(), &["x"]).await;
         assert_eq!(
             why,
-            r#"token audiences ["api", "vault"] is invalid for the target audiences ["x"]"#
+            r#"token audiences ["api" "vault"] is invalid for the target audiences ["x"]"#
         );
         assert!(
             outcome(|_| {}, vec![("serviceaccounts", object("ns", "sa"))], &[])

@@ -6,6 +6,7 @@ mod default_toleration_seconds;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod persistent_volume_claim_resize;
+mod pod_security;
 mod priority;
 mod resource_quota;
 mod runtime_class;
@@ -18,7 +19,7 @@ use super::{Plugin, policy};
 /// A plugin's name, whether it is on unless told otherwise, and how it is made.
 type Entry = (&'static str, bool, fn() -> Box<dyn Plugin>);
 
-const PLUGINS: [Entry; 14] = [
+const PLUGINS: [Entry; 15] = [
     (namespace_lifecycle::NAME, true, || {
         Box::new(namespace_lifecycle::NamespaceLifecycle)
     }),
@@ -29,6 +30,7 @@ const PLUGINS: [Entry; 14] = [
     (taint_nodes_by_condition::NAME, true, || {
         Box::new(taint_nodes_by_condition::TaintNodesByCondition)
     }),
+    (pod_security::NAME, true, || Box::new(pod_security::PodSecurity)),
     (priority::NAME, true, || Box::new(priority::Priority)),
     (default_toleration_seconds::NAME, true, || {
         Box::new(default_toleration_seconds::DefaultTolerationSeconds)

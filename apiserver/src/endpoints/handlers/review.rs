@@ -9,6 +9,7 @@ use crate::endpoints::body;
 use crate::endpoints::negotiation::body_format;
 use crate::endpoints::options::{WriteKind, WriteOptions};
 use crate::registry::before;
+use crate::registry::managers::Managers;
 use crate::registry::resource::Review;
 use crate::server::request::Body;
 use bytes::Bytes;
@@ -61,7 +62,8 @@ pub async fn create(
         return Err(Status::invalid(&nameless, "", &problems));
     }
     let manager = scope.field_manager(&options.field_manager);
-    let managers = scope.managers()?;
+    // Kinds of which nothing is stored have no other versions.
+    let managers = Managers::of(&resource.gvk, std::slice::from_ref(&scope.store().resource), "")?;
     scope
         .registry(options.dry_run, async |rq| {
             managers.update(rq, None, &mut asked, &manager)
