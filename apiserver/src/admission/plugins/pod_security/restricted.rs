@@ -35,18 +35,20 @@ pub(super) fn privilege_escalation(pod: &Value, version: Version) -> Option<Viol
     (!containers.is_empty()).then(|| ("allowPrivilegeEscalation != false".to_owned(), detail()))
 }
 
+/// The capabilities that a container adds or drops.
+fn listed<'a>(container: &'a Value, field: &str) -> &'a [Value] {
+    let list = of_container(container, &["capabilities", field]).and_then(Value::as_array);
+    list.map(Vec::as_slice).unwrap_or_default()
+}
+
 pub(super) fn capabilities(pod: &Value, version: Version) -> Option<Violation> {
     if version.has(25) && is_for_windows(pod) {
         return None;
     }
-    let list = |container, field| {
-        let list = of_container(container, &["capabilities", field]).and_then(Value::as_array);
-        list.map(Vec::as_slice).unwrap_or_default()
-    };
-    let keeping = containers_where(pod, |c| !list(c, "drop").iter().any(|one| text(one) == "ALL"));
+    let keeping = containers_where(pod, |c| !listed(c, "drop").iter().any(|one| text(one) == "ALL"));
     let mut added = Words::new();
     let adding = containers_where(pod, |container| {
-        let foreign = list(container, "add")
+        let foreign = listed(container, "add")
             .iter()
             .map(text)
             .filter(|one| *one != "NET_BIND_SERVICE");
@@ -121,6 +123,10 @@ pub(super) fn run_as_user(pod: &Value, version: Version) -> Option<Violation> {
     Some(("runAsUser=0".to_owned(), format!("{who} must not set runAsUser=0")))
 }
 
+fn profile(container: &Value) -> Option<&Value> {
+    of_container(container, &["seccompProfile"])
+}
+
 pub(super) fn seccomp(pod: &Value, version: Version) -> Option<Violation> {
     if version.has(25) && is_for_windows(pod) {
         return None;
@@ -129,8 +135,7 @@ pub(super) fn seccomp(pod: &Value, version: Version) -> Option<Violation> {
     let mut values = Words::new();
     let of_all = of_pod(pod, &["seccompProfile"]);
     let by_pod = bad_seccomp(of_all, &mut values);
-    let of_one = |container| of_container(container, &["seccompProfile"]);
-    let wrong = containers_where(pod, |container| bad_seccomp(of_one(container), &mut values));
+    let wrong = containers_where(pod, |container| bad_seccomp(profile(container), &mut values));
     if let Some(who) = setters(by_pod, &wrong) {
         let what = quoted(&values);
         return Some((
@@ -138,7 +143,7 @@ pub(super) fn seccomp(pod: &Value, version: Version) -> Option<Violation> {
             format!("{who} must not set securityContext.seccompProfile.type to {what}"),
         ));
     }
-    let silent = containers_where(pod, |container| of_one(container).is_none() && of_all.is_none());
+    let silent = containers_where(pod, |container| profile(container).is_none() && of_all.is_none());
     let detail = || {
         let who = named(&silent);
         format!("pod or {who} must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\"")
