@@ -33,9 +33,7 @@ static COLUMNS: Columns = Columns {
     ],
     cells: |obj, now| {
         let info = |field: &str| meta::str_at(obj, &["status", "nodeInfo", field]).unwrap_or_default();
-        let or_unknown = |text: &str| Value::from(if text.is_empty() { UNKNOWN } else { text });
-        let kernel = match (info("kernelVersion"), info("architecture")) {
-            ("", _) => UNKNOWN.to_owned(),
+        let kernel = match (or_unknown(info("kernelVersion")), info("architecture")) {
             (kernel, "") => kernel.to_owned(),
             (kernel, architecture) => format!("{kernel} ({architecture})"),
         };
@@ -47,12 +45,16 @@ static COLUMNS: Columns = Columns {
             info("kubeletVersion").into(),
             address(obj, "InternalIP").into(),
             address(obj, "ExternalIP").into(),
-            or_unknown(info("osImage")),
+            or_unknown(info("osImage")).into(),
             kernel.into(),
-            or_unknown(info("containerRuntimeVersion")),
+            or_unknown(info("containerRuntimeVersion")).into(),
         ]
     },
 };
+
+fn or_unknown(text: &str) -> &str {
+    if text.is_empty() { UNKNOWN } else { text }
+}
 
 fn readiness(node: &Value) -> String {
     let ready = meta::list_at(node, &["status", "conditions"])
