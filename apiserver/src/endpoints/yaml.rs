@@ -1,6 +1,7 @@
 //! YAML bodies and answers: YAML is converted to JSON and back (sigs.k8s.io/yaml).
 
 use bytes::Bytes;
+use machinery::schema::yaml::check_nesting;
 use serde_json::{Map, Value};
 
 /// Nesting beyond this is refused; it bounds the stack.
@@ -11,6 +12,7 @@ const MAX_DEPTH: usize = 200;
 /// # Errors
 /// What is wrong with the text, in the style of upstream's parser.
 pub fn to_json(body: &[u8]) -> Result<(Bytes, Vec<String>), String> {
+    check_nesting(body).map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(body).map_err(|_| "yaml: invalid leading UTF-8 octet".to_owned())?;
     let documents = text.split("\n---").next().unwrap_or_default();
     let value: serde_yaml::Value = match serde_yaml::from_str(documents) {

@@ -12,6 +12,8 @@ pub mod names;
 pub mod object;
 pub mod openapi;
 pub mod patch;
+#[cfg(test)]
+mod properties;
 pub mod quantity;
 pub mod rbac;
 pub mod schema;

@@ -13,6 +13,10 @@ use super::decode::{self, DecodeError, Decoded};
 /// Repeated keys beyond this many are not looked up one by one.
 const MAX_REPEATED: usize = 20;
 
+/// More open brackets than this are refused. The scanner looks at all of them for every token, so that a text of nothing but
+/// brackets would take it hours; upstream's own limit is 10000.
+const MAX_OPEN: usize = 1000;
+
 /// What is wrong with a YAML text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct YamlError(String);
@@ -25,11 +29,32 @@ impl fmt::Display for YamlError {
 
 impl std::error::Error for YamlError {}
 
+/// Refuses texts that are nested deeper than any object, before they are given to a YAML parser. Brackets in texts count, too:
+/// what is in quotes is not known before.
+///
+/// # Errors
+/// When there are too many open brackets.
+pub fn check_nesting(text: &[u8]) -> Result<(), YamlError> {
+    let mut open = 0_usize;
+    for byte in text {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => continue,
+        }
+        if open > MAX_OPEN {
+            return Err(YamlError(format!("yaml: exceeded max depth of {MAX_OPEN}")));
+        }
+    }
+    Ok(())
+}
+
 /// Reads the first document of a YAML text. Repeated keys are reported, and the last one wins.
 ///
 /// # Errors
 /// When the text is no YAML.
 pub fn parse(text: &[u8]) -> Result<Decoded, YamlError> {
+    check_nesting(text)?;
     let repeated = Repeated::default();
     let value = read(text, &repeated).map_err(|error| syntax_error(&error))?;
     let count = repeated.seen.get().min(MAX_REPEATED);
