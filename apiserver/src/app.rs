@@ -23,6 +23,7 @@ use crate::metrics::RequestMetrics;
 use crate::options::Options;
 use crate::registry::allocators::{Addresses, Ports, ServiceAllocator};
 use crate::registry::catalog::Catalog;
+use crate::registry::resource::Resource;
 use crate::registry::store::SideEffects;
 use crate::registry::unstored::Unstored;
 use crate::resources;
@@ -32,10 +33,12 @@ use crate::server::listener::{self, Security};
 use crate::server::tls;
 use crate::storage::cacher::{Cacher, ConsistencyCheck, Hub};
 use crate::storage::etcd3::{Compactor, Connection, Servers, Store};
-use crate::storage::{Codec, Storage};
+use crate::storage::{Codec, Form, Storage};
 use anyhow::{Context, Result};
 use chassis::tls::{load_authorities, load_identity};
 use chassis::{BindAddress, Chassis, Listener, usage};
+use machinery::gvk::GroupVersionKind;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -69,7 +72,9 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     let authorizer: Arc<dyn Authorizer> = Arc::new(Union(vec![Arc::new(ControlPlane), rbac.clone()]));
     let admission = admission(&options, authorizer.clone())?;
     let transport = kubelet_transport(&options)?;
-    let storage = |resource: &crate::registry::resource::Resource| -> Arc<dyn Storage> {
+    let resources = resources::all();
+    let mut forms = forms(&resources);
+    let storage = |resource: &Resource| -> Arc<dyn Storage> {
         let (key, fields) = (resource.storage_key, resource.selectable_fields);
         match (key, resource.plural) {
             ("", "componentstatuses") => {
@@ -85,6 +90,10 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
             _ => {}
         }
         let codec = Codec::new(&options.etcd_prefix, key, resource.namespaced(), fields, None);
+        let codec = match forms.remove(key) {
+            Some(form) => codec.of_kind(form),
+            None => codec,
+        };
         let store = Store::new(connection.clone(), codec);
         let expires = key == EVENTS && !options.event_ttl.is_zero();
         let store = if expires {
@@ -94,20 +103,25 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         };
         Arc::new(Cacher::new(store, hub.clone()))
     };
-    let uncached = |key: &str| -> Arc<dyn Storage> {
-        let codec = Codec::new(&options.etcd_prefix, key, false, &[], None);
+    let uncached = |key: &str, kind: GroupVersionKind| -> Arc<dyn Storage> {
+        let codec = Codec::new(&options.etcd_prefix, key, false, &[], None).of_kind(Form::new(kind));
         Arc::new(Store::new(connection.clone(), codec))
     };
+    let networking = |kind: &str| GroupVersionKind::new("networking.k8s.io", "v1", kind);
     let ports = options.service_node_port_range;
     let allocator = ServiceAllocator::new(
         Addresses::new(
             options.service_cluster_ip_range.clone(),
-            uncached("ipaddresses"),
-            uncached("servicecidrs"),
+            uncached("ipaddresses", networking("IPAddress")),
+            uncached("servicecidrs", networking("ServiceCIDR")),
         ),
-        Ports::new(ports.first, ports.last, uncached("ranges")),
+        Ports::new(
+            ports.first,
+            ports.last,
+            uncached("ranges", GroupVersionKind::new("", "v1", "RangeAllocation")),
+        ),
     );
-    let catalog = Catalog::new(resources::all(), storage, &admission, |key| {
+    let catalog = Catalog::new(resources, storage, &admission, |key| {
         (key == "services/specs").then(|| -> Arc<dyn SideEffects> { Arc::new(allocator.clone()) })
     });
     let stored = stored_objects(&catalog);
@@ -281,6 +295,28 @@ fn servers(options: &Options) -> Servers {
         cert_file: options.etcd_certfile.clone(),
         key_file: options.etcd_keyfile.clone(),
     }
+}
+
+/// What the values of each storage key look like: the versions of a kind say how they become the stored one, and that one
+/// has the defaults.
+fn forms(resources: &[Resource]) -> HashMap<&'static str, Form> {
+    let mut forms: HashMap<&'static str, Form> = HashMap::new();
+    for resource in resources {
+        let new = || Form::new(resource.storage_gvk().clone());
+        let form = forms.entry(resource.storage_key).or_insert_with(new);
+        for (version, how) in resource.foreign {
+            let kind = GroupVersionKind::new(&*resource.gvk.group, *version, &*resource.gvk.kind);
+            form.upgrade(kind, *how);
+        }
+        match &resource.storage {
+            Some((_, conversion)) => form.upgrade(resource.gvk.clone(), conversion.to_storage),
+            None => {
+                let strategy = resource.strategy.clone();
+                form.set_defaults(Box::new(move |object| strategy.default(object)));
+            }
+        }
+    }
+    forms
 }
 
 /// Objects as the caches know them. What they do not know is asked of the store: it may be a moment old, such as the

@@ -4,45 +4,14 @@
 //! list, which have neither kind nor version, are a cut of the stored bytes.
 
 use super::resource::Resource;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use machinery::gvk::GroupVersionKind;
 use machinery::meta;
 use machinery::object::{Index, Stored, with_resource_version};
+pub use machinery::object::{to_bytes, type_prefix};
 use machinery::schema::{self, Type, decode};
 use machinery::status::Status;
 use serde_json::Value;
-
-/// The fields that come first, in order.
-const LEADING: [&str; 3] = ["kind", "apiVersion", "metadata"];
-
-/// An object as JSON, type first.
-pub fn to_bytes(obj: &Value) -> Bytes {
-    let mut out = BytesMut::with_capacity(512).writer();
-    // Writing a tree to memory cannot fail: its keys are strings and the buffer grows.
-    let Value::Object(fields) = obj else {
-        serde_json::to_writer(&mut out, obj).unwrap_or_default();
-        return out.into_inner().freeze();
-    };
-    let leading = LEADING.iter().filter_map(|name| Some((*name, fields.get(*name)?)));
-    let others = fields
-        .iter()
-        .map(|(k, v)| (k.as_str(), v))
-        .filter(|(k, _)| !LEADING.contains(k));
-    let mut separator = b'{';
-    for (name, value) in leading.chain(others) {
-        out.get_mut().put_u8(separator);
-        serde_json::to_writer(&mut out, name).unwrap_or_default();
-        out.get_mut().put_u8(b':');
-        serde_json::to_writer(&mut out, value).unwrap_or_default();
-        separator = b',';
-    }
-    let mut out = out.into_inner();
-    if separator == b'{' {
-        out.put_u8(b'{');
-    }
-    out.put_u8(b'}');
-    out.freeze()
-}
 
 /// Sets the type of an object.
 pub fn set_kind(obj: &mut Value, kind: &GroupVersionKind) {
@@ -88,6 +57,11 @@ pub fn decode(resource: &Resource, stored: &Stored) -> Result<Value, Status> {
     let mut obj = parse(stored)?;
     if let Some((_, conversion)) = &resource.storage {
         obj = (conversion.from_storage)(obj);
+        set_kind(&mut obj, &resource.gvk);
+        // What is always there in one version may be left out in the other when it is empty.
+        obj = decode::decode_value(&obj, type_of(&resource.gvk)?)
+            .map_err(Status::internal)?
+            .value;
     }
     set_kind(&mut obj, &resource.gvk);
     default(resource, &mut obj);
@@ -109,15 +83,6 @@ pub fn served(resource: &Resource, stored: &Stored) -> Result<Bytes, Status> {
     } else {
         decode(resource, stored).map(|obj| to_bytes(&obj))
     }
-}
-
-/// The bytes with which every stored value of a resource begins.
-pub fn type_prefix(kind: &GroupVersionKind) -> String {
-    format!(
-        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",",
-        kind.kind,
-        kind.api_version()
-    )
 }
 
 /// A stored object without kind and version, as an item of a list. `prefix` is [`type_prefix`] of the served kind.
@@ -178,23 +143,4 @@ pub fn parse(stored: &Stored) -> Result<Value, Status> {
             stored.index.namespace, stored.index.name
         ))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn types_come_first() {
-        let obj = json!({"apiVersion": "v1", "data": {"a": "b"}, "kind": "ConfigMap", "metadata": {"name": "x"}});
-        let text = to_bytes(&obj);
-        assert_eq!(
-            &text[..],
-            br#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"x"},"data":{"a":"b"}}"#
-        );
-        assert!(text.starts_with(type_prefix(&GroupVersionKind::new("", "v1", "ConfigMap")).as_bytes()));
-        assert_eq!(&to_bytes(&json!({}))[..], b"{}");
-        assert_eq!(&to_bytes(&json!([1]))[..], b"[1]");
-    }
 }

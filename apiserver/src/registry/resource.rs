@@ -63,6 +63,8 @@ pub struct Resource {
     pub storage_key: &'static str,
     /// The version that is stored, when it is not the served one.
     pub storage: Option<(GroupVersionKind, &'static Conversion)>,
+    /// Versions that are not served, but that other API servers store, and how they become the stored one.
+    pub foreign: &'static [(&'static str, fn(Value) -> Value)],
     /// The hooks of the main resource.
     pub strategy: Arc<dyn Strategy>,
     /// The fields a field selector may use besides `metadata.name` and `metadata.namespace`; a dotted path each, with
@@ -160,6 +162,7 @@ impl Resource {
             type_name,
             storage_key: plural,
             storage: None,
+            foreign: &[],
             strategy: Arc::new(strategy),
             selectable_fields: &[],
             field_names: &[],

@@ -1,6 +1,7 @@
 //! Between stored values and served objects: keys, the resourceVersion that is never stored, and the index that
 //! selectors work on.
 
+use super::foreign::Form;
 use super::interface::{Error, Preconditions};
 use machinery::object::{FieldReader, Index, Stored, with_resource_version};
 use serde::Deserialize;
@@ -8,9 +9,6 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The first bytes of a value that another API server stored as protobuf (apimachinery `serializer/protobuf`).
-const PROTOBUF_PREFIX: &[u8] = b"k8s\0";
 
 /// Changes an object after it was read: conversion from the stored version, defaults that newer versions added.
 pub type Transform = Arc<dyn Fn(Value) -> Value + Send + Sync>;
@@ -23,6 +21,7 @@ pub struct Codec {
     namespaced: bool,
     selectable: &'static [(&'static str, FieldReader)],
     transform: Option<Transform>,
+    form: Option<Arc<Form>>,
 }
 
 impl Codec {
@@ -49,7 +48,16 @@ impl Codec {
             namespaced,
             selectable,
             transform,
+            form: None,
         }
+    }
+
+    /// The same codec for values of one built-in kind: what other API servers have stored, as protobuf or in another
+    /// version, is read as if this one had written it.
+    #[must_use]
+    pub fn of_kind(mut self, form: Form) -> Self {
+        self.form = Some(Arc::new(form));
+        self
     }
 
     /// What all keys start with.
@@ -87,20 +95,17 @@ impl Codec {
     /// A stored value as the object that is served.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when the value is not a JSON object with metadata.
+    /// [`Error::Corrupt`] when the value is no object with metadata.
     pub fn decode(&self, key: &str, value: &[u8], revision: u64) -> Result<Stored, Error> {
         let damaged = |why: String| Error::Corrupt {
             key: key.to_owned(),
             why,
         };
-        if value.starts_with(PROTOBUF_PREFIX) {
-            // The one place where protobuf values enter.
-            return Err(damaged(
-                "it is protobuf, and this server reads JSON: have the other server store JSON \
-                 (--storage-media-type=application/json) and write the object again"
-                    .to_owned(),
-            ));
-        }
+        let adopted = match &self.form {
+            Some(form) => form.adopt(value).map_err(damaged)?,
+            None => None,
+        };
+        let value = adopted.as_deref().unwrap_or(value);
         let plain = self.transform.is_none() && self.selectable.is_empty();
         let (bytes, index) = if plain {
             let head: Head<'_> = serde_json::from_slice(value).map_err(|e| damaged(e.to_string()))?;
@@ -278,8 +283,7 @@ mod tests {
     #[test]
     fn damaged_values_say_what_is_wrong() {
         for (value, expected) in [
-            (&b"k8s\0\x0a"[..], "it is protobuf"),
-            (b"{", "EOF"),
+            (&b"{"[..], "EOF"),
             (b"{}", "it has no metadata object"),
             (br#"{"metadata":1}"#, "it has no metadata object"),
         ] {

@@ -5,7 +5,9 @@ mod change;
 pub mod codec;
 pub mod continue_token;
 pub mod etcd3;
+pub mod foreign;
 pub mod interface;
 
 pub use codec::Codec;
+pub use foreign::Form;
 pub use interface::{Error, Storage};

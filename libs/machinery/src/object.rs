@@ -1,7 +1,8 @@
 //! Objects as they are kept and served: raw JSON with a small parsed index.
 
+use crate::gvk::GroupVersionKind;
 use crate::meta;
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -110,6 +111,48 @@ impl Stored {
     }
 }
 
+/// The fields that come first in a stored object, in order: with kind and version in front, an item of a list, which has
+/// neither, is a cut of the stored bytes.
+const LEADING: [&str; 3] = ["kind", "apiVersion", "metadata"];
+
+/// An object as JSON, type first.
+pub fn to_bytes(obj: &Value) -> Bytes {
+    let mut out = BytesMut::with_capacity(512).writer();
+    // Writing a tree to memory cannot fail: its keys are strings and the buffer grows.
+    let Value::Object(fields) = obj else {
+        serde_json::to_writer(&mut out, obj).unwrap_or_default();
+        return out.into_inner().freeze();
+    };
+    let leading = LEADING.iter().filter_map(|name| Some((*name, fields.get(*name)?)));
+    let others = fields
+        .iter()
+        .map(|(k, v)| (k.as_str(), v))
+        .filter(|(k, _)| !LEADING.contains(k));
+    let mut separator = b'{';
+    for (name, value) in leading.chain(others) {
+        out.get_mut().put_u8(separator);
+        serde_json::to_writer(&mut out, name).unwrap_or_default();
+        out.get_mut().put_u8(b':');
+        serde_json::to_writer(&mut out, value).unwrap_or_default();
+        separator = b',';
+    }
+    let mut out = out.into_inner();
+    if separator == b'{' {
+        out.put_u8(b'{');
+    }
+    out.put_u8(b'}');
+    out.freeze()
+}
+
+/// The bytes with which every stored value of a resource begins.
+pub fn type_prefix(kind: &GroupVersionKind) -> String {
+    format!(
+        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",",
+        kind.kind,
+        kind.api_version()
+    )
+}
+
 /// Puts `metadata.resourceVersion` into the JSON of a stored object, which does not contain one, without parsing all of
 /// it. `None` when the text is no JSON object with a `metadata` object in it.
 pub fn with_resource_version(stored: &[u8], revision: u64) -> Option<Bytes> {
@@ -209,6 +252,19 @@ mod tests {
         assert_eq!(deleted.revision, 12);
         let expected = br#"{"data":{"resourceVersion":"7"},"metadata":{"resourceVersion":"12","name":"p"}}"#;
         assert_eq!(&deleted.bytes[..], expected);
+    }
+
+    #[test]
+    fn types_come_first() {
+        let obj = json!({"apiVersion": "v1", "data": {"a": "b"}, "kind": "ConfigMap", "metadata": {"name": "x"}});
+        let text = to_bytes(&obj);
+        assert_eq!(
+            &text[..],
+            br#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"x"},"data":{"a":"b"}}"#
+        );
+        assert!(text.starts_with(type_prefix(&GroupVersionKind::new("", "v1", "ConfigMap")).as_bytes()));
+        assert_eq!(&to_bytes(&json!({}))[..], b"{}");
+        assert_eq!(&to_bytes(&json!([1]))[..], b"[1]");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::super::shared::checks::text;
 use super::super::shared::{cells, generation, webhooks};
 use super::approval::{self, Approval};
-use super::{formats, internal, names, schema, versions};
+use super::{formats, internal, names, schema, v1beta1, versions};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, ControlledDeletion, MetadataChecks, Strategy};
 use crate::resources::shared::checks::immutable;
@@ -266,6 +266,7 @@ pub(super) fn resource() -> Resource {
         short_names: &["crd", "crds"],
         categories: &["api-extensions"],
         storage_key: "apiextensions.k8s.io/customresourcedefinitions",
+        foreign: &[("v1beta1", v1beta1::to_v1)],
         ..kind.with_object_subresource("status", status)
     }
 }

@@ -12,6 +12,7 @@ mod names;
 mod rules;
 mod schema;
 mod structural;
+mod v1beta1;
 mod values;
 mod versions;
 
