@@ -3,6 +3,12 @@ SHELL := /usr/bin/env bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+PARITY_DIR ?= ../shared/parity
+# Tests are chosen by name in the whole workspace, never by package: so all of them are built with one set of features,
+# and nothing is compiled twice.
+test_names = $(notdir $(patsubst %/,%,$(patsubst %.rs,%,$(1:%/main.rs=%/))))
+INTEGRATION := $(call test_names,$(filter-out e2e/%,$(wildcard */tests/*.rs */tests/*/main.rs libs/*/tests/*.rs)))
+E2E := $(call test_names,$(wildcard e2e/tests/*.rs e2e/tests/*/main.rs))
 
 .PHONY: help
 help: ## Show this list
@@ -24,14 +30,15 @@ test: fmt-check lint unit e2e ## Formatting, lints, unit, property and end-to-en
 .PHONY: unit
 unit: ## Unit and property tests
 	@hack/prerequisites.sh cargo cc protoc etcd etcdctl postgres mariadbd
-	$(CARGO) test --workspace --exclude e2e
-	$(CARGO) test -p e2e --lib
+	$(CARGO) test --workspace --lib --bins $(INTEGRATION:%=--test %)
+	$(CARGO) test --workspace --doc
 
 .PHONY: e2e
 e2e: ## End-to-end tests on the embedded host
-	@hack/prerequisites.sh cargo cc protoc kubectl dig
-	$(CARGO) build --workspace --bins
-	$(CARGO) test -p e2e --test '*'
+	@hack/prerequisites.sh cargo cc protoc kubectl dig python3 python3-venv
+	@CARGO_TARGET_DIR=$(TARGET) hack/python-client.sh
+	$(CARGO) build --workspace --bins --tests
+	$(CARGO) test --workspace $(E2E:%=--test %)
 
 .PHONY: soak
 soak: ## Hours of what `make test` tries for seconds: crashes, damage, concurrent histories
@@ -52,6 +59,19 @@ bench-store: ## The store beside etcd and kine: prints a table; ARGS="--quick" f
 	@hack/prerequisites.sh cargo cc protoc etcd
 	$(CARGO) build --release -p kine-shim --bin kine-shim --example bench-store
 	@CARGO_TARGET_DIR=$(TARGET) hack/bench-store.sh $(ARGS)
+
+.PHONY: parity
+parity: ## The API server beside recorded exchanges of a real one in PARITY_DIR; ARGS="--suite apply" for some of them
+	@hack/prerequisites.sh cargo cc protoc python3 openssl
+	$(CARGO) build -p apiserver -p kine-shim --bins
+	@$(CARGO) run -q -p e2e --example parity -- --dir $(PARITY_DIR) $(ARGS)
+
+.PHONY: bench-api
+bench-api: ## The API server beside a kube-apiserver (KUBE_APISERVER=FILE) or an older one (ARGS="--before FILE")
+	@hack/prerequisites.sh cargo cc protoc etcd
+	$(CARGO) build --release -p apiserver -p kine-shim --bins
+	$(CARGO) build --release -p e2e --example bench-api
+	@$(TARGET)/release/examples/bench-api $(ARGS)
 
 .PHONY: fmt
 fmt: ## Format the code

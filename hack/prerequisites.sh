@@ -18,6 +18,14 @@ package_of() {
   esac
 }
 
+# Whether a command exists; python3-venv is none, but a part of Python that Debian has put elsewhere.
+exists() {
+  case "$1" in
+    python3-venv) python3 -c "import ensurepip" 2>/dev/null ;;
+    *) command -v "$1" >/dev/null ;;
+  esac
+}
+
 # Servers are not on everybody's PATH.
 for directory in /usr/sbin /usr/lib/postgresql/*/bin; do
   PATH+=:$directory
@@ -25,7 +33,7 @@ done
 
 missing=()
 for command in "$@"; do
-  command -v "$command" >/dev/null || missing+=("$command")
+  exists "$command" || missing+=("$command")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 

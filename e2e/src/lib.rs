@@ -5,4 +5,5 @@ pub mod controlplane;
 pub mod node;
 pub mod playground;
 pub mod process;
+pub mod standalone;
 pub mod suite;

@@ -76,8 +76,17 @@ pub fn kill(pid: i32) {
 
 /// Memory a process holds, in bytes; `None` when it is gone.
 pub fn resident_memory(pid: i32) -> Option<u64> {
+    memory(pid, "VmRSS:")
+}
+
+/// The most memory a process ever held, in bytes; `None` when it is gone.
+pub fn peak_memory(pid: i32) -> Option<u64> {
+    memory(pid, "VmHWM:")
+}
+
+fn memory(pid: i32, label: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(label))?;
     line.split_whitespace()
         .next()?
         .parse::<u64>()
@@ -123,7 +132,9 @@ mod tests {
         }
         assert_eq!(end(dir.path(), Duration::from_millis(300)), []);
         reaper.join().unwrap();
-        assert!(resident_memory(i32::try_from(std::process::id()).unwrap()).unwrap() > 1 << 20);
+        let own = i32::try_from(std::process::id()).unwrap();
+        let held = resident_memory(own).unwrap();
+        assert!(held > 1 << 20 && peak_memory(own).unwrap() >= held);
         assert!(other.try_wait().unwrap().is_none());
         other.kill().unwrap();
         other.wait().unwrap();

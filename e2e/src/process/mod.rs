@@ -4,8 +4,10 @@ mod leftovers;
 mod ports;
 mod supervisor;
 
-pub use leftovers::{Leftover, cpu_time, end, find, kill, resident_memory, terminate};
+pub(crate) use leftovers::send;
+pub use leftovers::{Leftover, cpu_time, end, find, kill, peak_memory, resident_memory, terminate};
 pub use ports::Ports;
+pub(crate) use supervisor::last_line;
 pub use supervisor::{Health, Process, Report, Spec, is_ready};
 
 /// Environment variable every process of a playground carries, with the playground's directory as its value: what is left

@@ -247,7 +247,7 @@ fn open_log(path: &Path) -> Result<File> {
 }
 
 /// The last line of a log that says something.
-fn last_line(path: &Path) -> Option<String> {
+pub(crate) fn last_line(path: &Path) -> Option<String> {
     let lines = BufReader::new(File::open(path).ok()?)
         .lines()
         .map_while(std::result::Result::ok);

@@ -105,6 +105,25 @@ impl Kubectl {
         succeeded(&output).with_context(|| format!("kubectl {}", arguments.join(" ")))
     }
 
+    /// Runs a command with this editor; output when it succeeds.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn edit(&self, editor: &str, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments).env("KUBE_EDITOR", editor).output();
+        succeeded(&output.with_context(|| format!("cannot start {}", self.program.display()))?)
+    }
+
+    /// Standard error of a command that must succeed: what it says about its requests.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn traced(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.output(arguments)?;
+        succeeded(&output)?;
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
     /// `kubectl apply -f -`.
     ///
     /// # Errors

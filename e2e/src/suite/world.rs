@@ -195,9 +195,9 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) ->
 /// It has not been built.
 pub fn binary(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot find this test's own file")?;
-    // Tests lie in `deps/` below the binaries, the benchmark beside them.
+    // Tests lie in `deps/` below the binaries, examples in `examples/`, the benchmark beside them.
     let mut dir = own.parent().context("this test is in no target directory")?;
-    if dir.ends_with("deps") {
+    if dir.ends_with("deps") || dir.ends_with("examples") {
         dir = dir.parent().context("this test is in no target directory")?;
     }
     let path = dir.join(name);

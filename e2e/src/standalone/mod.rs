@@ -1,0 +1,110 @@
+//! One store and any API servers on it, ours or upstream's in every combination: what is compared and measured.
+
+mod program;
+mod server;
+mod store;
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chassis::tls::Profile;
+use pki::Pki;
+use tempfile::TempDir;
+
+use crate::process::Ports;
+
+pub use program::Program;
+pub use server::{Server, ServerKind, kube_apiserver};
+pub use store::{Store, StoreKind, compact};
+
+/// How long a program may take until it answers; upstream's server needs a while on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often it is asked.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+/// Who the administrator is: user and group.
+const ADMINISTRATOR: (&str, &str) = ("admin", "system:masters");
+
+/// A directory with keys and ports, in which stores and servers are started. Dropping it leaves no file behind; the
+/// programs end with their own values.
+#[derive(Debug)]
+pub struct Site {
+    dir: TempDir,
+    pki: Pki,
+    ports: Ports,
+}
+
+impl Site {
+    /// Makes the directory below that for temporary files.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn new() -> Result<Self> {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// Makes the directory below `parent`.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn below(parent: &Path) -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("vc")
+            .tempdir_in(parent)
+            .with_context(|| format!("no directory can be made in {}", parent.display()))?;
+        let pki = Pki::open(&dir.path().join("pki"), "standalone-ca")?;
+        let names = ["localhost", "127.0.0.1", "kubernetes.default.svc"];
+        pki.issue("apiserver", &Profile::server("kube-apiserver", names))?;
+        let (user, group) = ADMINISTRATOR;
+        pki.issue(user, &Profile::client(user, [group]))?;
+        let ports = Ports::open(&dir.path().join("ports.json"))?;
+        Ok(Self { dir, pki, ports })
+    }
+
+    /// The administrator's certificate and key.
+    pub fn administrator(&self) -> (PathBuf, PathBuf) {
+        let file = |end: &str| self.pki.path(&format!("{}.{end}", ADMINISTRATOR.0));
+        (file("crt"), file("key"))
+    }
+
+    /// A file of the directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Starts a store that is empty unless one of this name was here before.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn store(&mut self, name: &str, kind: &StoreKind) -> Result<Store> {
+        Store::start(self, name, kind).await
+    }
+
+    /// Starts an API server on a store and waits until it is ready. `extra` are flags that come last.
+    ///
+    /// # Errors
+    /// It does not start, or is not ready in time.
+    pub async fn server(&mut self, name: &str, kind: &ServerKind, store: &Store, extra: &[String]) -> Result<Server> {
+        Server::start(self, name, kind, store, extra).await
+    }
+
+    fn program(&self, name: &str, binary: &Path, arguments: &[String]) -> Result<Program> {
+        Program::start(
+            name,
+            binary,
+            arguments,
+            &self.path(&format!("{name}.log")),
+            self.dir.path(),
+        )
+    }
+
+    /// A port of 127.0.0.1 that stays the one of `name`.
+    fn port(&mut self, name: &str) -> Result<u16> {
+        self.ports.get(name)
+    }
+
+    fn url(&mut self, scheme: &str, name: &str) -> Result<String> {
+        Ok(format!("{scheme}://{}:{}", Ipv4Addr::LOCALHOST, self.port(name)?))
+    }
+}
