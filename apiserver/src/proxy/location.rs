@@ -3,6 +3,7 @@
 use super::{Target, Wanted};
 use crate::kubelet::{Kubelet, Security};
 use machinery::field::go_quote;
+use machinery::gvk::GroupResource;
 use machinery::meta;
 use machinery::status::Status;
 use serde_json::Value;
@@ -78,7 +79,13 @@ pub(super) async fn find(kubelet: &Kubelet, wanted: &Wanted<'_>) -> Result<Targe
                 )?,
                 Err(_) => name.port.to_owned(),
             };
-            let endpoints = kubelet.object("endpoints", namespace, name.name).await?;
+            // Endpoints that are not there are reported as the Service's own absence.
+            let endpoints = match kubelet.object("endpoints", namespace, name.name).await {
+                Err(status) if status.code == 404 => {
+                    return Err(Status::not_found(&GroupResource::new("", resource), name.name));
+                }
+                found => found?,
+            };
             let random = usize::from(uuid::Uuid::new_v4().as_bytes()[0]);
             of_endpoints(&endpoints, &port, random)
                 .map(|(host, port)| Target {
