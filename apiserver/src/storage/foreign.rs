@@ -176,14 +176,17 @@ mod tests {
                 "it is a Secret of \"v1\"",
             ),
             (
-                br#"{"kind":"Pod","apiVersion":"v7","metadata":{}}"#,
-                "it is a Pod of \"v7\"",
+                br#"{"kind":"Pod","apiVersion":"apps/v1","metadata":{}}"#,
+                "it is a Pod of \"apps/v1\"",
             ),
             (
                 br#"{"kind":"Pod","apiVersion":"a/b/c","metadata":{}}"#,
                 "it is a Pod of \"a/b/c\"",
             ),
-            (br#"{"metadata":{},"spec":1}"#, "cannot unmarshal"),
+            (
+                br#"{"apiVersion":"v1","kind":"Pod","metadata":{},"spec":1}"#,
+                "cannot unmarshal",
+            ),
         ] {
             let error = pods().adopt(value).unwrap_err();
             assert!(error.contains(expected), "{error}");
