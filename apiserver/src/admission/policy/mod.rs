@@ -9,6 +9,8 @@ mod hooks;
 mod matching;
 mod mutating;
 mod parameters;
+#[cfg(test)]
+mod tests;
 mod validating;
 
 pub(super) use mutating::{Mutating, NAME as MUTATING};

@@ -1,0 +1,166 @@
+//! Policies of both kinds, applied to the creation of a ConfigMap.
+
+use super::{Mutating, Validating};
+use crate::admission::testing::{Objects, attributes};
+use crate::admission::{Operation, Plugin};
+use machinery::gvk::GroupVersionKind;
+use machinery::status::Status;
+use serde_json::{Value, json};
+
+const RULES: &str =
+    r#"[{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]"#;
+
+/// A policy named `p` with these fields in its spec, and a binding with those.
+fn objects(kind: &str, spec: Value, binding: Value) -> Objects {
+    let mut policy = json!({"metadata": {"name": "p", "resourceVersion": "1"}, "spec": spec});
+    policy["spec"]["matchConstraints"] = json!({"resourceRules": serde_json::from_str::<Value>(RULES).unwrap()});
+    let mut bound = json!({"metadata": {"name": "b"}, "spec": binding});
+    bound["spec"]["policyName"] = json!("p");
+    let namespace = json!({"metadata": {"name": "n", "labels": {"env": "prod"}}});
+    let (policies, bindings) = match kind {
+        "validating" => ("validatingadmissionpolicies", "validatingadmissionpolicybindings"),
+        _ => ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings"),
+    };
+    Objects::of(&[(policies, policy), (bindings, bound), ("namespaces", namespace)])
+}
+
+fn config_map() -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "n"}, "data": {"k": "v"}})
+}
+
+async fn validate(spec: Value, actions: Value) -> (Result<(), Status>, Vec<String>) {
+    let objects = objects("validating", spec, json!({"validationActions": actions}));
+    let mut warnings = Vec::new();
+    let mut attributes = attributes(Operation::Create, "configmaps", "n", "a", &mut warnings);
+    attributes.kind = GroupVersionKind::new("", "v1", "ConfigMap");
+    let object = config_map();
+    let result = Validating::default().validate(&objects, &mut attributes, &object).await;
+    (result, warnings)
+}
+
+#[tokio::test]
+async fn validations_refuse_in_upstreams_words() {
+    let rule = |expression: &str| json!([{"expression": expression}]);
+    for (spec, expected) in [
+        (json!({"validations": rule("object.data.k == 'v'")}), None),
+        (
+            json!({"validations": rule("object.data.k == 'x'")}),
+            Some((422, "failed expression: object.data.k == 'x'")),
+        ),
+        (
+            json!({"validations": [{"expression": "false", "message": "no", "reason": "Forbidden"}]}),
+            Some((403, "no")),
+        ),
+        (
+            json!({"validations": [{"expression": "false", "message": "no",
+                "messageExpression": "request.operation + ' ' + request.namespace"}]}),
+            Some((422, "CREATE n")),
+        ),
+        (
+            json!({"validations": [{"expression": "false", "message": "no", "messageExpression": "object.data.nope"}]}),
+            Some((422, "no")),
+        ),
+        (
+            json!({"validations": rule("object.data.nope == 'x'")}),
+            Some((
+                422,
+                "expression 'object.data.nope == 'x'' resulted in error: no such key: nope",
+            )),
+        ),
+        (
+            json!({"validations": rule("object.data.nope == 'x'"), "failurePolicy": "Ignore"}),
+            None,
+        ),
+        (
+            json!({"validations": rule("false"), "matchConditions": rule("object.data.k != 'v'")}),
+            None,
+        ),
+        (
+            json!({"validations": rule("variables.n > 1"), "variables": [{"name": "n", "expression": "size(object.data)"}]}),
+            Some((422, "failed expression: variables.n > 1")),
+        ),
+        (
+            json!({"validations": rule("namespaceObject.metadata.labels.env == 'test'")}),
+            Some((422, "failed expression: namespaceObject.metadata.labels.env == 'test'")),
+        ),
+        (
+            json!({"validations": rule("true"), "paramKind": {"apiVersion": "x.io/v1", "kind": "X"}}),
+            Some((
+                422,
+                "failed to configure policy: failed to find resource referenced by paramKind: 'x.io/v1, Kind=X'",
+            )),
+        ),
+    ] {
+        let (result, _) = validate(spec.clone(), json!(["Deny"])).await;
+        let found = result.err().map(|status| (status.code, status.message));
+        assert_eq!(found.is_some(), expected.is_some(), "{spec}");
+        if let (Some((code, message)), Some((wanted, end))) = (found, expected) {
+            assert_eq!(code, wanted, "{message}");
+            assert!(message.ends_with(&format!("denied request: {end}")), "{message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn bindings_may_only_warn() {
+    let spec = json!({"validations": [{"expression": "false", "message": "no"}]});
+    let (result, warnings) = validate(spec, json!(["Warn", "Audit"])).await;
+    assert!(result.is_ok());
+    assert_eq!(
+        warnings,
+        ["Validation failed for ValidatingAdmissionPolicy 'p' with binding 'b': no"]
+    );
+}
+
+async fn mutate(mutation: Value) -> Result<Value, String> {
+    let objects = objects("mutating", json!({"mutations": [mutation]}), json!({}));
+    let mut warnings = Vec::new();
+    let mut attributes = attributes(Operation::Create, "configmaps", "n", "a", &mut warnings);
+    attributes.kind = GroupVersionKind::new("", "v1", "ConfigMap");
+    let mut object = config_map();
+    let result = Mutating::default().admit(&objects, &mut attributes, &mut object).await;
+    result.map(|()| object).map_err(|status| status.message)
+}
+
+#[tokio::test]
+async fn mutations_patch_and_apply() {
+    let patch = |expression: &str| json!({"patchType": "JSONPatch", "jsonPatch": {"expression": expression}});
+    let apply =
+        |expression: &str| json!({"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}});
+    let refused = |why: &str| Err(format!("policy 'p' with binding 'b' denied request: {why}"));
+    for (mutation, expected) in [
+        (
+            patch("[JSONPatch{op: 'add', path: '/data/' + jsonpatch.escapeKey('x/y'), value: object.data.k}]"),
+            Ok(json!({"k": "v", "x/y": "v"})),
+        ),
+        (
+            patch("[JSONPatch{op: 'test', path: '/data/k', value: 'other'}, JSONPatch{op: 'remove', path: '/data/k'}]"),
+            Ok(json!({"k": "v"})),
+        ),
+        (
+            patch("[JSONPatch{op: 'remove', path: '/data/nope'}]"),
+            refused(
+                "JSON Patch: error in remove for path: '/data/nope': Unable to remove nonexistent key: nope: missing value",
+            ),
+        ),
+        (
+            apply("Object{data: {'x': request.name}}"),
+            Ok(json!({"k": "v", "x": "a"})),
+        ),
+        (
+            apply("Object{nope: 1}"),
+            refused(
+                "error applying patch: failed to convert patch object to typed object: .nope: field not declared in schema",
+            ),
+        ),
+        (
+            apply("Object{metadata: Object.spec{labels: {}}}"),
+            refused(
+                "type mismatch: unexpected type name \"Object.spec\", expected \"Object.metadata\", which matches field name path from root Object type",
+            ),
+        ),
+    ] {
+        let found = mutate(mutation.clone()).await.map(|object| object["data"].clone());
+        assert_eq!(found, expected, "{mutation}");
+    }
+}
