@@ -233,7 +233,7 @@ mod tests {
             (json!({"default": "TCP"}), b"\x8a\x02\x05\x1a\x03TCP"),
             (json!({"default": 0}), b"\x8a\x02\x09\x09\0\0\0\0\0\0\0\0"),
             (json!({"default": {}}), b"\x8a\x02\x00"),
-            (json!({"allOf": [{"$ref": "#/a"}]}), b"\xd2\x01\x08\x12\x06\x0a\x04#/a"),
+            (json!({"allOf": [{"$ref": "#/a"}]}), b"\xd2\x01\x07\x12\x05\x0a\x03#/a"),
             (
                 json!({"items": {"type": "x"}}),
                 b"\xf2\x01\x08\x0a\x06\x0a\x04\xca\x01\x01x",
