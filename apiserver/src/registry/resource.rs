@@ -3,6 +3,7 @@
 
 use super::columns::Columns;
 use super::strategy::Strategy;
+use crate::storage::foreign::Upgrade;
 use machinery::gvk::{GroupResource, GroupVersion, GroupVersionKind};
 use machinery::object::FieldReader;
 use serde_json::Value;
@@ -64,7 +65,7 @@ pub struct Resource {
     /// The version that is stored, when it is not the served one.
     pub storage: Option<(GroupVersionKind, &'static Conversion)>,
     /// Versions that are not served, but that other API servers store, and how they become the stored one.
-    pub foreign: &'static [(&'static str, fn(Value) -> Value)],
+    pub foreign: &'static [(&'static str, Upgrade)],
     /// The hooks of the main resource.
     pub strategy: Arc<dyn Strategy>,
     /// The fields a field selector may use besides `metadata.name` and `metadata.namespace`; a dotted path each, with

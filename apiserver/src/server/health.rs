@@ -231,7 +231,7 @@ fn alone(failure: Option<String>) -> Response<Body> {
 fn overall(endpoint: &str, outcomes: Vec<Outcome>, mut excluded: Vec<String>, verbose: bool) -> Response<Body> {
     let (mut text, mut failed) = (String::new(), false);
     for (name, failure) in outcomes {
-        let skipped = excluded.iter().any(|excluded| *excluded == name);
+        let skipped = excluded.contains(&name);
         excluded.retain(|excluded| *excluded != name);
         failed |= failure.is_some() && !skipped;
         // Writing to a String cannot fail.

@@ -11,6 +11,9 @@ use serde_json::Value;
 /// Sets what newer servers would have set, and what has no place in protobuf.
 pub type Defaults = Box<dyn Fn(&mut Value) + Send + Sync>;
 
+/// Makes an object of one version of its kind one of another.
+pub type Upgrade = fn(Value) -> Value;
+
 /// What upstream ends its JSON with, and this server does not.
 const FOREIGN_END: &[u8] = b"\n";
 
@@ -21,7 +24,7 @@ pub struct Form {
     /// What each begins with.
     prefix: Box<[u8]>,
     /// Versions that differ by more than their names, and how they become the stored one.
-    upgrades: Vec<(GroupVersionKind, fn(Value) -> Value)>,
+    upgrades: Vec<(GroupVersionKind, Upgrade)>,
     defaults: Option<Defaults>,
 }
 
@@ -39,7 +42,7 @@ impl Form {
     }
 
     /// Says how a version becomes the stored one; one of which nothing is said has the same fields.
-    pub fn upgrade(&mut self, from: GroupVersionKind, how: fn(Value) -> Value) {
+    pub fn upgrade(&mut self, from: GroupVersionKind, how: Upgrade) {
         self.upgrades.push((from, how));
     }
 

@@ -11,14 +11,16 @@ pub(super) struct Expression {
     pub(super) program: Result<Program, String>,
 }
 
-/// A validation, or the patch of a mutation.
-pub(super) enum Rule {
-    Validation {
-        expression: Expression,
-        message: String,
-        message_expression: Option<Expression>,
-        reason: String,
-    },
+/// What an object must fulfil, and what is said otherwise.
+pub(super) struct Validation {
+    pub(super) expression: Expression,
+    pub(super) message: String,
+    pub(super) message_expression: Option<Expression>,
+    pub(super) reason: String,
+}
+
+/// A patch, by how it is applied.
+pub(super) enum Mutation {
     JsonPatch(Expression),
     Apply(Expression),
 }
@@ -31,7 +33,8 @@ pub(super) struct Policy {
     pub(super) spec: Value,
     pub(super) variables: Vec<(String, Expression)>,
     pub(super) conditions: Vec<Expression>,
-    pub(super) rules: Vec<Rule>,
+    pub(super) validations: Vec<Validation>,
+    pub(super) mutations: Vec<Mutation>,
     /// Values of audit annotations, of which only the errors are seen.
     pub(super) annotations: Vec<Expression>,
 }
@@ -73,7 +76,7 @@ impl Policy {
                 authorizer: false,
                 ..options
             };
-            Rule::Validation {
+            Validation {
                 expression: condition(&owner),
                 message: text(&owner, &["message"]),
                 message_expression: (!message.is_empty()).then(|| expression(message, Purpose::Message, quiet)),
@@ -85,11 +88,11 @@ impl Policy {
             .map(|owner| match text(&owner, &["patchType"]).as_str() {
                 "JSONPatch" => {
                     let text = text(&owner, &["jsonPatch", "expression"]);
-                    Rule::JsonPatch(expression(text, Purpose::JsonPatch, patches))
+                    Mutation::JsonPatch(expression(text, Purpose::JsonPatch, patches))
                 }
                 _ => {
                     let text = text(&owner, &["applyConfiguration", "expression"]);
-                    Rule::Apply(expression(text, Purpose::Apply, patches))
+                    Mutation::Apply(expression(text, Purpose::Apply, patches))
                 }
             });
         let annotations = each("auditAnnotations");
@@ -98,7 +101,8 @@ impl Policy {
             name: meta::name(object).to_owned(),
             fails: text(&spec, &["failurePolicy"]) != "Ignore",
             conditions: conditions.iter().map(condition).collect(),
-            rules: validations.chain(mutations).collect(),
+            validations: validations.collect(),
+            mutations: mutations.collect(),
             annotations: annotations.iter().map(annotation).collect(),
             variables,
             spec,

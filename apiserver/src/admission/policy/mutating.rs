@@ -1,7 +1,7 @@
 //! MutatingAdmissionPolicies: what they change.
 
 use super::super::{Attributes, Lookup, Plugin, Rights};
-use super::compiled::{Expression, Policy, Rule};
+use super::compiled::{Expression, Mutation, Policy};
 use super::facts::{Evaluator, Facts, conditions_hold};
 use super::hooks::{Compiled, Kind, namespace};
 use super::matching::Write;
@@ -136,19 +136,20 @@ fn mutate(
         Err(message) => return Ok(vec![message]),
     }
     let mut problems = Vec::new();
-    for rule in &policy.rules {
+    for mutation in &policy.mutations {
         let evaluator = Evaluator::new(policy, facts, parameter, BUDGET);
         let value = |expression: &Expression| match &expression.program {
             Err(error) => Err(error.clone()),
             Ok(_) => evaluator.evaluate(expression)?,
         };
-        let changed = match rule {
-            Rule::Validation { .. } => continue,
-            Rule::JsonPatch(expression) => match value(expression) {
+        let changed = match mutation {
+            Mutation::JsonPatch(expression) => match value(expression) {
                 Ok(value) => json_patch(attributes, object, &value)?,
                 Err(problem) => Err(problem),
             },
-            Rule::Apply(expression) => value(expression).and_then(|value| configuration(attributes, object, &value)),
+            Mutation::Apply(expression) => {
+                value(expression).and_then(|value| configuration(attributes, object, &value))
+            }
         };
         match changed {
             Ok(changed) => {

@@ -1,7 +1,7 @@
 //! ValidatingAdmissionPolicies: what they refuse, and in which words.
 
 use super::super::{Attributes, Lookup, Plugin, Rights};
-use super::compiled::{Policy, Rule};
+use super::compiled::{Policy, Validation};
 use super::facts::{Evaluator, Facts, conditions_hold};
 use super::hooks::{Compiled, Kind, namespace};
 use super::matching::Write;
@@ -129,16 +129,13 @@ fn refusals(policy: &Policy, facts: &Facts, parameter: Option<&Value>) -> Vec<Re
     }
     let evaluator = Evaluator::new(policy, facts, parameter, BUDGET);
     let mut found = Vec::new();
-    for rule in &policy.rules {
-        let Rule::Validation {
+    for validation in &policy.validations {
+        let Validation {
             expression,
             message,
             message_expression,
             reason,
-        } = rule
-        else {
-            continue;
-        };
+        } = validation;
         match evaluator.evaluate(expression) {
             Err(message) => return error(message),
             Ok(Ok(cel::Value::Bool(true))) => {}

@@ -53,7 +53,10 @@ pub(super) fn app_armor(pod: &Value, _: Version) -> Option<Violation> {
     let allowed = |profile: &Value| ["RuntimeDefault", "Localhost"].contains(&text(&profile["type"]));
     let mut values = Words::new();
     let mut bad = |profile: Option<&Value>| match profile {
-        Some(profile) if !allowed(profile) => values.insert(text(&profile["type"]).to_owned()) || true,
+        Some(profile) if !allowed(profile) => {
+            values.insert(text(&profile["type"]).to_owned());
+            true
+        }
         _ => false,
     };
     let by_pod = bad(of_pod(pod, &["appArmorProfile"]));

@@ -198,7 +198,7 @@ fn validate_extended(claim: &Value, spec: &Value, path: &Path) -> ErrorList {
         ));
         if !seen.insert((container, resource, request)) {
             let duplicate = |part: &&str| Error::duplicate(&item.child(part), text(mapping, &[part]));
-            errors.extend(PARTS.iter().map(|part| duplicate(&part)));
+            errors.extend(PARTS.iter().map(duplicate));
         }
     }
     match text(claim, &["resourceClaimName"]) {

@@ -168,11 +168,11 @@ fn total(spec: &Value, list: &str, name: &str) -> Option<Quantity> {
     for container in meta::list_at(spec, &["initContainers"]) {
         let own = amount(container);
         let during = if meta::str_at(container, &["restartPolicy"]) == Some("Always") {
-            running = add(running, own.clone());
+            running = add(running, own);
             sidecars = add(sidecars, own);
-            sidecars.clone()
+            sidecars
         } else {
-            add(own, sidecars.clone())
+            add(own, sidecars)
         };
         peak = peak.max(during);
     }
