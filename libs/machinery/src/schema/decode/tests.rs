@@ -24,11 +24,18 @@ fn zero_values_stay_or_go_as_in_go() {
 #[test]
 fn nil_lists_that_are_not_omitted_are_null() {
     let role = by_gvk("rbac.authorization.k8s.io", "v1", "Role").unwrap();
-    for text in [r#"{"metadata":{}}"#, r#"{"rules":null}"#, r#"{"rules":[]}"#] {
-        assert_eq!(
-            decode(text.as_bytes(), role).unwrap().value,
-            json!({"metadata": {}, "rules": null})
-        );
+    let (null, empty) = (
+        json!({"metadata": {}, "rules": null}),
+        json!({"metadata": {}, "rules": []}),
+    );
+    for (text, read) in [
+        (r#"{"metadata":{}}"#, &null),
+        (r#"{"rules":null}"#, &null),
+        (r#"{"rules":[]}"#, &empty),
+    ] {
+        let decoded = decode(text.as_bytes(), role).unwrap().value;
+        assert_eq!(decoded, *read, "{text}");
+        assert_eq!(stored_form(&decoded, role).unwrap(), null, "{text} once stored");
     }
 }
 
