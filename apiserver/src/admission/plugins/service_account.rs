@@ -17,6 +17,10 @@ const VOLUME_PREFIX: &str = "kube-api-access-";
 /// How long the token lives: an hour and the seconds by which clients recognise it as this default.
 const EXPIRATION_SECONDS: i64 = 3607;
 const MIRROR: &str = "kubernetes.io/config.mirror";
+/// An account with this annotation lets its pods use its own secrets only.
+const ENFORCE_MOUNTABLE_SECRETS: [&str; 3] = ["metadata", "annotations", "kubernetes.io/enforce-mountable-secrets"];
+/// What upstream's `strconv.ParseBool` takes for yes.
+const YES: [&str; 6] = ["1", "t", "T", "true", "TRUE", "True"];
 /// The account of pods that name none; the controller makes it a moment after the namespace, so it is waited for.
 const DEFAULT: &str = "default";
 const ATTEMPTS: u32 = 10;
@@ -59,6 +63,9 @@ async fn admit(lookup: &dyn Lookup, attributes: &Attributes<'_>, pod: &mut Value
         let why = format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found");
         attributes.forbidden(pod, why)
     })?;
+    if meta::str_at(&account, &ENFORCE_MOUNTABLE_SECRETS).is_some_and(|value| YES.contains(&value)) {
+        check_secrets(&account, &name, pod).map_err(|why| attributes.forbidden(pod, why))?;
+    }
     if automounts(&account, pod) {
         mount_token(pod);
     }
@@ -66,6 +73,51 @@ async fn admit(lookup: &dyn Lookup, attributes: &Attributes<'_>, pod: &mut Value
         let secrets: Vec<Value> = meta::list_at(&account, &["imagePullSecrets"]).to_vec();
         if !secrets.is_empty() {
             meta::set(pod, &["spec", "imagePullSecrets"], secrets);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the pod uses secrets of its account only (`limitSecretReferences`).
+fn check_secrets(account: &Value, account_name: &str, pod: &Value) -> Result<(), String> {
+    let of_account = |list: &str, name: &str| {
+        let mut secrets = meta::list_at(account, &[list]).iter();
+        secrets.any(|secret| meta::str_at(secret, &["name"]) == Some(name))
+    };
+    let check = |what: String, name: Option<&str>| match name {
+        Some(name) if !of_account("secrets", name) => Err(format!(
+            "{what} secret.secretName=\"{name}\" is not allowed because service account {account_name} does not reference that secret"
+        )),
+        _ => Ok(()),
+    };
+    for volume in meta::list_at(pod, &["spec", "volumes"]) {
+        check(
+            "volume with".to_owned(),
+            meta::str_at(volume, &["secret", "secretName"]),
+        )?;
+    }
+    for (list, title) in [("initContainers", "init container"), ("containers", "container")] {
+        for container in meta::list_at(pod, &["spec", list]) {
+            let container_name = meta::str_at(container, &["name"]).unwrap_or_default();
+            for variable in meta::list_at(container, &["env"]) {
+                let what = format!(
+                    "{title} {container_name} with envVar {} referencing",
+                    meta::str_at(variable, &["name"]).unwrap_or_default()
+                );
+                check(what, meta::str_at(variable, &["valueFrom", "secretKeyRef", "name"]))?;
+            }
+            for from in meta::list_at(container, &["envFrom"]) {
+                let what = format!("{title} {container_name} with envFrom referencing");
+                check(what, meta::str_at(from, &["secretRef", "name"]))?;
+            }
+        }
+    }
+    for (i, secret) in meta::list_at(pod, &["spec", "imagePullSecrets"]).iter().enumerate() {
+        let name = meta::str_at(secret, &["name"]).unwrap_or_default();
+        if !of_account("imagePullSecrets", name) {
+            return Err(format!(
+                "imagePullSecrets[{i}].name=\"{name}\" is not allowed because service account {account_name} does not reference that imagePullSecret"
+            ));
         }
     }
     Ok(())
@@ -185,6 +237,50 @@ mod tests {
         stubborn["automountServiceAccountToken"] = json!(true);
         let pod = run(account(false), stubborn).await.unwrap();
         assert!(pod["spec"].get("volumes").is_some());
+    }
+
+    #[tokio::test]
+    async fn an_account_may_keep_its_pods_to_its_own_secrets() {
+        let account = json!({"metadata": {"name": "a", "namespace": "n",
+            "annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}},
+            "secrets": [{"name": "own"}], "imagePullSecrets": [{"name": "pull"}]});
+        let variable = |secret: &str| json!({"name": "V", "valueFrom": {"secretKeyRef": {"name": secret, "key": "k"}}});
+        for (spec, refused) in [
+            (
+                json!({"volumes": [{"name": "v", "secret": {"secretName": "own"}}], "imagePullSecrets": [{"name": "pull"}],
+                    "containers": [{"name": "c", "env": [variable("own")]}]}),
+                None,
+            ),
+            (
+                json!({"volumes": [{"name": "v", "secret": {"secretName": "other"}}]}),
+                Some(
+                    "volume with secret.secretName=\"other\" is not allowed because service account a does not reference that secret",
+                ),
+            ),
+            (
+                json!({"initContainers": [{"name": "c", "env": [variable("other")]}]}),
+                Some(
+                    "init container c with envVar V referencing secret.secretName=\"other\" is not allowed because service account a does not reference that secret",
+                ),
+            ),
+            (
+                json!({"containers": [{"name": "c", "envFrom": [{"secretRef": {"name": "other"}}]}]}),
+                Some(
+                    "container c with envFrom referencing secret.secretName=\"other\" is not allowed because service account a does not reference that secret",
+                ),
+            ),
+            (
+                json!({"imagePullSecrets": [{"name": "own"}]}),
+                Some(
+                    "imagePullSecrets[0].name=\"own\" is not allowed because service account a does not reference that imagePullSecret",
+                ),
+            ),
+        ] {
+            let mut spec = spec;
+            spec["serviceAccountName"] = json!("a");
+            let result = run(account.clone(), spec).await.err();
+            assert_eq!(result, refused.map(|why| format!("pods \"p\" is forbidden: {why}")));
+        }
     }
 
     #[tokio::test]

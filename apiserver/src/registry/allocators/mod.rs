@@ -199,7 +199,7 @@ impl ServiceAllocator {
             .reserve(wish, &changes.new_ports, dry_run)
             .await
             .map_err(|failure| match failure {
-                Failure::Refused(why) => invalid(service, &Error::invalid(path, wish.unwrap_or_default(), why)),
+                Failure::Refused(why) => invalid(service, &[Error::invalid(path, wish.unwrap_or_default(), why)]),
                 Failure::Store(status) => *status,
             })?;
         changes.new_ports.push(port);
@@ -222,7 +222,7 @@ impl SideEffects for ServiceAllocator {
         dry_run: bool,
     ) -> BoxFuture<'a, Result<Reservation, Status>> {
         Box::pin(async move {
-            families::complete(new, &self.0.addresses)?;
+            families::complete(new, old, &self.0.addresses)?;
             let mut changes = Changes::default();
             if let Err(status) = self.reserve(new, old, dry_run, &mut changes).await {
                 if !dry_run {
@@ -306,12 +306,12 @@ fn port_at(value: &Value, path: &[&str]) -> Option<u16> {
         .filter(|port| *port > 0)
 }
 
-fn invalid(service: &Value, error: &Error) -> Status {
+fn invalid(service: &Value, errors: &[Error]) -> Status {
     let kind = GroupKind {
         group: String::new(),
         kind: "Service".to_owned(),
     };
-    Status::invalid(&kind, meta::name(service), std::slice::from_ref(error))
+    Status::invalid(&kind, meta::name(service), errors)
 }
 
 fn refused_address(service: &Value, wanted: &[String], wish: Option<&String>, failure: Failure) -> Status {
@@ -323,7 +323,7 @@ fn refused_address(service: &Value, wanted: &[String], wish: Option<&String>, fa
                 Some(ip) => format!("failed to allocate IP {ip}: {why}"),
                 None => format!("failed to allocate a serviceIP: {why}"),
             };
-            invalid(service, &Error::invalid(&path, Value::from(wanted.to_vec()), detail))
+            invalid(service, &[Error::invalid(&path, Value::from(wanted.to_vec()), detail)])
         }
     }
 }

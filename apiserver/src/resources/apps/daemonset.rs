@@ -1,5 +1,6 @@
 //! DaemonSets.
 
+use super::super::core::pod_template;
 use super::super::shared::cells;
 use super::super::shared::generation;
 use super::super::shared::internal;
@@ -129,7 +130,7 @@ impl Strategy for DaemonSet {
     }
 
     fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
-        template::warnings(new, old)
+        pod_template::warnings::of_workload(new, old)
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -1,5 +1,6 @@
 //! Deployments.
 
+use super::super::core::pod_template;
 use super::super::shared::cells;
 use super::super::shared::internal;
 use super::super::shared::pod_defaults::set_text;
@@ -114,7 +115,7 @@ impl Strategy for Deployment {
     }
 
     fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
-        template::warnings(new, old)
+        pod_template::warnings::of_named_workload(new, old)
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

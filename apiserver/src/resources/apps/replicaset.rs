@@ -1,5 +1,6 @@
 //! ReplicaSets.
 
+use super::super::core::pod_template;
 use super::super::shared::cells;
 use super::super::shared::generation;
 use super::super::shared::status::{self, Status};
@@ -74,7 +75,7 @@ impl Strategy for ReplicaSet {
     }
 
     fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
-        template::warnings(new, old)
+        pod_template::warnings::of_named_workload(new, old)
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -139,7 +139,7 @@ impl Strategy for StatefulSet {
     }
 
     fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
-        let mut warnings = template::warnings(new, old);
+        let mut warnings = pod_template::warnings::of_workload(new, old);
         for (i, claim) in meta::list_at(new, &["spec", "volumeClaimTemplates"]).iter().enumerate() {
             let path = Path::new("spec").child("volumeClaimTemplates").index(i);
             // Upstream names the field of an update in its own way.

@@ -97,11 +97,6 @@ pub(super) fn validate(obj: &Value, kind: &str) -> ErrorList {
     errors
 }
 
-/// The warnings about a workload.
-pub(super) fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
-    pod_template::warnings::of_workload(new, old)
-}
-
 fn title(kind: &str) -> &str {
     match kind {
         "statefulset" => "StatefulSet",

@@ -101,15 +101,8 @@ impl Strategy for CronJob {
     }
 
     fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let complaints = names::dns1123_label(meta::name(new));
-        if old.is_none() && !complaints.is_empty() {
-            warnings.push(format!(
-                "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; \
-                 a DNS label is recommended: [{}]",
-                complaints.join(" ")
-            ));
-        }
+        let name = pod_template::warnings::of_name(new, old, pod_template::warnings::POD_NAMES);
+        let mut warnings: Vec<String> = name.into_iter().collect();
         if let Some(template) = meta::at(new, &["spec", "jobTemplate", "spec", "template"]) {
             let path = Path::new("spec").child("jobTemplate").child("spec").child("template");
             warnings.extend(pod_template::warnings::of(template, &path));

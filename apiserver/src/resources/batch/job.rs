@@ -201,15 +201,8 @@ impl Strategy for Job {
     }
 
     fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
-        let complaints = names::dns1123_label(meta::name(new));
-        let mut warnings = Vec::new();
-        if old.is_none() && !complaints.is_empty() {
-            warnings.push(format!(
-                "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a \
-                 DNS label is recommended: [{}]",
-                complaints.join(" ")
-            ));
-        }
+        let name = pod_template::warnings::of_name(new, old, pod_template::warnings::POD_NAMES);
+        let mut warnings: Vec<String> = name.into_iter().collect();
         let number = |field: &str| meta::i64_at(new, &["spec", field]).unwrap_or_default();
         if text(new, &["spec", "completionMode"]) == "Indexed"
             && number("completions") > MANY_COMPLETIONS

@@ -92,7 +92,7 @@ impl Strategy for ReplicationController {
     }
 
     fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
-        pod_template::warnings::of_workload(new, old)
+        pod_template::warnings::of_named_workload(new, old)
     }
 
     fn reset_fields(&self) -> &'static [&'static str] {

@@ -12,7 +12,7 @@ use super::pod_template;
 use crate::registry::resource::{Action, Resource};
 use crate::registry::strategy::{Context, Grace, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
-use machinery::{meta, names};
+use machinery::meta;
 use serde_json::{Value, json};
 
 const TYPE: &str = "io.k8s.api.core.v1.Pod";
@@ -23,6 +23,10 @@ fn default(obj: &mut Value) {
     if let Some(spec) = obj.get_mut("spec") {
         pod_defaults::pod_spec(spec);
         pod_defaults::pod(spec);
+        // Of pods only, not of templates (`Convert_v1_Pod_To_core_Pod`).
+        if meta::i64_at(spec, &["terminationGracePeriodSeconds"]).is_some_and(|seconds| seconds < 0) {
+            meta::set(spec, &["terminationGracePeriodSeconds"], 1);
+        }
     }
     // The older field for the address is the first of the newer and wins over it (upstream's conversion).
     let ip = selectable(obj, &["status", "podIP"]);
@@ -117,14 +121,8 @@ impl Strategy for Pod {
         if old.is_some() {
             return Vec::new();
         }
-        let complaints = names::dns1123_label(meta::name(new));
-        let mut warnings = Vec::new();
-        if !complaints.is_empty() {
-            warnings.push(format!(
-                "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [{}]",
-                complaints.join(" ")
-            ));
-        }
+        let name = pod_template::warnings::of_name(new, old, "the Pod's hostname");
+        let mut warnings: Vec<String> = name.into_iter().collect();
         warnings.extend(pod_template::warnings::of(new, &Path::root()));
         warnings
     }

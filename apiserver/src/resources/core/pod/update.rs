@@ -142,9 +142,10 @@ pub(super) fn validate_ephemeral(new: &Value, old: &Value) -> ErrorList {
 pub(super) fn validate_resize(new: &Value, old: &Value) -> ErrorList {
     let path = Path::new("spec");
     let mut errors = ErrorList::new();
-    let class = super::qos::class(new);
-    if class != super::qos::class(old) {
+    if super::qos::class(new) != super::qos::class(old) {
         let detail = "Pod QOS Class may not change as a result of resizing";
+        // The class that the status still says.
+        let class = meta::str_at(new, &["status", "qosClass"]).unwrap_or_default();
         errors.push(Error::invalid(&path, class, detail));
     }
     for list in ["containers", "initContainers"] {

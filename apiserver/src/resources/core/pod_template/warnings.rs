@@ -1,8 +1,8 @@
 //! What works but should not be written any more (`pkg/api/pod/warnings.go`).
 
 use machinery::field::{Path, go_quote};
-use machinery::meta;
 use machinery::quantity::Quantity;
+use machinery::{meta, names};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -117,6 +117,27 @@ pub(in super::super::super) fn of(pod: &Value, path: &Path) -> Vec<String> {
     for kind in ["podAffinity", "podAntiAffinity"] {
         warnings.extend(of_affinity(spec, kind, &here.child("affinity").child(kind)));
     }
+    warnings
+}
+
+/// The warning about the name of something new that `becomes` a part of host names and should be a DNS label.
+pub(in super::super::super) fn of_name(new: &Value, old: Option<&Value>, becomes: &str) -> Option<String> {
+    let complaints = names::dns1123_label(meta::name(new));
+    (old.is_none() && !complaints.is_empty()).then(|| {
+        format!(
+            "metadata.name: this is used in {becomes}, which can result in surprising behavior; a DNS label is recommended: [{}]",
+            complaints.join(" ")
+        )
+    })
+}
+
+/// What the names of workloads become whose pods have them in theirs.
+pub(in super::super::super) const POD_NAMES: &str = "Pod names and hostnames";
+
+/// The warnings about the name and the template of a workload whose pods have its name in theirs.
+pub(in super::super::super) fn of_named_workload(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut warnings: Vec<String> = of_name(new, old, POD_NAMES).into_iter().collect();
+    warnings.extend(of_workload(new, old));
     warnings
 }
 
