@@ -4,6 +4,7 @@
 use super::super::super::shared::pod_defaults::{items, set_text};
 use machinery::meta;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// How long client affinity lasts, in seconds.
 const AFFINITY_SECONDS: i64 = 10_800;
@@ -146,7 +147,8 @@ fn carry_node_ports(new: &mut Value, old: &Value) {
     }
 }
 
-/// Fields that the old type had and the new one has not are dropped when the client left them as they were.
+/// Fields that the old type had and the new one has not are dropped when the client left them as they were
+/// (`dropTypeDependentFields`).
 fn drop_foreign_fields(new: &mut Value, old: &Value) {
     let unchanged = |new: &Value, field: &str| meta::at(new, &["spec", field]) == meta::at(old, &["spec", field]);
     if has_cluster_ip(old) && !has_cluster_ip(new) {
@@ -162,36 +164,34 @@ fn drop_foreign_fields(new: &mut Value, old: &Value) {
             }
         }
     }
-    if has_node_ports(old) && !has_node_ports(new) {
-        let same = meta::list_at(new, &["spec", "ports"])
-            .iter()
-            .zip(meta::list_at(old, &["spec", "ports"]));
-        let kept: Vec<bool> = same.map(|(n, o)| n.get("nodePort") == o.get("nodePort")).collect();
-        for (port, kept) in items(new, &["spec", "ports"]).zip(kept) {
-            if kept {
-                meta::remove(port, &["nodePort"]);
-            }
+    let node_ports = |obj: &Value| -> BTreeSet<i64> {
+        let ports = meta::list_at(obj, &["spec", "ports"]).iter();
+        ports
+            .filter_map(|port| meta::i64_at(port, &["nodePort"]))
+            .filter(|port| *port != 0)
+            .collect()
+    };
+    if has_node_ports(old) && !has_node_ports(new) && node_ports(old).is_superset(&node_ports(new)) {
+        for port in items(new, &["spec", "ports"]) {
+            meta::remove(port, &["nodePort"]);
         }
     }
     let balanced = |obj: &Value| kind(obj) == "LoadBalancer";
-    if balanced(old) && !balanced(new) {
-        for field in [
-            "allocateLoadBalancerNodePorts",
-            "loadBalancerClass",
-            "healthCheckNodePort",
-        ] {
-            if unchanged(new, field) {
-                meta::remove(new, &["spec", field]);
-            }
-        }
-        meta::set(new, &["status", "loadBalancer"], serde_json::json!({}));
-    }
+    let locally = |obj: &Value| meta::str_at(obj, &["spec", "externalTrafficPolicy"]) == Some("Local");
+    let checked = |obj: &Value| balanced(obj) && locally(obj);
     let external = |obj: &Value| has_node_ports(obj) || !meta::list_at(obj, &["spec", "externalIPs"]).is_empty();
-    if external(old) && !external(new) && unchanged(new, "externalTrafficPolicy") {
-        meta::remove(new, &["spec", "externalTrafficPolicy"]);
+    for (field, had, has) in [
+        ("healthCheckNodePort", checked(old), checked(new)),
+        ("allocateLoadBalancerNodePorts", balanced(old), balanced(new)),
+        ("loadBalancerClass", balanced(old), balanced(new)),
+        ("externalTrafficPolicy", external(old), external(new)),
+    ] {
+        if had && !has && unchanged(new, field) {
+            meta::remove(new, &["spec", field]);
+        }
     }
-    if kind(old) == "ExternalName" && kind(new) != "ExternalName" && unchanged(new, "externalName") {
-        meta::remove(new, &["spec", "externalName"]);
+    if !balanced(new) {
+        meta::set(new, &["status", "loadBalancer"], serde_json::json!({}));
     }
 }
 
