@@ -13,7 +13,7 @@ mod time;
 
 pub use check::{Cost, Environment, Fields, Sizes, Type};
 pub use eval::{Authorize, Authorizer, Decision, Evaluation, Failure, Key, Question, Semver, Url, Value, Variables};
-pub use parse::{Issues, Syntax};
+pub use parse::{Issues, RESERVED, Syntax};
 
 /// A compiled expression.
 #[derive(Debug)]

@@ -15,30 +15,6 @@ const ACTIONS_WITHOUT_PARAMETER: [&str; 2] = ["Deny", "Allow"];
 const EXCLUSIVE: &str = "name and selector are mutually exclusive";
 /// What mutating policies look at: there is nothing to change in what is deleted.
 const MUTATED: [&str; 4] = ["*", "CONNECT", "CREATE", "UPDATE"];
-/// What cannot name a variable in an expression.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 pub(super) const PARAM_KIND: Column = Column::new(
     "ParamKind",
@@ -279,7 +255,7 @@ fn is_identifier(name: &str) -> bool {
     let letter = |b: u8| b == b'_' || b.is_ascii_alphabetic();
     name.bytes().next().is_some_and(letter)
         && name.bytes().all(|b| letter(b) || b.is_ascii_digit())
-        && !RESERVED.contains(&name)
+        && !cel::RESERVED.contains(&name)
 }
 
 /// What both kinds of bindings have in common.

@@ -2,7 +2,7 @@
 //! (k8s.io/apiserver `pkg/cel/common/schemas.go`, apiextensions-apiserver `pkg/apiserver/schema/cel`).
 
 use crate::check::{Cost, Environment, Fields, Sizes, Type};
-use crate::{Key, Program, Value, compile};
+use crate::{Key, Program, RESERVED, Value, compile};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,30 +19,6 @@ const MAX_DURATION: i64 = 32;
 const EMPTY_TEXT: i64 = 2;
 /// The name of the type of `self`.
 const SELF: &str = "selfType";
-/// Names that expressions cannot spell.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 /// What a part of a schema declares.
 #[derive(Debug, Clone)]

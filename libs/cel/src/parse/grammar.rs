@@ -9,7 +9,7 @@ use crate::ast::{Call, Expr, Kind, List, Literal, MapEntry, Select, Struct, Stru
 /// How often one rule of the grammar may be within itself.
 const MAX_DEPTH: usize = 250;
 /// Names that are kept for other uses of the language.
-pub(super) const RESERVED: [&str; 21] = [
+pub const RESERVED: [&str; 21] = [
     "as",
     "break",
     "const",

@@ -8,6 +8,7 @@ mod network;
 mod recovery;
 mod source;
 
+pub use grammar::RESERVED;
 pub(crate) use source::Issue;
 pub use source::Issues;
 
