@@ -1,12 +1,11 @@
 //! FlowSchemas.
 
+use super::super::shared::cells;
 use super::super::shared::checks::text;
 use super::super::shared::internal;
-use super::super::shared::{cells, status};
-use super::validate;
+use super::{Configuration, validate};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::{Value, json};
@@ -49,38 +48,6 @@ static COLUMNS: Columns = Columns {
 fn default(obj: &mut Value) {
     if obj.get("spec").is_some() && cells::number(obj, &["spec", "matchingPrecedence"]) == 0 {
         meta::set(obj, &["spec", "matchingPrecedence"], DEFAULT_PRECEDENCE);
-    }
-}
-
-struct FlowSchema;
-
-impl Strategy for FlowSchema {
-    fn default(&self, obj: &mut Value) {
-        default(obj);
-    }
-
-    fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
-        status::begin(obj);
-    }
-
-    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        status::keep(new, old, &[&["spec"]]);
-    }
-
-    fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
-        validate_spec(obj)
-    }
-
-    fn validate_update(&self, _cx: &Context<'_>, new: &Value, _old: &Value) -> ErrorList {
-        validate_spec(new)
-    }
-
-    fn metadata_checks_on_update(&self) -> MetadataChecks {
-        MetadataChecks::Whole
-    }
-
-    fn reset_fields(&self) -> &'static [&'static str] {
-        &["status"]
     }
 }
 
@@ -169,7 +136,10 @@ pub(super) fn resource() -> Resource {
         ("flowcontrol.apiserver.k8s.io", "v1", "FlowSchema"),
         ("flowschemas", "flowschema"),
         "io.k8s.api.flowcontrol.v1.FlowSchema",
-        FlowSchema,
+        Configuration {
+            default,
+            validate: validate_spec,
+        },
         &COLUMNS,
     );
     schema.with_object_subresource("status", super::status(default))

@@ -1,11 +1,10 @@
 //! PriorityLevelConfigurations.
 
+use super::super::shared::cells;
 use super::super::shared::checks::{one_of, text};
-use super::super::shared::{cells, status};
-use super::validate;
+use super::{Configuration, validate};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use serde_json::{Value, json};
@@ -70,38 +69,6 @@ fn default(obj: &mut Value) {
                 meta::set(queuing, &[field], value);
             }
         }
-    }
-}
-
-struct PriorityLevel;
-
-impl Strategy for PriorityLevel {
-    fn default(&self, obj: &mut Value) {
-        default(obj);
-    }
-
-    fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
-        status::begin(obj);
-    }
-
-    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        status::keep(new, old, &[&["spec"]]);
-    }
-
-    fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
-        validate_spec(obj)
-    }
-
-    fn validate_update(&self, _cx: &Context<'_>, new: &Value, _old: &Value) -> ErrorList {
-        validate_spec(new)
-    }
-
-    fn metadata_checks_on_update(&self) -> MetadataChecks {
-        MetadataChecks::Whole
-    }
-
-    fn reset_fields(&self) -> &'static [&'static str] {
-        &["status"]
     }
 }
 
@@ -242,7 +209,10 @@ pub(super) fn resource() -> Resource {
         ("flowcontrol.apiserver.k8s.io", "v1", "PriorityLevelConfiguration"),
         ("prioritylevelconfigurations", "prioritylevelconfiguration"),
         "io.k8s.api.flowcontrol.v1.PriorityLevelConfiguration",
-        PriorityLevel,
+        Configuration {
+            default,
+            validate: validate_spec,
+        },
         &COLUMNS,
     );
     level.with_object_subresource("status", super::status(default))
