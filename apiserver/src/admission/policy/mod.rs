@@ -3,6 +3,7 @@
 //! Policies and bindings are read from the cache on every write; what was compiled is kept as long as the policy stays the
 //! same.
 
+mod bound;
 mod compiled;
 mod facts;
 mod hooks;

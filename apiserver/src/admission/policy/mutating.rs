@@ -1,11 +1,11 @@
 //! MutatingAdmissionPolicies: what they change.
 
 use super::super::{Attributes, Lookup, Plugin, Rights};
+use super::bound::{blame, bound};
 use super::compiled::{Expression, Mutation, Policy};
 use super::facts::{Evaluator, Facts, conditions_hold};
 use super::hooks::{Compiled, Kind, namespace};
 use super::matching::Write;
-use super::parameters::{Missing, collect};
 use super::{BUDGET, CONDITIONS_BUDGET};
 use futures::future::BoxFuture;
 use machinery::patch::{self, FieldValidation};
@@ -48,51 +48,35 @@ impl Mutating {
         }
         let namespace = namespace(lookup, attributes).await?;
         let mut problems: Vec<Problem> = Vec::new();
+        let write = Write {
+            attributes,
+            object,
+            namespace: namespace.as_ref(),
+        };
         let mut invocations = Vec::new();
-        for hook in &hooks {
-            let policy = &hook.policy;
-            let write = Write {
-                attributes,
-                object,
-                namespace: namespace.as_ref(),
-            };
-            if !write.fits(policy.spec.get("matchConstraints")) {
-                continue;
-            }
-            for binding in &hook.bindings {
-                if !write.fits(meta::at(binding, &["spec", "matchResources"])) {
-                    continue;
-                }
-                let named = format!("policy '{}' with binding '{}'", policy.name, meta::name(binding));
-                match collect(lookup, &policy.spec, binding, attributes.namespace).await {
-                    Ok(parameters) => {
-                        invocations.extend(
-                            parameters
-                                .into_iter()
-                                .map(|parameter| (policy.clone(), named.clone(), parameter)),
-                        );
-                    }
-                    Err(_) if !policy.fails => {}
-                    Err(missing) => {
-                        let (named, why) = match missing {
-                            Missing::Binding(why) => (named, format!("failed to configure binding: {why}")),
-                            Missing::Policy(why) => (
-                                format!("policy \"{}\"", policy.name),
-                                format!("failed to configure policy: {why}"),
-                            ),
-                        };
-                        problems.push(Problem {
-                            message: format!("{named} denied request: {why}"),
-                            invalid: false,
-                        });
-                    }
+        for bound in bound(&hooks, &write, lookup).await {
+            let policy = bound.policy;
+            let named = format!("policy '{}' with binding '{}'", policy.name, meta::name(bound.binding));
+            match bound.parameters {
+                Ok(parameters) => invocations.push((policy, named, parameters)),
+                Err(_) if !policy.fails => {}
+                Err(missing) => {
+                    let (named, why) = blame(missing, format!("policy \"{}\"", policy.name), named);
+                    problems.push(Problem {
+                        message: format!("{named} denied request: {why}"),
+                        invalid: false,
+                    });
                 }
             }
         }
         let mut facts = Facts::new(attributes, object, namespace.as_ref(), self.rights.as_ref());
-        for (policy, named, parameter) in invocations {
-            let defaults = |object: &mut Value| lookup.default(&attributes.kind, object);
-            let found = mutate(&policy, &mut facts, parameter.as_ref(), attributes, object, &defaults)?;
+        let defaults = |object: &mut Value| lookup.default(&attributes.kind, object);
+        let each = invocations.iter().flat_map(|(policy, named, parameters)| {
+            let parameters = parameters.iter();
+            parameters.map(move |parameter| (*policy, named, parameter.as_ref()))
+        });
+        for (policy, named, parameter) in each {
+            let found = mutate(policy, &mut facts, parameter, attributes, object, &defaults)?;
             let problem = |why: String| Problem {
                 message: format!("{named} denied request: {why}"),
                 invalid: true,

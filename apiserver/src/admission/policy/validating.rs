@@ -1,11 +1,11 @@
 //! ValidatingAdmissionPolicies: what they refuse, and in which words.
 
 use super::super::{Attributes, Lookup, Plugin, Rights};
+use super::bound::{blame, bound};
 use super::compiled::{Policy, Validation};
 use super::facts::{Evaluator, Facts, conditions_hold};
 use super::hooks::{Compiled, Kind, namespace};
 use super::matching::Write;
-use super::parameters::{Missing, collect};
 use super::{BUDGET, CONDITIONS_BUDGET};
 use futures::future::BoxFuture;
 use machinery::meta;
@@ -54,51 +54,37 @@ impl Validating {
         let facts = Facts::new(attributes, object, namespace.as_ref(), self.rights.as_ref());
         let mut denied: Option<(String, Refusal)> = None;
         let mut warnings = Vec::new();
-        for hook in &hooks {
-            let policy = &hook.policy;
-            let write = Write {
-                attributes,
-                object,
-                namespace: namespace.as_ref(),
-            };
-            if !write.fits(policy.spec.get("matchConstraints")) {
-                continue;
-            }
-            for binding in &hook.bindings {
-                if !write.fits(meta::at(binding, &["spec", "matchResources"])) {
+        let write = Write {
+            attributes,
+            object,
+            namespace: namespace.as_ref(),
+        };
+        for bound in bound(&hooks, &write, lookup).await {
+            let (policy, binding) = (bound.policy, bound.binding);
+            let named = format!("{NAME} '{}' with binding '{}'", policy.name, meta::name(binding));
+            let parameters = match bound.parameters {
+                Ok(parameters) => parameters,
+                Err(missing) => {
+                    let (named, message) = blame(missing, format!("{NAME} '{}'", policy.name), named);
+                    if policy.fails {
+                        denied.get_or_insert((named, Refusal::error(message)));
+                    }
                     continue;
                 }
-                let named = format!("{NAME} '{}' with binding '{}'", policy.name, meta::name(binding));
-                let parameters = match collect(lookup, &policy.spec, binding, attributes.namespace).await {
-                    Ok(parameters) => parameters,
-                    Err(missing) => {
-                        let (named, message) = match missing {
-                            Missing::Binding(why) => (named, format!("failed to configure binding: {why}")),
-                            Missing::Policy(why) => (
-                                format!("{NAME} '{}'", policy.name),
-                                format!("failed to configure policy: {why}"),
-                            ),
-                        };
-                        if policy.fails {
-                            denied.get_or_insert((named, Refusal::error(message)));
-                        }
-                        continue;
-                    }
-                };
-                for parameter in parameters {
-                    for refusal in refusals(policy, &facts, parameter.as_ref()) {
-                        for action in meta::list_at(binding, &["spec", "validationActions"]) {
-                            match action.as_str() {
-                                Some("Warn") => {
-                                    warnings.push(format!("Validation failed for {named}: {}", refusal.message));
-                                }
-                                Some("Deny") if denied.is_none() => {
-                                    let Refusal { reason, message } = &refusal;
-                                    let (reason, message) = (reason.clone(), message.clone());
-                                    denied = Some((named.clone(), Refusal { reason, message }));
-                                }
-                                _ => {}
+            };
+            for parameter in parameters {
+                for refusal in refusals(policy, &facts, parameter.as_ref()) {
+                    for action in meta::list_at(binding, &["spec", "validationActions"]) {
+                        match action.as_str() {
+                            Some("Warn") => {
+                                warnings.push(format!("Validation failed for {named}: {}", refusal.message));
                             }
+                            Some("Deny") if denied.is_none() => {
+                                let Refusal { reason, message } = &refusal;
+                                let (reason, message) = (reason.clone(), message.clone());
+                                denied = Some((named.clone(), Refusal { reason, message }));
+                            }
+                            _ => {}
                         }
                     }
                 }
