@@ -151,8 +151,11 @@ pub trait Writer: Debug + Send {
     /// Rewrites the database without free space. No group may have begun.
     fn defragment(&mut self) -> Result<(), Fault>;
 
-    /// Begins to move what is in the database's own log to its place, while commits go on.
-    fn checkpoint_ahead(&mut self) {}
+    /// Keeps the database's own log short. Called after every group, when that has been answered. Returns whether the next
+    /// one had to wait for it.
+    fn tend_log(&mut self) -> Result<bool, Fault> {
+        Ok(false)
+    }
 
     /// Moves what is in the database's own log to its place, as far as that holds up nobody.
     fn checkpoint(&mut self) -> Result<(), Fault> {

@@ -120,8 +120,12 @@ impl Writer for Observed<Box<dyn Writer>> {
         self.observer.note("defragment", began, done)
     }
 
-    fn checkpoint_ahead(&mut self) {
-        self.inner.checkpoint_ahead();
+    fn tend_log(&mut self) -> Result<bool, Fault> {
+        let began = Instant::now();
+        match self.inner.tend_log() {
+            Ok(false) => Ok(false),
+            done => self.observer.note("checkpoint", began, done),
+        }
     }
 
     fn checkpoint(&mut self) -> Result<(), Fault> {

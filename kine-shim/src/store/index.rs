@@ -206,6 +206,10 @@ fn superfluous_prefix(versions: &[Version], revision: i64) -> usize {
 }
 
 fn at(versions: &[Version], revision: i64) -> Option<&Version> {
+    // Mostly the newest one is wanted, and many versions are many places in memory.
+    if let Some(newest) = versions.last().filter(|newest| newest.revision <= revision) {
+        return Some(newest);
+    }
     let after = versions.partition_point(|version| version.revision <= revision);
     after.checked_sub(1).map(|last| &versions[last])
 }

@@ -51,6 +51,7 @@ use self::{
     command::{Command, Reply},
     hub::Hub,
     load::{Loaded, load},
+    pace::Bell,
     peers::Following,
     shared::Shared,
     writer::Worker,
@@ -132,6 +133,7 @@ impl Store {
             compaction_holds: AtomicUsize::new(0),
             lease_granted: tokio::sync::Notify::new(),
             commits: CommitMetrics::default(),
+            bell: Bell::default(),
         });
         let (commands, queue) = mpsc::channel(QUEUE);
         let (answers, writer_end) = answers::channel();
@@ -160,6 +162,7 @@ impl Store {
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| Error::Stopped)?;
+        self.shared.bell.arrived(QUEUE - self.commands.capacity());
         answer.await.map_err(|_| Error::Stopped)?
     }
 

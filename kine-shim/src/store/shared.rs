@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-use super::{cache::Cache, hub::Hub, peers::Following, state::State};
+use super::{cache::Cache, hub::Hub, pace::Bell, peers::Following, state::State};
 use crate::{
     backend::{
         Size,
@@ -47,6 +47,8 @@ pub struct Shared {
     pub lease_granted: Notify,
     /// What commits took.
     pub commits: CommitMetrics,
+    /// Tells the writer of requests.
+    pub bell: Bell,
 }
 
 impl Shared {

@@ -34,14 +34,6 @@ use crate::{
 
 /// Most requests in one commit.
 const GROUP_SIZE: usize = 1024;
-/// Bytes written after which the write-ahead log is moved into the database.
-const CHECKPOINT_BYTES: usize = 6 << 20;
-/// Bytes written after which that begins.
-const AHEAD_BYTES: usize = CHECKPOINT_BYTES / 4 * 3;
-/// Bytes of pages a commit writes whatever is in it, and what each change and each row removed adds to that, roughly.
-const COMMIT_BYTES: usize = 12 << 10;
-const CHANGE_BYTES: usize = 384;
-const REMOVAL_BYTES: usize = 1 << 10;
 
 /// How long a held compaction waits before it looks again.
 const HOLD_PAUSE: Duration = Duration::from_millis(1);
@@ -57,10 +49,6 @@ pub struct Worker {
     commands: mpsc::Receiver<Command>,
     pub(super) compaction: Option<Compaction>,
     vacuuming: bool,
-    /// Bytes written since the last checkpoint, roughly.
-    unmoved: usize,
-    /// A checkpoint has begun while commits go on.
-    moving: bool,
     pace: Pace,
     /// Closed last, when the database is.
     answers: answers::Sender,
@@ -130,8 +118,6 @@ impl Worker {
             commands,
             compaction: None,
             vacuuming: false,
-            unmoved: 0,
-            moving: false,
             pace: Pace::default(),
             answers,
         };
@@ -163,13 +149,16 @@ impl Worker {
     /// The requests that wait, at least one unless there is housekeeping to do; false when the last one has been taken.
     fn next_group(&mut self) -> Option<(Vec<Command>, bool)> {
         let mut group = Vec::new();
+        let mut most = GROUP_SIZE;
         if !self.sweeps() && !self.vacuuming && !self.behind {
-            let enough = self.pace.half(self.commands.len());
+            if let Some(half) = self.pace.half(self.commands.len()) {
+                self.pace.gather(&self.shared.bell, half, || self.commands.len());
+                most = half.min(GROUP_SIZE);
+            }
             group.push(self.commands.blocking_recv()?);
-            self.pace.gather(enough, || 1 + self.commands.len());
         }
         let mut more = true;
-        while group.len() < GROUP_SIZE && more {
+        while group.len() < most && more {
             match self.commands.try_recv() {
                 Ok(command) => group.push(command),
                 Err(mpsc::error::TryRecvError::Empty) => break,
@@ -199,7 +188,9 @@ impl Worker {
             self.defragment(command);
         }
         self.sweep();
-        self.move_log();
+        if let Err(fault) = self.backend.tend_log() {
+            tracing::warn!(%fault, "the write-ahead log grows for now");
+        }
     }
 
     fn commit(&mut self, group: Vec<Command>) {
@@ -435,9 +426,6 @@ impl Worker {
         if let Some(counters) = counters {
             self.counters = counters;
         }
-        let written = |change: &Change| change.value.len() + CHANGE_BYTES;
-        self.unmoved += outcome.changes.iter().map(written).sum::<usize>() + removed.len() * REMOVAL_BYTES;
-        self.unmoved += COMMIT_BYTES;
         Ok(())
     }
 
@@ -521,19 +509,5 @@ impl Worker {
         });
         let revision = self.shared.state().revision;
         answer(reply, done.map(|()| revision));
-    }
-
-    fn move_log(&mut self) {
-        if self.unmoved < CHECKPOINT_BYTES {
-            if self.unmoved >= AHEAD_BYTES && !self.moving {
-                self.moving = true;
-                self.backend.checkpoint_ahead();
-            }
-            return;
-        }
-        (self.unmoved, self.moving) = (0, false);
-        if let Err(fault) = self.backend.checkpoint() {
-            tracing::warn!(%fault, "the write-ahead log grows for now");
-        }
     }
 }

@@ -1,8 +1,9 @@
-//! Checkpoints ahead of time: most of the write-ahead log is moved into the database on a thread of its own, while commits
-//! go on. The log can start over only when all of it has been moved, so the writer does the rest, which is little by then.
+//! Checkpoints ahead of time: pages go from the write-ahead log into the database on a thread of its own, while commits go
+//! on. What is written meanwhile is left, so the log cannot start over from that alone.
 
 use std::{
     path::{Path, PathBuf},
+    sync::mpsc::{Receiver, Sender, channel},
     thread::{Builder, JoinHandle},
 };
 
@@ -18,9 +19,16 @@ const CACHE_KIB: i64 = 64;
 #[derive(Debug)]
 pub(super) struct Ahead {
     path: PathBuf,
-    running: Option<JoinHandle<Result<Connection, Fault>>>,
-    /// Kept from one checkpoint to the next.
-    connection: Option<Connection>,
+    /// Started with the first checkpoint: a store without work needs none.
+    thread: Option<Thread>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    orders: Sender<()>,
+    done: Receiver<()>,
+    running: bool,
+    handle: JoinHandle<()>,
 }
 
 impl Ahead {
@@ -28,42 +36,82 @@ impl Ahead {
     pub(super) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
-            running: None,
-            connection: None,
+            thread: None,
         }
     }
 
-    /// Starts a checkpoint, unless one is running. That it cannot be started means more to do for the writer.
+    /// Starts a checkpoint, after the one that is running. That it cannot be started means more to do for the writer.
     pub(super) fn start(&mut self) {
-        if self.running.is_some() {
-            return;
+        self.finish();
+        if self.thread.is_none() {
+            self.thread = Thread::start(&self.path);
         }
-        let (path, connection) = (self.path.clone(), self.connection.take());
-        let work = move || {
-            let connection = match connection {
-                Some(connection) => connection,
-                None => connect(&path, OpenFlags::empty(), CACHE_KIB)?,
-            };
-            run(&connection)?;
-            Ok(connection)
-        };
-        self.running = Builder::new().name("checkpoint".into()).spawn(work).ok();
+        if let Some(thread) = &mut self.thread {
+            thread.running = thread.orders.send(()).is_ok();
+        }
+    }
+
+    /// Whether a checkpoint is running.
+    pub(super) fn is_running(&mut self) -> bool {
+        self.thread.as_mut().is_some_and(|thread| {
+            thread.running = thread.running && thread.done.try_recv().is_err();
+            thread.running
+        })
     }
 
     /// Waits for the checkpoint that is running.
     pub(super) fn finish(&mut self) {
-        match self.running.take().map(JoinHandle::join) {
-            Some(Ok(Ok(connection))) => self.connection = Some(connection),
-            Some(Ok(Err(fault))) => tracing::debug!(%fault, "a checkpoint is left to the writer"),
-            Some(Err(_)) | None => {}
+        if let Some(thread) = &mut self.thread
+            && thread.running
+        {
+            // An error means that the thread has ended, and the checkpoint with it.
+            let _ = thread.done.recv();
+            thread.running = false;
         }
     }
 }
 
 impl Drop for Ahead {
     fn drop(&mut self) {
-        self.finish();
+        if let Some(Thread { orders, handle, .. }) = self.thread.take() {
+            drop(orders);
+            let _ = handle.join();
+        }
     }
+}
+
+impl Thread {
+    fn start(path: &Path) -> Option<Self> {
+        let path = path.to_owned();
+        let (orders, ordered) = channel();
+        let (tell, done) = channel();
+        let work = move || {
+            let mut connection = None;
+            while let Ok(()) = ordered.recv() {
+                if let Err(fault) = checkpoint(&path, &mut connection) {
+                    tracing::debug!(%fault, "a checkpoint is left to the writer");
+                }
+                if tell.send(()).is_err() {
+                    break;
+                }
+            }
+        };
+        let handle = Builder::new().name("checkpoint".into()).spawn(work).ok()?;
+        Some(Self {
+            orders,
+            done,
+            running: false,
+            handle,
+        })
+    }
+}
+
+fn checkpoint(path: &Path, connection: &mut Option<Connection>) -> Result<(), Fault> {
+    let connection = match connection {
+        Some(connection) => connection,
+        None => connection.insert(connect(path, OpenFlags::empty(), CACHE_KIB)?),
+    };
+    run(connection)
 }
 
 /// Moves as much of the log as nobody has to wait for.

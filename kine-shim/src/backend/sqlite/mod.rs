@@ -158,7 +158,7 @@ pub fn open(path: &Path, synchronous: Synchronous) -> Result<(Writer, Readers), 
     if exists {
         check(&connection).map_err(fault)?;
     }
-    let mut writer = Writer::new(path, connection, lock);
+    let mut writer = Writer::new(path, connection, lock).map_err(fault)?;
     writer.prepare(synchronous).map_err(fault)?;
     if let Err(error) = log::reserve(path) {
         tracing::warn!(%error, "there is no space to reserve for the write-ahead log; writes will take longer");

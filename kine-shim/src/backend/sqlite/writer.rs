@@ -6,9 +6,9 @@ use bytes::Bytes;
 use rusqlite::{Connection, params};
 
 use super::{
-    Meta,
-    ahead::{self, Ahead},
-    blob, each_lease, log, meta, numbers, row, value,
+    Meta, blob, each_lease,
+    log::{self, Log},
+    meta, numbers, row, value,
 };
 use crate::backend::{
     Fault, Item, LeaseRow, NewRow, Row, StoredRow,
@@ -20,8 +20,6 @@ use crate::backend::{
 
 /// Page cache of the writing connection, in KiB.
 pub(super) const CACHE_KIB: i64 = 2048;
-/// Pages in the write-ahead log at which a commit checkpoints by itself, should the writer not have done so before.
-const CHECKPOINT_PAGES: i64 = 8192;
 /// Pages given back to the file system at once.
 const VACUUM_PAGES: i64 = 64;
 /// Free pages worth keeping for the next writes.
@@ -35,22 +33,23 @@ pub struct Writer {
     open: bool,
     /// Where kine's own row is: without an index on names, looking for it means reading everything.
     compact_row: i64,
-    ahead: Ahead,
+    log: Log,
     /// Released last.
     _lock: File,
 }
 
 impl Writer {
     /// A writer on the open database at `path`; `lock` is held as long as it lives.
-    pub(super) fn new(path: &Path, connection: Connection, lock: File) -> Self {
-        Self {
+    pub(super) fn new(path: &Path, mut connection: Connection, lock: File) -> Result<Self, Fault> {
+        let log = Log::new(path, &mut connection)?;
+        Ok(Self {
             connection,
             dialect: &SQLITE,
             open: false,
             compact_row: 0,
-            ahead: Ahead::new(path),
+            log,
             _lock: lock,
-        }
+        })
     }
 
     /// Sets the connection up and brings the tables up to date.
@@ -66,10 +65,9 @@ impl Writer {
             )));
         }
         self.connection.execute_batch(&format!(
-            "PRAGMA synchronous = {}; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
-             PRAGMA journal_size_limit = {};",
+            "PRAGMA synchronous = {}; PRAGMA journal_size_limit = {};",
             synchronous.pragma(),
-            log::LENGTH
+            log::KEPT
         ))?;
         self.start()?;
         let done = self.migrate();
@@ -261,17 +259,16 @@ impl driver::Writer for Writer {
     }
 
     fn defragment(&mut self) -> Result<(), Fault> {
-        self.ahead.finish();
+        self.log.rest();
         Ok(self.connection.execute_batch("VACUUM")?)
     }
 
-    fn checkpoint_ahead(&mut self) {
-        self.ahead.start();
+    fn tend_log(&mut self) -> Result<bool, Fault> {
+        self.log.tend(&self.connection)
     }
 
     fn checkpoint(&mut self) -> Result<(), Fault> {
-        self.ahead.finish();
-        ahead::run(&self.connection)
+        self.log.move_all(&self.connection)
     }
 
     /// Does nothing in a file that kine made.
