@@ -1,4 +1,4 @@
-//! YAML bodies and answers: YAML is converted to JSON and back (sigs.k8s.io/yaml).
+//! YAML bodies become JSON.
 
 use bytes::Bytes;
 use machinery::schema::yaml::check_nesting;
@@ -145,37 +145,6 @@ fn kind_name(value: &serde_yaml::Value) -> &'static str {
         serde_yaml::Value::Mapping(_) => "map",
         _ => "tagged value",
     }
-}
-
-/// YAML for a tree.
-pub fn from_json(value: &Value) -> Bytes {
-    // A JSON tree holds nothing that YAML cannot express.
-    double_quoted_empties(&serde_yaml::to_string(value).unwrap_or_default()).into()
-}
-
-/// Empty strings as upstream writes them. Lines of block scalars, which are indented deeper than the line that opens
-/// them, stay as they are.
-fn double_quoted_empties(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut block: Option<usize> = None;
-    for line in text.split_inclusive('\n') {
-        let bare = line.trim_end_matches('\n');
-        let indent = bare.len() - bare.trim_start().len();
-        if block.is_some_and(|opened| bare.trim().is_empty() || indent > opened) {
-            out.push_str(line);
-            continue;
-        }
-        let header = bare.rsplit([' ']).next().unwrap_or_default();
-        block = (header.starts_with(['|', '>']) && header.len() <= 3).then_some(indent);
-        match bare.strip_suffix("''") {
-            Some(head) if head.ends_with([' ']) => {
-                out.push_str(head);
-                out.push_str("\"\"\n");
-            }
-            _ => out.push_str(line),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
