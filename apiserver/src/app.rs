@@ -8,6 +8,7 @@ use crate::authentication::jwt::{SigningKey, VerifyingKey};
 use crate::authentication::token::TokenAuthenticator;
 use crate::authentication::{Authenticator, Getter};
 use crate::authorization::control_plane::ControlPlane;
+use crate::authorization::node::Node;
 use crate::authorization::rbac::Rbac;
 use crate::authorization::{self, Authorizer, Union};
 use crate::bootstrap::{self, Bootstrap};
@@ -34,7 +35,7 @@ use crate::server::tls;
 use crate::storage::cacher::{Cacher, ConsistencyCheck, Hub};
 use crate::storage::etcd3::{Compactor, Connection, Servers, Store};
 use crate::storage::{Codec, Form, Storage};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use chassis::tls::{load_authorities, load_identity};
 use chassis::{BindAddress, Chassis, Listener, usage};
 use machinery::gvk::GroupVersionKind;
@@ -69,7 +70,10 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     let connection = Connection::open(&servers(&options)).await.map_err(usage)?;
     let hub = Hub::new(connection.clone(), &options.etcd_prefix);
     let rbac = Arc::new(Rbac::default());
-    let authorizer: Arc<dyn Authorizer> = Arc::new(Union(vec![Arc::new(ControlPlane), rbac.clone()]));
+    let node = Arc::new(Node::new(
+        bootstrap::node_rules().map_err(|status| anyhow!(status.message))?,
+    ));
+    let authorizer: Arc<dyn Authorizer> = Arc::new(Union(vec![Arc::new(ControlPlane), node.clone(), rbac.clone()]));
     let admission = admission(&options, authorizer.clone())?;
     let transport = kubelet_transport(&options)?;
     let resources = resources::all();
@@ -236,7 +240,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         "bootstrap",
         bootstrap.run(chassis.health().gate("bootstrap"), shutdown.clone()),
     );
-    controllers::spawn(tasks, &api, &rbac, &shutdown);
+    controllers::spawn(tasks, &api, (&rbac, &node), &shutdown);
     listener::serve(tasks, listener, security, Arc::new(chain));
     let admin = Admin::new(connection, hub.clone(), options.etcd_servers, &api.catalog);
     chassis
@@ -284,6 +288,7 @@ impl admission::Rights for Rights {
             namespace: &question.namespace,
             name: &question.name,
             path: question.path.as_deref().unwrap_or_default(),
+            field_selector: "",
         })
     }
 }

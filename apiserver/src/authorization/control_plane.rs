@@ -5,7 +5,6 @@ use super::{Attributes, Authorizer, Decision};
 
 /// Those who may do everything.
 const MASTERS: &str = "system:masters";
-const NODES: &str = "system:nodes";
 /// The control plane's own users.
 const CONTROL_PLANE: [&str; 4] = [
     "system:apiserver",
@@ -23,9 +22,8 @@ pub struct ControlPlane;
 impl Authorizer for ControlPlane {
     fn decide(&self, attributes: &Attributes<'_>) -> Decision {
         let own = attributes.in_group(MASTERS) || CONTROL_PLANE.contains(&attributes.user);
-        let node = attributes.user.starts_with("system:node:") && attributes.in_group(NODES);
         let health = !attributes.is_resource && attributes.verb == "get" && HEALTH.contains(&attributes.path);
-        if own || node || health {
+        if own || health {
             Decision::allow("")
         } else {
             Decision::no_opinion("")
@@ -86,9 +84,8 @@ mod tests {
                 &["system:nodes", "system:authenticated"],
                 "get",
                 ":secrets",
-                true,
+                false,
             ),
-            ("system:node:n", known, "get", ":secrets", false),
             ("jane", known, "list", ":pods", false),
             ("jane", known, "get", "/apis/apps/v1", false),
             ("jane", known, "get", "/metrics", false),

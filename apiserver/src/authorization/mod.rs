@@ -1,6 +1,7 @@
 //! Who may do what (k8s.io/apiserver `pkg/authorization`).
 
 pub mod control_plane;
+pub mod node;
 pub mod rbac;
 
 use machinery::field::go_quote;
@@ -31,6 +32,8 @@ pub struct Attributes<'a> {
     pub name: &'a str,
     /// The path.
     pub path: &'a str,
+    /// The field selector of a list, watch or deletion of many, as it was sent.
+    pub field_selector: &'a str,
 }
 
 impl Attributes<'_> {

@@ -12,6 +12,7 @@ use chassis::{CancellationToken, Gate};
 use futures::{StreamExt, TryStreamExt, stream};
 use machinery::meta;
 use machinery::status::Status;
+pub use policy::node_rules;
 use policy::{Plan, Wanted};
 use serde_json::{Value, json};
 use std::collections::HashMap;

@@ -15,6 +15,7 @@ pub(super) const RESOURCES: [&str; 4] = ["clusterroles", "roles", "clusterrolebi
 /// `false` keeps an object as it is.
 const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 const CONTROLLER: &str = "system:controller:";
+const NODE: &str = "system:node";
 const SYSTEM: &str = "kube-system";
 
 /// The roles that gather the rules of others: name, and the role that in turn gathers theirs.
@@ -67,12 +68,26 @@ pub(super) enum Plan {
     Replace,
 }
 
+/// What the role of nodes allows.
+///
+/// # Errors
+/// 500 when the facts are not what they should be, which a test rules out.
+pub fn node_rules() -> Result<Vec<Rule>, Status> {
+    let policy = facts()?;
+    let rules = policy.cluster_roles.get(NODE).into_iter().flatten();
+    Ok(rules.map(Rule::of).collect())
+}
+
+fn facts() -> Result<Policy, Status> {
+    serde_yaml::from_str(include_str!("policy.yaml")).map_err(Status::internal)
+}
+
 /// Everything that shall be there.
 ///
 /// # Errors
 /// 500 when the facts are not what they should be, which a test rules out.
 pub(super) fn wanted() -> Result<Vec<Wanted>, Status> {
-    let policy: Policy = serde_yaml::from_str(include_str!("policy.yaml")).map_err(Status::internal)?;
+    let policy = facts()?;
     let mut all = Vec::new();
     let mut add = |plural: &'static str, object: Value| all.push(Wanted { plural, object });
     for (name, gathered_by) in GATHERING {

@@ -9,8 +9,10 @@ mod conditions;
 mod definition_names;
 mod definitions;
 mod flow_schemas;
+mod node_objects;
 mod roles;
 
+use crate::authorization::node::Node;
 use crate::authorization::rbac::Rbac;
 use crate::endpoints::api::Api;
 use crate::registry::codec;
@@ -95,10 +97,13 @@ fn seen(kind: Kind, event: Event) -> Option<Result<Seen, Status>> {
     Some(Ok(Seen { kind, object, gone }))
 }
 
-/// Starts all of them. `rbac` is told of roles and bindings.
-pub fn spawn(tasks: &Tasks, api: &Arc<Api>, rbac: &Arc<Rbac>, shutdown: &CancellationToken) {
-    let rbac = rbac.clone();
+/// Starts all of them. The authorizers are told of roles and bindings, and of what belongs to nodes.
+pub fn spawn(tasks: &Tasks, api: &Arc<Api>, (rbac, node): (&Arc<Rbac>, &Arc<Node>), shutdown: &CancellationToken) {
+    let (rbac, node) = (rbac.clone(), node.clone());
     spawn_one(tasks, api, shutdown, move || roles::Roles::new(rbac.clone()));
+    spawn_one(tasks, api, shutdown, move || {
+        node_objects::NodeObjects::new(node.clone())
+    });
     spawn_one(tasks, api, shutdown, definitions::Definitions::default);
     spawn_one(tasks, api, shutdown, flow_schemas::FlowSchemas::default);
     spawn_one(tasks, api, shutdown, api_services::ApiServices::default);

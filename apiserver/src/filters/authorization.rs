@@ -18,6 +18,7 @@ pub fn attributes<'a>(user: &'a User, info: &'a RequestInfo) -> Attributes<'a> {
         namespace: &info.namespace,
         name: &info.name,
         path: &info.path,
+        field_selector: &info.field_selector,
     }
 }
 

@@ -25,12 +25,16 @@ pub struct RequestInfo {
     pub subresource: String,
     /// The object's name; also taken from a `metadata.name` field selector of a list or watch.
     pub name: String,
+    /// The field selector of a list, watch or deletion of many.
+    pub field_selector: String,
     /// The path from the resource on: resource, name, subresource and whatever follows.
     pub parts: Vec<String>,
 }
 
 /// Path prefixes in front of the resource that name a verb; `proxy` knows no subresources.
 const SPECIAL_VERBS: [&str; 2] = ["proxy", "watch"];
+/// Verbs that are about many objects at once.
+const VERBS_WITH_SELECTORS: [&str; 3] = ["list", "watch", "deletecollection"];
 /// What follows a namespace's name and is not a resource in it.
 const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
 /// Subresources whose requests may last (kube-apiserver `cmd/kube-apiserver/app/server.go`).
@@ -68,7 +72,8 @@ impl RequestInfo {
         info.version = parts[0].to_owned();
         parts = &parts[1..];
 
-        if SPECIAL_VERBS.contains(&parts[0]) {
+        let by_path = SPECIAL_VERBS.contains(&parts[0]);
+        if by_path {
             if parts.len() < 2 {
                 let query = query.map(|query| format!("?{query}")).unwrap_or_default();
                 return Err(format!(
@@ -93,8 +98,8 @@ impl RequestInfo {
         if info.verb != "proxy" {
             info.subresource = part(2);
         }
+        let parameters: Vec<(String, String)> = query_pairs(query.unwrap_or_default()).collect();
         if info.name.is_empty() && info.verb == "get" {
-            let parameters: Vec<(String, String)> = query_pairs(query.unwrap_or_default()).collect();
             info.verb = if is_watch(&parameters) { "watch" } else { "list" }.to_owned();
             if let Some(name) = selected_name(&parameters) {
                 info.name = name;
@@ -102,6 +107,11 @@ impl RequestInfo {
         }
         if info.name.is_empty() && info.verb == "delete" {
             info.verb = "deletecollection".to_owned();
+        }
+        // Watches by path have selectors only for many objects, so they are not looked at.
+        if !by_path && VERBS_WITH_SELECTORS.contains(&info.verb.as_str()) {
+            let selector = parameters.into_iter().find(|(key, _)| key == "fieldSelector");
+            info.field_selector = selector.map(|(_, value)| value).unwrap_or_default();
         }
         Ok(info)
     }

@@ -16,6 +16,7 @@ pub mod patch;
 mod properties;
 pub mod quantity;
 pub mod rbac;
+pub mod references;
 pub mod schema;
 pub mod selector;
 pub mod status;

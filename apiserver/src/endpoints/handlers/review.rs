@@ -3,6 +3,7 @@
 use super::Scope;
 use crate::authentication::User;
 use crate::authentication::token::TokenAuthenticator;
+use crate::authorization::node;
 use crate::authorization::rbac::Rbac;
 use crate::authorization::{Attributes, Authorizer};
 use crate::endpoints::body;
@@ -197,6 +198,7 @@ fn access(reviewers: &Reviewers, user: &User, mut asked: Value) -> Value {
         namespace: resource("namespace"),
         name: resource("name"),
         path: other("path"),
+        field_selector: &field_selector(&asked),
     });
     let mut status = json!({"allowed": decision.allowed});
     if !decision.reason.is_empty() {
@@ -206,13 +208,43 @@ fn access(reviewers: &Reviewers, user: &User, mut asked: Value) -> Value {
     asked
 }
 
+/// The field selector of the attributes that are asked about, as a list would send it.
+fn field_selector(asked: &Value) -> String {
+    let selector = meta::at(asked, &["spec", "resourceAttributes", "fieldSelector"]).unwrap_or(&Value::Null);
+    let requirements = meta::list_at(selector, &["requirements"]);
+    if requirements.is_empty() {
+        return meta::str_at(selector, &["rawSelector"]).unwrap_or_default().to_owned();
+    }
+    let term = |requirement: &Value| {
+        let [value] = meta::list_at(requirement, &["values"]) else {
+            return None;
+        };
+        let operator = match meta::str_at(requirement, &["operator"]) {
+            Some("In") => "=",
+            Some("NotIn") => "!=",
+            _ => return None,
+        };
+        let value = value
+            .as_str()?
+            .replace('\\', "\\\\")
+            .replace(',', "\\,")
+            .replace('=', "\\=");
+        Some(format!("{}{operator}{value}", meta::str_at(requirement, &["key"])?))
+    };
+    requirements.iter().filter_map(term).collect::<Vec<_>>().join(",")
+}
+
 fn own_rules(scope: &Scope, reviewers: &Reviewers, asked: &Value) -> Result<Value, Status> {
     let namespace = meta::str_at(asked, &["spec", "namespace"]).unwrap_or_default();
     if namespace.is_empty() {
         return Err(Status::bad_request("no namespace on request"));
     }
     let user = &scope.cx.user;
-    let (mut rules, problems) = reviewers.rbac.rules(&user.name, &user.groups, namespace);
+    let (mut rules, mut problems) = reviewers.rbac.rules(&user.name, &user.groups, namespace);
+    let is_node = node::identity(&user.name, &user.groups).is_some();
+    if is_node {
+        problems.insert(0, "node authorizer does not support user rule resolution".to_owned());
+    }
     if user.in_group(crate::authentication::user::MASTERS) {
         rules.splice(0..0, Rule::everything());
     }
@@ -227,7 +259,7 @@ fn own_rules(scope: &Scope, reviewers: &Reviewers, asked: &Value) -> Result<Valu
         rules.iter().filter(|rule| holds(rule)).map(pick).collect()
     };
     let mut status = json!({
-        "incomplete": false,
+        "incomplete": is_node,
         "resourceRules": of(["verbs", "apiGroups", "resources", "resourceNames"], |rule| !rule.resources.is_empty()),
         "nonResourceRules": of(["verbs", "nonResourceURLs", "", ""], |rule| !rule.non_resource_urls.is_empty()),
     });

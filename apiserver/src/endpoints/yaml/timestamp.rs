@@ -53,7 +53,9 @@ fn is_offset(text: &str) -> bool {
         return text == "Z";
     };
     let two = |text: &str| (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u32>());
-    let parts = offset.split_once(':').map(|(hours, minutes)| (two(hours), two(minutes)));
+    let parts = offset
+        .split_once(':')
+        .map(|(hours, minutes)| (two(hours), two(minutes)));
     matches!(parts, Some((Some(Ok(0..=24)), Some(Ok(0..=60)))))
 }
 

@@ -1,7 +1,7 @@
 //! JSON becomes YAML, character for character as upstream's emitter writes it (go.yaml.in/yaml/v2 `encode.go` and
 //! `emitterc.go`): keys in natural order, lists as deep as their key, long texts folded at spaces behind column 80.
 
-use super::order::natural;
+use super::order::sorted;
 use super::scalar::{Style, is_break, is_printable, is_simple_key, style_of};
 use bytes::Bytes;
 use serde_json::{Map, Number, Value};
@@ -98,9 +98,8 @@ impl Writer {
 
     fn mapping(&mut self, map: &Map<String, Value>, depth: Depth) {
         let depth = deeper(depth);
-        let mut entries: Vec<(&String, &Value)> = map.iter().collect();
-        entries.sort_by(|(a, _), (b, _)| natural(a, b));
-        for (key, value) in entries {
+        let entries = map.iter().map(|(key, value)| (key.as_str(), value)).collect();
+        for (key, value) in sorted(entries) {
             self.line(depth);
             if is_simple_key(key) {
                 self.string(key, depth, true);
