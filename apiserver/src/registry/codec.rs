@@ -59,9 +59,7 @@ pub fn decode(resource: &Resource, stored: &Stored) -> Result<Value, Status> {
         obj = (conversion.from_storage)(obj);
         set_kind(&mut obj, &resource.gvk);
         // What is always there in one version may be left out in the other when it is empty.
-        obj = decode::decode_value(&obj, type_of(&resource.gvk)?)
-            .map_err(Status::internal)?
-            .value;
+        obj = decode::encoded_form(&obj, type_of(&resource.gvk)?).map_err(Status::internal)?;
     }
     set_kind(&mut obj, &resource.gvk);
     default(resource, &mut obj);

@@ -5,6 +5,7 @@ use super::request::Request;
 use super::resource::{Action, Resource};
 use machinery::apply::{Applied, FieldManager, Set, Version, Versions};
 use machinery::gvk::GroupVersionKind;
+use machinery::meta;
 use machinery::schema::Type;
 use machinery::status::Status;
 use serde_json::Value;
@@ -121,8 +122,30 @@ impl Managers {
 
     /// Records a write that is not an apply in the new object.
     pub fn update(&self, rq: &Request<'_>, live: Option<&Value>, new: &mut Value, manager: &str) {
-        let object = std::mem::take(new);
-        *new = self.with(rq, |managers| managers.update(live, object, manager));
+        let mut seen = new.clone();
+        if !self
+            .own()
+            .is_some_and(|resource| resource.strategy.anticipate(&mut seen))
+        {
+            let object = std::mem::take(new);
+            *new = self.with(rq, |managers| managers.update(live, object, manager));
+            return;
+        }
+        let mut seen = self.with(rq, |managers| managers.update(live, seen, manager));
+        meta::remove(new, &["metadata", "managedFields"]);
+        if let Some(managed) = meta::remove(&mut seen, &["metadata", "managedFields"]) {
+            meta::set(new, &["metadata", "managedFields"], managed);
+        }
+    }
+
+    /// The resource in the version of the request.
+    fn own(&self) -> Option<&Resource> {
+        let own = self
+            .versions
+            .0
+            .iter()
+            .find(|version| version.api_version == self.kind.api_version())?;
+        own.resource.as_deref()
     }
 
     /// Merges a configuration into the live object, or makes a new one of it.

@@ -70,6 +70,13 @@ pub trait Strategy: Send + Sync + 'static {
     /// the store, so it must be idempotent.
     fn default(&self, _obj: &mut Value) {}
 
+    /// Sets what a write counts as having set although it is set later only, before owners are recorded.
+    ///
+    /// Returns whether there is such a thing.
+    fn anticipate(&self, _obj: &mut Value) -> bool {
+        false
+    }
+
     /// Writes down who made the object, for the few kinds that say so.
     fn record_requester(&self, _who: &Requester<'_>, _obj: &mut Value) {}
 

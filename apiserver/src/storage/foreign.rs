@@ -4,7 +4,7 @@
 
 use machinery::gvk::{GroupVersion, GroupVersionKind};
 use machinery::object::{to_bytes, type_prefix};
-use machinery::schema::{self, Type, decode::decode_value};
+use machinery::schema::{self, Type, decode::encoded_form};
 use machinery::wire::{self, Envelope, MAGIC};
 use serde_json::Value;
 
@@ -113,9 +113,7 @@ impl Form {
 
 /// The object as encoding and decoding it gives it.
 fn canonical(object: &Value, ty: &Type) -> Result<Value, String> {
-    decode_value(object, ty)
-        .map(|decoded| decoded.value)
-        .map_err(|error| error.to_string())
+    encoded_form(object, ty).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

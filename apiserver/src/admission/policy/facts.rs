@@ -5,6 +5,7 @@ use super::compiled::{Expression, Policy};
 use super::{CALL_LIMIT, OUT_OF_BUDGET};
 use cel::{Authorize, Authorizer, Decision, Failure, Question, Value, Variables};
 use machinery::gvk::GroupResource;
+use machinery::schema;
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -94,9 +95,16 @@ impl Facts {
     }
 }
 
-/// The object with its kind.
-fn typed(object: &Json, attributes: &Attributes<'_>) -> Json {
+/// The object as it is encoded (`ConvertToUnstructured`).
+pub(super) fn encoded(object: &Json, attributes: &Attributes<'_>) -> Json {
     let mut object = object.clone();
+    schema::leave_out_empty(&attributes.kind, &mut object);
+    object
+}
+
+/// The object as it is encoded, with its kind.
+fn typed(object: &Json, attributes: &Attributes<'_>) -> Json {
+    let mut object = encoded(object, attributes);
     if let Some(fields) = object.as_object_mut() {
         let version = attributes.kind.api_version();
         fields.entry("apiVersion").or_insert_with(|| version.into());

@@ -3,7 +3,7 @@
 use super::super::{Attributes, Lookup, Plugin, Rights};
 use super::bound::{blame, bound};
 use super::compiled::{Expression, Mutation, Policy};
-use super::facts::{Evaluator, Facts, conditions_hold};
+use super::facts::{Evaluator, Facts, conditions_hold, encoded};
 use super::hooks::{Compiled, Kind, namespace};
 use super::matching::Write;
 use super::{BUDGET, CONDITIONS_BUDGET};
@@ -159,7 +159,12 @@ fn json_patch(
     };
     let kind = &attributes.kind;
     let ty = schema::by_gvk(&kind.group, &kind.version, &kind.kind);
-    match patch::json::apply(object, patch.as_bytes(), ty, FieldValidation::Strict) {
+    match patch::json::apply(
+        &encoded(object, attributes),
+        patch.as_bytes(),
+        ty,
+        FieldValidation::Strict,
+    ) {
         Ok(patched) => Ok(Ok(patched.value)),
         // A test that fails means that there is nothing to change.
         Err(patch::Error::Rejected(why)) if why.starts_with("testing ") => Ok(Ok(object.clone())),
@@ -203,7 +208,7 @@ fn configuration(attributes: &Attributes<'_>, object: &Value, value: &cel::Value
         .ok_or("invalid return type: the configuration is no JSON object")?;
     let kind = &attributes.kind;
     let ty = schema::by_gvk(&kind.group, &kind.version, &kind.kind);
-    apply::overlay(object, &config, ty).map_err(|why| format!("error applying patch: {why}"))
+    apply::overlay(&encoded(object, attributes), &config, ty).map_err(|why| format!("error applying patch: {why}"))
 }
 
 /// The types that objects are written as tell where they stand (`CheckTypeNamesMatchFieldPathNames`).

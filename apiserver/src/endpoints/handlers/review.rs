@@ -19,6 +19,7 @@ use machinery::field::{Error, ErrorList, Path};
 use machinery::gvk::GroupKind;
 use machinery::meta;
 use machinery::rbac::Rule;
+use machinery::schema;
 use machinery::status::Status;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -71,7 +72,7 @@ pub async fn create(
         })
         .await;
     let user = &scope.cx.user;
-    let answered = match review {
+    let mut answered = match review {
         Review::Oneself => oneself(scope),
         Review::Token => token(reviewers, asked).await?,
         Review::Access | Review::LocalAccess => {
@@ -81,6 +82,7 @@ pub async fn create(
         Review::OwnAccess => access(reviewers, user, asked),
         Review::OwnRules => own_rules(scope, reviewers, &asked)?,
     };
+    schema::leave_out_empty(&resource.gvk, &mut answered);
     scope.value(StatusCode::CREATED, answered, resource.columns)
 }
 

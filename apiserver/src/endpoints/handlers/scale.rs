@@ -21,7 +21,7 @@ use machinery::apply::scale::{to_parent, to_scale, write};
 use machinery::field::{Error, Path};
 use machinery::gvk::{GroupResource, GroupVersionKind};
 use machinery::object::Stored;
-use machinery::schema::decode::decode_value;
+use machinery::schema::decode::encoded_form;
 use machinery::selector::label;
 use machinery::status::Status;
 use machinery::{meta, names, time};
@@ -206,9 +206,7 @@ fn view(object: &Value, paths: &ScalePaths) -> Result<Value, Status> {
         meta::copy(&mut scale, object, &["metadata", field]);
     }
     let ty = codec::type_of(&kind())?;
-    decode_value(&scale, ty)
-        .map(|decoded| decoded.value)
-        .map_err(Status::internal)
+    encoded_form(&scale, ty).map_err(Status::internal)
 }
 
 /// A label selector in the form of a query parameter. The plain maps of older kinds have no `matchLabels`.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use machinery::gvk::GroupVersionKind;
 use machinery::meta;
+use machinery::schema;
 use machinery::status::Status;
 
 /// Issues a token.
@@ -39,6 +40,7 @@ pub async fn create(scope: &Scope, issuer: &TokenIssuer, sent: &Bytes) -> Result
             meta::set(&mut request, &["metadata", "creationTimestamp"], rq.now_text());
         })
         .await;
-    let issued = issuer.issue(namespace, name, request).await?;
+    let mut issued = issuer.issue(namespace, name, request).await?;
+    schema::leave_out_empty(&kind, &mut issued);
     scope.value(StatusCode::CREATED, issued, scope.resource().columns)
 }

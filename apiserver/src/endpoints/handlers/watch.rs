@@ -21,7 +21,7 @@ use http_body::Frame as HttpFrame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::upgrade::OnUpgrade;
 use machinery::object::Stored;
-use machinery::schema::decode::decode_value;
+use machinery::schema::decode::encoded_form;
 use machinery::status::Status;
 use machinery::wire;
 use serde_json::{Value, json};
@@ -228,8 +228,8 @@ fn bookmark(resource: &Resource, revision: u64, initial_events_end: bool) -> Val
     }
     let mut object = json!({ "metadata": metadata });
     codec::set_kind(&mut object, &resource.gvk);
-    match codec::type_of(&resource.gvk).map(|ty| decode_value(&object, ty)) {
-        Ok(Ok(decoded)) => decoded.value,
+    match codec::type_of(&resource.gvk).map(|ty| encoded_form(&object, ty)) {
+        Ok(Ok(encoded)) => encoded,
         _ => object,
     }
 }

@@ -14,6 +14,7 @@ use machinery::field::{Error as FieldError, Path};
 use machinery::gvk::{GroupKind, GroupVersionKind};
 use machinery::meta;
 use machinery::object::Stored;
+use machinery::schema;
 use machinery::status::Status;
 use serde_json::Value;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -197,8 +198,11 @@ impl Transaction<'_> {
         if existing.is_none() && !(update.force_create || update.strategy.allow_create_on_update()) {
             return Err(Status::not_found(&resource.group_resource(), update.name));
         }
-        let current = existing.map(|stored| codec::decode(resource, stored)).transpose()?;
+        let mut current = existing.map(|stored| codec::decode(resource, stored)).transpose()?;
         let mut new = update.transform.apply(rq, current.as_ref())?;
+        if let Some(current) = &mut current {
+            schema::decode::share_empty(&new, current, codec::type_of(&resource.gvk)?);
+        }
         let write = Write {
             operation: if current.is_some() {
                 Operation::Update

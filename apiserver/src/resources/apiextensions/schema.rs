@@ -182,10 +182,9 @@ fn supported(schema: &Value, options: &Options, place: &Place, path: &Path) -> E
         ));
     }
     for field in UNSUPPORTED {
-        if schema
-            .get(field)
-            .is_some_and(|value| !is_zero(value) || value.is_boolean())
-        {
+        if schema.get(field).is_some_and(|value| {
+            !is_zero(value) || value.is_boolean() || (field == "dependencies" && value.is_object())
+        }) {
             errors.push(Error::forbidden(
                 &path.child(field),
                 format!("{field} is not supported"),

@@ -164,6 +164,13 @@ impl Strategy for Job {
         default(obj);
     }
 
+    /// The labels that come from the template are those of the writer, without what is generated.
+    fn anticipate(&self, obj: &mut Value) -> bool {
+        let labels = meta::map_at(obj, &["metadata", "labels"]).cloned();
+        label_like_pods(obj);
+        labels.as_ref() != meta::map_at(obj, &["metadata", "labels"])
+    }
+
     fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
         if meta::bool_at(obj, &["spec", "manualSelector"]) != Some(true) {
             generate_selector(obj);
@@ -173,6 +180,7 @@ impl Strategy for Job {
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
+        label_like_pods(new);
         statuses::keep(new, old, &[&["spec"]]);
     }
 
@@ -564,5 +572,21 @@ mod tests {
         assert_eq!(job["spec"]["selector"]["matchLabels"][CONTROLLER_UID], "u1");
         assert_eq!(job["spec"]["template"]["metadata"]["labels"]["job-name"], "j");
         assert_eq!((COLUMNS.cells)(&job, 0)[2], "0/1");
+    }
+    #[test]
+    fn the_writer_owns_the_labels_that_come_from_the_template_but_not_the_generated_ones() {
+        let job =
+            |labels: Value, of_pods: Value| json!({"metadata": labels, "spec": {"template": {"metadata": of_pods}}});
+        let labels = json!({"labels": {"a": "b"}});
+        for (own, of_pods, expected) in [
+            (json!({}), labels.clone(), Some(&labels)),
+            (json!({"labels": {}}), labels.clone(), Some(&labels)),
+            (json!({"labels": {"c": "d"}}), labels.clone(), None),
+            (json!({}), json!({}), None),
+        ] {
+            let mut seen = job(own.clone(), of_pods.clone());
+            assert_eq!(Job.anticipate(&mut seen), expected.is_some(), "{own} {of_pods}");
+            assert_eq!(&seen["metadata"], expected.unwrap_or(&own), "{own} {of_pods}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! PersistentVolumeClaims.
 
 use super::super::shared::cells::{self, UNSET};
-use super::super::shared::checks::{complaints, immutable, one_of_if_set, present, same, text};
+use super::super::shared::checks::{complaints, immutable, one_of_if_set, present, text};
 use super::super::shared::pod_defaults::{round_up, set_text};
 use super::super::shared::status::Status;
 use super::super::shared::{diff, internal};
@@ -272,7 +272,7 @@ pub(in super::super) fn validate_template_metadata(metadata: &Value, path: &Path
     for field in NOT_IN_TEMPLATES {
         let value = metadata.get(field);
         let number = field != "deletionGracePeriodSeconds";
-        let zero = value.is_none_or(|value| same(Some(value), None) || *value == "" || (number && *value == 0));
+        let zero = value.is_none_or(|value| value.is_null() || *value == "" || (number && *value == 0));
         if !zero {
             // Upstream spells one field as its Go name begins.
             let called = if field == "uid" { "uID" } else { field };

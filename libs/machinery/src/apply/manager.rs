@@ -136,7 +136,10 @@ impl FieldManager<'_> {
     ) -> Managed {
         // The operation has an identity of its own first, so that what the manager owned before is kept.
         let operation = ManagerId::new("current-operation", false, "", "");
-        let (live, new) = (without_managers(live), without_managers(new));
+        let (live, mut new) = (without_managers(live), without_managers(new));
+        if let Some(ty) = updater.version.ty {
+            decode::leave_out_empty(&mut new, ty);
+        }
         managed.fields = updater.update(&live, &new, managed.fields, &operation);
         if let Some(mut owned) = managed.fields.remove(&operation) {
             owned.set = owned.set.difference(&server_owned());

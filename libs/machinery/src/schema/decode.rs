@@ -1,6 +1,9 @@
 //! What decoding JSON into Go's typed structs and encoding it again does to an object: unknown fields go, nulls go, zero
 //! values go or come by Go's omitempty rules, and times, quantities and bytes take their canonical form.
 //!
+//! Lists and maps that are given but empty differ from none at all until the object is encoded: defaults and checks can
+//! tell them apart in Go. So [`decode`] keeps them, and [`encoded_form`] and [`leave_out_empty`] take them away.
+//!
 //! Rules and texts: sigs.k8s.io/json and the UnmarshalJSON/MarshalJSON methods of apimachinery.
 
 use std::borrow::Cow;
@@ -15,7 +18,7 @@ use super::scalar;
 /// A decoded object and what strict field validation has to say about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded {
-    /// The object as the server stores and serves it.
+    /// The object as the server stores and serves it, but for lists and maps that are given and empty.
     pub value: Value,
     /// Unknown and duplicate fields in the order they were met, such as `unknown field "spec.foo"`.
     pub strict: Vec<String>,
@@ -63,17 +66,96 @@ pub fn decode_value(value: &Value, ty: &Type) -> Result<Decoded, DecodeError> {
     decode_node(Node::from(value), ty)
 }
 
-/// The form in which an object of type `ty` is stored and read again: that of [`decode_value`] but for what the stored
+/// The form that encoding an object of type `ty` gives: that of [`decode_value`] without the empty lists and maps that
+/// Go leaves out.
+///
+/// # Errors
+/// When a field has the wrong type.
+pub fn encoded_form(value: &Value, ty: &Type) -> Result<Value, DecodeError> {
+    in_form(value, ty, Form::Encoded)
+}
+
+/// The form in which an object of type `ty` is stored and read again: that of [`encoded_form`] but for what the stored
 /// form (protobuf) cannot tell apart, an empty list and none.
 ///
 /// # Errors
 /// When a field has the wrong type.
 pub fn stored_form(value: &Value, ty: &Type) -> Result<Value, DecodeError> {
+    in_form(value, ty, Form::Stored)
+}
+
+fn in_form(value: &Value, ty: &Type, form: Form) -> Result<Value, DecodeError> {
     let mut decoder = Decoder {
-        storing: true,
+        form,
         ..Decoder::default()
     };
     decoder.object(Node::from(value), ty, ty.go_type())
+}
+
+/// Takes from a decoded object the empty lists and maps that Go does not encode.
+pub fn leave_out_empty(value: &mut Value, ty: &Type) {
+    let Value::Object(fields) = value else { return };
+    fields.retain(|name, value| {
+        let Some(property) = ty.property(name) else { return true };
+        if is_omitted(property, value) {
+            return false;
+        }
+        leave_out_empty_below(value, &property.ty);
+        true
+    });
+}
+
+/// Gives an object the empty lists and maps that another one of its type has where it has none: they are no difference
+/// (apimachinery `equality.Semantic`).
+pub fn share_empty(from: &Value, into: &mut Value, ty: &Type) {
+    let (Value::Object(from), Value::Object(into)) = (from, into) else {
+        return;
+    };
+    for (name, value) in from {
+        let Some(property) = ty.property(name) else { continue };
+        match into.get_mut(name) {
+            Some(known) => share_empty_below(value, known, &property.ty),
+            None if is_list_or_map(&property.ty) && is_omitted(property, value) => {
+                into.insert(name.clone(), value.clone());
+            }
+            None => {}
+        }
+    }
+}
+
+fn share_empty_below(from: &Value, into: &mut Value, ty: &TypeRef) {
+    match (ty, from, into) {
+        (TypeRef::Object(ty), from, into) => share_empty(from, into, ty),
+        (TypeRef::Array(array), Value::Array(from), Value::Array(into)) => {
+            let pairs = from.iter().zip(into);
+            pairs.for_each(|(from, into)| share_empty_below(from, into, &array.items));
+        }
+        (TypeRef::Map(values), Value::Object(from), Value::Object(into)) => {
+            for (name, known) in into.iter_mut() {
+                if let Some(value) = from.get(name) {
+                    share_empty_below(value, known, values);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn leave_out_empty_below(value: &mut Value, ty: &TypeRef) {
+    match (ty, value) {
+        (TypeRef::Object(ty), value) => leave_out_empty(value, ty),
+        (TypeRef::Array(array), Value::Array(items)) => {
+            items
+                .iter_mut()
+                .for_each(|item| leave_out_empty_below(item, &array.items));
+        }
+        (TypeRef::Map(values), Value::Object(fields)) => {
+            fields
+                .values_mut()
+                .for_each(|value| leave_out_empty_below(value, values));
+        }
+        _ => {}
+    }
 }
 
 /// Reads a JSON text that has no schema; only repeated fields are reported.
@@ -195,10 +277,6 @@ fn is_omitted(property: &Property, value: &Value) -> bool {
     if property.pointer || !property.omit_empty {
         return false;
     }
-    if &*property.name == "managedFields" && value.is_array() {
-        // An empty list asks to forget all owners; the field manager has to see it.
-        return false;
-    }
     is_nilable_or_plain(&property.ty) && is_empty(value)
 }
 
@@ -223,8 +301,19 @@ struct Decoder<'t> {
     struct_name: Option<&'t str>,
     /// Whether values are assigned rather than decoded from text.
     assigning: bool,
-    /// Whether the result is what comes back from the store.
-    storing: bool,
+    form: Form,
+}
+
+/// What becomes of empty lists and maps.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Form {
+    /// They stay, as in a Go struct.
+    #[default]
+    Given,
+    /// Those that Go leaves out go.
+    Encoded,
+    /// The others become null besides.
+    Stored,
 }
 
 impl<'t> Decoder<'t> {
@@ -309,11 +398,14 @@ impl<'t> Decoder<'t> {
         for property in ty.properties.iter() {
             let name: &str = &property.name;
             match out.get_mut(name) {
-                Some(value) if is_omitted(property, value) => {
+                Some(value)
+                    if is_omitted(property, value)
+                        && !(self.form == Form::Given && is_list_or_map(&property.ty) && !value.is_null()) =>
+                {
                     out.remove(name);
                 }
                 Some(value)
-                    if self.storing
+                    if self.form == Form::Stored
                         && ty.message
                         && !property.pointer
                         && !property.omit_empty

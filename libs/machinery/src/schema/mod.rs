@@ -12,6 +12,9 @@ pub use model::{Array, Details, Held, Kind, ListType, MapType, Patch, Property, 
 
 pub(crate) use bytes::decode_base64;
 
+use crate::gvk::GroupVersionKind;
+use serde_json::Value;
+
 /// The built-in types, generated from `data/types.json`.
 mod table {
     use super::model::*;
@@ -34,6 +37,13 @@ pub fn by_gvk(group: &str, version: &str, kind: &str) -> Option<&'static Type> {
             .iter()
             .copied()
             .find(|ty| ty.any_version && ty.struct_name() == kind),
+    }
+}
+
+/// Takes from a decoded object of a built-in kind the empty lists and maps that Go does not encode.
+pub fn leave_out_empty(kind: &GroupVersionKind, object: &mut Value) {
+    if let Some(ty) = by_gvk(&kind.group, &kind.version, &kind.kind) {
+        decode::leave_out_empty(object, ty);
     }
 }
 

@@ -109,10 +109,9 @@ fn validate_ephemeral<'a>(spec: &Value, container: &'a Value, seen: &mut BTreeSe
     if !target.is_empty() && !known {
         errors.push(Error::not_found(&path.child("targetContainerName"), target));
     }
-    // Of the objects only the resources are no pointer, so that only they may be empty.
+    // Of the objects only the resources are no pointer, so that only they may be empty; a list is there when it is given.
     let is_set = |field: &str, value: &Value| match value {
         Value::Null => false,
-        Value::Array(list) => !list.is_empty(),
         Value::Object(map) => field != "resources" || !map.is_empty(),
         _ => true,
     };

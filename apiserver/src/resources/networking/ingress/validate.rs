@@ -22,7 +22,8 @@ pub(super) fn spec(obj: &Value, old: Option<&Value>) -> ErrorList {
     let mut errors = ErrorList::new();
     if rules.is_empty() && backend.is_none() {
         let detail = "either `defaultBackend` or `rules` must be specified";
-        errors.push(Error::invalid(&path, Value::Null, detail));
+        let given = meta::at(obj, &["spec", "rules"]).cloned().unwrap_or_default();
+        errors.push(Error::invalid(&path, given, detail));
     }
     if let Some(backend) = backend {
         errors.extend(validate_backend(backend, &path.child("defaultBackend")));

@@ -4,9 +4,13 @@
 mod types;
 
 use machinery::field::go_quote;
+use machinery::schema;
 use serde_json::Value;
 use std::fmt::Write;
 use types::{Field, Kind};
+
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+const LABEL_SELECTOR: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector";
 
 /// The parts of a label selector, in the order of its type.
 const SELECTOR: [&str; 2] = ["matchLabels", "matchExpressions"];
@@ -58,8 +62,9 @@ pub(crate) fn template(spec_type: &str, template: &Value) -> String {
         "finalizers",
     ];
     let mut out = String::from("{");
+    let metadata = encoded(OBJECT_META, template.get("metadata").unwrap_or(&Value::Null));
     for key in METADATA {
-        if let Some(value) = template.get("metadata").and_then(|metadata| metadata.get(key)) {
+        if let Some(value) = metadata.get(key) {
             // Writing to a String cannot fail.
             let _ = write!(out, "\"{key}\":{value},");
         }
@@ -69,8 +74,21 @@ pub(crate) fn template(spec_type: &str, template: &Value) -> String {
     out
 }
 
+/// A value whose Go type has the served form, as it is encoded.
+fn encoded(type_name: &str, value: &Value) -> Value {
+    let mut value = value.clone();
+    if let Some(ty) = schema::builtin(type_name) {
+        schema::decode::leave_out_empty(&mut value, ty);
+    }
+    value
+}
+
 /// A label selector in one line: its Go type has the served form, but not in alphabetical order.
 pub(crate) fn selector(value: &Value) -> String {
+    if value.is_null() {
+        return "null".to_owned();
+    }
+    let value = encoded(LABEL_SELECTOR, value);
     let part = |field: &str| {
         let part = value.get(field).filter(|part| !part.is_null())?;
         Some(format!("\"{field}\":{part}"))
@@ -129,9 +147,10 @@ impl Printer<'_> {
                 self.line(depth);
                 self.out.push(']');
             }
-            (Kind::Selector, Some(Value::Object(parts))) => {
-                let known = SELECTOR.iter().filter_map(|key| parts.get_key_value(*key));
-                self.entries(known, depth);
+            (Kind::Selector, Some(parts @ Value::Object(_))) => {
+                let parts = encoded(LABEL_SELECTOR, parts);
+                let parts = SELECTOR.iter().filter_map(|key| parts.as_object()?.get_key_value(*key));
+                self.entries(parts, depth);
             }
             (Kind::Zero(zero), None) => self.out.push_str(zero),
             (_, None) => self.out.push_str("null"),

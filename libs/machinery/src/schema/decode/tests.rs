@@ -15,10 +15,38 @@ fn zero_values_stay_or_go_as_in_go() {
         "ports":[{"containerPort":80}],"livenessProbe":{"httpGet":{"path":"/"}}}]}}"#;
     let decoded = decode(text, pod()).unwrap();
     assert_eq!(decoded.strict, Vec::<String>::new());
-    let expected = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "annotations": {"n": ""}},
+    let expected = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {}, "annotations": {"n": ""}},
         "spec": {"priority": 0, "containers": [{"name": "c", "resources": {}, "ports": [{"containerPort": 80}],
         "livenessProbe": {"httpGet": {"path": "/", "port": 0}}}]}, "status": {}});
     assert_eq!(decoded.value, expected);
+}
+
+#[test]
+fn empty_lists_and_maps_stay_until_they_are_encoded() {
+    let given = json!({"metadata": {"labels": {}, "finalizers": []},
+        "spec": {"containers": [{"name": "c", "args": [], "resources": {"limits": {}}}], "tolerations": null}, "status": {}});
+    let encoded = json!({"metadata": {}, "spec": {"containers": [{"name": "c", "resources": {}}]}, "status": {}});
+    let mut decoded = decode(given.to_string().as_bytes(), pod()).unwrap().value;
+    assert_eq!(assign(&given, pod()).unwrap().value, decoded);
+    assert_eq!(decoded["metadata"], given["metadata"]);
+    assert_eq!(decoded["spec"]["containers"], given["spec"]["containers"]);
+    assert_eq!(encoded_form(&decoded, pod()).unwrap(), encoded);
+
+    let mut old = encoded.clone();
+    share_empty(&decoded, &mut old, pod());
+    assert_eq!(old, decoded);
+    leave_out_empty(&mut decoded, pod());
+    assert_eq!(decoded, encoded);
+    share_empty(
+        &json!({"metadata": {"labels": {"a": "b"}}, "spec": {"affinity": {}}}),
+        &mut old,
+        pod(),
+    );
+    assert_eq!(
+        encoded_form(&old, pod()).unwrap(),
+        encoded,
+        "only what is empty is shared"
+    );
 }
 
 #[test]
