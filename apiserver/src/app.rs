@@ -18,6 +18,7 @@ use crate::endpoints::api::Api;
 use crate::endpoints::handlers::review::Reviewers;
 use crate::endpoints::oidc::Metadata;
 use crate::endpoints::openapi::Documents;
+use crate::filters::body_room::BodyRoom;
 use crate::filters::max_in_flight::MaxInFlight;
 use crate::kubelet::{Kubelet, Transport};
 use crate::metrics::RequestMetrics;
@@ -43,10 +44,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// How often caches are compared with the store (k8s.io/apiserver `cacher.consistencyCheckPeriod`).
-const CACHE_CHECK_PERIOD: Duration = Duration::from_secs(5 * 60);
 /// The storage key of the objects that `--event-ttl` is about.
 const EVENTS: &str = "events";
 
@@ -209,6 +207,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
             (options.max_requests_inflight, reading),
             (options.max_mutating_requests_inflight, writing),
         ),
+        body_room: BodyRoom::default(),
         request_timeout: options.request_timeout,
         metrics,
         health: HealthChecks::new(chassis.health().clone(), shutdown.clone()),
@@ -223,24 +222,25 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         hub.clone().run(chassis.health().gate("etcd"), shutdown.clone()),
     );
     let check = ConsistencyCheck::new(chassis.metrics());
-    tasks.spawn(
-        "cache-check",
-        check.run(hub.clone(), CACHE_CHECK_PERIOD, shutdown.clone()),
-    );
+    if !options.watch_cache_check_interval.is_zero() {
+        let period = options.watch_cache_check_interval;
+        tasks.spawn("cache-check", check.run(hub.clone(), period, shutdown.clone()));
+    }
     if !options.etcd_compaction_interval.is_zero() {
         let compactor = Compactor::new(connection.clone(), options.etcd_compaction_interval);
         tasks.spawn("compactor", compactor.run(shutdown.clone()));
     }
     let bootstrap = Bootstrap {
         api: api.clone(),
-        allocator,
+        allocator: allocator.clone(),
         advertised,
+        repair_interval: options.service_allocation_repair_interval,
     };
     tasks.spawn(
         "bootstrap",
         bootstrap.run(chassis.health().gate("bootstrap"), shutdown.clone()),
     );
-    controllers::spawn(tasks, &api, (&rbac, &node), &shutdown);
+    controllers::spawn(tasks, &api, (&rbac, &node), &allocator, &shutdown);
     listener::serve(tasks, listener, security, Arc::new(chain));
     let admin = Admin::new(connection, hub.clone(), options.etcd_servers, &api.catalog);
     chassis

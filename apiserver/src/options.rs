@@ -42,6 +42,10 @@ pub struct Options {
     #[arg(long, value_name = "DURATION", default_value = "5m0s", value_parser = duration, help_heading = "Storage")]
     pub etcd_compaction_interval: Duration,
 
+    /// How often caches are compared with the store, and read again when they differ; 0 for never
+    #[arg(long, value_name = "DURATION", default_value = "5m0s", value_parser = duration, help_heading = "Storage")]
+    pub watch_cache_check_interval: Duration,
+
     /// How long events are kept; 0 for ever
     #[arg(long, value_name = "DURATION", default_value = "1h0m0s", value_parser = duration, help_heading = "Storage")]
     pub event_ttl: Duration,
@@ -159,6 +163,10 @@ pub struct Options {
         help_heading = "Services")]
     pub service_node_port_range: PortRange,
 
+    /// How long to wait before looking again at node ports that are reserved for no Service
+    #[arg(long, value_name = "DURATION", default_value = "3m0s", value_parser = duration, help_heading = "Services")]
+    pub service_allocation_repair_interval: Duration,
+
     /// Client certificate for kubelets
     #[arg(
         long,
@@ -260,8 +268,16 @@ impl Options {
                 "--service-cluster-ip-range takes one network, or one of IPv4 and one of IPv6",
             ));
         }
-        if self.request_timeout.is_zero() {
-            return Err(usage("--request-timeout must be longer than 0"));
+        for (flag, duration) in [
+            ("--request-timeout", self.request_timeout),
+            (
+                "--service-allocation-repair-interval",
+                self.service_allocation_repair_interval,
+            ),
+        ] {
+            if duration.is_zero() {
+                return Err(usage(format!("{flag} must be longer than 0")));
+            }
         }
         if !self.etcd_prefix.starts_with('/') || self.etcd_prefix.trim_matches('/').is_empty() {
             return Err(usage(format!(
@@ -386,6 +402,8 @@ mod tests {
             "--tls-cert-file=/a",
             "--kubelet-client-key=/a",
             "--request-timeout=0",
+            "--service-allocation-repair-interval=0",
+            "--watch-cache-check-interval=sometimes",
             "--authorization-mode=AlwaysAllow",
             "--service-account-signing-key-file=/a",
             "--service-account-issuer=",

@@ -6,6 +6,7 @@ mod flowcontrol;
 mod policy;
 pub(crate) mod writer;
 
+use crate::controllers::allocations::Repair;
 use crate::endpoints::api::Api;
 use crate::registry::allocators::ServiceAllocator;
 use chassis::{CancellationToken, Gate};
@@ -53,12 +54,15 @@ pub struct Bootstrap {
     pub allocator: ServiceAllocator,
     /// Where clients reach this server.
     pub advertised: SocketAddr,
+    /// `--service-allocation-repair-interval`.
+    pub repair_interval: Duration,
 }
 
 impl Bootstrap {
     /// Makes what is missing, as soon as the store lets it, opens the gate and waits for the end.
     pub async fn run(self, gate: Gate, shutdown: CancellationToken) {
-        while let Err(status) = self.once().await {
+        let mut repair = Repair::new(&self.api, &self.allocator);
+        while let Err(status) = self.once(&mut repair).await {
             gate.not_ready(&status.message);
             tracing::warn!(error = %status, "cannot set up the cluster's own objects yet");
             tokio::select! {
@@ -67,6 +71,15 @@ impl Bootstrap {
             }
         }
         gate.ready();
+        while repair.suspects_ports() {
+            tokio::select! {
+                () = tokio::time::sleep(self.repair_interval) => {}
+                () = shutdown.cancelled() => return,
+            }
+            if let Err(status) = repair.ports().await {
+                tracing::warn!(error = %status, "cannot repair node ports");
+            }
+        }
         shutdown.cancelled().await;
     }
 
@@ -74,11 +87,9 @@ impl Bootstrap {
     ///
     /// # Errors
     /// When the store cannot be read or written; a retry may help.
-    pub async fn once(&self) -> Result<(), Status> {
-        let services = self.writer("", "services")?.all().await?;
-        self.allocator
-            .repair(&services, jiff::Timestamp::now().as_second())
-            .await?;
+    async fn once(&self, repair: &mut Repair<'_>) -> Result<(), Status> {
+        repair.addresses().await?;
+        repair.ports().await?;
         for name in NAMESPACES {
             self.ensure("", "namespaces", "", &json!({"metadata": {"name": name}}))
                 .await?;

@@ -1,9 +1,11 @@
-//! What the server does by itself about the objects that configure it: it follows the roles, and it writes the statuses that upstream's API server writes
-//! (kubernetes `pkg/controlplane`, apiextensions-apiserver `pkg/controller`, kube-aggregator `pkg/controllers/status`).
+//! What the server does by itself about objects: it follows the roles, it writes the statuses that upstream's API server
+//! writes, and keeps cluster IPs in line with Services (kubernetes `pkg/controlplane`, apiextensions-apiserver
+//! `pkg/controller`, kube-aggregator `pkg/controllers/status`).
 //!
 //! A controller sees everything that exists, then every change, one at a time. What it writes comes back to it as a change,
 //! so it does one thing at a time and comes to rest when nothing is left to do. When anything fails it begins anew.
 
+pub(crate) mod allocations;
 mod api_services;
 mod conditions;
 mod definition_names;
@@ -15,6 +17,7 @@ mod roles;
 use crate::authorization::node::Node;
 use crate::authorization::rbac::Rbac;
 use crate::endpoints::api::Api;
+use crate::registry::allocators::ServiceAllocator;
 use crate::registry::codec;
 use crate::registry::store::Store;
 use crate::storage::interface::{Event, Revision, Scope, WatchOptions};
@@ -70,6 +73,15 @@ fn store(api: &Api, (group, plural): Kind) -> Result<&Arc<Store>, Status> {
 struct Feed(SelectAll<BoxStream<'static, Result<Seen, Status>>>);
 
 impl Feed {
+    /// Shows something again after a time.
+    fn again(&mut self, seen: Seen, after: Duration) {
+        let later = async move {
+            tokio::time::sleep(after).await;
+            Ok(seen)
+        };
+        self.0.push(stream::once(later).boxed());
+    }
+
     /// Follows one more resource, beginning with what exists.
     async fn follow(&mut self, api: &Api, kind: Kind) -> Result<(), Status> {
         let options = WatchOptions {
@@ -97,9 +109,16 @@ fn seen(kind: Kind, event: Event) -> Option<Result<Seen, Status>> {
     Some(Ok(Seen { kind, object, gone }))
 }
 
-/// Starts all of them. The authorizers are told of roles and bindings, and of what belongs to nodes.
-pub fn spawn(tasks: &Tasks, api: &Arc<Api>, (rbac, node): (&Arc<Rbac>, &Arc<Node>), shutdown: &CancellationToken) {
-    let (rbac, node) = (rbac.clone(), node.clone());
+/// Starts all of them. The authorizers are told of roles and bindings, and of what belongs to nodes; `allocator` is the one
+/// whose reservations are looked after.
+pub fn spawn(
+    tasks: &Tasks,
+    api: &Arc<Api>,
+    (rbac, node): (&Arc<Rbac>, &Arc<Node>),
+    allocator: &ServiceAllocator,
+    shutdown: &CancellationToken,
+) {
+    let (rbac, node, allocator) = (rbac.clone(), node.clone(), allocator.clone());
     spawn_one(tasks, api, shutdown, move || roles::Roles::new(rbac.clone()));
     spawn_one(tasks, api, shutdown, move || {
         node_objects::NodeObjects::new(node.clone())
@@ -107,6 +126,9 @@ pub fn spawn(tasks: &Tasks, api: &Arc<Api>, (rbac, node): (&Arc<Rbac>, &Arc<Node
     spawn_one(tasks, api, shutdown, definitions::Definitions::default);
     spawn_one(tasks, api, shutdown, flow_schemas::FlowSchemas::default);
     spawn_one(tasks, api, shutdown, api_services::ApiServices::default);
+    spawn_one(tasks, api, shutdown, move || {
+        allocations::ClusterIps::new(allocator.clone())
+    });
 }
 
 fn spawn_one<C: Controller + 'static>(

@@ -3,6 +3,7 @@
 pub mod audit_id;
 pub mod authentication;
 pub mod authorization;
+pub mod body_room;
 pub mod deadline;
 pub mod headers;
 pub mod impersonation;

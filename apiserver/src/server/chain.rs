@@ -5,13 +5,14 @@ use super::request::{Body, Dispatch, RequestContext, Warnings};
 use crate::authentication::Authenticator;
 use crate::authentication::certificate::Presented;
 use crate::authorization::Authorizer;
+use crate::filters::body_room::BodyRoom;
 use crate::filters::max_in_flight::MaxInFlight;
 use crate::filters::request_info::RequestInfo;
 use crate::filters::{self, Refusal};
 use crate::metrics::RequestMetrics;
 use chassis::CancellationToken;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::Instrument;
@@ -24,6 +25,8 @@ pub struct Chain {
     pub authorizer: Arc<dyn Authorizer>,
     /// How many at once.
     pub max_in_flight: MaxInFlight,
+    /// How much of their bodies at once.
+    pub body_room: BodyRoom,
     /// `--request-timeout`.
     pub request_timeout: Duration,
     /// What is counted.
@@ -88,6 +91,7 @@ impl Chain {
             let user = filters::impersonation::filter(&*self.authorizer, user, request.headers(), &info)?;
             let _slot = self.max_in_flight.enter(&info, &user)?;
             filters::authorization::filter(&*self.authorizer, &user, &info)?;
+            let _room = self.body_room.enter(&info, request.body().size_hint().exact()).await?;
             let draining = self.draining.clone();
             let cx = RequestContext {
                 info,

@@ -23,6 +23,11 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// As upstream's server (k8s.io/apiserver `server/secure_serving.go`).
 const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
 const MAX_STREAMS: u32 = 250;
+/// What a client may send before it is read, per request and per connection; upstream's server takes as much per request.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 512 * 1024;
+/// What is read ahead from an HTTP/1.1 connection, and the longest headers.
+const MAX_BUFFER: usize = 128 * 1024;
 /// Clients that vanish are noticed after a few of these; Go's servers probe as often.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
@@ -93,10 +98,13 @@ async fn handle(tasks: Tasks, connection: Connection, acceptor: TlsAcceptor, sec
     builder
         .http1()
         .timer(TokioTimer::new())
+        .max_buf_size(MAX_BUFFER)
         .header_read_timeout(HEADER_TIMEOUT);
     builder
         .http2()
         .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(MAX_STREAMS);
     let mut served = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let ended = tokio::select! {

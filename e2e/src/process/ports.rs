@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
 /// Below Linux' range for outgoing connections: none of those can take the port while its process restarts.
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
+
+/// Ports that this process has chosen: playgrounds in it that start at the same time do not choose the same.
+static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
 /// The ports of one playground.
 #[derive(Debug)]
@@ -44,6 +48,7 @@ impl Ports {
         if let Some(port) = self.by_name.get(name) {
             return Ok(*port);
         }
+        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
         let taken: BTreeSet<u16> = self.by_name.values().copied().collect();
         // Playgrounds that start at the same time begin their search at different places.
         let span = u32::from(RANGE.end - RANGE.start);
@@ -51,12 +56,14 @@ impl Ports {
         let candidates = (0..span).map(|step| RANGE.start + ((start + step) % span) as u16);
         let free = |port: &u16| {
             !taken.contains(port)
+                && !given.contains(port)
                 && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
                 && UdpSocket::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
         };
         let Some(port) = candidates.into_iter().find(free) else {
             bail!("no port between {} and {} is free on 127.0.0.1", RANGE.start, RANGE.end);
         };
+        given.insert(port);
         self.by_name.insert(name.to_string(), port);
         let text = serde_json::to_string_pretty(&self.by_name).context("cannot write the list of ports")?;
         pki::write_secret(&self.file, &text)?;

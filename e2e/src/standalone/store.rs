@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use etcd_client::{Client, CompactionOptions, GetOptions};
 
 use super::{Program, Site};
@@ -85,6 +85,16 @@ impl Store {
     /// The store does not answer.
     pub async fn put(&self, key: &str, value: Vec<u8>) -> Result<()> {
         connect(&self.address).await?.put(key, value, None).await?;
+        Ok(())
+    }
+
+    /// Removes a key.
+    ///
+    /// # Errors
+    /// The store does not answer, or has no such key.
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        let answer = connect(&self.address).await?.delete(key, None).await?;
+        ensure!(answer.deleted() == 1, "the store has no {key}");
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 /// The label that says who made an IPAddress, and its value for the allocator.
 const MANAGED_BY: &str = "ipaddress.kubernetes.io/managed-by";
 const ALLOCATOR: &str = "ipallocator.k8s.io";
+const FAMILY: &str = "ipaddress.kubernetes.io/ip-family";
 
 /// A network that addresses are taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,18 +171,20 @@ impl Addresses {
         Ok(networks)
     }
 
-    async fn used(&self) -> Result<HashSet<String>, Failure> {
-        Ok(self
-            .all()
-            .await?
-            .into_iter()
-            .map(|object| meta::name(&object).to_owned())
-            .collect())
+    /// Whether an address is one of any network.
+    pub(super) async fn contains(&self, address: &str) -> Result<bool, Failure> {
+        let family = family_of(address);
+        let own = self.networks.iter().find(|network| Some(network.family()) == family);
+        let (Some(own), Ok(address)) = (own, address.parse()) else {
+            return Ok(false);
+        };
+        let networks = self.networks_of(*own).await?;
+        Ok(networks.iter().any(|network| network.contains(address)))
     }
 
-    /// All IPAddress objects.
-    pub(super) async fn all(&self) -> Result<Vec<Value>, Failure> {
-        list(&self.objects).await
+    async fn used(&self) -> Result<HashSet<String>, Failure> {
+        let objects = list(&self.objects).await?;
+        Ok(objects.iter().map(|object| meta::name(object).to_owned()).collect())
     }
 
     /// Makes the object of an address; `false` when there is one.
@@ -239,6 +242,12 @@ pub(super) fn is_own(object: &Value) -> bool {
     meta::str_at(object, &["metadata", "labels", MANAGED_BY]) == Some(ALLOCATOR)
 }
 
+/// Whether an object has the labels that the allocator gives.
+pub(super) fn has_labels_of_allocator(object: &Value) -> bool {
+    let family = meta::str_at(object, &["metadata", "labels", FAMILY]);
+    is_own(object) && family.is_some() && family == family_of(meta::name(object))
+}
+
 fn unavailable(error: Error) -> Failure {
     Failure::Store(Box::new(Status::internal(error)))
 }
@@ -271,7 +280,7 @@ fn ip_address(address: &str, (namespace, name): (&str, &str)) -> Value {
             "uid": uuid::Uuid::new_v4().to_string(),
             "creationTimestamp": now,
             "labels": {
-                "ipaddress.kubernetes.io/ip-family": family_of(address).unwrap_or_default(),
+                FAMILY: family_of(address).unwrap_or_default(),
                 MANAGED_BY: ALLOCATOR,
             },
             "managedFields": [{

@@ -26,9 +26,21 @@ pub struct Ports {
 
 /// Which ports are taken, by their distance from the first one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Bitmap(Vec<bool>);
+pub(super) struct Bitmap(Vec<bool>);
 
 impl Bitmap {
+    /// Whether a port is taken.
+    pub(super) fn has(&self, offset: usize) -> bool {
+        self.0.get(offset).copied().unwrap_or_default()
+    }
+
+    /// Takes a port or gives it back.
+    pub(super) fn set(&mut self, offset: usize, taken: bool) {
+        if let Some(bit) = self.0.get_mut(offset) {
+            *bit = taken;
+        }
+    }
+
     /// Reads upstream's form: the bytes of a big-endian number whose bits are the ports.
     fn decode(data: &[u8], size: usize) -> Self {
         let bit = |i: usize| {
@@ -62,7 +74,25 @@ impl Ports {
         usize::from(self.last.saturating_sub(self.first)) + 1
     }
 
-    fn offset(&self, port: u16) -> Option<usize> {
+    /// Every port with its distance from the first.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u16, usize)> {
+        (self.first..=self.last)
+            .enumerate()
+            .map(|(offset, port)| (port, offset))
+    }
+
+    /// The range as text.
+    pub(super) fn range(&self) -> String {
+        format!("{}-{}", self.first, self.last)
+    }
+
+    /// No port is taken.
+    pub(super) fn none(&self) -> Bitmap {
+        Bitmap(vec![false; self.size()])
+    }
+
+    /// The distance of a port from the first; `None` outside of the range.
+    pub(super) fn offset(&self, port: u16) -> Option<usize> {
         (self.first..=self.last)
             .contains(&port)
             .then(|| usize::from(port - self.first))
@@ -74,8 +104,8 @@ impl Ports {
             None => None,
             Some(port) => Some(self.offset(port).ok_or_else(|| {
                 Failure::Refused(format!(
-                    "provided port is not in the valid range. The range of valid ports is {}-{}",
-                    self.first, self.last
+                    "provided port is not in the valid range. The range of valid ports is {}",
+                    self.range()
                 ))
             })?),
         };
@@ -127,24 +157,10 @@ impl Ports {
         }
     }
 
-    /// Makes the bitmap say that exactly these ports are taken.
-    pub(super) async fn reset(&self, ports: &[u16]) -> Result<(), Failure> {
-        let offsets: Vec<usize> = ports.iter().filter_map(|port| self.offset(*port)).collect();
-        let rewrite = |bitmap: &mut Bitmap| {
-            bitmap
-                .0
-                .iter_mut()
-                .enumerate()
-                .for_each(|(i, taken)| *taken = offsets.contains(&i));
-            true
-        };
-        self.change(&rewrite).await
-    }
-
     async fn read(&self) -> Result<Bitmap, Failure> {
         match self.ranges.get("", NAME, Revision::Latest).await {
             Ok(stored) => self.bitmap(&stored),
-            Err(Error::NotFound { .. }) => Ok(Bitmap(vec![false; self.size()])),
+            Err(Error::NotFound { .. }) => Ok(self.none()),
             Err(error) => Err(Failure::Store(Box::new(Status::internal(error)))),
         }
     }
@@ -155,7 +171,18 @@ impl Ports {
         let data = STANDARD
             .decode(data)
             .map_err(|error| Failure::Store(Box::new(Status::internal(error))))?;
-        Ok(Bitmap::decode(&data, self.size()))
+        // It may have been written under another --service-node-port-range.
+        let range = meta::str_at(&object, &["range"]).and_then(ends);
+        let (first, last) = range.unwrap_or((self.first, self.last));
+        let size = usize::from(last.saturating_sub(first)) + 1;
+        let written = Bitmap::decode(&data, size);
+        let mut bitmap = self.none();
+        for (port, i) in (first..=last).zip(0..) {
+            if let Some(offset) = self.offset(port).filter(|_| written.has(i)) {
+                bitmap.set(offset, true);
+            }
+        }
+        Ok(bitmap)
     }
 
     fn object(&self, bitmap: &Bitmap) -> Value {
@@ -163,15 +190,15 @@ impl Ports {
             "kind": "RangeAllocation",
             "apiVersion": "v1",
             "metadata": {},
-            "range": format!("{}-{}", self.first, self.last),
+            "range": self.range(),
             "data": STANDARD.encode(bitmap.encode()),
         })
     }
 
     /// Changes the bitmap; a change that answers `false` is not written.
-    async fn change(&self, change: &(dyn Fn(&mut Bitmap) -> bool + Send + Sync)) -> Result<(), Failure> {
+    pub(super) async fn change(&self, change: &(dyn Fn(&mut Bitmap) -> bool + Send + Sync)) -> Result<(), Failure> {
         let mut step = |existing: Option<&Stored>| -> BoxFuture<'_, Result<Update, Box<Status>>> {
-            let read = existing.map_or_else(|| Ok(Bitmap(vec![false; self.size()])), |stored| self.bitmap(stored));
+            let read = existing.map_or_else(|| Ok(self.none()), |stored| self.bitmap(stored));
             Box::pin(async move {
                 let before = read.map_err(|failure| match failure {
                     Failure::Store(status) => status,
@@ -190,6 +217,12 @@ impl Ports {
             Err(error) => Err(Failure::Store(Box::new(Status::internal(error)))),
         }
     }
+}
+
+/// The ends of a range as text.
+fn ends(range: &str) -> Option<(u16, u16)> {
+    let (first, last) = range.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
 }
 
 /// Every offset once, from a random one on; the lowest part, which is left to those who ask, comes last (upstream

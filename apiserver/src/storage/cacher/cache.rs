@@ -70,6 +70,15 @@ pub(super) struct Cursor {
     pub(super) next: u64,
 }
 
+/// Why a watcher cannot go on where it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interrupted {
+    /// The history has moved on without it.
+    Behind,
+    /// The cache was thrown away: what the watcher has been told may be wrong.
+    Reset,
+}
+
 impl Cache {
     pub(super) fn new(store: Store) -> Self {
         Cache {
@@ -316,17 +325,22 @@ impl Cache {
         }
     }
 
-    /// The next changes for a watcher and the revision that has been reached when there are fewer than `limit`. `None`
-    /// when its place in the history is gone.
-    pub(super) fn read(&self, hub: &Hub, cursor: &mut Cursor, limit: usize) -> Option<(Vec<Arc<Change>>, u64)> {
+    /// The next changes for a watcher and the revision that has been reached when there are fewer than `limit`.
+    pub(super) fn read(
+        &self,
+        hub: &Hub,
+        cursor: &mut Cursor,
+        limit: usize,
+    ) -> Result<(Vec<Arc<Change>>, u64), Interrupted> {
         let passed_on = hub.revision();
         let state = chassis::lock(&self.state);
         if state.generation != cursor.generation {
-            return None;
+            return Err(Interrupted::Reset);
         }
-        let changes: Vec<_> = state.history.from(cursor.next, limit)?.cloned().collect();
+        let next = state.history.from(cursor.next, limit).ok_or(Interrupted::Behind)?;
+        let changes: Vec<_> = next.cloned().collect();
         cursor.next += changes.len() as u64;
-        Some((changes, state.revision.max(passed_on)))
+        Ok((changes, state.revision.max(passed_on)))
     }
 }
 

@@ -44,20 +44,21 @@ impl ConsistencyCheck {
         check
     }
 
-    /// Checks all caches every `period`, unless nothing has been written since the last time.
+    /// Checks all caches every `period`, unless nothing has been written and the store has not been away since the last
+    /// time: a store that comes back may have been changed or restored without a trace in its history.
     pub async fn run(self, hub: Hub, period: Duration, shutdown: CancellationToken) {
-        let mut checked = 0;
+        let mut checked = (0, 0);
         loop {
             tokio::select! {
                 () = tokio::time::sleep(period) => {}
                 () = shutdown.cancelled() => return,
             }
-            let revision = hub.revision();
-            if revision == checked {
+            let now = (hub.contacts(), hub.revision());
+            if now == checked {
                 continue;
             }
             self.check(&hub).await;
-            checked = revision;
+            checked = now;
         }
     }
 

@@ -13,6 +13,7 @@ use etcd_client::proto::PbWatchResponse;
 use etcd_client::{GetOptions, WatchOptions, WatchRequestSender, WatchResponseStream};
 use futures::{Stream, StreamExt, stream};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -41,6 +42,8 @@ struct Shared {
     caches: Mutex<BTreeMap<String, Vec<Arc<Cache>>>>,
     /// Every cache has seen all changes up to here; 0 before the first contact with the store.
     revision: watch::Sender<u64>,
+    /// How often the watch on the store has been opened.
+    contacts: AtomicU64,
     progress_wanted: Notify,
     cache_added: Notify,
 }
@@ -87,6 +90,7 @@ impl Hub {
             prefix,
             caches: Mutex::default(),
             revision: watch::Sender::new(0),
+            contacts: AtomicU64::new(0),
             progress_wanted: Notify::new(),
             cache_added: Notify::new(),
         }))
@@ -104,6 +108,11 @@ impl Hub {
     /// The revision up to which all changes have been passed on.
     pub fn revision(&self) -> u64 {
         *self.0.revision.borrow()
+    }
+
+    /// How often the store has been reached anew.
+    pub(super) fn contacts(&self) -> u64 {
+        self.0.contacts.load(Ordering::Relaxed)
     }
 
     /// The state of every cache.
@@ -266,6 +275,7 @@ impl Hub {
             shared.revision.send_replace(now);
             self.all().iter().for_each(|cache| cache.invalidate());
         }
+        shared.contacts.fetch_add(1, Ordering::Relaxed);
         tracing::info!(revision = start, "following the store");
         Ok(stream.split())
     }

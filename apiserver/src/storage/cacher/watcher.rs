@@ -1,7 +1,8 @@
 //! One client's watch: a place in the shared history, and the scope through which it is seen.
 
-use super::cache::{Cache, Cursor};
+use super::cache::{Cache, Cursor, Interrupted};
 use super::hub::Hub;
+use crate::storage::etcd3::WATCH_EXPIRED;
 use crate::storage::interface::{Error, Event, Revision, Scope, Watch, WatchOptions};
 use futures::{StreamExt, stream};
 use std::collections::VecDeque;
@@ -28,6 +29,8 @@ struct Watcher {
     news: watch::Receiver<u64>,
     bookmark_at: Option<Instant>,
     deadline: Option<Instant>,
+    /// Nothing follows what is pending.
+    over: bool,
 }
 
 /// Starts a watch. What goes wrong once the request is understood is an event, as upstream has it.
@@ -86,6 +89,7 @@ async fn begin(cache: &Arc<Cache>, hub: &Hub, options: WatchOptions) -> Result<W
         news,
         bookmark_at,
         deadline: options.deadline,
+        over: false,
     })
 }
 
@@ -95,14 +99,16 @@ impl Watcher {
             if let Some(event) = self.pending.pop_front() {
                 return Some((event, self));
             }
-            self.news.mark_unchanged();
-            let Some((changes, reached)) = self.cache.read(&self.hub, &mut self.cursor, BATCH) else {
-                self.cache.count_terminated();
-                tracing::debug!(
-                    prefix = self.cache.prefix(),
-                    "a watch ends: the history has moved on without it"
-                );
+            if self.over {
                 return None;
+            }
+            self.news.mark_unchanged();
+            let (changes, reached) = match self.cache.read(&self.hub, &mut self.cursor, BATCH) {
+                Ok(read) => read,
+                Err(why) => {
+                    self.end(why);
+                    continue;
+                }
             };
             let more = changes.len() == BATCH;
             let wanted = changes.iter().filter(|change| change.revision > self.after);
@@ -123,6 +129,18 @@ impl Watcher {
                 news = self.news.changed() => news.ok()?,
                 () = sleep_until(self.bookmark_at) => {}
             }
+        }
+    }
+
+    /// Ends the watch. A client that is behind comes back and hears then how far; one whose cache was wrong may be as far
+    /// as the store, and is told to list again.
+    fn end(&mut self, why: Interrupted) {
+        self.cache.count_terminated();
+        tracing::debug!(prefix = self.cache.prefix(), ?why, "a watch ends");
+        self.over = true;
+        if why == Interrupted::Reset {
+            self.pending
+                .push_back(Event::Error(Error::Expired(WATCH_EXPIRED.to_owned())));
         }
     }
 }

@@ -9,7 +9,7 @@ const FUTURE_REVISION: &str = "etcdserver: mvcc: required revision is a future r
 const NO_LEASE: &str = "etcdserver: requested lease not found";
 
 pub(super) const LIST_EXPIRED: &str = "The resourceVersion for the provided list is too old.";
-pub(super) const WATCH_EXPIRED: &str = "The resourceVersion for the provided watch is too old.";
+pub(in crate::storage) const WATCH_EXPIRED: &str = "The resourceVersion for the provided watch is too old.";
 pub(super) const CONTINUE_EXPIRED: &str = "The provided continue parameter is too old to display a consistent list \
      result. You can start a new list without the continue parameter, or use the continue token in this response to \
      retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - \

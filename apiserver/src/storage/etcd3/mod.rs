@@ -14,3 +14,4 @@ pub use compact::Compactor;
 pub use store::Store;
 
 pub(super) use client::timed;
+pub(super) use errors::WATCH_EXPIRED;
