@@ -18,8 +18,8 @@ const LARGE: usize = 3 * 1024 * 1024 - 4096;
 /// What the server may need more than before, whatever its build: a small part of the bodies, which are 384 MiB.
 const MORE: u64 = 128 * 1024 * 1024;
 
-/// All clients send the largest body that is accepted at the same time. The server reads and judges every one of them, and
-/// needs the memory of a few.
+/// All clients send the largest body that is accepted at the same time. The server judges one after the other, and needs
+/// the memory of a few.
 #[tokio::test]
 async fn large_bodies_of_many_clients_need_the_memory_of_a_few() -> Result<()> {
     let running = Running::start(&[]).await?;
@@ -34,16 +34,19 @@ async fn large_bodies_of_many_clients_need_the_memory_of_a_few() -> Result<()> {
         "{} bytes",
         body.len()
     );
-    for protocol in ["http/1.1", "h2"] {
-        let all = (0..CLIENTS).map(|_| post(&dialer, protocol, body.clone()));
-        let answers: Vec<(u16, String)> = all.collect::<FuturesUnordered<_>>().try_collect().await?;
-        for (status, answer) in answers {
-            ensure!(
-                status == 422 && answer.contains("Too long"),
-                "{protocol}: {status} {answer:.200}"
-            );
-        }
-    }
+    let all = (0..CLIENTS).map(|i| post(&dialer, ["http/1.1", "h2"][i % 2], body.clone()));
+    let answers: Vec<(u16, String)> = all.collect::<FuturesUnordered<_>>().try_collect().await?;
+    let judged = |status: u16, answer: &str| status == 422 && answer.contains("Too long");
+    // A slow server may tell the last ones to come back.
+    let wrong = answers
+        .iter()
+        .find(|(status, answer)| !judged(*status, answer) && *status != 429);
+    ensure!(wrong.is_none(), "{wrong:?}");
+    let done = answers
+        .iter()
+        .filter(|(status, answer)| judged(*status, answer))
+        .count();
+    ensure!(done >= CLIENTS / 8, "only {done} were judged");
     let peak = peak_memory(pid).context("no memory is told")?;
     ensure!(
         peak < before + MORE,
