@@ -37,6 +37,7 @@ unit: ## Unit and property tests
 e2e: ## End-to-end tests on the embedded host
 	@hack/prerequisites.sh cargo cc protoc kubectl dig python3 python3-venv
 	@CARGO_TARGET_DIR=$(TARGET) hack/python-client.sh
+	@CARGO_TARGET_DIR=$(TARGET) hack/go-clients.sh
 	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace $(E2E:%=--test %)
 

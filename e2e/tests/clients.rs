@@ -2,12 +2,11 @@
 //! under them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use e2e::suite::{Case, World, main as run};
+use e2e::suite::{Case, World, main as run, tool};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -25,28 +24,8 @@ fn main() -> ExitCode {
     run("clients", 1, CASES)
 }
 
-/// Where `hack/python-client.sh` has put the Python with the client.
-fn python_with_client() -> Result<Option<PathBuf>> {
-    let vcluster = e2e::suite::binary("vcluster")?;
-    let target = vcluster.parent().and_then(|profile| profile.parent());
-    let python = target.context("no target directory")?.join("python-client/bin/python");
-    if python.exists() {
-        return Ok(Some(python));
-    }
-    ensure!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "{} is missing: hack/python-client.sh could not install the Python client",
-        python.display()
-    );
-    println!(
-        "    skipped: {} is missing; hack/python-client.sh installs it",
-        python.display()
-    );
-    Ok(None)
-}
-
 fn python(world: &World) -> Result<()> {
-    let Some(python) = python_with_client()? else {
+    let Some(python) = tool("python-client/bin/python", "hack/python-client.sh")? else {
         return Ok(());
     };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients.py");

@@ -3,8 +3,10 @@
 
 mod kubectl;
 mod runner;
+mod tools;
 mod world;
 
 pub use kubectl::{Background, Kubectl};
 pub use runner::{Case, main};
+pub use tools::tool;
 pub use world::{World, binary, eventually};

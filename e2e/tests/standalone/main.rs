@@ -3,6 +3,7 @@
 
 mod connection;
 mod digest;
+mod kwok;
 mod memory;
 mod repair;
 mod upgrades;

@@ -1,0 +1,28 @@
+//! Programs of others that scripts of `hack/` put in the target directory.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+use super::binary;
+
+/// A program below the target directory, which `script` puts there; none when it could not, which is said. Continuous
+/// integration insists on it.
+///
+/// # Errors
+/// It is missing in continuous integration.
+pub fn tool(path: &str, script: &str) -> Result<Option<PathBuf>> {
+    let own = binary("apiserver")?;
+    let target = own.parent().and_then(|profile| profile.parent());
+    let program = target.context("no target directory")?.join(path);
+    if program.exists() {
+        return Ok(Some(program));
+    }
+    ensure!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "{} is missing: {script} could not install it",
+        program.display()
+    );
+    println!("    skipped: {} is missing; {script} installs it", program.display());
+    Ok(None)
+}

@@ -1,0 +1,229 @@
+//! Helm, a client of client-go's that speaks protobuf, with a chart of what every virtual cluster has: it installs, upgrades,
+//! rolls back and removes, and waits for what it has made.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Output};
+
+use anyhow::{Context, Result, ensure};
+use e2e::suite::{Case, Kubectl, World, main as run, tool};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const CASES: &[Case] = &[
+    ("a_release_lives_and_ends", |world| with_helm(world, release)),
+    ("a_refused_upgrade_leaves_the_release_alone", |world| {
+        with_helm(world, refused_upgrade)
+    }),
+    ("templates_are_checked_against_the_server", |world| {
+        with_helm(world, template)
+    }),
+];
+
+fn main() -> ExitCode {
+    run("helm", 1, CASES)
+}
+
+/// The chart: name of a file and its text.
+const CHART: [(&str, &str); 6] = [
+    (
+        "Chart.yaml",
+        "{apiVersion: v2, name: web, version: 1.0.0, kubeVersion: '>=1.36.0-0'}",
+    ),
+    ("values.yaml", "{message: one, replicas: 2}"),
+    (
+        "templates/config.yaml",
+        r"
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: {{ .Release.Name }}}
+data: {message: {{ .Values.message }}}
+",
+    ),
+    (
+        "templates/service.yaml",
+        r"
+apiVersion: v1
+kind: Service
+metadata: {name: {{ .Release.Name }}}
+spec: {selector: {app: {{ .Release.Name }}}, ports: [{port: 80}]}
+",
+    ),
+    (
+        "templates/deployment.yaml",
+        r"
+{{- if not (.Capabilities.APIVersions.Has `apps/v1/Deployment`) }}{{ fail `no Deployments` }}{{ end }}
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: {{ .Release.Name }}}
+spec:
+  replicas: {{ .Values.replicas }}
+  selector: {matchLabels: {app: {{ .Release.Name }}}}
+  template:
+    metadata: {labels: {app: {{ .Release.Name }}}, annotations: {message: {{ .Values.message }}}}
+    spec: {containers: [{name: web, image: nginx, envFrom: [{configMapRef: {name: {{ .Release.Name }}}}]}]}
+",
+    ),
+    (
+        "templates/job.yaml",
+        r"
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ .Release.Name }}-hook
+  annotations: {helm.sh/hook: 'post-install,post-upgrade', helm.sh/hook-delete-policy: before-hook-creation}
+spec:
+  template:
+    spec: {restartPolicy: Never, containers: [{name: c, image: i, command: [sh, -c, 'echo {{ .Values.message }}']}]}
+",
+    ),
+];
+
+/// Helm with a kubeconfig and a home of its own.
+struct Helm {
+    program: PathBuf,
+    kubeconfig: PathBuf,
+    home: TempDir,
+    kubectl: Kubectl,
+}
+
+impl Helm {
+    fn output(&self, command: &str) -> Result<Output> {
+        let output = Command::new(&self.program)
+            .args(command.split_whitespace())
+            .current_dir(self.home.path())
+            .env("HOME", self.home.path())
+            .env("KUBECONFIG", &self.kubeconfig)
+            .output();
+        output.with_context(|| format!("cannot start {}", self.program.display()))
+    }
+
+    /// What a command says that must succeed.
+    fn run(&self, command: &str) -> Result<String> {
+        let output = self.output(command)?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "helm {command}: {said}{error}");
+        Ok(said)
+    }
+
+    /// What a command says that must fail.
+    fn fails(&self, command: &str) -> Result<String> {
+        let output = self.output(command)?;
+        ensure!(!output.status.success(), "helm {command} should fail");
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    fn message(&self, namespace: &str) -> Result<String> {
+        let path = ["-o", "jsonpath={.data.message}"];
+        self.kubectl
+            .run(&[&["-n", namespace, "get", "configmap", "web"], &path[..]].concat())
+    }
+
+    /// The states of all revisions of the release, oldest first.
+    fn history(&self, namespace: &str) -> Result<Vec<String>> {
+        let history: Value = serde_json::from_str(&self.run(&format!("history web -n {namespace} -o json"))?)?;
+        let revisions = history.as_array().context("no history")?.iter();
+        Ok(revisions
+            .map(|revision| revision["status"].as_str().unwrap_or_default().to_string())
+            .collect())
+    }
+}
+
+fn with_helm(world: &World, case: fn(&Helm) -> Result<()>) -> Result<()> {
+    let Some(program) = tool("go-clients/helm", "hack/go-clients.sh")? else {
+        return Ok(());
+    };
+    let helm = Helm {
+        program,
+        kubeconfig: world.access("vc-1")?.kubeconfig,
+        home: tempfile::tempdir()?,
+        kubectl: world.kubectl("vc-1")?,
+    };
+    write_chart(&helm.home.path().join("chart"))?;
+    case(&helm)
+}
+
+fn write_chart(directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory.join("templates"))?;
+    for (name, text) in CHART {
+        fs::write(directory.join(name), text).with_context(|| format!("cannot write {name}"))?;
+    }
+    Ok(())
+}
+
+fn release(helm: &Helm) -> Result<()> {
+    const WAIT: &str = "--wait --timeout 60s";
+    helm.run(&format!("install web chart -n released --create-namespace {WAIT}"))?;
+    ensure!(helm.message("released")? == "one", "the chart's values are not used");
+    let job = helm.kubectl.json(&["-n", "released", "get", "job", "web-hook"])?;
+    ensure!(
+        job["status"]["succeeded"] == 1,
+        "helm did not wait for the hook: {}",
+        job["status"]
+    );
+    let ready = |expected: u64| -> Result<()> {
+        let deployment = helm.kubectl.json(&["-n", "released", "get", "deployment", "web"])?;
+        ensure!(
+            deployment["status"]["readyReplicas"] == expected,
+            "{}",
+            deployment["status"]
+        );
+        Ok(())
+    };
+    ready(2)?;
+    helm.run(&format!(
+        "upgrade web chart -n released --set message=two,replicas=3 {WAIT} --wait-for-jobs"
+    ))?;
+    ensure!(helm.message("released")? == "two", "the upgrade changes nothing");
+    ready(3)?;
+    helm.run(&format!("rollback web 1 -n released {WAIT}"))?;
+    ensure!(helm.message("released")? == "one", "the rollback changes nothing");
+    let states = helm.history("released")?;
+    ensure!(states == ["superseded", "superseded", "deployed"], "{states:?}");
+    let status: Value = serde_json::from_str(&helm.run("status web -n released -o json")?)?;
+    ensure!(
+        status["info"]["status"] == "deployed" && status["version"] == 3,
+        "{status}"
+    );
+    let listed = helm.run("list -A -o json")?;
+    ensure!(listed.contains("web-1.0.0"), "{listed}");
+    let manifest = helm.run("get manifest web -n released")?;
+    ensure!(manifest.contains("kind: Deployment"), "{manifest}");
+    helm.run(&format!("uninstall web -n released {WAIT}"))?;
+    let left = helm
+        .kubectl
+        .names(&["-n", "released", "get", "deployments,services,secrets"])?;
+    ensure!(left.is_empty(), "left behind: {left:?}");
+    helm.kubectl
+        .run(&["delete", "namespace", "released", "--timeout=60s"])
+        .map(|_| ())
+}
+
+fn refused_upgrade(helm: &Helm) -> Result<()> {
+    helm.run("install web chart -n refused --create-namespace --no-hooks")?;
+    let said = helm.fails("upgrade web chart -n refused --set replicas=-1,message=two --no-hooks")?;
+    let why = "spec.replicas: Invalid value: -1: must be greater than or equal to 0";
+    ensure!(said.contains(why), "{said}");
+    let states = helm.history("refused")?;
+    ensure!(states == ["deployed", "failed"], "{states:?}");
+    helm.run("rollback web 1 -n refused --no-hooks")?;
+    ensure!(helm.message("refused")? == "one", "the rollback does not repair");
+    helm.run("uninstall web -n refused --no-hooks")?;
+    helm.kubectl
+        .run(&["delete", "namespace", "refused", "--timeout=60s"])
+        .map(|_| ())
+}
+
+fn template(helm: &Helm) -> Result<()> {
+    let shown = helm.run("template web chart --validate --is-upgrade --no-hooks")?;
+    ensure!(shown.matches("kind:").count() == 3, "{shown}");
+    let broken = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: b}\nspec: {replicas: many, unknown: 1}\n";
+    fs::write(helm.home.path().join("chart/templates/broken.yaml"), broken)?;
+    let said = helm.fails("template web chart --validate")?;
+    ensure!(
+        said.contains("unknown field") || said.contains("invalid type"),
+        "{said}"
+    );
+    Ok(())
+}
