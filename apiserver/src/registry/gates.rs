@@ -65,7 +65,32 @@ const PODS: [(&str, &str, &[&str]); 9] = [
 ];
 
 /// The fields of other kinds, by group and resource.
-const FIELDS: [(&str, &str, Gated); 9] = [
+const FIELDS: [(&str, &str, Gated); 13] = [
+    volume_status(&["status", "containerStatuses", "*", "volumeMounts", "*", "volumeStatus"]),
+    volume_status(&[
+        "status",
+        "initContainerStatuses",
+        "*",
+        "volumeMounts",
+        "*",
+        "volumeStatus",
+    ]),
+    volume_status(&[
+        "status",
+        "ephemeralContainerStatuses",
+        "*",
+        "volumeMounts",
+        "*",
+        "volumeStatus",
+    ]),
+    (
+        "",
+        "pods",
+        gated(
+            "DRANodeAllocatableResources",
+            &["status", "nodeAllocatableResourceClaimStatuses"],
+        ),
+    ),
     (
         "apps",
         "statefulsets",
@@ -102,6 +127,10 @@ const FIELDS: [(&str, &str, Gated); 9] = [
     list_attribute(&["spec", "devices", "*", "attributes", "*", "strings"]),
     list_attribute(&["spec", "devices", "*", "attributes", "*", "versions"]),
 ];
+
+const fn volume_status(path: &'static [&'static str]) -> (&'static str, &'static str, Gated) {
+    ("", "pods", gated("ImageVolumeWithDigest", path))
+}
 
 const fn list_attribute(path: &'static [&'static str]) -> (&'static str, &'static str, Gated) {
     (

@@ -65,6 +65,17 @@ fn reset_set(fields: &[&'static str]) -> Set {
     Set::of_fields(&paths)
 }
 
+/// The object as its managers see it, which upstream converts from its internal version. Returns whether it differs.
+fn as_converted(resource: &Resource, object: &mut Value) -> bool {
+    let mut differs = resource.strategy.anticipate(object);
+    if let Some((_, conversion)) = &resource.storage {
+        *object = (conversion.from_storage)((conversion.to_storage)(std::mem::take(object)));
+        codec::set_kind(object, &resource.gvk);
+        differs = true;
+    }
+    differs
+}
+
 impl Managers {
     /// The rules for writes to the objects of a kind through a subresource; empty for the object itself. `versions` are
     /// all in which it is served.
@@ -123,10 +134,7 @@ impl Managers {
     /// Records a write that is not an apply in the new object.
     pub fn update(&self, rq: &Request<'_>, live: Option<&Value>, new: &mut Value, manager: &str) {
         let mut seen = new.clone();
-        if !self
-            .own()
-            .is_some_and(|resource| resource.strategy.anticipate(&mut seen))
-        {
+        if !self.own().is_some_and(|resource| as_converted(resource, &mut seen)) {
             let object = std::mem::take(new);
             *new = self.with(rq, |managers| managers.update(live, object, manager));
             return;

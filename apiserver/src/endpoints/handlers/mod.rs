@@ -11,6 +11,7 @@ pub mod pod;
 pub mod review;
 pub mod scale;
 pub mod scope;
+mod selectors;
 pub mod token;
 pub mod update;
 pub mod watch;

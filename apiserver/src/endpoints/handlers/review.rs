@@ -1,6 +1,6 @@
 //! Questions that are answered and not stored (kubernetes `pkg/registry/{authentication,authorization}`).
 
-use super::Scope;
+use super::{Scope, selectors};
 use crate::authentication::User;
 use crate::authentication::token::TokenAuthenticator;
 use crate::authorization::node;
@@ -114,12 +114,7 @@ fn problems(review: Review, asked: &Value) -> ErrorList {
         let detail = "at least one of user or group must be specified";
         errors.push(Error::invalid(&path.child("user"), "", detail));
     }
-    for selector in ["fieldSelector", "labelSelector"] {
-        if let Some(selected) = resource.and_then(|resource| resource.get(selector)) {
-            let path = Path::new("spec.resourceAttributes").child(selector);
-            errors.extend(selector_problems(selected, &path));
-        }
-    }
+    errors.extend(resource.map(selectors::problems).unwrap_or_default());
     let metadata = meta::map_at(asked, &["metadata"]).into_iter().flatten();
     let mut set = metadata.filter(|(field, _)| *field != "managedFields" && !(local && *field == "namespace"));
     if set.next().is_some() {
@@ -153,21 +148,6 @@ fn problems(review: Review, asked: &Value) -> ErrorList {
 fn as_in_go(attributes: &Value) -> Value {
     let text = |field: &str| meta::str_at(attributes, &[field]).unwrap_or_default();
     json!({"Path": text("path"), "Verb": text("verb")})
-}
-
-fn selector_problems(selector: &Value, path: &Path) -> ErrorList {
-    let raw = meta::str_at(selector, &["rawSelector"]).unwrap_or_default();
-    match (raw.is_empty(), meta::list_at(selector, &["requirements"]).is_empty()) {
-        (false, false) => {
-            let detail = "may not specified at the same time as requirements";
-            vec![Error::invalid(&path.child("rawSelector"), raw, detail)]
-        }
-        (true, true) => {
-            let detail = format!("when {path} is specified, requirements or rawSelector is required");
-            vec![Error::required(&path.child("requirements"), detail)]
-        }
-        _ => ErrorList::new(),
-    }
 }
 
 /// Whom a review is about.
@@ -205,6 +185,10 @@ fn access(reviewers: &Reviewers, user: &User, mut asked: Value) -> Value {
     let mut status = json!({"allowed": decision.allowed});
     if !decision.reason.is_empty() {
         status["reason"] = decision.reason.into();
+    }
+    let unread = meta::at(&asked, &["spec", "resourceAttributes"]).and_then(selectors::evaluation_error);
+    if let Some(unread) = unread {
+        status["evaluationError"] = unread.into();
     }
     meta::set(&mut asked, &["status"], status);
     asked

@@ -1,6 +1,7 @@
 //! ControllerRevisions: the history of StatefulSets and DaemonSets.
 
 use super::super::shared::cells::{self, NONE};
+use super::super::shared::checks::non_negative;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, Strategy};
@@ -46,25 +47,21 @@ fn controller(obj: &Value) -> String {
 struct ControllerRevision;
 
 impl Strategy for ControllerRevision {
+    /// `ValidateControllerRevisionCreate`.
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
-        let mut errors = ErrorList::new();
-        if meta::at(obj, &["data"]).is_none_or(Value::is_null) {
-            errors.push(Error::required(&Path::new("data"), "data is mandatory"));
-        }
-        if let Some(revision) = meta::i64_at(obj, &["revision"])
-            && revision < 0
-        {
-            errors.push(Error::invalid(
-                &Path::new("revision"),
-                revision,
-                "must be greater than or equal to 0",
-            ));
-        }
+        let mut errors: ErrorList = non_negative(obj, "revision", &Path::root()).into_iter().collect();
+        let detail = match obj.get("data") {
+            None | Some(Value::Null) => "data is mandatory",
+            Some(Value::Object(_)) => return errors,
+            Some(_) => "data must be a valid JSON object",
+        };
+        errors.push(Error::required(&Path::new("data"), detail));
         errors
     }
 
-    fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        let mut errors = self.validate(cx, new);
+    /// `ValidateControllerRevisionUpdate`.
+    fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let mut errors: ErrorList = non_negative(new, "revision", &Path::root()).into_iter().collect();
         if meta::at(new, &["data"]) != meta::at(old, &["data"]) {
             let value = meta::at(new, &["data"]).cloned().unwrap_or_default();
             errors.push(Error::invalid(&Path::new("data"), value, "field is immutable"));

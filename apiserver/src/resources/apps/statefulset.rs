@@ -91,8 +91,8 @@ fn default(obj: &mut Value) {
     meta::set_default(obj, &["spec", "replicas"], 1);
     meta::set_default(obj, &["spec", "revisionHistoryLimit"], 10);
     for claim in items(obj, &["spec", "volumeClaimTemplates"]) {
-        meta::set_default(claim, &["apiVersion"], "v1");
-        meta::set_default(claim, &["kind"], "PersistentVolumeClaim");
+        meta::set(claim, &["apiVersion"], "v1");
+        meta::set(claim, &["kind"], "PersistentVolumeClaim");
         meta::set_default(claim, &["spec", "volumeMode"], "Filesystem");
         set_text(claim, &["status", "phase"], "Pending");
     }

@@ -59,7 +59,8 @@ pub(super) fn whole(obj: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let request = text(obj, &["spec", "request"]);
     if let Err(why) = decoded(request).and_then(|text| pem::check_request(&text)) {
-        errors.push(Error::invalid(&path.child("request"), request, why));
+        let given = meta::at(obj, &["spec", "request"]).cloned().unwrap_or_default();
+        errors.push(Error::invalid(&path.child("request"), given, why));
     }
     errors.extend(usages(obj, &path.child("usages")));
     let signer = text(obj, &["spec", "signerName"]);
@@ -156,7 +157,7 @@ fn usages(obj: &Value, path: &Path) -> ErrorList {
 fn signer_name(name: &str, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if name.is_empty() {
-        errors.push(Error::required(path, ""));
+        return vec![Error::required(path, "")];
     }
     let [domain, rest] = name.split('/').collect::<Vec<_>>()[..] else {
         let detail = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
@@ -241,7 +242,7 @@ mod tests {
         for (name, count) in [
             ("example.com/signer", 0),
             ("kubernetes.io/kube-apiserver-client", 0),
-            ("", 2),
+            ("", 1),
             ("example/signer", 1),
             ("Example.com/signer", 1),
             ("example.com/a/b", 1),

@@ -282,6 +282,9 @@ fn validate_addresses(node: &Value) -> ErrorList {
     errors
 }
 
+/// How long the name of a feature may be.
+const MAX_FEATURE: usize = 253;
+
 /// The status of a node (`ValidateNodeUpdate` without what only its spec can violate).
 fn validate_status(new: &Value, _old: &Value) -> ErrorList {
     let path = Path::new("status").child("declaredFeatures");
@@ -291,7 +294,11 @@ fn validate_status(new: &Value, _old: &Value) -> ErrorList {
         .collect();
     let mut errors = ErrorList::new();
     for (i, feature) in features.iter().enumerate() {
-        if !is_feature(feature) {
+        if feature.len() > MAX_FEATURE {
+            let name = go_quote(feature);
+            let detail = format!("invalid feature name {name}: must be no more than {MAX_FEATURE} characters");
+            errors.push(Error::invalid(&path.index(i), *feature, detail));
+        } else if !is_feature(feature) {
             let detail = format!(
                 "invalid feature name {}: must start with an UpperCamelCase segment, with subsequent segments separated \
                  by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes",

@@ -3,7 +3,7 @@
 use super::super::core::pod_template::affinity;
 use super::super::shared::checks::{csi_driver_name, immutable, text};
 use super::super::shared::pod_defaults::items;
-use super::super::shared::{cells, generation};
+use super::super::shared::{cells, generation, internal};
 use super::devices;
 use super::rules::{self, pool_name};
 use crate::registry::columns::{Column, Columns};
@@ -93,7 +93,11 @@ fn validate_spec(obj: &Value, old: Option<&Value>) -> ErrorList {
     {
         let path = path.child("nodeSelector").child("nodeSelectorTerms");
         let detail = "must have exactly one node selector term";
-        errors.push(Error::invalid(&path, terms.clone(), detail));
+        let shown = match terms.as_array() {
+            Some(terms) => internal::list("NodeSelectorTerm", terms),
+            None => terms.to_string(),
+        };
+        errors.push(Error::invalid(&path, terms.clone(), detail).showing(shown));
     }
     match per_device {
         Some(true) => chosen.push("`perDeviceNodeSelection`"),

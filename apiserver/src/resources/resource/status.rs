@@ -1,8 +1,8 @@
 //! What has been allocated to a claim, and to whom (`validateResourceClaimStatusUpdate`).
 
 use super::super::core::pod_template::affinity;
-use super::super::shared::addresses;
 use super::super::shared::checks::{csi_driver_name, immutable, one_of, present, text};
+use super::super::shared::{addresses, conditions};
 use super::request::Names;
 use super::rules::{self, label, list, pool_name, raw_object, set};
 use machinery::field::{Error, ErrorList, Path};
@@ -121,9 +121,6 @@ fn validate_allocation(allocation: &Value, names: &Names<'_>, path: &Path) -> Er
             let mut errors = names.validate(text(result, &["request"]), &path.child("request"));
             errors.extend(validate_place(result, path));
             errors.extend(rules::binding_conditions(result, path));
-            for (i, toleration) in meta::list_at(result, &["tolerations"]).iter().enumerate() {
-                errors.extend(rules::toleration(toleration, &path.child("tolerations").index(i)));
-            }
             if let Some(id) = meta::str_at(result, &["shareID"]) {
                 errors.extend(validate_uid(id, &path.child("shareID")));
             }
@@ -172,16 +169,20 @@ fn validate_uid(id: &str, path: &Path) -> ErrorList {
 /// `validateDeviceStatus`.
 fn validate_device(device: &Value, known: &BTreeSet<String>, path: &Path) -> ErrorList {
     let mut errors = validate_place(device, path);
+    if let Some(id) = meta::str_at(device, &["shareID"]) {
+        errors.extend(validate_uid(id, &path.child("shareID")));
+    }
     let id = device_id(device);
     if !known.contains(&id) {
         let detail = "must be an allocated device in the claim";
         errors.push(Error::invalid(path, id, detail).showing(shown_id(device)));
     }
     let conditions = meta::list_at(device, &["conditions"]);
+    let conditions_path = path.child("conditions");
     if conditions.len() > MAX_CONDITIONS {
-        let path = path.child("conditions");
-        errors.push(Error::too_many(&path, conditions.len(), MAX_CONDITIONS));
+        errors.push(Error::too_many(&conditions_path, conditions.len(), MAX_CONDITIONS));
     }
+    errors.extend(conditions::validate(conditions, &conditions_path));
     if let Some(data) = device.get("data") {
         errors.extend(raw_object(Some(data), MAX_DATA, &path.child("data")));
     }
@@ -197,7 +198,7 @@ fn validate_device(device: &Value, known: &BTreeSet<String>, path: &Path) -> Err
             Some(MAX_IPS),
             &path.child("ips"),
             &|ip, path| {
-                addresses::cidr(ip.as_str().unwrap_or_default(), path)
+                addresses::interface_address(ip.as_str().unwrap_or_default(), path)
                     .into_iter()
                     .collect()
             },

@@ -133,6 +133,19 @@ fn padded(text: &str) -> bool {
         .is_some_and(|(ip, length)| ip.parse::<IpAddr>().is_err() || (length.len() > 1 && length.starts_with('0')))
 }
 
+/// A complaint unless the text is an address with the length of its network, in the one form it is usually written in
+/// (`IsValidInterfaceAddress`).
+pub(crate) fn interface_address(text: &str, path: &Path) -> Option<Error> {
+    let Some(Cidr { ip, prefix }) = Cidr::read(text) else {
+        let detail = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)";
+        return Some(Error::invalid(path, text, detail));
+    };
+    let plain = ip.to_canonical();
+    let mapped = width(ip) - width(plain);
+    let prefix = if prefix >= mapped { prefix - mapped } else { prefix };
+    not_canonical(text, &format!("{plain}/{prefix}"), path)
+}
+
 /// A complaint unless the text is a network in the one form it is usually written in (`IsValidCIDR`).
 pub(crate) fn canonical_cidr(text: &str, path: &Path) -> Option<Error> {
     let problem = cidr(text, path);

@@ -37,11 +37,11 @@ fn validate_one(condition: &Value, path: &Path) -> ErrorList {
         errors.push(Error::invalid(&path.child("observedGeneration"), generation, detail));
     }
     if field("lastTransitionTime").is_empty() {
-        errors.push(Error::required(&path.child("lastTransitionTime"), "must be set"));
+        errors.push(Error::required(&path.child("lastTransitionTime"), ""));
     }
     let reason = field("reason");
     if reason.is_empty() {
-        errors.push(Error::required(&path.child("reason"), "must be set"));
+        errors.push(Error::required(&path.child("reason"), ""));
     } else {
         errors.extend(complaints(&path.child("reason"), reason, malformed_reason(reason)));
     }

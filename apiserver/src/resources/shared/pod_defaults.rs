@@ -1,6 +1,7 @@
 //! The defaults of pods and pod templates (upstream `pkg/apis/core/v1/defaults.go`, `SetDefaults_PodSpec` and what it
 //! reaches).
 
+use super::image;
 use machinery::meta;
 use machinery::quantity::Quantity;
 use serde_json::{Map, Value, json};
@@ -85,7 +86,7 @@ pub(crate) fn items<'a>(value: &'a mut Value, path: &[&str]) -> impl Iterator<It
 }
 
 fn container(container: &mut Value) {
-    let policy = pull_policy(meta::str_at(container, &["image"]).unwrap_or_default());
+    let policy = image::pull_policy(meta::str_at(container, &["image"]).unwrap_or_default());
     set_text(container, &["imagePullPolicy"], policy);
     set_text(container, &["terminationMessagePath"], "/dev/termination-log");
     set_text(container, &["terminationMessagePolicy"], "File");
@@ -100,6 +101,9 @@ fn container(container: &mut Value) {
         if let Some(field) = env.pointer_mut("/valueFrom/fieldRef") {
             set_text(field, &["apiVersion"], "v1");
         }
+        if let Some(key) = env.pointer_mut("/valueFrom/fileKeyRef").filter(|key| key.is_object()) {
+            meta::set_default(key, &["optional"], false);
+        }
     }
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(probe) = container.get_mut(name).filter(|p| p.is_object()) {
@@ -110,16 +114,6 @@ fn container(container: &mut Value) {
         if let Some(get) = container.pointer_mut(&format!("/lifecycle/{hook}/httpGet")) {
             http_get(get);
         }
-    }
-}
-
-/// `SetDefaults_Container`: images without a tag or tagged `latest` are always pulled.
-fn pull_policy(image: &str) -> &'static str {
-    let (reference, digest) = image.split_once('@').map_or((image, None), |(r, d)| (r, Some(d)));
-    let last = reference.rsplit('/').next().unwrap_or_default();
-    match (last.split_once(':').map(|(_, tag)| tag), digest) {
-        (Some("latest"), _) | (None, None) => "Always",
-        _ => "IfNotPresent",
     }
 }
 
@@ -171,9 +165,9 @@ fn volume(volume: &mut Value) {
         }
     }
     volume_source(volume);
-    if let Some(image) = volume.get_mut("image").filter(|i| i.is_object()) {
-        let policy = pull_policy(meta::str_at(image, &["reference"]).unwrap_or_default());
-        set_text(image, &["pullPolicy"], policy);
+    if let Some(source) = volume.get_mut("image").filter(|i| i.is_object()) {
+        let policy = image::pull_policy(meta::str_at(source, &["reference"]).unwrap_or_default());
+        set_text(source, &["pullPolicy"], policy);
     }
     if let Some(spec) = volume
         .pointer_mut("/ephemeral/volumeClaimTemplate/spec")
@@ -257,20 +251,6 @@ pub(crate) fn round_up(value: &mut Value, path: &[&str]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn images_decide_the_pull_policy() {
-        for (image, expected) in [
-            ("nginx", "Always"),
-            ("nginx:latest", "Always"),
-            ("nginx:1.25", "IfNotPresent"),
-            ("registry:5000/nginx", "Always"),
-            ("registry:5000/nginx:1", "IfNotPresent"),
-            ("nginx@sha256:abc", "IfNotPresent"),
-        ] {
-            assert_eq!(pull_policy(image), expected, "{image}");
-        }
-    }
 
     #[test]
     fn a_minimal_pod_gets_every_default() {

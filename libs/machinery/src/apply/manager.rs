@@ -7,7 +7,7 @@ use super::conflict::Error;
 use super::fieldset::Set;
 use super::managed::{self, Managed, ManagerId};
 use super::update::Updater;
-use super::walk::validate;
+use super::walk::{fits, validate};
 use super::{Versions, last_applied};
 use crate::gvk::{GroupVersion, GroupVersionKind};
 use crate::meta;
@@ -84,7 +84,8 @@ impl FieldManager<'_> {
 
     /// Records a write that is not an apply: create, update or a patch. `live` is `None` on create.
     ///
-    /// Both objects are decoded and in the version of the request. What cannot be tracked is left untracked.
+    /// Both objects are decoded and in the version of the request. What cannot be tracked is left untracked, as are objects
+    /// with lists whose elements lack their keys.
     #[must_use]
     pub fn update(&self, live: Option<&Value>, mut new: Value, manager: &str) -> Value {
         let managed = self.managers_of(live, &new);
@@ -103,8 +104,17 @@ impl FieldManager<'_> {
                 &nothing
             }
         };
-        let managed = self.record_update(&updater, live, &new, managed, &self.id(manager, false));
-        managed.write(&mut new);
+        let mut encoded = new.clone();
+        if let Some(ty) = updater.version.ty {
+            decode::leave_out_empty(&mut encoded, ty);
+        }
+        if [live, &encoded]
+            .into_iter()
+            .all(|object| fits(object, updater.version.view()))
+        {
+            let managed = self.record_update(&updater, live, &encoded, managed, &self.id(manager, false));
+            managed.write(&mut new);
+        }
         new
     }
 
@@ -136,10 +146,7 @@ impl FieldManager<'_> {
     ) -> Managed {
         // The operation has an identity of its own first, so that what the manager owned before is kept.
         let operation = ManagerId::new("current-operation", false, "", "");
-        let (live, mut new) = (without_managers(live), without_managers(new));
-        if let Some(ty) = updater.version.ty {
-            decode::leave_out_empty(&mut new, ty);
-        }
+        let (live, new) = (without_managers(live), without_managers(new));
         managed.fields = updater.update(&live, &new, managed.fields, &operation);
         if let Some(mut owned) = managed.fields.remove(&operation) {
             owned.set = owned.set.difference(&server_owned());

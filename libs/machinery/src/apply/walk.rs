@@ -36,11 +36,18 @@ impl fmt::Display for Mismatches {
 /// Checks a value against the schema; repeated elements of keyed lists do not fit either.
 pub(super) fn validate(value: &Value, view: View<'_>) -> Result<(), Mismatches> {
     let mut found = Mismatches::default();
-    check(value, view, &mut String::new(), &mut found);
+    check(value, view, false, &mut String::new(), &mut found);
     if found.0.is_empty() { Ok(()) } else { Err(found) }
 }
 
-fn check(value: &Value, view: View<'_>, path: &mut String, found: &mut Mismatches) {
+/// Whether a value fits the schema when elements of keyed lists may repeat (`AllowDuplicates`).
+pub(super) fn fits(value: &Value, view: View<'_>) -> bool {
+    let mut found = Mismatches::default();
+    check(value, view, true, &mut String::new(), &mut found);
+    found.0.is_empty()
+}
+
+fn check(value: &Value, view: View<'_>, may_repeat: bool, path: &mut String, found: &mut Mismatches) {
     let mut report = |path: &str, what: String| found.0.push((path.to_owned(), what));
     let length = path.len();
     match (view.atom(Some(value)), value) {
@@ -62,13 +69,13 @@ fn check(value: &Value, view: View<'_>, path: &mut String, found: &mut Mismatche
                     },
                 };
                 path.push_str(&element.to_string());
-                if !seen.insert(element.clone()) {
+                if !seen.insert(element.clone()) && !may_repeat {
                     found.0.push((
                         path[..length].to_owned(),
                         format!("duplicate entries for key {element}"),
                     ));
                 }
-                check(item, list.items, path, found);
+                check(item, list.items, may_repeat, path, found);
                 path.truncate(length);
             }
         }
@@ -81,7 +88,7 @@ fn check(value: &Value, view: View<'_>, path: &mut String, found: &mut Mismatche
                 path.push('.');
                 path.push_str(name);
                 match map.field(name) {
-                    Some(view) => check(value, view, path, found),
+                    Some(view) => check(value, view, may_repeat, path, found),
                     None => {
                         found.0.push((path.clone(), "field not declared in schema".to_owned()));
                         path.truncate(length);

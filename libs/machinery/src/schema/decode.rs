@@ -389,6 +389,9 @@ impl<'t> Decoder<'t> {
             let depth = self.fields.len();
             self.fields
                 .extend(embedding(ty.struct_name(), property.details.via.len()));
+            if !ty.kinds.is_empty() && matches!(&*key, "apiVersion" | "kind") {
+                self.fields.push("TypeMeta".to_owned());
+            }
             self.fields.push(key.clone().into_owned());
             let value = self.in_field(&key, |d| d.property(node, property))?;
             self.fields.truncate(depth);
@@ -473,7 +476,14 @@ impl<'t> Decoder<'t> {
                     if out.contains_key(&*key) {
                         self.report("duplicate field", &key);
                     }
-                    let value = self.in_field(&key, |d| d.value(node, values, element))?;
+                    let mut value = self.in_field(&key, |d| d.value(node, values, element))?;
+                    if self.form == Form::Stored
+                        && value.is_null()
+                        && matches!(&**values, TypeRef::Scalar(Scalar::Bytes))
+                    {
+                        // Protobuf has no absent values in maps.
+                        value = Value::from("");
+                    }
                     out.insert(key.into_owned(), value);
                 }
                 Ok(Value::Object(out))

@@ -12,6 +12,13 @@ pub fn go_text(value: &Value, ty: &Type) -> String {
     out
 }
 
+/// A value of any type as Go's encoder writes it.
+pub fn go_value(value: &Value, ty: &TypeRef) -> String {
+    let mut out = String::new();
+    any(value, ty, &mut out);
+    out
+}
+
 /// A patched object as upstream's JSON patch library writes it: what the patch went into has sorted keys, what it left
 /// alone is still in Go's order.
 pub fn patched_text(live: &Value, patched: &Value, ty: Option<&Type>) -> String {

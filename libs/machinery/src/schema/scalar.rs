@@ -53,6 +53,7 @@ pub(super) fn decode(kind: Scalar, node: Node<'_>) -> Result<Value, Error> {
             Ok(bytes) => Ok(Value::String(STANDARD.encode(bytes))),
             Err(offset) => Err(Error::Malformed(format!("illegal base64 data at input byte {offset}"))),
         },
+        (Scalar::Bytes, Node::Array(items)) => bytes(items),
         (Scalar::Int32, Node::Number(text)) => integer::<i32>(&text, None),
         (Scalar::Int64, Node::Number(text)) => integer::<i64>(&text, None),
         (Scalar::Double, Node::Number(text)) => match text.parse::<f64>() {
@@ -132,6 +133,19 @@ pub(super) fn reflect_kind(node: &Node<'_>) -> &'static str {
         Node::Array(_) => "slice",
         Node::Object(_) => "map",
     }
+}
+
+/// Bytes may also be written one by one, as any slice.
+fn bytes(items: Vec<Node<'_>>) -> Result<Value, Error> {
+    let byte = |item: Node<'_>| match item {
+        Node::Null => Ok(0),
+        Node::Number(text) => text
+            .parse::<u8>()
+            .map_err(|_| mismatch(format!("number {text}"), Some("uint8"))),
+        other => Err(mismatch(other.kind().to_owned(), Some("uint8"))),
+    };
+    let bytes = items.into_iter().map(byte).collect::<Result<Vec<u8>, _>>()?;
+    Ok(Value::String(STANDARD.encode(bytes)))
 }
 
 fn mismatch(found: String, wanted: Option<&'static str>) -> Error {

@@ -1,6 +1,7 @@
 //! Pods.
 
 mod columns;
+mod gated;
 mod qos;
 mod status;
 mod update;

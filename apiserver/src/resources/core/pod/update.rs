@@ -2,11 +2,15 @@
 
 use super::super::super::shared::pod_defaults::items;
 use super::super::super::shared::{diff, internal};
+use super::super::pod_template;
+use super::gated;
 use machinery::field::{Error, ErrorList, Path};
-use machinery::meta;
+use machinery::{meta, names};
 use serde_json::Value;
 
 const FIXED: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+
+const DEADLINE: [&str; 2] = ["spec", "activeDeadlineSeconds"];
 
 /// Checks a change of the pod itself.
 pub(super) fn validate(new: &Value, old: &Value) -> ErrorList {
@@ -21,8 +25,14 @@ pub(super) fn validate(new: &Value, old: &Value) -> ErrorList {
             ));
             return errors;
         }
+        errors.extend(validate_images(meta::list_at(new, &["spec", list]), &path.child(list)));
     }
-    errors.extend(validate_deadline(new, old, &path));
+    let deadline = validate_deadline(new, old, &path.child("activeDeadlineSeconds"));
+    let ends = deadline.as_ref().is_some_and(|_| meta::at(new, &DEADLINE).is_some());
+    errors.extend(deadline);
+    if ends {
+        return errors;
+    }
     errors.extend(validate_tolerations(new, old, &path.child("tolerations")));
     errors.extend(validate_gates(new, old, &path.child("schedulingGates")));
 
@@ -45,10 +55,7 @@ pub(super) fn validate(new: &Value, old: &Value) -> ErrorList {
         meta::copy(&mut fixed, old, &["spec", "terminationGracePeriodSeconds"]);
     }
     if is_gated(old) {
-        // A pod that waits at its gates may still be steered (`nodeSelector`, required node affinity).
-        for field in ["nodeSelector", "affinity"] {
-            meta::copy(&mut fixed, old, &["spec", field]);
-        }
+        errors.extend(gated::take_back(&mut fixed, old));
     }
     let spec = |obj: &Value| meta::at(obj, &["spec"]).cloned().unwrap_or_default();
     if spec(&fixed) != spec(old) {
@@ -63,27 +70,43 @@ fn is_gated(pod: &Value) -> bool {
     !meta::list_at(pod, &["spec", "schedulingGates"]).is_empty()
 }
 
+/// Images stay there (`ValidateContainerUpdates`).
+fn validate_images(containers: &[Value], path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for (i, container) in containers.iter().enumerate() {
+        let path = path.index(i).child("image");
+        let image = meta::str_at(container, &["image"]).unwrap_or_default();
+        if image.is_empty() {
+            errors.push(Error::required(&path, ""));
+        }
+        if image.trim() != image {
+            let detail = "must not have leading or trailing whitespace";
+            errors.push(Error::invalid(&path, image, detail));
+        }
+    }
+    errors
+}
+
 /// The deadline may be set and shortened.
 fn validate_deadline(new: &Value, old: &Value, path: &Path) -> Option<Error> {
-    let path = path.child("activeDeadlineSeconds");
-    let deadline = |obj: &Value| meta::i64_at(obj, &["spec", "activeDeadlineSeconds"]);
+    let deadline = |obj: &Value| meta::i64_at(obj, &DEADLINE);
+    let max = i64::from(i32::MAX);
     match (deadline(old), deadline(new)) {
-        (Some(before), Some(now)) if now > before => Some(Error::invalid(
-            &path,
-            now,
-            "must be less than or equal to previous value",
-        )),
-        (Some(before), None) => Some(Error::invalid(
-            &path,
-            before,
-            "must not update from a positive integer to nil value",
-        )),
+        (_, Some(now)) if !(0..=max).contains(&now) => Some(Error::invalid(path, now, names::inclusive_range(0, max))),
+        (Some(before), Some(now)) if now > before => {
+            let detail = "must be less than or equal to previous value";
+            Some(Error::invalid(path, now, detail))
+        }
+        (Some(_), None) => {
+            let detail = "must not update from a positive integer to nil value";
+            Some(Error::invalid(path, Value::Null, detail))
+        }
         _ => None,
     }
 }
 
 /// Tolerations may be added (`validateOnlyAddedTolerations`).
-fn validate_tolerations(new: &Value, old: &Value, path: &Path) -> Option<Error> {
+fn validate_tolerations(new: &Value, old: &Value, path: &Path) -> ErrorList {
     let list = |obj| meta::list_at(obj, &["spec", "tolerations"]);
     let same = |a: &Value, b: &Value| {
         ["key", "operator", "value", "effect"]
@@ -93,12 +116,12 @@ fn validate_tolerations(new: &Value, old: &Value, path: &Path) -> Option<Error> 
     let lost = list(old)
         .iter()
         .any(|before| !list(new).iter().any(|now| same(before, now)));
-    lost.then(|| {
-        Error::forbidden(
-            path,
-            "existing toleration can not be modified except its tolerationSeconds",
-        )
-    })
+    if lost {
+        let detail = "existing toleration can not be modified except its tolerationSeconds";
+        return vec![Error::forbidden(path, detail)];
+    }
+    // Upstream has checked them with the rest of the spec already, and says everything twice.
+    pod_template::validate_tolerations(meta::at(new, &["spec"]).unwrap_or(&Value::Null), path)
 }
 
 /// Scheduling gates may only go away.

@@ -49,10 +49,11 @@ fn validate_probe(probe: &Value, kind: &str, grace: i64, path: &Path) -> ErrorLi
     }
     if let Some(seconds) = meta::i64_at(probe, &["terminationGracePeriodSeconds"]) {
         let path = path.child("terminationGracePeriodSeconds");
+        if seconds <= 0 {
+            errors.push(Error::invalid(&path, seconds, "must be greater than 0"));
+        }
         if kind == "readinessProbe" {
             errors.push(Error::invalid(&path, seconds, "must not be set for readinessProbes"));
-        } else if seconds <= 0 {
-            errors.push(Error::invalid(&path, seconds, "must be greater than 0"));
         }
     }
     errors

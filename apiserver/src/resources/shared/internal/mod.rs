@@ -37,6 +37,12 @@ pub(crate) fn pretty(type_name: &str, value: &Value) -> String {
     out
 }
 
+/// A list of values of a type in `types` in one line.
+pub(crate) fn list(type_name: &str, values: &[Value]) -> String {
+    let values: Vec<String> = values.iter().map(|value| show(type_name, value)).collect();
+    format!("[{}]", values.join(","))
+}
+
 /// A pod template in one line.
 pub(crate) fn pod_template(value: &Value) -> String {
     template("PodSpec", value)
@@ -65,6 +71,7 @@ pub(crate) fn template(spec_type: &str, template: &Value) -> String {
     let metadata = encoded(OBJECT_META, template.get("metadata").unwrap_or(&Value::Null));
     for key in METADATA {
         if let Some(value) = metadata.get(key) {
+            let value = in_order(OBJECT_META, key, value);
             // Writing to a String cannot fail.
             let _ = write!(out, "\"{key}\":{value},");
         }
@@ -81,6 +88,15 @@ fn encoded(type_name: &str, value: &Value) -> Value {
         schema::decode::leave_out_empty(&mut value, ty);
     }
     value
+}
+
+/// The value of a field whose Go type has the served form, in the order of that type.
+fn in_order(type_name: &str, field: &str, value: &Value) -> String {
+    let property = schema::builtin(type_name).and_then(|ty| ty.property(field));
+    property.map_or_else(
+        || value.to_string(),
+        |property| schema::encode::go_value(value, &property.ty),
+    )
 }
 
 /// A label selector in one line: its Go type has the served form, but not in alphabetical order.

@@ -83,9 +83,28 @@ fn scalars_take_their_canonical_form() {
     );
     let secret = by_gvk("", "v1", "Secret").unwrap();
     assert_eq!(
-        decode(br#"{"data":{"a":"aG\nk="}}"#, secret).unwrap().value["data"],
-        json!({"a": "aGk="})
+        decode(br#"{"data":{"a":"aG\nk=","b":[104,105],"c":null}}"#, secret)
+            .unwrap()
+            .value["data"],
+        json!({"a": "aGk=", "b": "aGk=", "c": null})
     );
+    let stored = stored_form(&json!({"data": {"c": null}}), secret).unwrap();
+    assert_eq!(stored["data"], json!({"c": ""}));
+    let claims = by_gvk("apps", "v1", "StatefulSet").unwrap();
+    for (text, ty, expected) in [
+        (
+            r#"{"data":{"a":[256]}}"#,
+            secret,
+            "json: cannot unmarshal number 256 into Go struct field Secret.data of type uint8",
+        ),
+        (
+            r#"{"spec":{"volumeClaimTemplates":[{"kind":1}]}}"#,
+            claims,
+            "json: cannot unmarshal number into Go struct field PersistentVolumeClaim.spec.volumeClaimTemplates.TypeMeta.kind of type string",
+        ),
+    ] {
+        assert_eq!(decode(text.as_bytes(), ty).unwrap_err().to_string(), expected);
+    }
 }
 
 #[test]
