@@ -20,7 +20,11 @@ const BUSY: &str = "Too many requests, please try again later.\n";
 const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// Room for bodies.
-pub struct BodyRoom(Arc<Semaphore>);
+pub struct BodyRoom {
+    room: Arc<Semaphore>,
+    /// How long a request waits.
+    patience: Duration,
+}
 
 /// A part of it, for as long as a request is worked on.
 pub struct Taken {
@@ -29,7 +33,10 @@ pub struct Taken {
 
 impl Default for BodyRoom {
     fn default() -> Self {
-        BodyRoom(Arc::new(Semaphore::new(ROOM / UNIT)))
+        BodyRoom {
+            room: Arc::new(Semaphore::new(ROOM / UNIT)),
+            patience: PATIENCE,
+        }
     }
 }
 
@@ -44,7 +51,7 @@ impl BodyRoom {
             Some(units) if !info.is_long_running() => units,
             _ => return Ok(Taken { _permit: None }),
         };
-        match tokio::time::timeout(PATIENCE, self.0.clone().acquire_many_owned(units)).await {
+        match tokio::time::timeout(self.patience, self.room.clone().acquire_many_owned(units)).await {
             Ok(Ok(permit)) => Ok(Taken { _permit: Some(permit) }),
             _ => Err(Refusal::Busy(BUSY, RETRY_AFTER_SECONDS)),
         }
@@ -62,10 +69,13 @@ mod tests {
     use super::*;
     use http::Method;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn large_bodies_take_turns_and_small_ones_do_not_wait() {
         let write = RequestInfo::parse(&Method::POST, "/api/v1/namespaces/n/configmaps", None).unwrap();
-        let room = BodyRoom::default();
+        let mut room = BodyRoom {
+            patience: Duration::ZERO,
+            ..BodyRoom::default()
+        };
         let largest = Some(MAX_REQUEST_BYTES as u64);
         let first = room.enter(&write, largest).await.ok().unwrap();
         let _second = room.enter(&write, None).await.ok().unwrap();
@@ -78,6 +88,7 @@ mod tests {
         }
         let exec = RequestInfo::parse(&Method::POST, "/api/v1/namespaces/n/pods/p/exec", None).unwrap();
         assert!(room.enter(&exec, None).await.is_ok());
+        room.patience = PATIENCE;
         let (third, ()) = tokio::join!(room.enter(&write, largest), async { drop(first) });
         assert!(third.is_ok(), "the first has made room");
     }
