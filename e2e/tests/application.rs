@@ -26,6 +26,7 @@ const CASES: &[Case] = &[
         "a_pod_deleted_in_the_host_is_replaced",
         a_pod_deleted_in_the_host_is_replaced,
     ),
+    ("a_claim_is_bound_by_the_host", a_claim_is_bound_by_the_host),
     (
         "deleting_everything_leaves_nothing_behind",
         deleting_everything_leaves_nothing_behind,
@@ -324,9 +325,80 @@ fn a_pod_deleted_in_the_host_is_replaced(world: &World) -> Result<()> {
         .map(|_| ())
 }
 
+/// The host has nothing that provides volumes, so the test says what a provisioner would say.
+fn a_claim_is_bound_by_the_host(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    virtual_.apply(
+        r#"{"apiVersion":"v1","kind":"List","items":[
+            {"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"data","namespace":"shop"},
+             "spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}},
+            {"apiVersion":"v1","kind":"Pod","metadata":{"name":"reader","namespace":"shop"},"spec":{
+             "containers":[{"name":"c","image":"i","volumeMounts":[{"name":"data","mountPath":"/data"}]}],
+             "volumes":[{"name":"data","persistentVolumeClaim":{"claimName":"data"}}]}}]}"#,
+    )?;
+    let copy = [
+        "-n",
+        HOST_NAMESPACE,
+        "get",
+        "persistentvolumeclaim",
+        "data-x-shop-x-vc-1",
+    ];
+    eventually("the host has the claim", || Ok(host.json(&copy).ok()))?;
+    let pod = eventually("the host has the pod", || {
+        Ok(host
+            .json(&["-n", HOST_NAMESPACE, "get", "pod", "reader-x-shop-x-vc-1"])
+            .ok())
+    })?;
+    let claim = &pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"];
+    ensure!(claim == "data-x-shop-x-vc-1", "the pod uses {claim}");
+
+    let patch = |more: &[&str]| {
+        let target = [
+            "-n",
+            HOST_NAMESPACE,
+            "patch",
+            "persistentvolumeclaim",
+            "data-x-shop-x-vc-1",
+            "--type=merge",
+        ];
+        host.run(&[&target[..], more].concat())
+    };
+    patch(&["-p", r#"{"spec":{"volumeName":"volume-7"}}"#])?;
+    patch(&[
+        "--subresource=status",
+        "-p",
+        r#"{"status":{"phase":"Bound","capacity":{"storage":"2Gi"}}}"#,
+    ])?;
+    eventually("the claim and its volume are bound in the virtual cluster", || {
+        let claim = virtual_.json(&["-n", "shop", "get", "persistentvolumeclaim", "data"])?;
+        let volume = virtual_
+            .json(&["get", "persistentvolume", "volume-7"])
+            .unwrap_or_default();
+        let bound = |object: &Value| object["status"]["phase"] == "Bound";
+        let agree = claim["spec"]["volumeName"] == "volume-7" && volume["spec"]["claimRef"]["name"] == "data";
+        Ok((bound(&claim) && bound(&volume) && agree).then_some(()))
+    })?;
+
+    virtual_.run(&[
+        "-n",
+        "shop",
+        "delete",
+        "pod/reader",
+        "persistentvolumeclaim/data",
+        "--timeout=60s",
+    ])?;
+    eventually(
+        "the claim is gone from the host, and the volume from the virtual cluster",
+        || {
+            let gone = host.json(&copy).is_err() && virtual_.json(&["get", "persistentvolume", "volume-7"]).is_err();
+            Ok(gone.then_some(()))
+        },
+    )
+}
+
 /// Objects in the host that belong to the virtual namespace `shop`.
 fn left_in_host(host: &Kubectl) -> Result<Vec<String>> {
-    let kinds = "pods,services,endpoints,configmaps,secrets";
+    let kinds = "pods,services,endpoints,endpointslices,configmaps,secrets,persistentvolumeclaims";
     host.names(&[
         "-n",
         HOST_NAMESPACE,

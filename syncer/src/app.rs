@@ -13,24 +13,12 @@ use crate::export::Export;
 use crate::kinds::{Kind, Side};
 use crate::kubelet::{self, Kubelet};
 use crate::metrics::Metrics;
-use crate::names::{MappingStore, keys};
+use crate::names::{MappingStore, Names, keys};
 use crate::options::Options;
-use crate::resources::trim;
+use crate::resources::{Direction, trim};
 use crate::settings::Settings;
 use crate::world::World;
 use crate::{grpc, resources};
-
-/// Kinds that are watched in the virtual cluster.
-const VIRTUAL: [Kind; 8] = [
-    Kind::Pod,
-    Kind::Service,
-    Kind::Endpoints,
-    Kind::EndpointSlice,
-    Kind::ConfigMap,
-    Kind::Secret,
-    Kind::Namespace,
-    Kind::Node,
-];
 
 /// Builds the syncer and starts its tasks.
 pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine>> {
@@ -224,25 +212,34 @@ async fn follow(
 }
 
 fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Watch> {
+    let names = Names::new(&settings.vcluster, &settings.host_namespace);
     let ours = Selection {
         namespace: settings.host_namespace.clone(),
         labels: format!("{}={}", keys::MARKER, settings.vcluster),
+        ..Selection::default()
+    };
+    let ours_of_cluster = Selection {
+        labels: format!("{}={}", keys::MARKER, names.cluster_marker()),
         ..Selection::default()
     };
     let everything = |namespace: &str| Selection {
         namespace: namespace.to_owned(),
         ..Selection::default()
     };
-    let mut watches: Vec<(Source, Kind, Selection)> = VIRTUAL
-        .into_iter()
-        .map(|kind| (Source::Side(Side::Virtual), kind, everything("")))
-        .collect();
-    for resource in resources::TABLE.iter().filter(|resource| (resource.enabled)(settings)) {
-        let selection = match resource.kind {
-            Kind::Event => everything(&settings.host_namespace),
-            Kind::Node if settings.nodes.from_host => everything(""),
-            Kind::Node | Kind::EndpointSlice => continue,
-            _ => ours.clone(),
+    // Labels of namespaces are labels of pods on the host.
+    let mut watches: Vec<(Source, Kind, Selection)> =
+        vec![(Source::Side(Side::Virtual), Kind::Namespace, everything(""))];
+    for resource in resources::enabled(settings) {
+        if resource.kind != Kind::Event {
+            watches.push((Source::Side(Side::Virtual), resource.kind, everything("")));
+        }
+        let selection = match (resource.kind, resource.direction) {
+            (Kind::Event, _) => everything(&settings.host_namespace),
+            (Kind::Node, _) if !settings.nodes.from_host => continue,
+            (Kind::PersistentVolume, _) => continue,
+            (_, Direction::FromHost) => everything(""),
+            (kind, Direction::ToHost) if kind.is_namespaced() => ours.clone(),
+            (_, Direction::ToHost) => ours_of_cluster.clone(),
         };
         watches.push((Source::Side(Side::Host), resource.kind, selection));
     }

@@ -15,6 +15,28 @@ pub enum Kind {
     ConfigMap,
     /// `v1` Secret.
     Secret,
+    /// `v1` ServiceAccount.
+    ServiceAccount,
+    /// `v1` PersistentVolumeClaim.
+    PersistentVolumeClaim,
+    /// `v1` PersistentVolume.
+    PersistentVolume,
+    /// `storage.k8s.io/v1` StorageClass.
+    StorageClass,
+    /// `storage.k8s.io/v1` CSIDriver.
+    CsiDriver,
+    /// `networking.k8s.io/v1` Ingress.
+    Ingress,
+    /// `networking.k8s.io/v1` IngressClass.
+    IngressClass,
+    /// `networking.k8s.io/v1` NetworkPolicy.
+    NetworkPolicy,
+    /// `policy/v1` PodDisruptionBudget.
+    PodDisruptionBudget,
+    /// `scheduling.k8s.io/v1` PriorityClass.
+    PriorityClass,
+    /// `node.k8s.io/v1` RuntimeClass.
+    RuntimeClass,
     /// `v1` Namespace.
     Namespace,
     /// `v1` Node.
@@ -32,43 +54,71 @@ struct Names {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 20] = [
         Kind::Pod,
         Kind::Service,
         Kind::Endpoints,
         Kind::EndpointSlice,
         Kind::ConfigMap,
         Kind::Secret,
+        Kind::ServiceAccount,
+        Kind::PersistentVolumeClaim,
+        Kind::PersistentVolume,
+        Kind::StorageClass,
+        Kind::CsiDriver,
+        Kind::Ingress,
+        Kind::IngressClass,
+        Kind::NetworkPolicy,
+        Kind::PodDisruptionBudget,
+        Kind::PriorityClass,
+        Kind::RuntimeClass,
         Kind::Namespace,
         Kind::Node,
         Kind::Event,
     ];
 
     const fn names(self) -> Names {
-        const fn core(plural: &'static str, kind: &'static str, namespaced: bool) -> Names {
+        const fn namespaced(group: &'static str, plural: &'static str, kind: &'static str) -> Names {
             Names {
-                group: "",
+                group,
                 plural,
                 kind,
-                namespaced,
+                namespaced: true,
+            }
+        }
+        const fn cluster(group: &'static str, plural: &'static str, kind: &'static str) -> Names {
+            Names {
+                namespaced: false,
+                ..namespaced(group, plural, kind)
             }
         }
         match self {
-            Kind::Pod => core("pods", "Pod", true),
-            Kind::Service => core("services", "Service", true),
-            Kind::Endpoints => core("endpoints", "Endpoints", true),
-            Kind::EndpointSlice => Names {
-                group: "discovery.k8s.io",
-                plural: "endpointslices",
-                kind: "EndpointSlice",
-                namespaced: true,
-            },
-            Kind::ConfigMap => core("configmaps", "ConfigMap", true),
-            Kind::Secret => core("secrets", "Secret", true),
-            Kind::Namespace => core("namespaces", "Namespace", false),
-            Kind::Node => core("nodes", "Node", false),
-            Kind::Event => core("events", "Event", true),
+            Kind::Pod => namespaced("", "pods", "Pod"),
+            Kind::Service => namespaced("", "services", "Service"),
+            Kind::Endpoints => namespaced("", "endpoints", "Endpoints"),
+            Kind::EndpointSlice => namespaced("discovery.k8s.io", "endpointslices", "EndpointSlice"),
+            Kind::ConfigMap => namespaced("", "configmaps", "ConfigMap"),
+            Kind::Secret => namespaced("", "secrets", "Secret"),
+            Kind::ServiceAccount => namespaced("", "serviceaccounts", "ServiceAccount"),
+            Kind::PersistentVolumeClaim => namespaced("", "persistentvolumeclaims", "PersistentVolumeClaim"),
+            Kind::PersistentVolume => cluster("", "persistentvolumes", "PersistentVolume"),
+            Kind::StorageClass => cluster("storage.k8s.io", "storageclasses", "StorageClass"),
+            Kind::CsiDriver => cluster("storage.k8s.io", "csidrivers", "CSIDriver"),
+            Kind::Ingress => namespaced("networking.k8s.io", "ingresses", "Ingress"),
+            Kind::IngressClass => cluster("networking.k8s.io", "ingressclasses", "IngressClass"),
+            Kind::NetworkPolicy => namespaced("networking.k8s.io", "networkpolicies", "NetworkPolicy"),
+            Kind::PodDisruptionBudget => namespaced("policy", "poddisruptionbudgets", "PodDisruptionBudget"),
+            Kind::PriorityClass => cluster("scheduling.k8s.io", "priorityclasses", "PriorityClass"),
+            Kind::RuntimeClass => cluster("node.k8s.io", "runtimeclasses", "RuntimeClass"),
+            Kind::Namespace => cluster("", "namespaces", "Namespace"),
+            Kind::Node => cluster("", "nodes", "Node"),
+            Kind::Event => namespaced("", "events", "Event"),
         }
+    }
+
+    /// Whether its objects lie in namespaces.
+    pub fn is_namespaced(self) -> bool {
+        self.names().namespaced
     }
 
     /// The API group, empty for the core group.

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -8,7 +9,9 @@ use anyhow::Result;
 use chassis::{CommonOptions, Defaults, usage};
 use clap::{ArgAction, Parser};
 use config::Config;
+use machinery::selector::label::Selector;
 
+use crate::kinds::Kind;
 use crate::settings::{NodeSettings, PodSettings, RewriteHosts, Settings};
 
 /// The version that virtual nodes report.
@@ -155,9 +158,10 @@ impl Options {
                 .clone()
                 .unwrap_or_else(|| format!("vc-workload-{}", self.name)),
             set_owner: config.experimental.sync_settings.set_owner,
+            to_host: to_host(&config.sync.to_host),
+            from_host: from_host(&config.sync.from_host),
             all_config_maps: config.sync.to_host.config_maps.all,
             all_secrets: config.sync.to_host.secrets.all,
-            events: config.sync.from_host.events.enabled,
             pods: PodSettings {
                 translate_image: pods.translate_image.clone(),
                 // The reader of the file refuses what is no toleration.
@@ -205,6 +209,41 @@ impl Options {
             user: if user == 0 { UNPRIVILEGED } else { user },
         })
     }
+}
+
+fn to_host(config: &config::ToHost) -> BTreeSet<Kind> {
+    let switches = [
+        (Kind::Ingress, &config.ingresses),
+        (Kind::NetworkPolicy, &config.network_policies),
+        (Kind::PodDisruptionBudget, &config.pod_disruption_budgets),
+        (Kind::PriorityClass, &config.priority_classes),
+        (Kind::ServiceAccount, &config.service_accounts),
+        (Kind::StorageClass, &config.storage_classes),
+    ];
+    let on = switches.into_iter().filter(|(_, switch)| switch.enabled);
+    on.map(|(kind, _)| kind).collect()
+}
+
+fn from_host(config: &config::FromHost) -> BTreeMap<Kind, Selector> {
+    let selected = |selection: &config::Classes| {
+        selection
+            .enabled
+            .is_on()
+            .then(|| Selector::of(Some(&selection.selector)))
+    };
+    let all = |on: bool| on.then(Selector::default);
+    let kinds = [
+        (Kind::Event, all(config.events.enabled)),
+        (Kind::IngressClass, selected(&config.ingress_classes)),
+        (Kind::PriorityClass, selected(&config.priority_classes)),
+        (Kind::RuntimeClass, selected(&config.runtime_classes)),
+        (Kind::StorageClass, selected(&config.storage_classes)),
+        (Kind::CsiDriver, all(config.csi_drivers.enabled.is_on())),
+    ];
+    kinds
+        .into_iter()
+        .filter_map(|(kind, selector)| Some((kind, selector?)))
+        .collect()
 }
 
 fn is_dns_label(text: &str) -> bool {
@@ -260,7 +299,7 @@ mod tests {
              events: {enabled: false}\nnetworking:\n  advanced: {clusterDomain: a.internal}\n",
         );
         let settings = parse(&[&flag]).expect("valid");
-        assert!(settings.all_secrets && !settings.all_config_maps && !settings.events);
+        assert!(settings.all_secrets && !settings.all_config_maps && settings.from_host.is_empty());
         assert_eq!(settings.cluster_domain, "a.internal");
         assert_eq!(settings.pods.tolerations, [serde_json::json!({"operator": "Exists"})]);
         let hosts = settings.pods.rewrite_hosts.expect("on by default");
@@ -270,11 +309,19 @@ mod tests {
         assert!(settings.pods.rewrite_hosts.is_none());
         write("sync:\n  toHost:\n    pods:\n      rewriteHosts: {enabled: false}\n");
         assert!(parse(&[&flag]).expect("valid").pods.rewrite_hosts.is_none());
-        write("sync:\n  toHost:\n    ingresses: {enabled: true}\n");
+        write(
+            "sync:\n  toHost:\n    ingresses: {enabled: true}\n  fromHost:\n    storageClasses:\n      enabled: true\n      \
+               selector: {matchLabels: {tier: gold}}\n",
+        );
+        let settings = parse(&[&flag]).expect("valid");
+        assert_eq!(settings.to_host, BTreeSet::from([Kind::Ingress]));
+        assert!(settings.from_host[&Kind::StorageClass].matches_labels(Some(&serde_json::json!({"tier": "gold"}))));
+        assert!(!settings.from_host[&Kind::StorageClass].matches_labels(None));
+        write("sync:\n  toHost:\n    gatewayApi: {enabled: true}\n");
         let error = parse(&[&flag]).expect_err("not supported").to_string();
         assert!(
             error.ends_with(
-                "vcluster.yaml:3: sync.toHost.ingresses.enabled is not supported yet: remove it or set it to false"
+                "vcluster.yaml:3: sync.toHost.gatewayApi.enabled is not supported yet: remove it or set it to false"
             ),
             "{error}"
         );

@@ -1,9 +1,12 @@
 //! What was configured, in the form the translations use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use machinery::selector::label::Selector;
 use serde_json::Value;
+
+use crate::kinds::Kind;
 
 /// The settings of one syncer.
 #[derive(Clone, Debug)]
@@ -24,12 +27,14 @@ pub struct Settings {
     pub workload_service_account: String,
     /// Whether host objects are owned by the control plane's Service.
     pub set_owner: bool,
+    /// Kinds that are synced to the host, of those that need not be.
+    pub to_host: BTreeSet<Kind>,
+    /// Kinds that are shown in the virtual cluster as they are on the host, and which of their objects.
+    pub from_host: BTreeMap<Kind, Selector>,
     /// Every ConfigMap is synced, not only those in use.
     pub all_config_maps: bool,
     /// Every Secret is synced, not only those in use.
     pub all_secrets: bool,
-    /// Whether events of the host are shown in the virtual cluster.
-    pub events: bool,
     /// How pods are changed on their way.
     pub pods: PodSettings,
     /// What virtual nodes look like.

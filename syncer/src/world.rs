@@ -12,6 +12,7 @@ use crate::kinds::{Kind, Side};
 use crate::names::{Mappings, Names, Reference};
 use crate::object::{Object, ObjectKey};
 use crate::resources::placement::Placement;
+use crate::resources::volumes::Volumes;
 use crate::settings::Settings;
 
 /// The state of the bridge. Plans read it; only watches and the answers to our own writes change it.
@@ -29,6 +30,8 @@ pub struct World {
     pub control_plane: Caches,
     /// Which nodes run pods of this cluster.
     pub placement: Placement,
+    /// Which claims have volumes.
+    pub volumes: Volumes,
     /// The time, which tests choose.
     pub clock: fn() -> Timestamp,
     mappings: Mutex<Mappings>,
@@ -45,6 +48,7 @@ impl World {
             host: Caches::default(),
             control_plane: Caches::default(),
             placement: Placement::default(),
+            volumes: Volumes::default(),
             clock: Timestamp::now,
             mappings: Mutex::default(),
             mappings_changed: Notify::new(),
@@ -80,7 +84,18 @@ impl World {
         if let Some(recorded) = self.mappings().host_name(&reference) {
             return recorded.clone();
         }
-        ObjectKey::new(self.names.host_namespace(), &self.names.host_name(name, namespace))
+        if self.is_mirrored(kind) {
+            ObjectKey::new("", name)
+        } else if kind.is_namespaced() {
+            ObjectKey::new(self.names.host_namespace(), &self.names.host_name(name, namespace))
+        } else {
+            ObjectKey::new("", &self.names.cluster_host_name(name))
+        }
+    }
+
+    /// Whether objects of a kind have the same names on both sides, because they come from the host.
+    pub fn is_mirrored(&self, kind: Kind) -> bool {
+        !kind.is_namespaced() && (kind == Kind::Node || self.settings.from_host.contains_key(&kind))
     }
 
     /// The host name alone.

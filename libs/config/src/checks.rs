@@ -19,8 +19,45 @@ pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
         "sync.toHost.pods.rewriteHosts.initContainer.image" => Image::from_value(value)
             .map(drop)
             .ok_or_else(|| "it must be an image, or registry, repository and tag".to_owned()),
+        _ if path.ends_with(".selector.matchLabels") => match value.as_object() {
+            Some(labels) if labels.values().all(Value::is_string) => Ok(()),
+            _ => Err("every entry must map a label to a value".to_owned()),
+        },
+        _ if path.ends_with(".selector.matchExpressions") => requirements(value),
         _ => Ok(()),
     }
+}
+
+/// What excludes each other: the problem names both keys.
+pub(crate) fn check_together(document: &Value) -> Result<(), String> {
+    for kind in ["priorityClasses", "storageClasses"] {
+        let on = |direction: &str| document["sync"][direction][kind]["enabled"] == true;
+        if on("toHost") && on("fromHost") {
+            return Err(format!(
+                "sync.toHost.{kind}.enabled and sync.fromHost.{kind}.enabled cannot both be true: set one of them to false"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn requirements(value: &Value) -> Result<(), String> {
+    let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    items.iter().try_for_each(|item| {
+        let values = item["values"].as_array().map_or(0, Vec::len);
+        let fits = match item["operator"].as_str() {
+            Some("In" | "NotIn") => values > 0,
+            Some("Exists" | "DoesNotExist") => values == 0,
+            _ => false,
+        };
+        if fits && item["key"].is_string() {
+            Ok(())
+        } else {
+            Err(format!(
+                "{item} is not a requirement: key, operator (In, NotIn, Exists or DoesNotExist) and values (with In and NotIn only)"
+            ))
+        }
+    })
 }
 
 fn each_text(value: &Value, check: impl Fn(&str) -> Result<(), String>) -> Result<(), String> {

@@ -1,5 +1,6 @@
 //! The settings this version acts on, in the outline of the file.
 
+use crate::checks::check_together;
 use crate::keys;
 use crate::{Error, read};
 use serde::Deserialize;
@@ -38,6 +39,18 @@ pub struct ToHost {
     pub config_maps: Selection,
     /// Secrets.
     pub secrets: Selection,
+    /// Ingresses.
+    pub ingresses: Switch,
+    /// NetworkPolicies.
+    pub network_policies: Switch,
+    /// PodDisruptionBudgets.
+    pub pod_disruption_budgets: Switch,
+    /// PriorityClasses.
+    pub priority_classes: Switch,
+    /// ServiceAccounts.
+    pub service_accounts: Switch,
+    /// StorageClasses.
+    pub storage_classes: Switch,
 }
 
 /// How pods are changed on their way to the host.
@@ -127,6 +140,58 @@ pub struct FromHost {
     pub nodes: Switch,
     /// Events of host objects appear at their virtual objects.
     pub events: Switch,
+    /// IngressClasses.
+    pub ingress_classes: Classes,
+    /// PriorityClasses.
+    pub priority_classes: Classes,
+    /// RuntimeClasses.
+    pub runtime_classes: Classes,
+    /// StorageClasses.
+    pub storage_classes: Classes,
+    /// CSIDrivers.
+    pub csi_drivers: AutoSwitch,
+}
+
+/// Classes of the host that the virtual cluster shows.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Classes {
+    /// Whether it shows any.
+    pub enabled: Auto,
+    /// Which of them, as a Kubernetes label selector; an empty one means all.
+    pub selector: Value,
+}
+
+/// Something that is on, off, or as the rest of the file suggests.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AutoSwitch {
+    /// On.
+    pub enabled: Auto,
+}
+
+/// true, false, or "auto", which is what the rest of the file suggests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Auto {
+    /// As it says.
+    Set(bool),
+    /// As the rest of the file suggests.
+    #[serde(deserialize_with = "auto")]
+    Suggested,
+}
+
+fn auto<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    // The reader of the file lets nothing else through.
+    String::deserialize(deserializer).map(drop)
+}
+
+impl Auto {
+    /// Whether it is on. What decides about storage is where pods are scheduled: by the host, so the virtual cluster need
+    /// not know its classes.
+    pub fn is_on(self) -> bool {
+        self == Auto::Set(true)
+    }
 }
 
 /// Something that is on or off.
@@ -179,6 +244,7 @@ impl Config {
             message,
         };
         let document = read::read(text, keys::root()).map_err(|(line, message)| wrong(line, message))?;
+        check_together(&document).map_err(|message| wrong(None, message))?;
         serde_json::from_value(document).map_err(|error| wrong(None, error.to_string()))
     }
 }

@@ -84,8 +84,22 @@ fn mistakes_name_the_key_and_its_line() {
             "vcluster.yaml:1: nonsense is not a key of vcluster.yaml",
         ),
         (
-            "sync:\n  toHost:\n    ingresses:\n      enabled: true\n",
-            "vcluster.yaml:4: sync.toHost.ingresses.enabled is not supported yet: remove it or set it to false",
+            "sync:\n  toHost:\n    gatewayApi:\n      enabled: true\n",
+            "vcluster.yaml:4: sync.toHost.gatewayApi.enabled is not supported yet: remove it or set it to false",
+        ),
+        (
+            "sync:\n  toHost:\n    priorityClasses: {enabled: true}\n  fromHost:\n    priorityClasses: {enabled: true}\n",
+            "vcluster.yaml: sync.toHost.priorityClasses.enabled and sync.fromHost.priorityClasses.enabled cannot both be \
+             true: set one of them to false",
+        ),
+        (
+            "sync:\n  fromHost:\n    storageClasses:\n      selector:\n        matchLabels: {a: 1}\n",
+            "vcluster.yaml:5: sync.fromHost.storageClasses.selector.matchLabels: every entry must map a label to a value",
+        ),
+        (
+            "sync:\n  fromHost:\n    storageClasses:\n      selector:\n        matchExpressions: [{key: a, operator: In}]\n",
+            "vcluster.yaml:5: sync.fromHost.storageClasses.selector.matchExpressions: {\"key\":\"a\",\"operator\":\"In\"} is not \
+             a requirement: key, operator (In, NotIn, Exists or DoesNotExist) and values (with In and NotIn only)",
         ),
         (
             "controlPlane:\n  coredns:\n    overwriteConfig: x\n",
@@ -136,10 +150,12 @@ fn honoured_keys_reach_the_model() {
         let other = match (kind, path) {
             (Kind::Bool, _) => json!(!default.as_bool().unwrap()),
             (Kind::Text, _) => json!("other"),
+            (Kind::List, path) if path.ends_with("matchExpressions") => json!([{"key": "other", "operator": "Exists"}]),
             (Kind::List, _) => json!(["other"]),
             (Kind::Any, _) => json!("other"),
             (Kind::Map, _) => json!({"other": "1"}),
-            (Kind::Int | Kind::Auto, _) => panic!("{path}: no other value is known"),
+            (Kind::Auto, _) => json!(true),
+            (Kind::Int, _) => panic!("{path}: no other value is known"),
         };
         let document = path.rsplit('.').fold(other, |value, name| json!({name: value}));
         let config = Config::parse("f", &document.to_string()).unwrap();

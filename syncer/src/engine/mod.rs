@@ -382,7 +382,7 @@ impl Engine {
 
     fn everything(&self) -> Vec<Reference> {
         let mut items = resources::at_start();
-        for resource in resources::TABLE {
+        for resource in resources::enabled(&self.world.settings) {
             let kind = resource.kind;
             let own = self.world.virtual_side.of(kind).list();
             items.extend(own.into_iter().map(|object| Reference {

@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::kinds::Kind;
 use crate::names::{Mapping, Mappings, Reference};
 use crate::object::ObjectKey;
-use crate::resources::{self, Naming};
+use crate::resources;
 
 /// Mappings per page when the client does not say.
 const PAGE: usize = 500;
@@ -136,27 +136,24 @@ impl Syncer for Admin {
 
     async fn list_kinds(&self, _: Request<ListKindsRequest>) -> Result<Response<ListKindsResponse>, Status> {
         let world = self.engine.world();
-        let kinds = resources::TABLE
-            .iter()
-            .filter(|resource| (resource.enabled)(&world.settings))
-            .map(|resource| {
-                let state = self.engine.state_of(resource.kind);
-                KindState {
-                    resource: resource_name(resource.kind),
-                    direction: match resource.naming {
-                        Naming::Translated => Direction::ToHost,
-                        Naming::Same | Naming::Prefix => Direction::FromHost,
-                    }
-                    .into(),
-                    synced: self.engine.is_running(),
-                    queued: state.queued,
-                    retrying: state.retrying,
-                    lag_milliseconds: u64::try_from(state.lag.as_millis()).unwrap_or(u64::MAX),
-                    virtual_objects: world.virtual_side.of(resource.kind).len() as u64,
-                    host_objects: world.host.of(resource.kind).len() as u64,
-                    last_error: state.last_error,
+        let kinds = resources::enabled(&world.settings).map(|resource| {
+            let state = self.engine.state_of(resource.kind);
+            KindState {
+                resource: resource_name(resource.kind),
+                direction: match resource.direction {
+                    resources::Direction::ToHost => Direction::ToHost,
+                    resources::Direction::FromHost => Direction::FromHost,
                 }
-            });
+                .into(),
+                synced: self.engine.is_running(),
+                queued: state.queued,
+                retrying: state.retrying,
+                lag_milliseconds: u64::try_from(state.lag.as_millis()).unwrap_or(u64::MAX),
+                virtual_objects: world.virtual_side.of(resource.kind).len() as u64,
+                host_objects: world.host.of(resource.kind).len() as u64,
+                last_error: state.last_error,
+            }
+        });
         Ok(Response::new(ListKindsResponse { kinds: kinds.collect() }))
     }
 

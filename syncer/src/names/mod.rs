@@ -43,6 +43,8 @@ pub mod keys {
     pub const FORCE_SYNC: &str = "vcluster.loft.sh/force-sync";
     /// Annotation of host objects that have no virtual object of their own.
     pub const SKIP_BACKSYNC: &str = "vcluster.loft.sh/skip-backsync";
+    /// Annotation of a claim whose spec goes to the host as it is.
+    pub const SKIP_TRANSLATE: &str = "vcluster.loft.sh/skip-translate";
     /// Annotation of a virtual Service that is between two addresses: what it was, as a merge patch.
     pub const SERVICE_BETWEEN: &str = "vcluster.loft.sh/service-between-addresses";
     /// Everything under this prefix belongs to the product.

@@ -10,7 +10,7 @@ use crate::kinds::{Kind, Side};
 use crate::names::{Reference, host_metadata, keys, reconcile_metadata};
 use crate::world::World;
 
-const EXCLUDED: &[&str] = &["control-plane.alpha.kubernetes.io/leader"];
+pub(super) const EXCLUDED: &[&str] = &["control-plane.alpha.kubernetes.io/leader"];
 /// Label of Endpoints that a controller made from a selector.
 pub(super) const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
 
@@ -38,7 +38,8 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
     }
 }
 
-fn has_selector(service: &Value) -> bool {
+/// Whether the host finds the endpoints of a Service by itself.
+pub(super) fn has_selector(service: &Value) -> bool {
     json::at(service, &["spec", "selector"])
         .and_then(Value::as_object)
         .is_some_and(|selector| !selector.is_empty())
@@ -107,18 +108,21 @@ fn subsets(world: &World, object: &Value) -> Vec<Value> {
     let mut subsets = json::items(object, &["subsets"]).to_vec();
     for subset in &mut subsets {
         for list in ["addresses", "notReadyAddresses"] {
-            for address in json::items_mut(subset, list) {
-                if let Some(target) = address.get_mut("targetRef")
-                    && target["kind"] == "Pod"
-                {
-                    let (namespace, name) = (json::text(target, &["namespace"]), json::text(target, &["name"]));
-                    let host = world.host_key(Kind::Pod, namespace, name);
-                    json::remove(target, &["uid", "resourceVersion"]);
-                    json::put(target, "name", Some(json!(host.name)));
-                    json::put(target, "namespace", Some(json!(host.namespace)));
-                }
-            }
+            json::items_mut(subset, list).for_each(|address| translate_target(world, address));
         }
     }
     subsets
+}
+
+/// Names the host's pod in the place of the virtual one.
+pub(super) fn translate_target(world: &World, address: &mut Value) {
+    if let Some(target) = address.get_mut("targetRef")
+        && target["kind"] == "Pod"
+    {
+        let (namespace, name) = (json::text(target, &["namespace"]), json::text(target, &["name"]));
+        let host = world.host_key(Kind::Pod, namespace, name);
+        json::remove(target, &["uid", "resourceVersion"]);
+        json::put(target, "name", Some(json!(host.name)));
+        json::put(target, "namespace", Some(json!(host.namespace)));
+    }
 }

@@ -98,10 +98,7 @@ pub(super) fn plan_endpoints(world: &World) -> Plan {
     )
 }
 
-pub(super) fn plan_slice(world: &World, item: &Reference) -> Plan {
-    if *item != reference(Kind::EndpointSlice) {
-        return Plan::nothing();
-    }
+pub(super) fn plan_slice(world: &World) -> Plan {
     let Some(subsets) = host_subsets(world) else {
         return Plan::nothing();
     };

@@ -3,17 +3,28 @@
 pub mod placement;
 pub mod role;
 
+mod budgets;
+mod claims;
 mod configmaps;
+mod copied;
 mod endpoints;
+mod endpointslices;
 mod events;
+mod ingresses;
 mod kubernetes;
+mod mirrored;
+mod networkpolicies;
 mod nodes;
 pub mod pair;
 mod pods;
+mod priorityclasses;
 mod secrets;
+mod serviceaccounts;
 mod services;
+mod storageclasses;
 mod trim;
 mod used;
+pub mod volumes;
 
 use crate::clusters::Change;
 use crate::engine::plan::Plan;
@@ -26,15 +37,22 @@ pub use pods::{REFRESH_AT, is_token_secret};
 pub use services::address;
 pub use trim::trim;
 
-/// How the name on the other side is made.
+/// Which side an object comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Naming {
-    /// `<name>-x-<namespace>-x-<virtual cluster>`, shortened when it is long.
-    Translated,
-    /// The same name on both sides.
-    Same,
-    /// The host's name with the name of the object that it is about put back.
-    Prefix,
+pub enum Direction {
+    /// The host has copies of virtual objects.
+    ToHost,
+    /// The virtual cluster has copies of host objects, or what stands for them.
+    FromHost,
+}
+
+/// When a kind is synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// With every configuration: pods need it.
+    Always,
+    /// When the configuration names it for the direction.
+    Named,
 }
 
 /// A right that the syncer needs on the host.
@@ -54,14 +72,25 @@ pub struct HostRule {
 pub struct Resource {
     /// The kind.
     pub kind: Kind,
-    /// Whether it is synced with these settings.
-    pub enabled: fn(&Settings) -> bool,
-    /// How it is named on the other side.
-    pub naming: Naming,
+    /// Where its objects come from.
+    pub direction: Direction,
+    /// Whether it is synced.
+    pub when: When,
     /// What it needs on the host.
     pub host_rules: &'static [HostRule],
     /// Decides what one object needs.
     pub plan: fn(&World, &Reference) -> Plan,
+}
+
+impl Resource {
+    /// Whether it is synced with these settings.
+    pub fn is_enabled(&self, settings: &Settings) -> bool {
+        match (self.when, self.direction) {
+            (When::Always, _) => true,
+            (When::Named, Direction::ToHost) => settings.to_host.contains(&self.kind),
+            (When::Named, Direction::FromHost) => settings.from_host.contains_key(&self.kind),
+        }
+    }
 }
 
 const WRITE: &[&str] = &["create", "delete", "get", "list", "patch", "watch"];
@@ -71,44 +100,70 @@ const GET: &[&str] = &["get"];
 const PATCH: &[&str] = &["patch"];
 
 const fn rule(resource: &'static str, verbs: &'static [&'static str]) -> HostRule {
+    rule_of("", resource, verbs)
+}
+
+const fn rule_of(group: &'static str, resource: &'static str, verbs: &'static [&'static str]) -> HostRule {
     HostRule {
-        group: "",
+        group,
         resource,
         verbs,
         cluster: false,
     }
 }
 
-const fn always(_: &Settings) -> bool {
-    true
+const fn cluster_rule(group: &'static str, resource: &'static str, verbs: &'static [&'static str]) -> HostRule {
+    HostRule {
+        cluster: true,
+        ..rule_of(group, resource, verbs)
+    }
 }
+
+/// What it takes to show the host's nodes as they are.
+const NODES: HostRule = cluster_rule("", "nodes", READ);
+
+use Direction::{FromHost, ToHost};
+use When::{Always, Named};
 
 /// Every synced kind, in the order in which they are explained.
 #[rustfmt::skip]
 pub const TABLE: &[Resource] = &[
-    Resource { kind: Kind::Pod, enabled: always, naming: Naming::Translated, plan: pods::plan, host_rules: &[
+    Resource { kind: Kind::Pod, direction: ToHost, when: Always, plan: pods::plan, host_rules: &[
         rule("pods", WRITE), rule("pods/status", PATCH), rule("pods/ephemeralcontainers", PATCH), rule("pods/log", GET),
         rule("pods/exec", CALL), rule("pods/attach", CALL), rule("pods/portforward", CALL),
     ] },
-    Resource { kind: Kind::Service, enabled: always, naming: Naming::Translated, plan: services::plan, host_rules: &[rule("services", WRITE)] },
-    Resource { kind: Kind::Endpoints, enabled: always, naming: Naming::Translated, plan: endpoints::plan, host_rules: &[rule("endpoints", WRITE)] },
-    Resource { kind: Kind::ConfigMap, enabled: always, naming: Naming::Translated, plan: configmaps::plan, host_rules: &[rule("configmaps", WRITE)] },
-    Resource { kind: Kind::Secret, enabled: always, naming: Naming::Translated, plan: secrets::plan, host_rules: &[rule("secrets", WRITE)] },
-    Resource { kind: Kind::Node, enabled: always, naming: Naming::Same, plan: nodes::plan, host_rules: &[] },
-    Resource { kind: Kind::Event, enabled: |settings| settings.events, naming: Naming::Prefix, plan: events::plan, host_rules: &[rule("events", READ)] },
-    Resource { kind: Kind::EndpointSlice, enabled: always, naming: Naming::Same, plan: kubernetes::plan_slice, host_rules: &[] },
+    Resource { kind: Kind::Service, direction: ToHost, when: Always, plan: services::plan, host_rules: &[rule("services", WRITE)] },
+    Resource { kind: Kind::Endpoints, direction: ToHost, when: Always, plan: endpoints::plan, host_rules: &[rule("endpoints", WRITE)] },
+    Resource { kind: Kind::EndpointSlice, direction: ToHost, when: Always, plan: endpointslices::plan, host_rules: &[rule_of("discovery.k8s.io", "endpointslices", WRITE)] },
+    Resource { kind: Kind::ConfigMap, direction: ToHost, when: Always, plan: configmaps::plan, host_rules: &[rule("configmaps", WRITE)] },
+    Resource { kind: Kind::Secret, direction: ToHost, when: Always, plan: secrets::plan, host_rules: &[rule("secrets", WRITE)] },
+    Resource { kind: Kind::PersistentVolumeClaim, direction: ToHost, when: Always, plan: claims::plan, host_rules: &[rule("persistentvolumeclaims", WRITE)] },
+    Resource { kind: Kind::PersistentVolume, direction: FromHost, when: Always, plan: volumes::plan, host_rules: &[] },
+    Resource { kind: Kind::ServiceAccount, direction: ToHost, when: Named, plan: serviceaccounts::plan, host_rules: &[rule("serviceaccounts", WRITE)] },
+    Resource { kind: Kind::Ingress, direction: ToHost, when: Named, plan: ingresses::plan, host_rules: &[rule_of("networking.k8s.io", "ingresses", WRITE)] },
+    Resource { kind: Kind::NetworkPolicy, direction: ToHost, when: Named, plan: networkpolicies::plan, host_rules: &[rule_of("networking.k8s.io", "networkpolicies", WRITE)] },
+    Resource { kind: Kind::PodDisruptionBudget, direction: ToHost, when: Named, plan: budgets::plan, host_rules: &[rule_of("policy", "poddisruptionbudgets", WRITE)] },
+    Resource { kind: Kind::PriorityClass, direction: ToHost, when: Named, plan: priorityclasses::plan_copy, host_rules: &[cluster_rule("scheduling.k8s.io", "priorityclasses", WRITE)] },
+    Resource { kind: Kind::PriorityClass, direction: FromHost, when: Named, plan: priorityclasses::plan_mirror, host_rules: &[cluster_rule("scheduling.k8s.io", "priorityclasses", READ)] },
+    Resource { kind: Kind::StorageClass, direction: ToHost, when: Named, plan: storageclasses::plan_copy, host_rules: &[cluster_rule("storage.k8s.io", "storageclasses", WRITE)] },
+    Resource { kind: Kind::StorageClass, direction: FromHost, when: Named, plan: storageclasses::plan_mirror, host_rules: &[cluster_rule("storage.k8s.io", "storageclasses", READ)] },
+    Resource { kind: Kind::IngressClass, direction: FromHost, when: Named, plan: mirrored::plan_ingress_class, host_rules: &[cluster_rule("networking.k8s.io", "ingressclasses", READ)] },
+    Resource { kind: Kind::RuntimeClass, direction: FromHost, when: Named, plan: mirrored::plan_runtime_class, host_rules: &[cluster_rule("node.k8s.io", "runtimeclasses", READ)] },
+    Resource { kind: Kind::CsiDriver, direction: FromHost, when: Named, plan: mirrored::plan_csi_driver, host_rules: &[cluster_rule("storage.k8s.io", "csidrivers", READ)] },
+    Resource { kind: Kind::Node, direction: FromHost, when: Always, plan: nodes::plan, host_rules: &[] },
+    Resource { kind: Kind::Event, direction: FromHost, when: Named, plan: events::plan, host_rules: &[rule("events", READ)] },
 ];
 
-/// The line of one kind.
-pub fn resource(kind: Kind) -> Option<&'static Resource> {
-    TABLE.iter().find(|resource| resource.kind == kind)
+/// The lines that count with these settings. No kind has two of them.
+pub fn enabled(settings: &Settings) -> impl Iterator<Item = &'static Resource> {
+    TABLE.iter().filter(|resource| resource.is_enabled(settings))
 }
 
 /// Decides what one virtual object needs, whatever happened.
 pub fn plan(world: &World, item: &Reference) -> Plan {
-    match resource(item.kind) {
-        Some(resource) if (resource.enabled)(&world.settings) => (resource.plan)(world, item),
-        _ => Plan::nothing(),
+    match enabled(&world.settings).find(|resource| resource.kind == item.kind) {
+        Some(resource) => (resource.plan)(world, item),
+        None => Plan::nothing(),
     }
 }
 
@@ -125,7 +180,9 @@ pub fn affected(world: &World, side: Side, kind: Kind, change: &Change) -> Vec<R
         }
         Kind::Service if side == Side::Virtual => {
             items.extend(own_item(Kind::Endpoints, change));
+            items.extend(endpointslices::of_service(world, change));
         }
+        Kind::PersistentVolumeClaim if side == Side::Virtual => items.extend(world.volumes.observe(change)),
         Kind::Namespace => items.extend(pods::of_relabelled_namespace(world, change)),
         _ => {}
     }
@@ -170,7 +227,7 @@ pub fn counterparts(world: &World, kind: Kind, change: &Change) -> Vec<Reference
     for object in [&change.old, &change.new].into_iter().flatten() {
         let value = object.value();
         let item = match kind {
-            Kind::Node => Some(Reference {
+            _ if world.is_mirrored(kind) => Some(Reference {
                 kind,
                 key: object.key().clone(),
             }),

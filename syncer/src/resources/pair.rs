@@ -71,9 +71,11 @@ fn is_excluded(object: &Value) -> bool {
 /// A host object without a virtual one is deleted only when it states in full whose copy it is.
 fn may_be_deleted(host: &Value) -> bool {
     let annotation = |key| json::text(host, &["metadata", "annotations", key]);
-    [keys::OBJECT_KIND, keys::OBJECT_HOST_NAME, keys::OBJECT_HOST_NAMESPACE]
-        .iter()
-        .all(|key| !annotation(key).is_empty())
+    let namespaced = !key_of(host).namespace.is_empty();
+    let stated = |key| !annotation(key).is_empty();
+    stated(keys::OBJECT_KIND)
+        && stated(keys::OBJECT_HOST_NAME)
+        && (stated(keys::OBJECT_HOST_NAMESPACE) || !namespaced)
         && annotation(keys::SKIP_BACKSYNC) != "true"
 }
 
@@ -202,5 +204,23 @@ pub fn patch_step(
         subresource: "",
         patch: crate::clusters::Patch::Merge,
         body,
+    })
+}
+
+/// Brings the status of the host's object up, if it differs.
+pub fn status_step(item: &Reference, object: &Value, host: &Value) -> Option<Step> {
+    let empty = serde_json::json!({});
+    let (actual, wanted) = (
+        object.get("status").unwrap_or(&empty),
+        host.get("status").unwrap_or(&empty),
+    );
+    let status = json::merge_diff(actual, wanted)?;
+    Some(Step::Patch {
+        side: Side::Virtual,
+        kind: item.kind,
+        key: item.key.clone(),
+        subresource: "status",
+        patch: crate::clusters::Patch::Merge,
+        body: serde_json::json!({"metadata": {"uid": object["metadata"]["uid"]}, "status": status}),
     })
 }

@@ -1,18 +1,36 @@
-//! The rights that the synced kinds need in the namespace of the virtual cluster, as a Role.
+//! The rights that the synced kinds need on the host: a Role, and a ClusterRole when something lies outside the namespace of
+//! the virtual cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::{HostRule, TABLE};
+use super::{HostRule, enabled};
+use crate::settings::Settings;
 
 type Words = BTreeSet<&'static str>;
 
-/// A Role with everything that the table asks for inside the namespace, as YAML: rules sorted, resources with the same
+/// A Role with everything that the synced kinds ask for inside the namespace, as YAML: rules sorted, resources with the same
 /// verbs together.
-pub fn manifest(name: &str) -> String {
-    let mut text = format!("apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: {name}\nrules:\n");
-    let rules = TABLE.iter().flat_map(|resource| resource.host_rules);
-    for ((group, verbs), resources) in grouped(rules.filter(|rule| !rule.cluster)) {
+pub fn role(name: &str, settings: &Settings) -> String {
+    manifest("Role", name, rules(settings).filter(|rule| !rule.cluster))
+}
+
+/// A ClusterRole with everything that they ask for outside; `None` when that is nothing.
+pub fn cluster_role(name: &str, settings: &Settings) -> Option<String> {
+    let mut rules = rules(settings).filter(|rule| rule.cluster).peekable();
+    rules.peek()?;
+    Some(manifest("ClusterRole", name, rules))
+}
+
+fn rules(settings: &Settings) -> impl Iterator<Item = &'static HostRule> {
+    let nodes = settings.nodes.from_host.then_some(&super::NODES);
+    enabled(settings).flat_map(|resource| resource.host_rules).chain(nodes)
+}
+
+fn manifest(kind: &str, name: &str, rules: impl Iterator<Item = &'static HostRule>) -> String {
+    let mut text =
+        format!("apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {name}\nrules:\n");
+    for ((group, verbs), resources) in grouped(rules) {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
@@ -43,7 +61,11 @@ fn list(words: &Words) -> String {
 
 #[cfg(test)]
 mod tests {
+    use machinery::selector::label::Selector;
+
     use super::*;
+    use crate::kinds::Kind;
+    use crate::testing::settings;
 
     /// The Role of the virtual cluster that deploy/kustomize describes.
     const NAME: &str = "vc-vcluster";
@@ -53,7 +75,7 @@ mod tests {
     #[test]
     fn the_deployed_role_is_the_one_of_the_table() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/kustomize/role.yaml");
-        let wanted = format!("{HEADER}{}", manifest(NAME));
+        let wanted = format!("{HEADER}{}", role(NAME, &settings()));
         if std::env::var_os("UPDATE_GENERATED").is_some() {
             std::fs::write(path, &wanted).unwrap();
         }
@@ -65,10 +87,22 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_needed_outside_the_namespace() {
-        let rules = TABLE.iter().flat_map(|resource| resource.host_rules);
-        let cluster: Vec<_> = rules.filter(|rule| rule.cluster).collect();
-        assert!(cluster.is_empty(), "{cluster:?} would take a ClusterRole");
+    fn rights_outside_the_namespace_come_with_the_features_that_need_them() {
+        let mut settings = settings();
+        assert_eq!(cluster_role(NAME, &settings), None);
+        settings.from_host.insert(Kind::StorageClass, Selector::default());
+        settings.to_host.insert(Kind::PriorityClass);
+        settings.nodes.from_host = true;
+        let expected = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: vc-vcluster\nrules:\n  \
+                        - apiGroups: [\"\"]\n    resources: [nodes]\n    verbs: [get, list, watch]\n  \
+                        - apiGroups: [\"scheduling.k8s.io\"]\n    resources: [priorityclasses]\n    \
+                        verbs: [create, delete, get, list, patch, watch]\n  \
+                        - apiGroups: [\"storage.k8s.io\"]\n    resources: [storageclasses]\n    verbs: [get, list, watch]\n";
+        assert_eq!(cluster_role(NAME, &settings).as_deref(), Some(expected));
+        let of_ingresses = "resources: [ingresses]";
+        assert!(!role(NAME, &settings).contains(of_ingresses));
+        settings.to_host.insert(Kind::Ingress);
+        assert!(role(NAME, &settings).contains(of_ingresses));
     }
 
     #[test]

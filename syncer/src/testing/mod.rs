@@ -2,7 +2,10 @@
 
 pub(crate) mod fake;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
+use machinery::selector::label::Selector;
 use serde_json::{Value, json};
 
 use crate::engine::plan::{Plan, Step};
@@ -45,7 +48,8 @@ pub(crate) fn settings() -> Settings {
         set_owner: true,
         all_config_maps: false,
         all_secrets: false,
-        events: true,
+        to_host: BTreeSet::new(),
+        from_host: BTreeMap::from([(Kind::Event, Selector::default())]),
         pods: PodSettings::default(),
         nodes: NodeSettings {
             from_host: false,
@@ -100,4 +104,48 @@ impl World {
         }
         created
     }
+}
+
+/// The steps of a plan, in words.
+pub(crate) fn summary(plan: &Plan) -> Vec<String> {
+    plan.steps
+        .iter()
+        .map(|step| match step {
+            Step::Create { side, kind, object } => {
+                format!("create {} {kind} {}", side.as_str(), json_name(object))
+            }
+            Step::Upsert { kind, object } => format!("upsert {kind} {}", json_name(object)),
+            Step::Patch {
+                side,
+                kind,
+                key,
+                subresource,
+                body,
+                ..
+            } => {
+                let mut body = body.clone();
+                if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+                    metadata.remove("uid");
+                }
+                format!("patch {} {kind} {key} {subresource}{body}", side.as_str())
+            }
+            Step::Delete {
+                side,
+                kind,
+                key,
+                uid,
+                grace,
+            } => {
+                let grace = grace.map(|seconds| format!(" in {seconds}s")).unwrap_or_default();
+                format!("delete {} {kind} {key} {uid}{grace}", side.as_str())
+            }
+            Step::Bind { key, node, .. } => format!("bind {key} to {node}"),
+            Step::TryAddresses { namespace, spec } => format!("try addresses in {namespace} {spec}"),
+            Step::Tokens(tokens) => format!("tokens for {} as {}", tokens.pod, tokens.account),
+        })
+        .collect()
+}
+
+fn json_name(object: &Value) -> String {
+    resources::pair::key_of(object).to_string()
 }

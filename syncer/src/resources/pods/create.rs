@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{containers, dns, downward, environment, hosts, names, pair, scheduling, tokens, volumes};
+use super::{classes, containers, dns, downward, environment, hosts, names, pair, scheduling, tokens, volumes};
 use crate::engine::plan::{Awaited, Note, Place};
 use crate::json;
 use crate::kinds::Kind;
@@ -31,21 +31,7 @@ pub(super) fn translate(world: &World, item: &Reference, host_name: &str, pod: &
     json::remove(&mut spec, DROPPED);
     json::put(&mut spec, "automountServiceAccountToken", Some(json!(false)));
     json::put(&mut spec, "enableServiceLinks", Some(json!(false)));
-    let account = &world.settings.workload_service_account;
-    json::put(
-        &mut spec,
-        "serviceAccountName",
-        (!account.is_empty()).then(|| json!(account)),
-    );
-    let classes = [
-        ("priorityClassName", &world.settings.pods.priority_class, true),
-        ("runtimeClassName", &world.settings.pods.runtime_class, false),
-    ];
-    for (field, forced, drop) in classes {
-        if !forced.is_empty() || drop {
-            json::put(&mut spec, field, (!forced.is_empty()).then(|| json!(forced)));
-        }
-    }
+    classes::translate(world, namespace, &mut spec);
     if json::text(&spec, &["hostname"]).is_empty() {
         json::put(&mut spec, "hostname", Some(json!(hostname(&item.key.name))));
     }

@@ -1,5 +1,6 @@
 //! Pods, to the host and back: created once, then status and node come up, deletion goes both ways.
 
+mod classes;
 mod containers;
 mod create;
 mod delete;
@@ -50,6 +51,9 @@ fn to_host(world: &World, item: &Reference, pod: &Value) -> Plan {
     if !node.is_empty() && world.virtual_side.get(Kind::Node, "", node).is_none() {
         let warning = format!("Given nodeName {node} does not exist in virtual cluster");
         return Plan::refuse(Note::warning(warning));
+    }
+    if let Some(note) = classes::refusal(world, pod) {
+        return Plan::refuse(note);
     }
     let mapping = mapping(world, item, pod);
     let mut plan = Plan::nothing();

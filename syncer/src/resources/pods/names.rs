@@ -11,7 +11,7 @@ use crate::names::Reference;
 /// What a name in a pod spec refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    /// An object that is synced while pods use it.
+    /// An object that has to be on the host first.
     Used(Kind),
     /// An object of another kind, whose name is translated alike.
     Other,
@@ -24,7 +24,12 @@ const SECRET: Target = Target::Used(Kind::Secret);
 const VOLUME_SOURCES: &[(&str, &str, &str, Target)] = &[
     ("configMap", "", "name", CONFIG_MAP),
     ("secret", "", "secretName", SECRET),
-    ("persistentVolumeClaim", "", "claimName", Target::Other),
+    (
+        "persistentVolumeClaim",
+        "",
+        "claimName",
+        Target::Used(Kind::PersistentVolumeClaim),
+    ),
     ("glusterfs", "", "endpoints", Target::Other),
     ("azureFile", "", "secretName", SECRET),
     ("iscsi", "secretRef", "name", SECRET),
@@ -94,7 +99,7 @@ fn name_in(holder: Option<&mut Value>, field: &str, target: Target, visit: &mut 
     }
 }
 
-/// The ConfigMaps and Secrets that a pod uses.
+/// The objects that a pod uses.
 pub(super) fn references(pod: &Value) -> BTreeSet<Reference> {
     let namespace = json::text(pod, &["metadata", "namespace"]);
     let mut references = BTreeSet::new();
@@ -159,6 +164,7 @@ mod tests {
             "Secret team/secret-projected",
             "Secret team/secret-pull",
             "Secret team/secret-volume",
+            "PersistentVolumeClaim team/claim",
         ];
         assert_eq!(found, expected);
     }

@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 
 use super::kubernetes;
 use super::pair::{self, Pair};
-use crate::clusters::Patch;
 use crate::engine::plan::{Awaited, Place, Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
@@ -194,7 +193,7 @@ fn update(world: &World, item: &Reference, actual: &Value, host: &Value) -> Plan
     };
     // An address that is still to come must not be confused with one that the Service does not have.
     let status = if up.is_empty() {
-        status_up(item, object, host)
+        pair::status_step(item, object, host)
     } else {
         None
     };
@@ -324,21 +323,4 @@ fn spec_up(object: &Value, host: &Value) -> Option<Map<String, Value>> {
         changes.insert("ports".to_owned(), Value::Array(with_node_ports));
     }
     Some(changes)
-}
-
-fn status_up(item: &Reference, object: &Value, host: &Value) -> Option<Step> {
-    let empty = json!({});
-    let (actual, wanted) = (
-        object.get("status").unwrap_or(&empty),
-        host.get("status").unwrap_or(&empty),
-    );
-    let body = json!({"metadata": {"uid": object["metadata"]["uid"]}, "status": json::merge_diff(actual, wanted)?});
-    Some(Step::Patch {
-        side: Side::Virtual,
-        kind: item.kind,
-        key: item.key.clone(),
-        subresource: "status",
-        patch: Patch::Merge,
-        body,
-    })
 }

@@ -1,0 +1,171 @@
+//! Kinds of which the host has plain copies: some fields follow the virtual object, some come back.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::pair::{self, Pair};
+use crate::engine::plan::{Note, Plan, Step};
+use crate::json::{self, Strings};
+use crate::kinds::Side;
+use crate::names::{Mapping, Reference, Source, host_metadata, reconcile_metadata};
+use crate::world::World;
+
+/// Top-level fields of an object, without its metadata.
+pub(super) type Fields = Map<String, Value>;
+
+/// What differs between kinds.
+pub(super) struct Copied {
+    /// Annotations that stay where they are.
+    pub excluded: &'static [&'static str],
+    /// Gives the annotations of an object the form that they have on the host.
+    pub annotations: fn(&World, &Value, &mut Strings),
+    /// Labels that only the host object has, or that mean something else there.
+    pub labels: fn(&World, &Value) -> Strings,
+    /// What a new host object has.
+    pub initial: fn(&World, &Value) -> Fields,
+    /// What the host object should have of the fields that follow the virtual one, and what it has of them.
+    pub wanted: fn(&World, &Value, &Value) -> Fields,
+    pub actual: fn(&Value) -> Fields,
+    /// What the virtual object takes over from the host's, as a merge patch.
+    pub up: fn(&World, &Value, &Value) -> Option<Value>,
+    /// Whether the status comes back.
+    pub status: bool,
+    /// The objects that it uses, which are synced for that.
+    pub references: fn(&World, &Value) -> BTreeSet<Reference>,
+    /// Why an object is not synced.
+    pub refusal: fn(&World, &Value) -> Option<Note>,
+    /// Whether a new object takes over the copy of an earlier one of its name.
+    pub inherits: bool,
+}
+
+/// A kind of which nothing but metadata is copied.
+pub(super) const BARE: Copied = Copied {
+    excluded: &[],
+    annotations: |_, _, _| (),
+    labels: |_, _| Strings::new(),
+    initial: |_, _| Fields::new(),
+    wanted: |_, _, _| Fields::new(),
+    actual: |_| Fields::new(),
+    up: |_, _, _| None,
+    status: false,
+    references: |_, _| BTreeSet::new(),
+    refusal: |_, _| None,
+    inherits: false,
+};
+
+/// Some top-level fields of an object, those that are there.
+pub(super) fn fields(object: &Value, names: &[&str]) -> Fields {
+    names
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), object.get(*name)?.clone())))
+        .collect()
+}
+
+/// Decides about one object.
+pub(super) fn plan(world: &World, item: &Reference, copied: &Copied) -> Plan {
+    match pair::load(world, item) {
+        Pair::Nothing => Plan {
+            forget: true,
+            ..Plan::nothing()
+        },
+        Pair::Taken(_) => pair::taken(world, item),
+        Pair::Host(host) => pair::delete(Side::Host, item, &host),
+        Pair::Replaced(_, host) if !copied.inherits => pair::delete(Side::Host, item, &host),
+        Pair::Virtual(object) if pair::is_deleting(&object) => Plan::nothing(),
+        Pair::Virtual(object) => match (copied.refusal)(world, &object) {
+            Some(note) => Plan::refuse(note),
+            None => create(world, item, &object, copied),
+        },
+        Pair::Both(object, host) | Pair::Replaced(object, host) => {
+            if pair::is_deleting(&object) {
+                pair::delete(Side::Host, item, &host)
+            } else if let Some(note) = (copied.refusal)(world, &object) {
+                Plan::refuse(note)
+            } else {
+                update(world, item, &object, &host, copied)
+            }
+        }
+    }
+}
+
+fn mapping(world: &World, item: &Reference, object: &Value, copied: &Copied) -> Mapping {
+    let references = (copied.references)(world, object);
+    Mapping {
+        references: references
+            .into_iter()
+            .map(|target| {
+                let host = world.host_key(target.kind, &target.key.namespace, &target.key.name);
+                (target, host)
+            })
+            .collect(),
+        ..pair::mapping(world, item)
+    }
+}
+
+/// The object with the annotations that the host should see.
+fn seen(world: &World, object: &Value, copied: &Copied) -> Value {
+    let mut seen = object.clone();
+    let mut annotations = json::strings(object, &["metadata", "annotations"]);
+    (copied.annotations)(world, object, &mut annotations);
+    if let Some(metadata) = json::object_mut(&mut seen, "metadata") {
+        metadata.insert("annotations".to_owned(), json!(annotations));
+    }
+    seen
+}
+
+fn create(world: &World, item: &Reference, object: &Value, copied: &Copied) -> Plan {
+    let gvk = item.kind.gvk();
+    let mapping = mapping(world, item, object, copied);
+    let seen = seen(world, object, copied);
+    let source = Source {
+        host_labels: (copied.labels)(world, object),
+        ..pair::source(world, &gvk, &mapping.host.name, &seen, copied.excluded)
+    };
+    let mut metadata = host_metadata(&source);
+    if item.kind.is_namespaced() {
+        pair::set_owner(world, &mut metadata, object);
+    }
+    let mut host = (copied.initial)(world, object);
+    host.insert("apiVersion".to_owned(), json!(item.kind.api_version()));
+    host.insert("kind".to_owned(), json!(item.kind.name()));
+    host.insert("metadata".to_owned(), metadata);
+    let step = Step::Create {
+        side: Side::Host,
+        kind: item.kind,
+        object: Value::Object(host),
+    };
+    Plan {
+        mapping: Some(mapping),
+        ..Plan::step(step)
+    }
+}
+
+fn update(world: &World, item: &Reference, object: &Value, host: &Value, copied: &Copied) -> Plan {
+    let gvk = item.kind.gvk();
+    let name = &pair::key_of(host).name;
+    let seen = seen(world, object, copied);
+    let source = Source {
+        host_labels: (copied.labels)(world, object),
+        ..pair::source(world, &gvk, name, &seen, copied.excluded)
+    };
+    let change = reconcile_metadata(&source, host);
+    let (actual, wanted) = ((copied.actual)(host), (copied.wanted)(world, object, host));
+    let content = json::merge_diff(&Value::Object(actual), &Value::Object(wanted));
+    let down = pair::patch_step(Side::Host, item, host, change.host, content);
+    let mut up = json!({});
+    json::put(&mut up, "metadata", change.virtual_);
+    if let Some(more) = (copied.up)(world, object, host) {
+        json::merge_patch(&mut up, &more);
+    }
+    let metadata = up.as_object_mut().and_then(|up| up.remove("metadata"));
+    let up = pair::patch_step(Side::Virtual, item, object, metadata.filter(|m| !m.is_null()), Some(up));
+    let status = copied.status.then(|| pair::status_step(item, object, host)).flatten();
+    Plan {
+        mapping: Some(mapping(world, item, object, copied)),
+        ..Plan::nothing()
+    }
+    .and(down)
+    .and(up)
+    .and(status)
+}

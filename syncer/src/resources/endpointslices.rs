@@ -1,0 +1,96 @@
+//! EndpointSlices, to the host: only those of Services without a selector, because the host makes the others itself.
+
+use serde_json::{Value, json};
+
+use super::copied::{self, BARE, Copied, Fields};
+use super::{endpoints, kubernetes, pair, pair::Pair};
+use crate::clusters::Change;
+use crate::engine::plan::Plan;
+use crate::json::{self, Strings};
+use crate::kinds::{Kind, Side};
+use crate::names::Reference;
+use crate::world::World;
+
+/// Label with the name of the Service.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// Label with the controller that made the slice.
+const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+/// What makes slices of Endpoints. The Endpoints are synced, and the host makes its own slices of them.
+const MIRRORING: &str = "endpointslicemirroring-controller.k8s.io";
+
+pub(super) fn plan(world: &World, item: &Reference) -> Plan {
+    if *item == kubernetes::reference(Kind::EndpointSlice) {
+        return kubernetes::plan_slice(world);
+    }
+    let copied = Copied {
+        excluded: endpoints::EXCLUDED,
+        initial: |world, object| {
+            let mut fields = copied::fields(object, &["addressType"]);
+            fields.extend(wanted(world, object));
+            fields
+        },
+        wanted: |world, object, _| wanted(world, object),
+        actual: |host| copied::fields(host, &["endpoints", "ports"]),
+        labels: host_labels,
+        ..BARE
+    };
+    match pair::load(world, item) {
+        Pair::Virtual(object) | Pair::Taken(object) if !is_by_hand(world, &object) => Plan::nothing(),
+        Pair::Both(object, host) if !is_by_hand(world, &object) => pair::delete(Side::Host, item, &host),
+        _ => copied::plan(world, item, &copied),
+    }
+}
+
+/// Whether somebody keeps the slice for a Service that has no selector.
+fn is_by_hand(world: &World, slice: &Value) -> bool {
+    let label = |key| json::text(slice, &["metadata", "labels", key]);
+    let namespace = json::text(slice, &["metadata", "namespace"]);
+    label(MANAGED_BY) != MIRRORING
+        && world
+            .virtual_side
+            .get(Kind::Service, namespace, label(SERVICE_NAME))
+            .is_some_and(|service| !endpoints::has_selector(&service.value()))
+}
+
+fn host_labels(world: &World, object: &Value) -> Strings {
+    let namespace = json::text(object, &["metadata", "namespace"]);
+    let service = json::text(object, &["metadata", "labels", SERVICE_NAME]);
+    Strings::from_iter([(
+        SERVICE_NAME.to_owned(),
+        world.host_name(Kind::Service, namespace, service),
+    )])
+}
+
+fn wanted(world: &World, object: &Value) -> Fields {
+    let mut fields = copied::fields(object, &["endpoints", "ports"]);
+    if let Some(Value::Array(all)) = fields.get_mut("endpoints") {
+        for endpoint in all {
+            endpoints::translate_target(world, endpoint);
+        }
+    }
+    fields.entry("endpoints").or_insert_with(|| json!([]));
+    fields
+}
+
+/// The slices of a Service that changed: whether they are synced may have changed with it.
+pub(super) fn of_service(world: &World, change: &Change) -> Vec<Reference> {
+    let Some(service) = change.object() else {
+        return Vec::new();
+    };
+    let selects = |object: &Option<std::sync::Arc<crate::object::Object>>| {
+        object.as_ref().map(|object| endpoints::has_selector(&object.value()))
+    };
+    if selects(&change.old) == selects(&change.new) {
+        return Vec::new();
+    }
+    let key = service.key();
+    let slices = world.virtual_side.of(Kind::EndpointSlice).list_in(&key.namespace);
+    slices
+        .iter()
+        .filter(|slice| json::text(&slice.value(), &["metadata", "labels", SERVICE_NAME]) == key.name)
+        .map(|slice| Reference {
+            kind: Kind::EndpointSlice,
+            key: slice.key().clone(),
+        })
+        .collect()
+}

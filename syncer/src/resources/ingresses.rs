@@ -1,0 +1,167 @@
+//! Ingresses, to the host: its ingress controllers serve them. Names of Services and Secrets are translated wherever they
+//! stand, in annotations of two widespread controllers too.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::copied::{self, BARE, Copied, Fields};
+use super::mirrored;
+use crate::engine::plan::Plan;
+use crate::json::{self, Strings};
+use crate::kinds::Kind;
+use crate::names::Reference;
+use crate::world::World;
+
+/// Annotations with the name of a Secret, or its namespace and name.
+const SECRET_ANNOTATIONS: [&str; 3] = [
+    "nginx.ingress.kubernetes.io/auth-secret",
+    "nginx.ingress.kubernetes.io/auth-tls-secret",
+    "nginx.ingress.kubernetes.io/proxy-ssl-secret",
+];
+/// What comes before the name of a Service in the keys of annotations.
+const ALB_ACTIONS: &str = "alb.ingress.kubernetes.io/actions.";
+const ALB_CONDITIONS: &str = "alb.ingress.kubernetes.io/conditions.";
+
+/// Annotations that are not copied as they are.
+const EXCLUDED: &[&str] = &["field.cattle.io/publicEndpoints"];
+
+pub(super) fn plan(world: &World, item: &Reference) -> Plan {
+    let copied = Copied {
+        excluded: EXCLUDED,
+        annotations,
+        initial: |world, object| Fields::from_iter([("spec".to_owned(), host_spec(world, object))]),
+        wanted: |world, object, host| {
+            let mut spec = host_spec(world, object);
+            if spec.get("ingressClassName").is_none() {
+                // The host's default class, given when the copy was made.
+                json::put(
+                    &mut spec,
+                    "ingressClassName",
+                    host["spec"].get("ingressClassName").cloned(),
+                );
+            }
+            Fields::from_iter([("spec".to_owned(), spec)])
+        },
+        actual: |host| copied::fields(host, &["spec"]),
+        up: |_, object, host| {
+            let class = host["spec"].get("ingressClassName")?;
+            let unknown = object["spec"].get("ingressClassName").is_none();
+            unknown.then(|| json!({"spec": {"ingressClassName": class}}))
+        },
+        status: true,
+        references,
+        refusal: |world, object| {
+            let name = json::text(object, &["metadata", "name"]);
+            let class = json::text(object, &["spec", "ingressClassName"]);
+            mirrored::limit(world, "ingress", name, Kind::IngressClass, "ingress class", class)
+        },
+        ..BARE
+    };
+    copied::plan(world, item, &copied)
+}
+
+fn host_spec(world: &World, object: &Value) -> Value {
+    let namespace = json::text(object, &["metadata", "namespace"]);
+    let mut spec = object["spec"].clone();
+    if let Some(backend) = spec.get_mut("defaultBackend") {
+        translate_backend(world, namespace, backend);
+    }
+    for rule in json::items_mut(&mut spec, "rules") {
+        let Some(http) = rule.get_mut("http") else { continue };
+        for path in json::items_mut(http, "paths") {
+            if let Some(backend) = path.get_mut("backend") {
+                translate_backend(world, namespace, backend);
+            }
+        }
+    }
+    for tls in json::items_mut(&mut spec, "tls") {
+        rename(tls, "secretName", |name| world.host_name(Kind::Secret, namespace, name));
+    }
+    spec
+}
+
+fn translate_backend(world: &World, namespace: &str, backend: &mut Value) {
+    if let Some(service) = backend.get_mut("service") {
+        rename(service, "name", |name| world.host_name(Kind::Service, namespace, name));
+    }
+    if let Some(resource) = backend.get_mut("resource") {
+        rename(resource, "name", |name| world.names.host_name(name, namespace));
+    }
+}
+
+fn rename(holder: &mut Value, field: &str, translate: impl Fn(&str) -> String) {
+    if let Some(name) = holder
+        .get(field)
+        .and_then(Value::as_str)
+        .filter(|name| !name.is_empty())
+    {
+        let name = translate(name);
+        json::put(holder, field, Some(json!(name)));
+    }
+}
+
+/// The Secret that an annotation names.
+fn secret<'a>(namespace: &'a str, value: &'a str) -> (&'a str, &'a str) {
+    value.split_once('/').unwrap_or((namespace, value))
+}
+
+fn references(_: &World, object: &Value) -> BTreeSet<Reference> {
+    let namespace = json::text(object, &["metadata", "namespace"]);
+    let tls = json::items(object, &["spec", "tls"])
+        .iter()
+        .map(|tls| (namespace, json::text(tls, &["secretName"])));
+    let annotated = SECRET_ANNOTATIONS
+        .iter()
+        .map(|key| secret(namespace, json::text(object, &["metadata", "annotations", key])));
+    tls.chain(annotated)
+        .filter(|(_, name)| !name.is_empty())
+        .map(|(namespace, name)| Reference::new(Kind::Secret, namespace, name))
+        .collect()
+}
+
+fn annotations(world: &World, object: &Value, annotations: &mut Strings) {
+    let namespace = json::text(object, &["metadata", "namespace"]);
+    let service = |name: &str| world.host_name(Kind::Service, namespace, name);
+    for key in SECRET_ANNOTATIONS {
+        if let Some(value) = annotations.get_mut(key) {
+            let (of, name) = secret(namespace, value);
+            let host = world.host_key(Kind::Secret, of, name);
+            *value = if value.contains('/') {
+                host.to_string()
+            } else {
+                host.name
+            };
+        }
+    }
+    *annotations = std::mem::take(annotations)
+        .into_iter()
+        .map(|(key, value)| {
+            if let Some(name) = key.strip_prefix(ALB_ACTIONS) {
+                (
+                    format!("{ALB_ACTIONS}{}", service(name)),
+                    forwarded(world, namespace, &value),
+                )
+            } else if let Some(name) = key.strip_prefix(ALB_CONDITIONS) {
+                (format!("{ALB_CONDITIONS}{}", service(name)), value)
+            } else {
+                (key, value)
+            }
+        })
+        .collect();
+}
+
+/// The action with the names of the Services that it forwards to; one that cannot be read stays as it is.
+fn forwarded(world: &World, namespace: &str, action: &str) -> String {
+    let Ok(mut action) = serde_json::from_str::<Value>(action) else {
+        return action.to_owned();
+    };
+    if let Some(forward) = action.get_mut("forwardConfig") {
+        for group in json::items_mut(forward, "targetGroups") {
+            rename(group, "serviceName", |name| {
+                world.host_name(Kind::Service, namespace, name)
+            });
+        }
+    }
+    action.to_string()
+}

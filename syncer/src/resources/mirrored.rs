@@ -1,0 +1,143 @@
+//! Kinds without namespaces that the virtual cluster shows as they are on the host. Who changes the virtual object gets it
+//! back as it was.
+
+use serde_json::{Map, Value, json};
+
+use super::pair;
+use crate::engine::plan::{Note, Plan, Step};
+use crate::json;
+use crate::kinds::{Kind, Side};
+use crate::names::Reference;
+use crate::world::World;
+
+/// What differs between kinds.
+pub(super) struct Mirrored {
+    /// Top-level fields beside the metadata that can change.
+    pub fields: &'static [&'static str],
+    /// Top-level fields that cannot: another value makes another object.
+    pub fixed: &'static [&'static str],
+    /// Objects of these names are shown whatever is selected, and never taken away: both clusters have them by themselves.
+    pub exempt: &'static [&'static str],
+}
+
+pub(super) fn plan_ingress_class(world: &World, item: &Reference) -> Plan {
+    let mirrored = Mirrored {
+        fields: &["spec"],
+        fixed: &[],
+        exempt: &[],
+    };
+    plan(world, item, &mirrored)
+}
+
+pub(super) fn plan_runtime_class(world: &World, item: &Reference) -> Plan {
+    let mirrored = Mirrored {
+        fields: &["overhead", "scheduling"],
+        fixed: &["handler"],
+        exempt: &[],
+    };
+    plan(world, item, &mirrored)
+}
+
+pub(super) fn plan_csi_driver(world: &World, item: &Reference) -> Plan {
+    let mirrored = Mirrored {
+        fields: &["spec"],
+        fixed: &[],
+        exempt: &[],
+    };
+    plan(world, item, &mirrored)
+}
+
+/// The host's object, if it is selected.
+fn selected(world: &World, kind: Kind, name: &str, exempt: &[&str]) -> Option<Value> {
+    let host = world.host.get(kind, "", name)?.value();
+    let selector = world.settings.from_host.get(&kind)?;
+    let shown = exempt.contains(&name) || selector.matches_labels(json::at(&host, &["metadata", "labels"]));
+    shown.then_some(host)
+}
+
+/// Decides about one object.
+pub(super) fn plan(world: &World, item: &Reference, mirrored: &Mirrored) -> Plan {
+    let name = item.key.name.as_str();
+    let actual = world.virtual_side.get(item.kind, "", name).map(|object| object.value());
+    match (selected(world, item.kind, name, mirrored.exempt), actual) {
+        (None, None) => Plan::nothing(),
+        (None, Some(_)) if mirrored.exempt.contains(&name) => Plan::nothing(),
+        (None, Some(actual)) => pair::delete(Side::Virtual, item, &actual),
+        (Some(host), None) => Plan::step(Step::Create {
+            side: Side::Virtual,
+            kind: item.kind,
+            object: copy(item, &host, mirrored),
+        }),
+        (Some(host), Some(actual)) if pair::is_deleting(&actual) || pair::is_deleting(&host) => Plan::nothing(),
+        (Some(host), Some(actual)) => {
+            if mirrored
+                .fixed
+                .iter()
+                .any(|field| host.get(*field) != actual.get(*field))
+            {
+                return pair::delete(Side::Virtual, item, &actual);
+            }
+            update(item, &actual, &copy(item, &host, mirrored), mirrored)
+        }
+    }
+}
+
+fn metadata(object: &Value) -> Map<String, Value> {
+    ["labels", "annotations"]
+        .iter()
+        .map(|map| ((*map).to_owned(), json!(json::strings(object, &["metadata", map]))))
+        .collect()
+}
+
+fn copy(item: &Reference, host: &Value, mirrored: &Mirrored) -> Value {
+    let mut metadata = metadata(host);
+    metadata.insert("name".to_owned(), json!(item.key.name));
+    let mut object = json!({
+        "apiVersion": item.kind.api_version(), "kind": item.kind.name(), "metadata": metadata,
+    });
+    for field in mirrored.fields.iter().chain(mirrored.fixed) {
+        json::put(&mut object, field, host.get(*field).cloned());
+    }
+    object
+}
+
+fn update(item: &Reference, actual: &Value, wanted: &Value, mirrored: &Mirrored) -> Plan {
+    let metadata = json::merge_diff(
+        &Value::Object(self::metadata(actual)),
+        &Value::Object(self::metadata(wanted)),
+    );
+    let content = |object: &Value| Value::Object(super::copied::fields(object, mirrored.fields));
+    let rest = json::merge_diff(&content(actual), &content(wanted));
+    Plan::nothing().and(pair::patch_step(Side::Virtual, item, actual, metadata, rest))
+}
+
+/// Why an object that names a class of the host is not synced: only selected classes may be used.
+pub(super) fn limit(world: &World, object: &str, name: &str, kind: Kind, words: &str, class: &str) -> Option<Note> {
+    let selector = world.settings.from_host.get(&kind)?;
+    if selector.is_empty() || class.is_empty() {
+        return None;
+    }
+    let host = world.host.get(kind, "", class).map(|class| class.value());
+    let reason = match host {
+        Some(host) if selector.matches_labels(json::at(&host, &["metadata", "labels"])) => return None,
+        Some(_) => format!(
+            "in the host does not match the selector under 'sync.fromHost.{}.selector'",
+            section(kind)
+        ),
+        None => "couldn't be reached in the host".to_owned(),
+    };
+    Some(Note::warning(format!(
+        "did not sync {object} {name:?} to host because the {words} {class:?} {reason}"
+    )))
+}
+
+/// The key of vcluster.yaml under which a kind is configured.
+fn section(kind: Kind) -> &'static str {
+    match kind {
+        Kind::IngressClass => "ingressClasses",
+        Kind::RuntimeClass => "runtimeClasses",
+        Kind::PriorityClass => "priorityClasses",
+        Kind::StorageClass => "storageClasses",
+        other => other.plural(),
+    }
+}

@@ -1,0 +1,55 @@
+//! NetworkPolicies, to the host. Namespaces there are not those of the virtual cluster, so every selector of namespaces
+//! becomes one of the labels that pods carry for theirs.
+
+use serde_json::{Value, json};
+
+use super::copied::{self, BARE, Copied, Fields};
+use crate::engine::plan::Plan;
+use crate::json;
+use crate::names::{Reference, merge_selectors};
+use crate::world::World;
+
+pub(super) fn plan(world: &World, item: &Reference) -> Plan {
+    let copied = Copied {
+        initial: wanted,
+        wanted: |world, object, _| wanted(world, object),
+        actual: |host| copied::fields(host, &["spec"]),
+        ..BARE
+    };
+    copied::plan(world, item, &copied)
+}
+
+fn wanted(world: &World, object: &Value) -> Fields {
+    let namespace = json::text(object, &["metadata", "namespace"]);
+    let mut spec = object["spec"].clone();
+    // An empty selector means all pods of the namespace.
+    let selector = spec.get("podSelector").cloned().unwrap_or_else(|| json!({}));
+    let mut selector = world.names.label_selector_to_host(&selector);
+    world.names.restrict(&mut selector, Some(namespace));
+    json::put(&mut spec, "podSelector", Some(selector));
+    for (rules, peers) in [("ingress", "from"), ("egress", "to")] {
+        for rule in json::items_mut(&mut spec, rules) {
+            for peer in json::items_mut(rule, peers) {
+                translate(world, namespace, peer);
+            }
+        }
+    }
+    Fields::from_iter([("spec".to_owned(), spec)])
+}
+
+fn translate(world: &World, namespace: &str, peer: &mut Value) {
+    if peer.get("ipBlock").is_some_and(|block| !block.is_null()) {
+        return;
+    }
+    let pods = peer.get("podSelector").filter(|selector| !selector.is_null());
+    let namespaces = peer.get("namespaceSelector").filter(|selector| !selector.is_null());
+    let mut selector = pods.map_or_else(|| json!({}), |pods| world.names.label_selector_to_host(pods));
+    match namespaces {
+        Some(namespaces) => {
+            merge_selectors(&mut selector, &world.names.namespace_selector_to_host(namespaces));
+            world.names.restrict(&mut selector, None);
+        }
+        None => world.names.restrict(&mut selector, Some(namespace)),
+    }
+    *peer = json!({"podSelector": selector});
+}
