@@ -2,8 +2,12 @@
 //! on. What is written meanwhile is left, so the log cannot start over from that alone.
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
     thread::{Builder, JoinHandle},
 };
 
@@ -19,35 +23,43 @@ const CACHE_KIB: i64 = 64;
 #[derive(Debug)]
 pub(super) struct Ahead {
     path: PathBuf,
+    database: Arc<File>,
     /// Started with the first checkpoint: a store without work needs none.
     thread: Option<Thread>,
 }
 
 #[derive(Debug)]
 struct Thread {
-    orders: Sender<()>,
+    orders: Sender<Order>,
     done: Receiver<()>,
     running: bool,
     handle: JoinHandle<()>,
 }
 
+#[derive(Debug)]
+struct Order {
+    sync: bool,
+}
+
 impl Ahead {
-    /// Checkpoints of the database at `path`.
-    pub(super) fn new(path: &Path) -> Self {
+    /// Checkpoints of the database at `path`, the file `database`.
+    pub(super) fn new(path: &Path, database: Arc<File>) -> Self {
         Self {
             path: path.to_owned(),
+            database,
             thread: None,
         }
     }
 
-    /// Starts a checkpoint, after the one that is running. That it cannot be started means more to do for the writer.
-    pub(super) fn start(&mut self) {
+    /// Starts a checkpoint, after the one that is running; with `sync`, what has been moved goes to the disk. SQLite does
+    /// that only when the log can start over, and then all at once. That a checkpoint fails means more to do for the writer.
+    pub(super) fn start(&mut self, sync: bool) {
         self.finish();
         if self.thread.is_none() {
-            self.thread = Thread::start(&self.path);
+            self.thread = Thread::start(&self.path, &self.database);
         }
         if let Some(thread) = &mut self.thread {
-            thread.running = thread.orders.send(()).is_ok();
+            thread.running = thread.orders.send(Order { sync }).is_ok();
         }
     }
 
@@ -81,14 +93,18 @@ impl Drop for Ahead {
 }
 
 impl Thread {
-    fn start(path: &Path) -> Option<Self> {
-        let path = path.to_owned();
+    fn start(path: &Path, database: &Arc<File>) -> Option<Self> {
+        let (path, database) = (path.to_owned(), database.clone());
         let (orders, ordered) = channel();
         let (tell, done) = channel();
         let work = move || {
             let mut connection = None;
-            while let Ok(()) = ordered.recv() {
-                if let Err(fault) = checkpoint(&path, &mut connection) {
+            while let Ok(Order { sync }) = ordered.recv() {
+                let mut done = checkpoint(&path, &mut connection);
+                if sync {
+                    done = done.and_then(|()| database.sync_data().map_err(|error| Fault::Other(error.to_string())));
+                }
+                if let Err(fault) = done {
                     tracing::debug!(%fault, "a checkpoint is left to the writer");
                 }
                 if tell.send(()).is_err() {

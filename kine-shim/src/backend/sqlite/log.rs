@@ -7,7 +7,7 @@
 //! wait for the last of it, so that is kept short, and rare.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io::{self, Seek, SeekFrom, Write},
     path::Path,
     sync::{
@@ -38,7 +38,7 @@ const LONG: usize = (6 << 20) / PAGE;
 const LONGEST: usize = (48 << 20) / PAGE;
 /// Pages that are worth moving while commits go on.
 const MANY: usize = (1 << 19) / PAGE;
-/// Pages that commits may wait for.
+/// Pages that commits may wait for, be it that they are moved or that they get to the disk.
 const FEW: usize = (1 << 20) / PAGE;
 /// Time from one start of the log to the next.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -65,6 +65,8 @@ pub(super) struct Log {
     pages: Arc<AtomicUsize>,
     /// Pages that are in the database too, or on their way.
     moved: usize,
+    /// Pages moved that need not be on the disk yet.
+    unsynced: usize,
     /// Pages that were there when the log should have started over. It cannot while somebody reads what is in it.
     kept: usize,
     started: Instant,
@@ -82,7 +84,7 @@ enum Step {
 
 impl Log {
     /// The log of the database at `path`, as far as `writer` writes it. Nothing is moved any more but by the log.
-    pub(super) fn new(path: &Path, writer: &mut Connection) -> Result<Self, Fault> {
+    pub(super) fn new(path: &Path, database: Arc<File>, writer: &mut Connection) -> Result<Self, Fault> {
         let pages = Arc::new(AtomicUsize::new(0));
         let seen = pages.clone();
         writer.wal_hook(Some(move |_: &mut _, pages| {
@@ -92,9 +94,10 @@ impl Log {
         Ok(Self {
             pages,
             moved: 0,
+            unsynced: 0,
             kept: 0,
             started: Instant::now(),
-            ahead: Ahead::new(path),
+            ahead: Ahead::new(path, database),
         })
     }
 
@@ -113,8 +116,13 @@ impl Log {
         ) {
             Step::Nothing => Ok(false),
             Step::Ahead => {
-                self.ahead.start();
+                self.unsynced += pages - self.moved;
                 self.moved = pages;
+                let sync = self.unsynced >= FEW;
+                if sync {
+                    self.unsynced = 0;
+                }
+                self.ahead.start(sync);
                 Ok(false)
             }
             Step::All => self.move_all(writer).map(|()| true),
@@ -124,7 +132,7 @@ impl Log {
     /// Moves all that nobody has to wait for.
     pub(super) fn move_all(&mut self, writer: &Connection) -> Result<(), Fault> {
         let pages = self.pages.load(Ordering::Relaxed);
-        (self.moved, self.kept, self.started) = (pages, pages, Instant::now());
+        (self.moved, self.kept, self.unsynced, self.started) = (pages, pages, 0, Instant::now());
         self.ahead.finish();
         ahead::run(writer)
     }

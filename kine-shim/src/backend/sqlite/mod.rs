@@ -11,6 +11,7 @@ mod writer;
 use std::{
     fs::{self, File, OpenOptions},
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -158,12 +159,14 @@ pub fn open(path: &Path, synchronous: Synchronous) -> Result<(Writer, Readers), 
     if exists {
         check(&connection).map_err(fault)?;
     }
-    let mut writer = Writer::new(path, connection, lock).map_err(fault)?;
+    // Whoever closes a file gives up all locks its process has on it, so this is done last.
+    let database = Arc::new(File::open(path).map_err(io)?);
+    let mut writer = Writer::new(path, connection, database.clone(), lock).map_err(fault)?;
     writer.prepare(synchronous).map_err(fault)?;
     if let Err(error) = log::reserve(path) {
         tracing::warn!(%error, "there is no space to reserve for the write-ahead log; writes will take longer");
     }
-    Ok((writer, Readers::new(path)))
+    Ok((writer, Readers::new(path, database)))
 }
 
 /// Takes the lock that keeps a second process from opening the same database; it ends with the process. A process that is

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     ops::ControlFlow,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
@@ -32,15 +32,18 @@ pub struct Readers {
     path: PathBuf,
     dialect: &'static Dialect,
     idle: Mutex<Vec<Connection>>,
+    /// Closed after the connections.
+    _database: Arc<File>,
 }
 
 impl Readers {
     /// Readers of the database at `path`; connections are made when they are needed.
-    pub(super) fn new(path: &Path) -> Self {
+    pub(super) fn new(path: &Path, database: Arc<File>) -> Self {
         Self {
             path: path.to_owned(),
             dialect: &SQLITE,
             idle: Mutex::default(),
+            _database: database,
         }
     }
 

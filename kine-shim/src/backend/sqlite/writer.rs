@@ -1,6 +1,6 @@
 //! The connection that writes.
 
-use std::{fs::File, path::Path};
+use std::{fs::File, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use rusqlite::{Connection, params};
@@ -34,20 +34,23 @@ pub struct Writer {
     /// Where kine's own row is: without an index on names, looking for it means reading everything.
     compact_row: i64,
     log: Log,
+    /// Closed after the connections.
+    _database: Arc<File>,
     /// Released last.
     _lock: File,
 }
 
 impl Writer {
     /// A writer on the open database at `path`; `lock` is held as long as it lives.
-    pub(super) fn new(path: &Path, mut connection: Connection, lock: File) -> Result<Self, Fault> {
-        let log = Log::new(path, &mut connection)?;
+    pub(super) fn new(path: &Path, mut connection: Connection, database: Arc<File>, lock: File) -> Result<Self, Fault> {
+        let log = Log::new(path, database.clone(), &mut connection)?;
         Ok(Self {
             connection,
             dialect: &SQLITE,
             open: false,
             compact_row: 0,
             log,
+            _database: database,
             _lock: lock,
         })
     }
