@@ -16,6 +16,11 @@ const CASES: &[Case] = &[
     ("authorize", |world| steps(world, AUTHORIZE)),
     ("discover", |world| steps(world, DISCOVER)),
     ("delete", |world| steps(world, DELETE)),
+    ("print", |world| steps(world, PRINT)),
+    ("more", |world| steps(world, MORE)),
+    ("differ", differ),
+    ("kustomize", kustomize),
+    ("watch", watch),
     ("edit", edit),
     ("go_clients_speak_protobuf", protobuf),
 ];
@@ -371,6 +376,118 @@ const DISCOVER: &[Step] = &[
     step("completion bash", "kubectl"),
 ];
 
+const PRINT: &[Step] = &[
+    step("create namespace print", "created"),
+    step("create -n print configmap a --from-literal=k=2", "created"),
+    step("create -n print configmap b --from-literal=k=1", "created"),
+    step("label -n print configmaps --all app=x", "labeled"),
+    step(
+        "get -n print configmaps -l app=x --sort-by={.data.k} -o jsonpath={.items[*].metadata.name}",
+        "b a",
+    ),
+    step("get -n print configmap a -o yaml --show-managed-fields", "f:data"),
+    step(
+        "get -n print configmaps -o jsonpath-as-json={.items[*].data}",
+        "\"k\": \"2\"",
+    ),
+    step("get -n print configmaps --server-print=false", "NAME"),
+    step("get -n print configmaps --show-kind", "configmap/a"),
+    step(
+        "get -n print configmaps -o go-template='{{range .items}}{{.metadata.name}},{{end}}'",
+        "a,b,",
+    ),
+    step("get -n print configmaps -o template --template={{len .items}}", "3"),
+    step(
+        "get -n print configmaps -o custom-columns=NAME:.metadata.name,NONE:.data.none --no-headers",
+        "<none>",
+    ),
+    step(
+        "get -n print configmaps -l 'app in (x,y),app notin (z),!none' -o name",
+        "configmap/b",
+    ),
+    step("get -n print cm/a cm/b -o name", "configmap/b"),
+    with(
+        "get -o name -f -",
+        r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "print"}}"#,
+        "configmap/a",
+    ),
+    with(
+        "describe -f -",
+        r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "print"}}"#,
+        "Data",
+    ),
+    step("describe configmaps -n print -l app=x", "Name:         b"),
+    step("label -n print configmap a --list", "app=x"),
+    step(
+        "annotate -n print configmap a note=x --dry-run=server",
+        "annotated (server dry run)",
+    ),
+    step("get --raw /readyz?verbose", "readyz check passed"),
+    step("get --raw /livez", "ok"),
+    step("get --raw /apis", "APIGroupList"),
+    step("get --raw /metrics", "apiserver_request_total"),
+    step("get ns print -o jsonpath={.status.phase}", "Active"),
+    step("delete namespace print --timeout=60s", "deleted"),
+];
+
+const MORE: &[Step] = &[
+    step("create namespace more", "created"),
+    with("create -n more configmap f --from-file=k=/dev/stdin", "text", "created"),
+    with(
+        "create -n more configmap e --from-env-file=/dev/stdin",
+        "A=b\n",
+        "created",
+    ),
+    step("get -n more configmap f -o jsonpath={.data.k}", "text"),
+    step("get -n more configmap e -o jsonpath={.data.A}", "b"),
+    since(
+        31,
+        "wait -n more --for=create configmap/e --timeout=10s",
+        "condition met",
+    ),
+    step(
+        "create -n more ingress i --class=c --default-backend=s:80 --rule=h/=s:http,tls=t --annotation=a=b",
+        "created",
+    ),
+    step(
+        "create clusterrole more --verb=get --resource=configmaps --resource-name=f",
+        "created",
+    ),
+    step(
+        "create -n more rolebinding rb --clusterrole=more --user=jane",
+        "created",
+    ),
+    step("auth can-i get configmap/f -n more --as=jane", "yes"),
+    step("auth can-i --list -n more --as=jane", "[f]"),
+    since(28, "auth whoami --as=jane -o yaml", "username: jane"),
+    step("get -n more configmap f --as=jane -o name", "configmap/f"),
+    step("create -n more deployment d --image=nginx --replicas=0", "created"),
+    since(
+        24,
+        "patch -n more deployment d --subresource=status --type=merge -p '{\"status\":{\"observedGeneration\":1}}'",
+        "patched",
+    ),
+    with(
+        "apply --validate=strict -f -",
+        r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "v", "namespace": "more"}, "data": {"a": "b"}}"#,
+        "created",
+    ),
+    with(
+        "apply --validate=ignore -f -",
+        r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "v", "namespace": "more"}, "unknown": 1}"#,
+        "configured",
+    ),
+    step("get -n more configmap v -o jsonpath={.data}", ""),
+    step("delete -n more deployment d --cascade=orphan", "deleted"),
+    step(
+        "delete -n more replicaset -l app=d --cascade=foreground --timeout=60s",
+        "deleted",
+    ),
+    step("delete clusterrole more --cascade=background", "deleted"),
+    step("events -A --types=Normal,Warning", ""),
+    step("delete namespace more --timeout=60s", "deleted"),
+];
+
 const DELETE: &[Step] = &[
     step("create namespace delete", "created"),
     step("create -n delete configmap a", "created"),
@@ -440,6 +557,79 @@ fn edit(world: &World) -> Result<()> {
     let word = kubectl.run(&["get", "configmap", "edited", "-o", "jsonpath={.data.word}"])?;
     ensure!(word == "after", "{word}");
     kubectl.run(&["delete", "configmap", "edited"]).map(|_| ())
+}
+
+/// `kubectl diff` fails with what would change.
+fn differ(world: &World) -> Result<()> {
+    let kubectl = world.kubectl("vc-1")?;
+    kubectl.run(&["create", "configmap", "differs", "--from-literal=word=before"])?;
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("map.yaml");
+    let manifest =
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: differs, namespace: default}, data: {word: after}}";
+    std::fs::write(&file, manifest)?;
+    let file = file.display().to_string();
+    for extra in [&[][..], &["--server-side", "--force-conflicts"]] {
+        let (status, said) = kubectl.fails(&[&["diff", "-f", &file], extra].concat())?;
+        ensure!(status == 1 && !said.contains("rror"), "{status}: {said}");
+    }
+    let word = kubectl.run(&["get", "configmap", "differs", "-o", "jsonpath={.data.word}"])?;
+    ensure!(word == "before", "a diff has changed it to {word}");
+    kubectl.run(&["delete", "-f", &file]).map(|_| ())
+}
+
+/// `kubectl kustomize` and `-k`.
+fn kustomize(world: &World) -> Result<()> {
+    let kubectl = world.kubectl("vc-1")?;
+    let dir = tempfile::tempdir()?;
+    let text = "{namePrefix: k-, namespace: default, configMapGenerator: [{name: made, literals: [a=b]}], \
+        generatorOptions: {disableNameSuffixHash: true}}";
+    std::fs::write(dir.path().join("kustomization.yaml"), text)?;
+    let dir = dir.path().display().to_string();
+    for (command, says) in [
+        (&["kustomize", &dir][..], "name: k-made"),
+        (&["apply", "-k", &dir], "configmap/k-made created"),
+        (&["get", "-k", &dir, "-o", "name"], "configmap/k-made"),
+        (&["delete", "-k", &dir], "deleted"),
+    ] {
+        let said = kubectl.run(command)?;
+        ensure!(said.contains(says), "kubectl {}: {said}", command.join(" "));
+    }
+    Ok(())
+}
+
+/// `kubectl get --watch-only` tells what happens from then on, and in which way.
+fn watch(world: &World) -> Result<()> {
+    let kubectl = world.kubectl("vc-1")?;
+    kubectl.run(&["create", "configmap", "watched"])?;
+    let selected = ["--field-selector=metadata.name=watched", "--output-watch-events"];
+    let all = kubectl.background(&[&["get", "configmaps", "--watch"], &selected[..]].concat())?;
+    all.line("ADDED")?;
+    let only = kubectl.background(&[&["get", "configmaps", "--watch-only"], &selected[..]].concat())?;
+    // Whoever watches only what comes says nothing until something does: changes are made until one is seen.
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let changes = scope.spawn(|| {
+            for number in 0.. {
+                if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+                kubectl.run(&[
+                    "annotate",
+                    "configmap",
+                    "watched",
+                    "--overwrite",
+                    &format!("n={number}"),
+                ])?;
+            }
+            anyhow::Ok(())
+        });
+        let seen = only.line("MODIFIED");
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        seen.and_then(|_| changes.join().map_err(|_| anyhow::anyhow!("the writer panicked"))?)
+    })?;
+    kubectl.run(&["delete", "configmap", "watched"])?;
+    only.line("DELETED").and_then(|_| all.line("DELETED")).map(|_| ())
 }
 
 /// kubectl's typed clients are client-go's, which speak protobuf where a kind has it.

@@ -109,7 +109,12 @@ pub fn json(code: StatusCode, text: Bytes, negotiated: &Negotiated, client: Clie
         Format::Json if negotiated.pretty => {
             compressible(code, Format::Json.media_type(), indent(&text).into(), client)
         }
-        Format::Json => pieces(code, [text, Bytes::from_static(b"\n")].into(), client),
+        Format::Json => pieces(
+            code,
+            Format::Json.media_type(),
+            [text, Bytes::from_static(b"\n")].into(),
+            client,
+        ),
         Format::Yaml | Format::Protobuf => match serde_json::from_slice(&text) {
             Ok(value) => tree(code, &value, negotiated, client),
             Err(error) => self::error(&Status::internal(error), client),
@@ -129,8 +134,12 @@ pub fn compressible(code: StatusCode, media_type: &'static str, bytes: Bytes, cl
 }
 
 /// A long answer made of pieces, without a copy of all of it.
-pub fn pieces(code: StatusCode, pieces: VecDeque<Bytes>, client: Client<'_>) -> Response<Body> {
-    let media_type = Format::Json.media_type();
+pub fn pieces(
+    code: StatusCode,
+    media_type: &'static str,
+    pieces: VecDeque<Bytes>,
+    client: Client<'_>,
+) -> Response<Body> {
     let length: usize = pieces.iter().map(Bytes::len).sum();
     if length > GZIP_THRESHOLD
         && accepts_gzip(client.headers)
@@ -309,7 +318,7 @@ mod tests {
             headers: &headers,
             query: &Query::default(),
         };
-        let response = pieces(StatusCode::OK, all.clone(), client);
+        let response = pieces(StatusCode::OK, Format::Json.media_type(), all.clone(), client);
         assert_eq!(http_body::Body::size_hint(response.body()).exact(), Some(300_000));
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, all.into_iter().flatten().collect::<Vec<u8>>());

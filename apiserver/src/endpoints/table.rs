@@ -53,15 +53,24 @@ pub struct Style<'a> {
 }
 
 /// A table of objects. `metadata` is that of the list or, for a single object, only its resourceVersion.
-pub fn table(columns: &Columns, objects: Vec<Value>, metadata: Value, style: Style<'_>) -> Value {
-    let rows: Vec<Value> = objects.into_iter().map(|object| row(columns, object, style)).collect();
-    json!({
+///
+/// # Errors
+/// That of an object, which are taken one after the other.
+pub fn table(
+    columns: &Columns,
+    objects: impl IntoIterator<Item = Result<Value, Status>>,
+    metadata: Value,
+    style: Style<'_>,
+) -> Result<Value, Status> {
+    let rows = objects.into_iter().map(|object| Ok(row(columns, object?, style)));
+    let rows = rows.collect::<Result<Vec<Value>, Status>>()?;
+    Ok(json!({
         "kind": "Table",
         "apiVersion": format!("meta.k8s.io/{}", style.version),
         "metadata": metadata,
         "columnDefinitions": if style.headings { headings(columns) } else { Value::Null },
         "rows": rows,
-    })
+    }))
 }
 
 fn row(columns: &Columns, object: Value, style: Style<'_>) -> Value {
@@ -124,14 +133,22 @@ pub fn partial(object: &Value, version: &str) -> Value {
 }
 
 /// A list of only the metadata of objects. An empty list has no items, not an empty list of them.
-pub fn partial_list(objects: &[Value], metadata: Value, version: &str) -> Value {
-    let items: Vec<Value> = objects.iter().map(|object| partial(object, version)).collect();
-    json!({
+///
+/// # Errors
+/// That of an object, which are taken one after the other.
+pub fn partial_list(
+    objects: impl IntoIterator<Item = Result<Value, Status>>,
+    metadata: Value,
+    version: &str,
+) -> Result<Value, Status> {
+    let items = objects.into_iter().map(|object| Ok(partial(&object?, version)));
+    let items = items.collect::<Result<Vec<Value>, Status>>()?;
+    Ok(json!({
         "kind": "PartialObjectMetadataList",
         "apiVersion": format!("meta.k8s.io/{version}"),
         "metadata": metadata,
         "items": if items.is_empty() { Value::Null } else { Value::from(items) },
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -165,7 +182,7 @@ mod tests {
                 headings: true,
                 now: 7,
             };
-            let table = table(&COLUMNS, vec![object.clone()], json!({}), style);
+            let table = table(&COLUMNS, [Ok(object.clone())], json!({}), style).unwrap();
             assert_eq!(table["rows"], json!([{"cells": ["p", 7], "object": shown}]));
             assert_eq!(table["columnDefinitions"][0]["format"], "name");
             assert_eq!(table["columnDefinitions"][1]["priority"], 1);

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use rustls::pki_types::pem::PemObject;
@@ -27,6 +28,7 @@ use super::connection::{Dialer, text};
 
 const POD: &str = "/api/v1/namespaces/default/pods/p";
 const SPDY_PROTOCOL: &str = "x-stream-protocol-version";
+const RBAC: &str = "rbac.authorization.k8s.io";
 /// The subprotocols that the kubelet speaks.
 const KNOWN: [&str; 3] = ["v5.channel.k8s.io", "v4.channel.k8s.io", "base64.channel.k8s.io"];
 
@@ -88,23 +90,61 @@ async fn tunnels_pass_what_client_and_kubelet_agree_on() -> Result<()> {
     running.stop().await
 }
 
+#[tokio::test]
+async fn who_may_only_look_runs_no_commands() -> Result<()> {
+    let running = Running::start(&["--kubelet-preferred-address-types=InternalIP"]).await?;
+    pod_on(&running, kubelet().await?).await?;
+    let client = running.server.client().await?;
+    for (user, verb) in [("looker", "get"), ("runner", "create"), ("both", "*")] {
+        let role = json!({"metadata": {"name": user},
+            "rules": [{"apiGroups": [""], "resources": ["pods/exec", "pods/attach", "pods/portforward"], "verbs": [verb]}]});
+        let binding = json!({"metadata": {"name": user}, "subjects": [{"kind": "User", "name": user, "apiGroup": RBAC}],
+            "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": user}});
+        let create = PostParams::default();
+        let (roles, bindings): (Api<Role>, Api<RoleBinding>) = (
+            Api::default_namespaced(client.clone()),
+            Api::default_namespaced(client.clone()),
+        );
+        roles.create(&create, &serde_json::from_value(role)?).await?;
+        bindings.create(&create, &serde_json::from_value(binding)?).await?;
+    }
+    let dialer = running.dialer()?;
+    for (user, upgrade, allowed) in [
+        ("looker", "websocket", false),
+        ("looker", "SPDY/3.1", false),
+        ("runner", "websocket", false),
+        ("runner", "SPDY/3.1", true),
+        ("both", "websocket", true),
+    ] {
+        for subresource in ["exec?command=ls&stdout=true", "attach?stdout=true", "portforward"] {
+            let protocol = if subresource == "portforward" {
+                "portforward.k8s.io"
+            } else {
+                KNOWN[0]
+            };
+            let mut request = handshake(subresource, upgrade, protocol)?;
+            request
+                .headers_mut()
+                .insert("impersonate-user", HeaderValue::from_static(user));
+            let answer = dialer.http1().await?.send_request(request).await?;
+            let expected = if allowed {
+                StatusCode::SWITCHING_PROTOCOLS
+            } else {
+                StatusCode::FORBIDDEN
+            };
+            ensure!(
+                answer.status() == expected,
+                "{user} over {upgrade} to {subresource}: {}",
+                answer.status()
+            );
+        }
+    }
+    running.stop().await
+}
+
 async fn tunnel(dialer: &Dialer, case: &Case) -> Result<()> {
-    let protocol = match case.upgrade {
-        "websocket" => header::SEC_WEBSOCKET_PROTOCOL.as_str(),
-        _ => SPDY_PROTOCOL,
-    };
-    // WebSocket begins with a GET, SPDY with a POST.
-    let method = if case.upgrade == "websocket" { "GET" } else { "POST" };
-    let request = Request::builder()
-        .method(method)
-        .uri(format!("{POD}/{}", case.subresource))
-        .header(header::HOST, "localhost")
-        .header(header::CONNECTION, "Upgrade")
-        .header(header::UPGRADE, case.upgrade)
-        .header(header::SEC_WEBSOCKET_VERSION, "13")
-        .header(header::SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==")
-        .header(protocol, case.protocol)
-        .body(Full::new(Bytes::new()))?;
+    let request = handshake(case.subresource, case.upgrade, case.protocol)?;
+    let protocol = protocol_header(case.upgrade);
     let answer = dialer.http1().await?.send_request(request).await?;
     let status = answer.status();
     if status != StatusCode::SWITCHING_PROTOCOLS || case.status != 101 {
@@ -132,6 +172,29 @@ async fn tunnel(dialer: &Dialer, case: &Case) -> Result<()> {
     read?;
     ensure!(received == sent.to_ascii_uppercase(), "bytes are lost or changed");
     Ok(())
+}
+
+/// The header in which a protocol is asked for.
+fn protocol_header(upgrade: &str) -> &'static str {
+    match upgrade {
+        "websocket" => "sec-websocket-protocol",
+        _ => SPDY_PROTOCOL,
+    }
+}
+
+/// The request for a tunnel: WebSocket begins with a GET, SPDY with a POST.
+fn handshake(subresource: &str, upgrade: &str, protocol: &str) -> Result<Request<Full<Bytes>>> {
+    let method = if upgrade == "websocket" { "GET" } else { "POST" };
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("{POD}/{subresource}"))
+        .header(header::HOST, "localhost")
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, upgrade)
+        .header(header::SEC_WEBSOCKET_VERSION, "13")
+        .header(header::SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==")
+        .header(protocol_header(upgrade), protocol);
+    Ok(request.body(Full::new(Bytes::new()))?)
 }
 
 /// A node with this kubelet, and a pod on it.

@@ -9,7 +9,9 @@ use crate::server::request::Body;
 use crate::storage::interface::Listed;
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use machinery::gvk::GroupVersionKind;
 use machinery::status::{ListMeta, Status};
+use machinery::wire;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 
@@ -37,23 +39,29 @@ pub fn respond(scope: &Scope, listed: &Listed) -> Result<Response<Body>, Status>
     let shaped = match &scope.negotiated.shape {
         Shape::Plain if scope.negotiated.format == Format::Json && !scope.negotiated.pretty => {
             let pieces = pieces(scope, listed, &metadata)?;
-            return Ok(respond::pieces(StatusCode::OK, pieces, scope.client()));
+            let media_type = Format::Json.media_type();
+            return Ok(respond::pieces(StatusCode::OK, media_type, pieces, scope.client()));
+        }
+        Shape::Plain if scope.negotiated.format == Format::Protobuf && has_protobuf(scope) => {
+            let pieces = protobuf_pieces(scope, listed, metadata)?;
+            let media_type = Format::Protobuf.media_type();
+            return Ok(respond::pieces(StatusCode::OK, media_type, pieces, scope.client()));
         }
         Shape::Plain | Shape::Discovery(_) => {
-            let mut items = objects(scope, listed)?;
+            let mut items = objects(scope, listed).collect::<Result<Vec<Value>, Status>>()?;
             for fields in items.iter_mut().filter_map(Value::as_object_mut) {
                 fields.remove("kind");
                 fields.remove("apiVersion");
             }
-            let kind = &scope.resource().gvk;
-            json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": metadata,
-                "items": items})
+            let mut list = head(scope, metadata);
+            list["items"] = items.into();
+            list
         }
         Shape::Table(version) => {
             let style = scope.table_style(version)?;
-            table::table(scope.resource().columns, objects(scope, listed)?, metadata, style)
+            table::table(scope.resource().columns, objects(scope, listed), metadata, style)?
         }
-        Shape::MetadataList(version) => table::partial_list(&objects(scope, listed)?, metadata, version),
+        Shape::MetadataList(version) => table::partial_list(objects(scope, listed), metadata, version)?,
         Shape::Metadata(_) => {
             return Err(not_acceptable(format!(
                 "you requested PartialObjectMetadata, but the requested object is a list ({})",
@@ -69,12 +77,36 @@ pub fn respond(scope: &Scope, listed: &Listed) -> Result<Response<Body>, Status>
     ))
 }
 
-fn objects(scope: &Scope, listed: &Listed) -> Result<Vec<Value>, Status> {
-    listed
-        .items
-        .iter()
-        .map(|stored| codec::decode(scope.resource(), stored))
-        .collect()
+/// The objects, each decoded when it is asked for: as trees they take many times their size.
+fn objects(scope: &Scope, listed: &Listed) -> impl Iterator<Item = Result<Value, Status>> {
+    let decode = |stored| codec::decode(scope.resource(), stored);
+    listed.items.iter().map(decode)
+}
+
+/// The list without its items.
+fn head(scope: &Scope, metadata: Value) -> Value {
+    let kind = &scope.resource().gvk;
+    json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": metadata})
+}
+
+/// The kind of the list.
+fn list_kind(scope: &Scope) -> GroupVersionKind {
+    let kind = &scope.resource().gvk;
+    GroupVersionKind::new(&*kind.group, &*kind.version, format!("{}List", kind.kind))
+}
+
+fn has_protobuf(scope: &Scope) -> bool {
+    let has = |kind| codec::type_of(kind).is_ok_and(|ty| ty.message);
+    has(&scope.resource().gvk) && has(&list_kind(scope))
+}
+
+/// The list as protobuf, encoded object by object.
+fn protobuf_pieces(scope: &Scope, listed: &Listed, metadata: Value) -> Result<VecDeque<Bytes>, Status> {
+    let ty = codec::type_of(&scope.resource().gvk)?;
+    let items = objects(scope, listed).map(|object| wire::encode_item(&object?, ty).map_err(Status::internal));
+    let items = items.collect::<Result<Vec<Bytes>, Status>>()?;
+    let list = codec::type_of(&list_kind(scope))?;
+    wire::encode_list(&head(scope, metadata), list, items).map_err(Status::internal)
 }
 
 /// The list as slices of the stored bytes with a little text between them.

@@ -1,8 +1,10 @@
 //! What is passed on to the kubelet of a pod's node: logs and the tunnels of exec, attach and port-forward
 //! (kubernetes `pkg/registry/core/pod/rest`).
 
+use crate::authorization::Attributes;
 use crate::endpoints::api::Api;
 use crate::endpoints::installer::{Route, not_found};
+use crate::filters::authorization::attributes;
 use crate::filters::request_info::{RequestInfo, query_pairs};
 use crate::proxy::Wanted;
 use crate::registry::request::Request as RegistryRequest;
@@ -10,6 +12,7 @@ use crate::registry::resource::Action;
 use crate::server::request::{Body, Peer, RequestContext};
 use http::{Request, Response};
 use hyper::body::Incoming;
+use machinery::gvk::GroupResource;
 use machinery::status::Status;
 
 /// Answers a log or opens a tunnel.
@@ -58,9 +61,29 @@ pub async fn pass_on(
             .proxy(&wanted, request, client.as_deref(), &cx.draining)
             .await;
     }
+    may_create(api, cx)?;
     api.kubelet
         .connect(subresource.name, namespace, name, request, &cx.draining)
         .await
+}
+
+/// A WebSocket begins with a GET, but who may only look must not run commands: tunnels are for those who may create them
+/// (kubernetes `pkg/registry/core/pod/rest/authorize.go`).
+fn may_create(api: &Api, cx: &RequestContext) -> Result<(), Status> {
+    const VERB: &str = "create";
+    if cx.info.verb == VERB {
+        return Ok(());
+    }
+    let asked = Attributes {
+        verb: VERB,
+        ..attributes(&cx.user, &cx.info)
+    };
+    let decision = api.reviewers.authorizer.decide(&asked);
+    if decision.allowed {
+        return Ok(());
+    }
+    let resource = GroupResource::new(cx.info.group.as_str(), cx.info.resource.as_str());
+    Err(Status::forbidden(&resource, &cx.info.name, decision.reason))
 }
 
 /// The path that a backend is asked for: what follows the subresource (k8s.io/apiserver `endpoints/handlers/rest.go`).

@@ -144,7 +144,7 @@ impl Scope {
                     Some(version) => json!({ "resourceVersion": version }),
                     None => json!({}),
                 };
-                table::table(columns, vec![object], metadata, style)
+                table::table(columns, [Ok(object)], metadata, style)?
             }
             Shape::Metadata(version) => table::partial(&object, version),
             Shape::MetadataList(_) => {

@@ -213,7 +213,7 @@ impl Encoder {
                     now,
                 };
                 let metadata = json!({"resourceVersion": object.pointer("/metadata/resourceVersion")});
-                table::table(self.store.resource.columns, vec![object], metadata, style)
+                table::table(self.store.resource.columns, [Ok(object)], metadata, style)?
             }
         };
         Ok(codec::to_bytes(&shaped))

@@ -8,6 +8,9 @@ use super::raw::{Fields, Raw, put_bytes};
 /// What every protobuf body begins with.
 pub const MAGIC: &[u8; 4] = b"k8s\0";
 
+/// The field that holds the message.
+pub(super) const RAW: u32 = 2;
+
 /// An encoded object with its version and kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope<'a> {
@@ -54,13 +57,25 @@ impl<'a> Envelope<'a> {
 
     /// The envelope as it is sent.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = self.opening();
+        put_bytes(&mut out, RAW, &self.raw);
+        out.append(&mut Self::closing());
+        out
+    }
+
+    /// What stands before the message.
+    pub(super) fn opening(&self) -> Vec<u8> {
         let mut meta = Vec::new();
         put_bytes(&mut meta, 1, self.api_version.as_bytes());
         put_bytes(&mut meta, 2, self.kind.as_bytes());
         let mut out = MAGIC.to_vec();
         put_bytes(&mut out, 1, &meta);
-        put_bytes(&mut out, 2, &self.raw);
-        // Upstream writes its empty contentEncoding and contentType too.
+        out
+    }
+
+    /// What stands behind it: upstream writes its empty contentEncoding and contentType too.
+    pub(super) fn closing() -> Vec<u8> {
+        let mut out = Vec::new();
         put_bytes(&mut out, 3, b"");
         put_bytes(&mut out, 4, b"");
         out

@@ -4,6 +4,7 @@
 mod decode;
 mod encode;
 mod envelope;
+mod list;
 pub(crate) mod raw;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use crate::gvk::GroupVersion;
 use crate::schema::Type;
 
 pub use envelope::{Envelope, MAGIC, watch_frame};
+pub use list::{encode_item, encode_list};
 
 /// Why an object has no protobuf form, or bytes are none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,9 +66,7 @@ pub fn encode_as(object: &Value, version: &GroupVersion, ty: &Type) -> Result<Ve
 }
 
 fn envelope(object: &Value, version: &str, ty: &Type) -> Result<Vec<u8>, Error> {
-    if !ty.message {
-        return Err(Error::Unsupported(ty.go_type().to_owned()));
-    }
+    supported(ty)?;
     let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
     let message = encode::message(object, ty);
     Ok(Envelope {
@@ -77,15 +77,22 @@ fn envelope(object: &Value, version: &str, ty: &Type) -> Result<Vec<u8>, Error> 
     .to_bytes())
 }
 
+/// Refuses types that have no protobuf form.
+fn supported(ty: &Type) -> Result<(), Error> {
+    if ty.message {
+        Ok(())
+    } else {
+        Err(Error::Unsupported(ty.go_type().to_owned()))
+    }
+}
+
 /// Decodes the message in an envelope as type `ty`, to the same form as JSON is decoded to. The envelope's version and
 /// kind are put into the object.
 ///
 /// # Errors
 /// When the type has no protobuf form or the bytes are no message of it.
 pub fn decode(envelope: &Envelope<'_>, ty: &Type) -> Result<Value, Error> {
-    if !ty.message {
-        return Err(Error::Unsupported(ty.go_type().to_owned()));
-    }
+    supported(ty)?;
     let mut object = decode::message(&envelope.raw, ty)?;
     for (name, value) in [("apiVersion", &envelope.api_version), ("kind", &envelope.kind)] {
         if ty.property(name).is_some() && !value.is_empty() {

@@ -56,9 +56,14 @@ pub(crate) fn put_fixed64(out: &mut Vec<u8>, field: u32, value: u64) {
 
 /// Appends a field that is text, bytes or an encoded message.
 pub(crate) fn put_bytes(out: &mut Vec<u8>, field: u32, value: &[u8]) {
-    put_varint(out, u64::from(field) << 3 | 2);
-    put_varint(out, value.len() as u64);
+    put_length(out, field, value.len());
     out.extend_from_slice(value);
+}
+
+/// Appends what stands before the bytes of such a field.
+pub(crate) fn put_length(out: &mut Vec<u8>, field: u32, length: usize) {
+    put_varint(out, u64::from(field) << 3 | 2);
+    put_varint(out, length as u64);
 }
 
 /// Reads the fields of a message.

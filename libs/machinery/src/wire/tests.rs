@@ -84,6 +84,27 @@ fn bytes_are_those_of_go() {
 }
 
 #[test]
+fn lists_are_the_same_item_by_item() {
+    let (list, map) = (
+        by_gvk("", "v1", "ConfigMapList").unwrap(),
+        by_gvk("", "v1", "ConfigMap").unwrap(),
+    );
+    for names in [&[][..], &["a"], &["a", "b"]] {
+        let items: Vec<Value> = names
+            .iter()
+            .map(|name| json!({"metadata": {"name": name}, "data": {"k": "v".repeat(200)}}))
+            .collect();
+        let head = json!({"apiVersion": "v1", "kind": "ConfigMapList", "metadata": {"resourceVersion": "7"}});
+        let mut whole = head.clone();
+        whole["items"] = items.clone().into();
+        let encoded = items.iter().map(|item| encode_item(item, map).unwrap()).collect();
+        let pieces = encode_list(&head, list, encoded).unwrap();
+        let together: Vec<u8> = pieces.iter().flat_map(|piece| piece.to_vec()).collect();
+        assert_eq!(together, encode(&whole, list).unwrap());
+    }
+}
+
+#[test]
 fn what_is_no_message_is_refused() {
     let pod = by_gvk("", "v1", "Pod").unwrap();
     let parse = |bytes: &[u8]| Envelope::parse(bytes).map(|_| ()).unwrap_err().to_string();
