@@ -393,10 +393,13 @@ const PRINT: &[Step] = &[
     step("get -n print configmaps --server-print=false", "NAME"),
     step("get -n print configmaps --show-kind", "configmap/a"),
     step(
-        "get -n print configmaps -o go-template='{{range .items}}{{.metadata.name}},{{end}}'",
+        "get -n print configmaps -l app=x '-o=go-template={{range .items}}{{.metadata.name}},{{end}}'",
         "a,b,",
     ),
-    step("get -n print configmaps -o template --template={{len .items}}", "3"),
+    step(
+        "get -n print configmaps -l app=x -o template '--template={{len .items}}'",
+        "2",
+    ),
     step(
         "get -n print configmaps -o custom-columns=NAME:.metadata.name,NONE:.data.none --no-headers",
         "<none>",
@@ -565,8 +568,7 @@ fn differ(world: &World) -> Result<()> {
     kubectl.run(&["create", "configmap", "differs", "--from-literal=word=before"])?;
     let dir = tempfile::tempdir()?;
     let file = dir.path().join("map.yaml");
-    let manifest =
-        "{apiVersion: v1, kind: ConfigMap, metadata: {name: differs, namespace: default}, data: {word: after}}";
+    let manifest = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "differs", "namespace": "default"}, "data": {"word": "after"}}"#;
     std::fs::write(&file, manifest)?;
     let file = file.display().to_string();
     for extra in [&[][..], &["--server-side", "--force-conflicts"]] {
