@@ -54,6 +54,7 @@ pub(crate) enum Playground {
 const UP_EXAMPLES: &str = "Examples:
   vcluster playground up                    one virtual cluster, vc-1, in the host namespace vcluster-vc-1
   vcluster playground up --clusters 3       vc-1, vc-2 and vc-3
+  vcluster playground up -f vcluster.yaml   configured as the file says
   vcluster playground up --dir ./play       keep the files in ./play";
 
 const CERTS_EXAMPLES: &str = "Example:
@@ -111,6 +112,10 @@ pub(crate) struct Up {
     /// Number of simulated nodes, node-1, node-2, ..., each for up to 110 pods
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) nodes: u8,
+
+    /// The vcluster.yaml of every virtual cluster [default: the defaults of every key]
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub(crate) values: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) directory: Directory,

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,7 @@ pub(crate) fn up(options: &Up) -> Result<()> {
             missing.join(", ")
         )));
     }
+    let values = options.values.as_deref().map(read_values).transpose()?;
     let layout = Layout::create(&options.directory.path()?)?;
     let dir = layout.dir().display();
     let processes = process::find(layout.dir());
@@ -44,6 +46,10 @@ pub(crate) fn up(options: &Up) -> Result<()> {
     if !processes.is_empty() || layout.has_files() {
         bail!("{dir} holds what is left of another playground: remove it with `vcluster playground down --dir {dir}`");
     }
+    if let Some(values) = values {
+        let file = layout.values();
+        std::fs::write(&file, values).with_context(|| format!("cannot write {}", file.display()))?;
+    }
     let clusters: Vec<String> = (1..=options.clusters).map(|number| format!("vc-{number}")).collect();
     let log = OpenOptions::new().create(true).append(true).open(layout.log());
     let log = log.with_context(|| format!("cannot write {}", layout.log().display()))?;
@@ -57,6 +63,14 @@ pub(crate) fn up(options: &Up) -> Result<()> {
         directory_flag(&layout, &options.directory)
     );
     Ok(())
+}
+
+/// The text of a vcluster.yaml that can be used.
+fn read_values(file: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| usage(format!("--values: cannot read {}: {error}", file.display())))?;
+    config::Config::parse(&file.display().to_string(), &text).map_err(|error| usage(format!("--values: {error}")))?;
+    Ok(text)
 }
 
 /// Shows what is waited for until the playground is ready, or says why it never will be.

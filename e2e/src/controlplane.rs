@@ -35,6 +35,8 @@ pub enum Role {
         host_kubeconfig: PathBuf,
         /// The namespace.
         host_namespace: String,
+        /// The vcluster.yaml, if there is one.
+        values: Option<PathBuf>,
     },
 }
 
@@ -305,11 +307,12 @@ fn syncer(plane: &ControlPlane, role: &Role) -> Vec<String> {
     let Role::Virtual {
         host_kubeconfig,
         host_namespace,
+        values,
     } = role
     else {
         return Vec::new();
     };
-    flags(&[
+    let mut command = flags(&[
         ("kubeconfig", plane.secret("syncer.conf")),
         ("host-kubeconfig", host_kubeconfig.display().to_string()),
         ("name", plane.name.clone()),
@@ -322,7 +325,10 @@ fn syncer(plane: &ControlPlane, role: &Role) -> Vec<String> {
         ("client-ca-file", plane.secret("ca.crt")),
         ("etcd-servers", format!("unix://{}", plane.file("kine.sock"))),
         ("leader-elect", "false".to_string()),
-    ])
+    ]);
+    let values = values.iter().map(|file| ("config", file.display().to_string()));
+    command.extend(flags(&Vec::from_iter(values)));
+    command
 }
 
 fn dns(plane: &ControlPlane, _: &Role) -> Vec<String> {
@@ -349,6 +355,7 @@ mod tests {
         let role = Role::Virtual {
             host_kubeconfig: "/h".into(),
             host_namespace: "vcluster-vc-1".to_string(),
+            values: None,
         };
         let lines = || {
             let specs = prepare(dir.path(), role.clone()).processes(Path::new("/bin"), dir.path());

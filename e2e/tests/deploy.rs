@@ -201,6 +201,7 @@ fn the_containers_are_the_services_of_the_playground() {
     let role = Role::Virtual {
         host_kubeconfig: "/host".into(),
         host_namespace: "vcluster".to_owned(),
+        values: None,
     };
     let plane = ControlPlane::prepare("vc", &dir.path().join("vc"), role, &mut ports).unwrap();
     let processes = plane.processes(Path::new("/"), dir.path());

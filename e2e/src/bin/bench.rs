@@ -121,6 +121,7 @@ async fn cold_start(world: &World, dir: &Path, round: usize) -> Result<Duration>
     let role = Role::Virtual {
         host_kubeconfig,
         host_namespace: "vcluster-cold".to_string(),
+        values: None,
     };
     let mut ports = Ports::open(&dir.join("ports.json"))?;
     let plane = ControlPlane::prepare("cold", dir, role, &mut ports)?;

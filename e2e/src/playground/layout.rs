@@ -6,7 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 /// Everything a playground puts into its directory; nothing else there is ever touched.
-const OWN: &[&str] = &["host", "clusters", "ports.json", "playground.json", "playground.log"];
+const OWN: &[&str] = &[
+    "host",
+    "clusters",
+    "vcluster.yaml",
+    "ports.json",
+    "playground.json",
+    "playground.log",
+];
 
 /// The directory of one playground.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +55,11 @@ impl Layout {
     /// The ports in use.
     pub fn ports(&self) -> PathBuf {
         self.dir.join("ports.json")
+    }
+
+    /// The configuration of all virtual clusters, if they have one.
+    pub fn values(&self) -> PathBuf {
+        self.dir.join("vcluster.yaml")
     }
 
     /// The host's control plane.

@@ -56,10 +56,12 @@ impl Playground {
         let mut ports = Ports::open(&layout.ports())?;
         let host = ControlPlane::prepare("host", &layout.host(), Role::Host, &mut ports)?;
         let mut clusters = Vec::new();
+        let values = Some(layout.values()).filter(|values| values.exists());
         for name in &settings.clusters {
             let role = Role::Virtual {
                 host_kubeconfig: host.pki().path("syncer.conf"),
                 host_namespace: namespace_of(name),
+                values: values.clone(),
             };
             clusters.push(ControlPlane::prepare(name, &layout.cluster(name), role, &mut ports)?);
         }

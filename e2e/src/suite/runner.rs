@@ -10,9 +10,14 @@ use super::world::World;
 /// A named test.
 pub type Case = (&'static str, fn(&World) -> Result<()>);
 
-/// Starts a playground with `clusters` virtual clusters, runs the cases whose name contains one of the arguments (all
-/// without arguments), stops the playground. `--list` only prints the names, as cargo's own runner does.
+/// Runs the cases in a playground with `clusters` virtual clusters, see [`configured`].
 pub fn main(file: &str, clusters: u8, cases: &[Case]) -> ExitCode {
+    configured(file, clusters, "", cases)
+}
+
+/// Starts a playground with `clusters` virtual clusters that have `values` as their vcluster.yaml, runs the cases whose name contains one of the arguments (all
+/// without arguments), stops the playground. `--list` only prints the names, as cargo's own runner does.
+pub fn configured(file: &str, clusters: u8, values: &str, cases: &[Case]) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--list") {
         cases.iter().for_each(|(name, _)| println!("{name}: test"));
@@ -26,7 +31,7 @@ pub fn main(file: &str, clusters: u8, cases: &[Case]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let began = Instant::now();
-    let world = match World::start(clusters) {
+    let world = match World::start(clusters, values) {
         Ok(world) => world,
         Err(error) => {
             eprintln!("{file}: the playground does not start: {error:#}");

@@ -22,12 +22,15 @@ pub struct World {
 }
 
 impl World {
-    /// Starts one with `clusters` virtual clusters in a new directory.
+    /// Starts one with `clusters` virtual clusters, which have `values` as their vcluster.yaml, in a new directory.
     ///
     /// # Errors
     /// The binaries have not been built, or something does not start.
-    pub fn start(clusters: u8) -> Result<Self> {
-        Self::with(&["--clusters", &clusters.to_string()])
+    pub fn start(clusters: u8, values: &str) -> Result<Self> {
+        let file = tempfile::NamedTempFile::new().context("no temporary file")?;
+        std::fs::write(&file, values).context("cannot write the values")?;
+        let path = file.path().to_string_lossy();
+        Self::with(&["--clusters", &clusters.to_string(), "--values", &path])
     }
 
     /// Starts one with these arguments of `vcluster playground up`, in a new directory.
