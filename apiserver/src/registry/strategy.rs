@@ -97,6 +97,12 @@ pub trait Strategy: Send + Sync + 'static {
         ErrorList::new()
     }
 
+    /// Whether an empty list in place of none is a change, as it is where upstream compares with `reflect.DeepEqual`
+    /// instead of `equality.Semantic`.
+    fn tells_empty_from_none(&self) -> bool {
+        false
+    }
+
     /// Which metadata checks the kind's own update validation repeats.
     fn metadata_checks_on_update(&self) -> MetadataChecks {
         MetadataChecks::Update

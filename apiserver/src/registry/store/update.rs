@@ -200,7 +200,7 @@ impl Transaction<'_> {
         }
         let mut current = existing.map(|stored| codec::decode(resource, stored)).transpose()?;
         let mut new = update.transform.apply(rq, current.as_ref())?;
-        if let Some(current) = &mut current {
+        if let Some(current) = current.as_mut().filter(|_| !resource.strategy.tells_empty_from_none()) {
             schema::decode::share_empty(&new, current, codec::type_of(&resource.gvk)?);
         }
         let write = Write {

@@ -41,6 +41,11 @@ struct Configuration {
 }
 
 impl Strategy for Configuration {
+    /// Only the generation of webhooks counts so.
+    fn tells_empty_from_none(&self) -> bool {
+        self.counted == "webhooks"
+    }
+
     fn default(&self, obj: &mut Value) {
         (self.default)(obj);
     }

@@ -85,12 +85,11 @@ pub(super) fn default_binding(obj: &mut Value) {
 
 /// What both kinds of policies have in common, up to their variables, and what compiles the expressions that follow.
 pub(super) fn policy(spec: &Value, old: Option<&Value>, mutating: bool, path: &Path) -> (ErrorList, Expressions) {
-    let failure = text(spec, &["failurePolicy"]);
     let mut errors = ErrorList::new();
-    errors.extend(if failure.is_empty() {
-        Some(Error::required(&path.child("failurePolicy"), ""))
-    } else {
-        one_of(failure, &matching::FAILURE_POLICIES, &path.child("failurePolicy"))
+    let failure_path = path.child("failurePolicy");
+    errors.extend(match meta::str_at(spec, &["failurePolicy"]) {
+        None => Some(Error::required(&failure_path, "")),
+        Some(failure) => one_of(failure, &matching::FAILURE_POLICIES, &failure_path),
     });
     let params = spec.get("paramKind").is_some();
     if let Some(kind) = spec.get("paramKind") {

@@ -41,6 +41,10 @@ static COLUMNS: Columns = Columns {
 struct NetworkPolicy;
 
 impl Strategy for NetworkPolicy {
+    fn tells_empty_from_none(&self) -> bool {
+        true
+    }
+
     /// `SetDefaults_NetworkPolicy` and `SetDefaults_NetworkPolicyPort`.
     fn default(&self, obj: &mut Value) {
         if meta::at(obj, &["spec"]).is_none() {

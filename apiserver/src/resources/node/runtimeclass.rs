@@ -8,7 +8,7 @@ use super::super::shared::internal;
 use super::super::shared::pod_defaults::round_up;
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, Strategy};
+use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
@@ -54,9 +54,14 @@ impl Strategy for RuntimeClass {
     }
 
     /// `ValidateRuntimeClassUpdate`.
-    fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        let changed = immutable(new.get("handler"), old.get("handler"), &Path::new("handler"));
-        changed.into_iter().collect()
+    fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let mut errors = self.validate(cx, new);
+        errors.extend(immutable(new.get("handler"), old.get("handler"), &Path::new("handler")));
+        errors
+    }
+
+    fn metadata_checks_on_update(&self) -> MetadataChecks {
+        MetadataChecks::WholeThenUpdate
     }
 
     fn warnings(&self, _cx: &Context<'_>, new: &Value, _old: Option<&Value>) -> Vec<String> {
@@ -80,4 +85,35 @@ pub(super) fn resource() -> Resource {
         RuntimeClass,
         &COLUMNS,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_update_is_checked_as_a_whole() {
+        let cx = Context {
+            namespace: "",
+            now: "",
+            user: "",
+        };
+        let old = json!({"handler": "h"});
+        for (new, expected) in [
+            (json!({"handler": "h"}), vec![]),
+            (json!({"handler": ""}), vec!["handler", "handler"]),
+            (
+                json!({"handler": "h", "scheduling": {"tolerations": [{}]}}),
+                vec!["scheduling.tolerations[0].operator"],
+            ),
+        ] {
+            let errors = RuntimeClass.validate_update(&cx, &new, &old);
+            assert_eq!(
+                errors.iter().map(|e| e.field.as_str()).collect::<Vec<_>>(),
+                expected,
+                "{new}"
+            );
+        }
+    }
 }

@@ -2,10 +2,10 @@
 
 use super::GROUP;
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, Strategy};
+use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use crate::resources::core::pod_template::validate_label_selector;
 use crate::resources::shared::cells;
-use crate::resources::shared::checks::{NEGATIVE, complaints, immutable, text};
+use crate::resources::shared::checks::{NEGATIVE, complaints, invalid_selector, same, text};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::quantity::Quantity;
 use machinery::{meta, names};
@@ -32,11 +32,23 @@ impl Strategy for Capacity {
     }
 
     /// `ValidateCSIStorageCapacityUpdate`.
-    fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        ["nodeTopology", "storageClassName"]
-            .into_iter()
-            .filter_map(|field| immutable(new.get(field), old.get(field), &Path::new(field)))
-            .collect()
+    fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
+        let mut errors = self.validate(cx, new);
+        let topology = |obj: &Value| obj.get("nodeTopology").cloned().unwrap_or_default();
+        if !same(Some(&topology(new)), Some(&topology(old))) {
+            let path = Path::new("nodeTopology");
+            errors.push(invalid_selector(&path, &topology(new), "field is immutable"));
+        }
+        let class = |obj| text(obj, &["storageClassName"]);
+        if class(new) != class(old) {
+            let path = Path::new("storageClassName");
+            errors.push(Error::invalid(&path, class(new), "field is immutable"));
+        }
+        errors
+    }
+
+    fn metadata_checks_on_update(&self) -> MetadataChecks {
+        MetadataChecks::WholeThenUpdate
     }
 
     fn allow_unconditional_update(&self) -> bool {
@@ -52,4 +64,38 @@ pub(super) fn resource() -> Resource {
         Capacity,
         &cells::NAME_AND_CREATION,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_update_is_checked_as_a_whole() {
+        let cx = Context {
+            namespace: "",
+            now: "",
+            user: "",
+        };
+        let old = json!({"storageClassName": "c", "nodeTopology": {}, "capacity": "1"});
+        for (new, expected) in [
+            (
+                json!({"storageClassName": "c", "nodeTopology": {}, "capacity": "-1"}),
+                vec!["capacity"],
+            ),
+            (json!({"storageClassName": "c"}), vec![]),
+            (
+                json!({"storageClassName": "C!", "nodeTopology": {"matchLabels": {"a": "b"}}}),
+                vec!["storageClassName", "nodeTopology", "storageClassName"],
+            ),
+        ] {
+            let errors = Capacity.validate_update(&cx, &new, &old);
+            assert_eq!(
+                errors.iter().map(|e| e.field.as_str()).collect::<Vec<_>>(),
+                expected,
+                "{new}"
+            );
+        }
+    }
 }

@@ -6,6 +6,7 @@ use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use crate::resources::core::persistentvolume::inline;
 use crate::resources::shared::checks::{complaints, csi_driver_name, same, text};
+use crate::resources::shared::pod_defaults::{round_up, volume_source};
 use crate::resources::shared::status::{SPEC_AND_METADATA, Status};
 use crate::resources::shared::{cells, internal};
 use machinery::field::{Error, ErrorList, Path};
@@ -50,6 +51,17 @@ static COLUMNS: Columns = Columns {
 struct Attachment;
 
 impl Strategy for Attachment {
+    /// `SetObjectDefaults_VolumeAttachment`: inline volumes have the defaults of volumes.
+    fn default(&self, obj: &mut Value) {
+        if let Some(volume) = obj
+            .pointer_mut("/spec/source/inlineVolumeSpec")
+            .filter(|v| v.is_object())
+        {
+            volume_source(volume);
+            round_up(volume, &["capacity"]);
+        }
+    }
+
     fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
         meta::set(obj, &["status"], json!({}));
     }
@@ -58,19 +70,8 @@ impl Strategy for Attachment {
         meta::copy(new, old, &["status"]);
     }
 
-    /// `ValidateVolumeAttachment` and, for new ones, `ValidateVolumeAttachmentV1`.
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
-        let mut errors = validate(obj);
-        let spec = Path::new("spec");
-        let attacher = text(obj, &["spec", "attacher"]);
-        if !attacher.is_empty() {
-            errors.extend(csi_driver_name(attacher, &spec.child("attacher")));
-        }
-        if let Some(volume) = meta::str_at(obj, &["spec", "source", "persistentVolumeName"]) {
-            let path = spec.child("source").child("persistentVolumeName");
-            errors.extend(complaints(&path, volume, names::dns1123_subdomain(volume)));
-        }
-        errors
+        validate(obj)
     }
 
     fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
@@ -109,10 +110,7 @@ fn validate_update(new: &Value, old: &Value) -> ErrorList {
 /// `ValidateVolumeAttachment`.
 fn validate(obj: &Value) -> ErrorList {
     let path = Path::new("spec");
-    let mut errors = ErrorList::new();
-    if text(obj, &["spec", "attacher"]).is_empty() {
-        errors.push(Error::required(&path.child("attacher"), ""));
-    }
+    let mut errors = csi_driver_name(text(obj, &["spec", "attacher"]), &path.child("attacher"));
     errors.extend(validate_source(obj, &path.child("source")));
     let node = text(obj, &["spec", "nodeName"]);
     errors.extend(complaints(
@@ -121,6 +119,10 @@ fn validate(obj: &Value) -> ErrorList {
         names::dns1123_subdomain(node),
     ));
     errors.extend(validate_status(obj));
+    if let Some(volume) = meta::str_at(obj, &["spec", "source", "persistentVolumeName"]) {
+        let path = path.child("source").child("persistentVolumeName");
+        errors.extend(complaints(&path, volume, names::dns1123_subdomain(volume)));
+    }
     errors
 }
 

@@ -34,7 +34,7 @@ pub fn apply(live: &Value, patch: &[u8], ty: Option<&Type>, validation: FieldVal
     for operation in &operations {
         step(&mut patched, operation, &mut copied).map_err(Error::Rejected)?;
     }
-    finish(live, patched, ty, strict, validation)
+    finish(live, patched, ty, strict, validation, true)
 }
 
 static NO_DETAILS: Details = Details {

@@ -22,7 +22,7 @@ pub fn apply(live: &Value, patch: &[u8], ty: Option<&Type>, validation: FieldVal
     };
     let mut patched = live.clone();
     merge(&mut patched, Value::Object(patch));
-    finish(live, patched, ty, strict, validation)
+    finish(live, patched, ty, strict, validation, false)
 }
 
 fn is_null(patch: &[u8]) -> bool {

@@ -104,15 +104,17 @@ fn read_object(patch: &[u8]) -> Result<(Map<String, Value>, Vec<String>), String
     }
 }
 
-/// Decodes what a JSON or merge patch made. `found` is what strict validation already has to say about the patch.
+/// Decodes what a JSON or merge patch made. `found` is what strict validation already has to say about the patch, which
+/// may be able to change elements of lists.
 fn finish(
     live: &Value,
     patched: Value,
     ty: Option<&Type>,
     found: Vec<String>,
     validation: FieldValidation,
+    reaches_into_lists: bool,
 ) -> Result<Patched, Error> {
-    let shown = |patched: &Value| encode::patched_text(live, patched, ty);
+    let shown = |patched: &Value| encode::patched_text(live, patched, ty, reaches_into_lists);
     let outcome = match ty {
         None => kind::Outcome::Same,
         Some(_) => kind::check(live, &patched).map_err(|detail| Error::Invalid {

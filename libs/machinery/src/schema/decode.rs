@@ -89,7 +89,8 @@ fn in_form(value: &Value, ty: &Type, form: Form) -> Result<Value, DecodeError> {
         form,
         ..Decoder::default()
     };
-    decoder.object(Node::from(value), ty, ty.go_type())
+    let value = decoder.object(Node::from(value), ty, ty.go_type())?;
+    decoder.finish(value)
 }
 
 /// Takes from a decoded object the empty lists and maps that Go does not encode.
@@ -190,7 +191,7 @@ pub fn decode_list(text: &[u8], ty: &Type) -> Result<Decoded, DecodeError> {
         })?);
     }
     Ok(Decoded {
-        value: Value::Array(values),
+        value: decoder.finish(Value::Array(values))?,
         strict: decoder.strict,
     })
 }
@@ -226,7 +227,7 @@ fn decode_node(node: Node<'_>, ty: &Type) -> Result<Decoded, DecodeError> {
         node => decoder.object(node, ty, ty.go_type())?,
     };
     Ok(Decoded {
-        value,
+        value: decoder.finish(value)?,
         strict: decoder.strict,
     })
 }
@@ -294,6 +295,8 @@ fn is_empty(value: &Value) -> bool {
 #[derive(Default)]
 struct Decoder<'t> {
     strict: Vec<String>,
+    /// The first value of the wrong type; Go reads on, and stops only where a type with a decoder of its own complains.
+    mistyped: Option<DecodeError>,
     /// The path for messages of strict validation: fields and indices.
     path: String,
     /// The path for type errors: fields only, below the innermost struct's name.
@@ -339,6 +342,20 @@ impl<'t> Decoder<'t> {
         }
     }
 
+    /// Notes a value of the wrong type, which is as good as absent.
+    fn skip(&mut self, error: DecodeError) -> Result<Value, DecodeError> {
+        if self.assigning {
+            return Err(error);
+        }
+        self.mistyped.get_or_insert(error);
+        Ok(Value::Null)
+    }
+
+    /// The result, unless some value had the wrong type.
+    fn finish<T>(&mut self, result: T) -> Result<T, DecodeError> {
+        self.mistyped.take().map_or(Ok(result), Err)
+    }
+
     fn mismatch(&self, found: &str, go_type: &str) -> DecodeError {
         DecodeError::Type(match self.struct_name {
             Some(name) => {
@@ -358,9 +375,10 @@ impl<'t> Decoder<'t> {
     fn object(&mut self, node: Node<'_>, ty: &'t Type, go_type: &str) -> Result<Value, DecodeError> {
         let Node::Object(written) = node else {
             let found = node.kind();
-            return Err(self
+            let error = self
                 .unfit(&node, "struct from:")
-                .unwrap_or_else(|| self.mismatch(found, go_type)));
+                .unwrap_or_else(|| self.mismatch(found, go_type));
+            return self.skip(error);
         };
         let mut out = Map::new();
         let mut seen = vec![false; ty.properties.len()];
@@ -452,14 +470,17 @@ impl<'t> Decoder<'t> {
             (TypeRef::Scalar(kind), node) if self.assigning => {
                 scalar::assign(*kind, node, &named(ty)).map_err(DecodeError::Type)
             }
-            (TypeRef::Scalar(kind), node) => scalar::decode(*kind, node).map_err(|error| match error {
-                scalar::Error::Mismatch {
-                    found,
-                    wanted: Some(wanted),
-                } => self.mismatch(&found, wanted),
-                scalar::Error::Mismatch { found, wanted: None } => self.mismatch(&found, &named(ty)),
-                scalar::Error::Malformed(text) => DecodeError::Type(text),
-            }),
+            (TypeRef::Scalar(kind), node) => {
+                let error = match scalar::decode(*kind, node) {
+                    Ok(value) => return Ok(value),
+                    Err(scalar::Error::Mismatch { found, wanted }) => match wanted {
+                        Some(wanted) => self.mismatch(&found, wanted),
+                        None => self.mismatch(&found, &named(ty)),
+                    },
+                    Err(scalar::Error::Malformed(text)) => DecodeError::Type(text),
+                };
+                if kind.is_plain() { self.skip(error) } else { Err(error) }
+            }
             (TypeRef::Object(object), node) => self.object(node, object, &named(ty)),
             (TypeRef::Any(_), node) => Ok(self.any(node)),
             (TypeRef::Array(array), Node::Array(items)) => {
@@ -488,12 +509,16 @@ impl<'t> Decoder<'t> {
                 }
                 Ok(Value::Object(out))
             }
-            (TypeRef::Array(_), node) => Err(self
-                .unfit(&node, "slice from")
-                .unwrap_or_else(|| self.mismatch(node.kind(), &named(ty)))),
-            (TypeRef::Map(_), node) => Err(self
-                .unfit(&node, "map from")
-                .unwrap_or_else(|| self.mismatch(node.kind(), &named(ty)))),
+            (TypeRef::Array(_), node) => {
+                let unfit = self.unfit(&node, "slice from");
+                let error = unfit.unwrap_or_else(|| self.mismatch(node.kind(), &named(ty)));
+                self.skip(error)
+            }
+            (TypeRef::Map(_), node) => {
+                let unfit = self.unfit(&node, "map from");
+                let error = unfit.unwrap_or_else(|| self.mismatch(node.kind(), &named(ty)));
+                self.skip(error)
+            }
         }
     }
 

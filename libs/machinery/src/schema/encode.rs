@@ -20,11 +20,11 @@ pub fn go_value(value: &Value, ty: &TypeRef) -> String {
 }
 
 /// A patched object as upstream's JSON patch library writes it: what the patch went into has sorted keys, what it left
-/// alone is still in Go's order.
-pub fn patched_text(live: &Value, patched: &Value, ty: Option<&Type>) -> String {
+/// alone is still in Go's order. `reaches_into_lists` says whether the patch can change elements of lists.
+pub fn patched_text(live: &Value, patched: &Value, ty: Option<&Type>, reaches_into_lists: bool) -> String {
     let Some(ty) = ty else { return escaped(patched) };
     let mut out = String::new();
-    touched(live, patched, &TypeView::Object(ty), &mut out);
+    touched(live, patched, &TypeView::Object(ty), reaches_into_lists, &mut out);
     out
 }
 
@@ -50,11 +50,20 @@ impl<'a> TypeView<'a> {
             _ => TypeView::Unknown,
         }
     }
+
+    fn item(&self) -> TypeView<'a> {
+        match self {
+            TypeView::Ref(TypeRef::Array(array)) => TypeView::of(&array.items),
+            _ => TypeView::Unknown,
+        }
+    }
 }
 
-fn touched(live: &Value, patched: &Value, ty: &TypeView<'_>, out: &mut String) {
-    let Value::Object(fields) = patched else {
-        return untouched(patched, ty, out);
+fn touched(live: &Value, patched: &Value, ty: &TypeView<'_>, in_lists: bool, out: &mut String) {
+    let fields = match (live, patched) {
+        (_, Value::Object(fields)) => fields,
+        (Value::Array(before), Value::Array(items)) if in_lists => return touched_list(before, items, &ty.item(), out),
+        _ => return untouched(patched, ty, out),
     };
     out.push('{');
     for (i, (key, value)) in fields.iter().enumerate() {
@@ -62,11 +71,27 @@ fn touched(live: &Value, patched: &Value, ty: &TypeView<'_>, out: &mut String) {
         let child = ty.child(key);
         match live.get(key) {
             Some(before) if before == value => untouched(value, &child, out),
-            Some(before) => touched(before, value, &child, out),
+            Some(before) => touched(before, value, &child, in_lists, out),
             None => out.push_str(&escaped(value)),
         }
     }
     out.push('}');
+}
+
+/// Elements are touched where a list kept its length; otherwise elements have come or gone.
+fn touched_list(before: &[Value], items: &[Value], ty: &TypeView<'_>, out: &mut String) {
+    out.push('[');
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        match before.get(i).filter(|_| before.len() == items.len()) {
+            _ if before.contains(item) => untouched(item, ty, out),
+            Some(before) => touched(before, item, ty, true, out),
+            None => out.push_str(&escaped(item)),
+        }
+    }
+    out.push(']');
 }
 
 fn untouched(value: &Value, ty: &TypeView<'_>, out: &mut String) {
@@ -154,6 +179,27 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn elements_of_lists_are_sorted_where_a_patch_reached() {
+        let pod = by_gvk("", "v1", "Pod").unwrap();
+        let container = |image: &str| json!({"name": "c", "image": image});
+        let object = |containers: Value| json!({"spec": {"containers": containers}});
+        let live = object(json!([container("a"), container("b")]));
+        let changed = object(json!([container("a"), container("x")]));
+        let longer = object(json!([container("a"), container("b"), container("x")]));
+        let (a, b) = (r#"{"name":"c","image":"a"}"#, r#"{"name":"c","image":"b"}"#);
+        let sorted = r#"{"image":"x","name":"c"}"#;
+        let plain = r#"{"name":"c","image":"x"}"#;
+        for (patched, reaches, expected) in [
+            (&changed, true, format!("{a},{sorted}")),
+            (&changed, false, format!("{a},{plain}")),
+            (&longer, true, format!("{a},{b},{sorted}")),
+        ] {
+            let text = patched_text(&live, patched, Some(pod), reaches);
+            assert_eq!(text, format!(r#"{{"spec":{{"containers":[{expected}]}}}}"#));
+        }
+    }
+
+    #[test]
     fn struct_fields_keep_their_place() {
         let pod = by_gvk("", "v1", "Pod").unwrap();
         let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"labels": {"b": "1", "a": "<"}, "name": "p"},
@@ -165,7 +211,7 @@ mod tests {
         let mut patched = object.clone();
         patched["spec"]["containers"] = json!([]);
         assert_eq!(
-            patched_text(&object, &patched, Some(pod)),
+            patched_text(&object, &patched, Some(pod), false),
             r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","labels":{"a":"\u003c","b":"1"}},"spec":{"containers":[],"volumes":[]}}"#
         );
     }

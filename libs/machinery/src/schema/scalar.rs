@@ -82,7 +82,15 @@ pub(super) fn decode(kind: Scalar, node: Node<'_>) -> Result<Value, Error> {
 /// The message of apimachinery's converter.
 pub(super) fn assign(kind: Scalar, node: Node<'_>, go_type: &str) -> Result<Value, String> {
     let integral = |text: &str| {
-        let float = || text.parse::<f64>().ok().filter(|f| f.fract() == 0.0).map(|f| f as i64);
+        // What does not fit becomes the smallest integer, as on the processors upstream is recorded on.
+        let cut = |float: f64| {
+            if float.abs() < 2_f64.powi(63) {
+                float as i64
+            } else {
+                i64::MIN
+            }
+        };
+        let float = || text.parse::<f64>().ok().filter(|f| f.fract() == 0.0).map(cut);
         text.parse::<i64>().ok().or_else(float)
     };
     let unrecognized = || Err(format!("unrecognized type: {}", kind.go_type()));

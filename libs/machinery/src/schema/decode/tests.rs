@@ -105,6 +105,19 @@ fn scalars_take_their_canonical_form() {
     ] {
         assert_eq!(decode(text.as_bytes(), ty).unwrap_err().to_string(), expected);
     }
+    let event = by_gvk("", "v1", "Event").unwrap();
+    for (text, expected) in [
+        (
+            r#"{"message":1,"count":"x"}"#,
+            "json: cannot unmarshal number into Go struct field Event.message of type string",
+        ),
+        (
+            r#"{"count":{},"firstTimestamp":"x"}"#,
+            r#"parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006""#,
+        ),
+    ] {
+        assert_eq!(decode(text.as_bytes(), event).unwrap_err().to_string(), expected);
+    }
 }
 
 #[test]
