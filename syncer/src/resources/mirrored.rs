@@ -70,11 +70,9 @@ pub(super) fn plan(world: &World, item: &Reference, mirrored: &Mirrored) -> Plan
         }),
         (Some(host), Some(actual)) if pair::is_deleting(&actual) || pair::is_deleting(&host) => Plan::nothing(),
         (Some(host), Some(actual)) => {
-            if mirrored
-                .fixed
-                .iter()
-                .any(|field| host.get(*field) != actual.get(*field))
-            {
+            // What the host leaves out may be a default that only the virtual cluster's server writes down.
+            let differs = |field: &&str| host.get(*field).is_some_and(|value| actual.get(*field) != Some(value));
+            if mirrored.fixed.iter().any(differs) {
                 return pair::delete(Side::Virtual, item, &actual);
             }
             update(item, &actual, &copy(item, &host, mirrored), mirrored)
