@@ -18,6 +18,7 @@ use crate::endpoints::api::Api;
 use crate::endpoints::handlers::review::Reviewers;
 use crate::endpoints::oidc::Metadata;
 use crate::endpoints::openapi::Documents;
+use crate::endpoints::pages::Pages;
 use crate::filters::body_room::BodyRoom;
 use crate::filters::max_in_flight::MaxInFlight;
 use crate::kubelet::{Kubelet, Transport};
@@ -187,6 +188,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     };
     let api = Arc::new(Api {
         catalog,
+        pages: Pages::new(chassis.flags().clone()),
         documents: Documents::default(),
         kubelet,
         tokens,

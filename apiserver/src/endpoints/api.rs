@@ -9,6 +9,7 @@ use super::installer::{self, Miss, Verb};
 use super::oidc::Metadata;
 use super::openapi::Documents;
 use super::options::ReadOptions;
+use super::pages::Pages;
 use super::query::Query;
 use super::respond::{self, Client};
 use crate::authentication::issue::TokenIssuer;
@@ -26,6 +27,8 @@ use std::sync::Arc;
 pub struct Api {
     /// The resources.
     pub catalog: Catalog,
+    /// What the server tells about itself.
+    pub pages: Pages,
     /// The OpenAPI documents.
     pub documents: Documents,
     /// The kubelets of the nodes.
@@ -118,6 +121,7 @@ impl Api {
         discovery::answer(&asked)
             .or_else(|| self.documents.answer(&self.catalog, path, client))
             .or_else(|| self.oidc.as_ref()?.answer(path, method, client))
+            .or_else(|| self.pages.answer(&self.catalog, path, client))
             .unwrap_or_else(unknown_path)
     }
 

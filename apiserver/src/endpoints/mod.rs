@@ -10,6 +10,7 @@ pub mod negotiation;
 pub mod oidc;
 pub mod openapi;
 pub mod options;
+pub mod pages;
 pub mod query;
 pub mod respond;
 pub mod table;

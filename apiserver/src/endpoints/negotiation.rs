@@ -96,11 +96,52 @@ impl Negotiated {
 }
 
 /// One clause of an `Accept` header.
-struct Clause<'a> {
+pub(super) struct Clause<'a> {
     kind: &'a str,
     subtype: &'a str,
     quality: f32,
     parameters: Vec<(&'a str, &'a str)>,
+}
+
+/// What the parameters of a clause ask for.
+#[derive(Default)]
+pub(super) struct Wanted<'a> {
+    /// Group, version and kind, when the answer shall become something else.
+    pub(super) conversion: Option<(&'a str, &'a str, &'a str)>,
+    /// Whether it shall be indented for people.
+    pub(super) pretty: bool,
+}
+
+impl<'a> Clause<'a> {
+    /// Whether it takes a media type.
+    pub(super) fn takes(&self, media_type: &str) -> bool {
+        let Some((kind, subtype)) = media_type.split_once('/') else {
+            return false;
+        };
+        match (self.kind, self.subtype) {
+            ("*", "*") => true,
+            (k, "*") => k == kind,
+            (k, s) => k == kind && s == subtype,
+        }
+    }
+
+    /// What its parameters ask for; `None` when nobody can do it. Only watches are `streamed`.
+    pub(super) fn wanted(&self, streamed: bool) -> Option<Wanted<'a>> {
+        let mut wanted = Wanted::default();
+        for (key, value) in &self.parameters {
+            let conversion = || wanted.conversion.unwrap_or_default();
+            match *key {
+                "g" => wanted.conversion = Some((value, conversion().1, conversion().2)),
+                "v" => wanted.conversion = Some((conversion().0, value, conversion().2)),
+                "as" => wanted.conversion = Some((conversion().0, conversion().1, value)),
+                "stream" if !value.is_empty() && (*value != "watch" || !streamed) => return None,
+                "sv" if !value.is_empty() => return None,
+                "pretty" => wanted.pretty = *value == "1",
+                _ => {}
+            }
+        }
+        Some(wanted)
+    }
 }
 
 /// The first check of `Accept`, which knows neither parameters nor partial wildcards (go-restful `matchesAccept`).
@@ -194,12 +235,7 @@ fn choose(headers: &HeaderMap, query: &Query, allows: Allows) -> Option<Negotiat
         [Format::Json, Format::Yaml, Format::Protobuf]
             .into_iter()
             .find_map(|format| {
-                let (kind, subtype) = format.media_type().split_once('/')?;
-                let fits = match (clause.kind, clause.subtype) {
-                    ("*", "*") => true,
-                    (k, "*") => k == kind,
-                    (k, s) => k == kind && s == subtype,
-                };
+                let fits = clause.takes(format.media_type());
                 let (shape, pretty) = fits.then(|| parameters(clause, format, allows)).flatten()?;
                 Some(Negotiated {
                     format,
@@ -211,7 +247,7 @@ fn choose(headers: &HeaderMap, query: &Query, allows: Allows) -> Option<Negotiat
 }
 
 /// The clauses of an `Accept` header, best first.
-fn clauses(accept: &str) -> Vec<Clause<'_>> {
+pub(super) fn clauses(accept: &str) -> Vec<Clause<'_>> {
     let mut clauses: Vec<Clause<'_>> = accept
         .split(',')
         .filter_map(|item| {
@@ -245,22 +281,10 @@ fn clauses(accept: &str) -> Vec<Clause<'_>> {
 
 /// What the parameters of a clause ask for; `None` when the endpoint cannot do it.
 fn parameters(clause: &Clause<'_>, format: Format, allows: Allows) -> Option<(Shape, bool)> {
-    let (mut kind, mut group, mut version) = ("", "", "");
-    let (mut converts, mut pretty) = (false, false);
-    for (key, value) in &clause.parameters {
-        match *key {
-            "as" => (kind, converts) = (value, true),
-            "g" => (group, converts) = (value, true),
-            "v" => (version, converts) = (value, true),
-            "stream" if !value.is_empty() && (*value != "watch" || format == Format::Yaml) => return None,
-            "sv" if !value.is_empty() => return None,
-            "pretty" => pretty = *value == "1",
-            _ => {}
-        }
-    }
-    if !converts {
+    let Wanted { conversion, pretty } = clause.wanted(format != Format::Yaml)?;
+    let Some((group, version, kind)) = conversion else {
         return Some((Shape::Plain, pretty));
-    }
+    };
     if format == Format::Protobuf && kind == "Table" {
         // Tables have no protobuf form.
         return None;
@@ -279,7 +303,7 @@ fn parameters(clause: &Clause<'_>, format: Format, allows: Allows) -> Option<(Sh
 }
 
 /// `pretty` in the query decides; else people's command line tools and browsers get indented answers.
-fn wants_pretty(headers: &HeaderMap, query: &Query) -> bool {
+pub(super) fn wants_pretty(headers: &HeaderMap, query: &Query) -> bool {
     match query.text("pretty") {
         "" => {
             let agent = header_text(headers, header::USER_AGENT);

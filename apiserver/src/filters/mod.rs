@@ -12,4 +12,4 @@ pub mod refusal;
 pub mod request_info;
 pub mod warnings;
 
-pub use refusal::Refusal;
+pub use refusal::{Asker, Refusal};

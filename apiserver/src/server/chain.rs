@@ -8,7 +8,7 @@ use crate::authorization::Authorizer;
 use crate::filters::body_room::BodyRoom;
 use crate::filters::max_in_flight::MaxInFlight;
 use crate::filters::request_info::RequestInfo;
-use crate::filters::{self, Refusal};
+use crate::filters::{self, Asker, Refusal};
 use crate::metrics::RequestMetrics;
 use chassis::CancellationToken;
 use http::{Request, Response};
@@ -50,6 +50,7 @@ impl Chain {
             .path_and_query()
             .map_or_else(String::new, ToString::to_string);
         let info = parsed.clone().unwrap_or_default();
+        let asker = Asker::of(&request);
         let span = tracing::info_span!("request", verb = info.verb, path = info.path, audit_id);
         let warnings = Warnings::default();
         let observed = self.metrics.begin(&request);
@@ -63,7 +64,7 @@ impl Chain {
             ))),
         };
         let refused = answered.is_err();
-        let mut response = answered.unwrap_or_else(Response::from);
+        let mut response = answered.unwrap_or_else(|refusal| refusal.answer(&asker));
         filters::warnings::set(response.headers_mut(), &warnings);
         filters::headers::set_cache_control(response.headers_mut());
         filters::audit_id::set(response.headers_mut(), &audit_id);

@@ -2,6 +2,7 @@
 //! answered by the readiness gate that stands for it here.
 
 use super::request::{Body, text_response};
+use super::slis::{self, Slis};
 use crate::filters::request_info::query_pairs;
 use chassis::{CancellationToken, Health};
 use http::{Response, StatusCode, header};
@@ -150,6 +151,7 @@ fn has(endpoint: &str, on: On) -> bool {
 pub struct HealthChecks {
     health: Health,
     draining: CancellationToken,
+    slis: Slis,
 }
 
 /// A check and why it fails.
@@ -158,11 +160,18 @@ type Outcome = (String, Option<String>);
 impl HealthChecks {
     /// Checks all gates of `health`, that requests are answered at all, and that the server does not drain.
     pub fn new(health: Health, draining: CancellationToken) -> Self {
-        HealthChecks { health, draining }
+        HealthChecks {
+            health,
+            draining,
+            slis: Slis::new(),
+        }
     }
 
-    /// The answer for a health path, whatever the method; `None` for other paths.
+    /// The answer for a health path and for what is counted of them, whatever the method; `None` for other paths.
     pub fn answer(&self, path: &str, query: &str) -> Option<Response<Body>> {
+        if path == slis::PATH {
+            return Some(self.slis.answer());
+        }
         let rest = path.strip_prefix('/')?;
         let (endpoint, single) = rest.split_once('/').unwrap_or((rest, ""));
         ENDPOINTS.contains(&endpoint).then_some(())?;
@@ -176,6 +185,12 @@ impl HealthChecks {
             .map(|(_, value)| value)
             .collect();
         let verbose = query_pairs(query).any(|(key, _)| key == "verbose");
+        for (name, failure) in outcomes.iter().filter(|(name, _)| !excluded.contains(name)) {
+            self.slis.observe(name, endpoint, failure.is_none());
+            if let Some(why) = failure {
+                tracing::debug!(check = name, endpoint, why, "health check failed");
+            }
+        }
         Some(overall(endpoint, outcomes, excluded, verbose))
     }
 
@@ -238,7 +253,8 @@ fn overall(endpoint: &str, outcomes: Vec<Outcome>, mut excluded: Vec<String>, ve
         let _ = match failure {
             _ if skipped => writeln!(text, "[+]{name} excluded: ok"),
             None => writeln!(text, "[+]{name} ok"),
-            Some(why) => writeln!(text, "[-]{name} failed: {why}"),
+            // Everybody may ask, so that the reason stays in the log.
+            Some(_) => writeln!(text, "[-]{name} failed: reason withheld"),
         };
     }
     if !excluded.is_empty() {
@@ -280,8 +296,8 @@ mod tests {
         assert_eq!(code, 500);
         for line in [
             "[+]ping ok\n",
-            "[-]etcd failed: starting\n",
-            "[-]other failed: starting\n",
+            "[-]etcd failed: reason withheld\n",
+            "[-]other failed: reason withheld\n",
             "\nreadyz check failed\n",
         ] {
             assert!(text.contains(line), "{line:?} in {text}");

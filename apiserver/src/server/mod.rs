@@ -4,6 +4,7 @@ pub mod chain;
 pub mod health;
 pub mod listener;
 pub mod request;
+mod slis;
 pub mod tls;
 pub mod version;
 

@@ -81,30 +81,6 @@ pub fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-/// A Status as a JSON answer. Content negotiation of Status objects belongs to the endpoints; filters, which answer
-/// before anything is negotiated, use this.
-pub fn status_response(status: &Status) -> Response<Body> {
-    // A Status holds nothing that JSON cannot express.
-    let mut text = serde_json::to_vec(status).unwrap_or_default();
-    text.push(b'\n');
-    let mut response = Response::new(full(text));
-    *response.status_mut() = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(seconds) = status
-        .details
-        .as_ref()
-        .map(|d| d.retry_after_seconds)
-        .filter(|seconds| *seconds > 0)
-    {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
-}
-
 /// Plain text, as health checks and Go's `http.Error` answer.
 pub fn text_response(code: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(full(text));
@@ -144,14 +120,5 @@ mod tests {
         }
         assert_eq!(warnings.take(), ["b", "a"]);
         assert!(warnings.take().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_status_is_answered_with_its_code_and_retry_after() {
-        let response = status_response(&Status::too_many_requests("later", 7));
-        assert_eq!(response.status(), 429);
-        assert_eq!(response.headers()["retry-after"], "7");
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        assert!(body.ends_with(b"}\n"), "{body:?}");
     }
 }

@@ -5,6 +5,8 @@ use crate::options::Options;
 use crate::service::Chassis;
 use crate::telemetry::{ENDPOINT_VARIABLE, Telemetry};
 use anyhow::{Context, Result};
+use clap::ArgAction;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,8 +21,8 @@ pub fn run<O, T>(name: &'static str, build: impl AsyncFnOnce(O, &mut Chassis) ->
 where
     O: Options,
 {
-    let options = match parse::<O>(name, std::env::args_os()) {
-        Ok(options) => options,
+    let (options, flags) = match parse::<O>(name, std::env::args_os()) {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Nothing can be said when standard error is gone.
             let _ = error.print();
@@ -28,7 +30,7 @@ where
         }
     };
     let result = runtime::<O>().and_then(|runtime| {
-        let result = runtime.block_on(live(name, options, build));
+        let result = runtime.block_on(live(name, (options, flags), build));
         // A blocking call that hangs must not keep the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
         result
@@ -42,7 +44,13 @@ where
     }
 }
 
-fn parse<O: Options>(name: &'static str, arguments: impl IntoIterator<Item = OsString>) -> Result<O, clap::Error> {
+/// Flags by name, as texts.
+type Flags = BTreeMap<String, String>;
+
+fn parse<O: Options>(
+    name: &'static str,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<(O, Flags), clap::Error> {
     let mut command = O::command().name(name).version(crate::VERSION);
     let defaults = [
         ("admin_bind_address", O::DEFAULTS.admin_bind_address),
@@ -54,7 +62,32 @@ fn parse<O: Options>(name: &'static str, arguments: impl IntoIterator<Item = OsS
         }
     }
     let mut matches = command.clone().try_get_matches_from(arguments)?;
-    O::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    let flags = in_effect(&command, &matches);
+    let options = O::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
+    Ok((options, flags))
+}
+
+fn in_effect(command: &clap::Command, matches: &clap::ArgMatches) -> Flags {
+    let text = |argument: &clap::Arg| {
+        let id = argument.get_id().as_str();
+        // What stands for no value, such as --help, is no flag in effect.
+        let values = matches.try_get_raw(id).ok()?;
+        let values: Vec<String> = values
+            .into_iter()
+            .flatten()
+            .map(|value| value.to_string_lossy().into_owned())
+            .collect();
+        let list = argument.get_value_delimiter().is_some() || matches!(argument.get_action(), ArgAction::Append);
+        Some(if list {
+            format!("[{}]", values.join(","))
+        } else {
+            values.concat()
+        })
+    };
+    let arguments = command.get_arguments();
+    arguments
+        .filter_map(|argument| Some((argument.get_long()?.to_owned(), text(argument)?)))
+        .collect()
 }
 
 fn runtime<O: Options>() -> Result<tokio::runtime::Runtime> {
@@ -71,7 +104,7 @@ fn runtime<O: Options>() -> Result<tokio::runtime::Runtime> {
 
 async fn live<O: Options, T>(
     name: &'static str,
-    options: O,
+    (options, flags): (O, Flags),
     build: impl AsyncFnOnce(O, &mut Chassis) -> Result<T>,
 ) -> Result<()> {
     let telemetry = Telemetry::install(name, options.common(), std::env::var(ENDPOINT_VARIABLE).ok())?;
@@ -80,6 +113,7 @@ async fn live<O: Options, T>(
     tracing::info!(version = crate::VERSION, "{name} starts");
     let mut signals = Signals::new()?;
     let mut chassis = Chassis::start_secured(options.common(), options.admin_tls()).await?;
+    chassis.set_flags(flags);
     let (ended, app) = until_the_end(options, build, &mut chassis, &mut signals).await;
     let drained = tokio::select! {
         drained = chassis.drain() => drained,

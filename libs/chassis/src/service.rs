@@ -9,6 +9,7 @@ use crate::tasks::Tasks;
 use crate::tls::{Protocols, Server, ServerFiles};
 use crate::{admin, http};
 use anyhow::{Context, Result};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ pub struct Chassis {
     addresses: Addresses,
     startup: Gate,
     drain_timeout: Duration,
+    flags: BTreeMap<String, String>,
 }
 
 impl Chassis {
@@ -46,6 +48,7 @@ impl Chassis {
             grpc_address: options.grpc_bind_address.0.clone(),
             addresses: Addresses::default(),
             drain_timeout: options.drain_timeout,
+            flags: BTreeMap::new(),
             startup,
             health,
         };
@@ -61,6 +64,16 @@ impl Chassis {
             http::serve(&chassis.admin, "admin", listener, handler);
         }
         Ok(chassis)
+    }
+
+    /// The flags as they are in effect, defaults included, by name; lists in brackets. Empty unless the service was
+    /// started from a command line.
+    pub fn flags(&self) -> &BTreeMap<String, String> {
+        &self.flags
+    }
+
+    pub(crate) fn set_flags(&mut self, flags: BTreeMap<String, String>) {
+        self.flags = flags;
     }
 
     /// The readiness gates.

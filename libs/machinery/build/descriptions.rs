@@ -33,7 +33,21 @@ impl Descriptions {
             )
             .into());
         }
+        found.split_event();
         Ok(found)
+    }
+
+    /// The crate's own type for events has what upstream says of the object in the description of the type.
+    fn split_event(&mut self) {
+        const EVENT: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent";
+        let Some(description) = self.types.get_mut(EVENT) else {
+            return;
+        };
+        if let Some((event, object)) = description.split_once("\n\n") {
+            let (event, object) = (event.to_owned(), object.to_owned());
+            *description = event;
+            self.add(EVENT, "object", object);
+        }
     }
 
     /// What a type is; empty when nothing is said.

@@ -43,13 +43,16 @@ const GROUP_ORDER: [&str; 20] = [
 ];
 
 /// What is served outside of `/api`, `/apis` and the health checks.
-const OTHER_PATHS: [&str; 7] = [
+const OTHER_PATHS: [&str; 10] = [
     "/.well-known/openid-configuration",
+    "/flagz",
     "/metrics",
+    "/metrics/slis",
     "/openapi/v2",
     "/openapi/v3",
     "/openapi/v3/",
     "/openid/v1/jwks",
+    "/statusz",
     "/version",
 ];
 
@@ -225,7 +228,8 @@ pub fn etag(document: &[u8]) -> String {
     text
 }
 
-fn paths(catalog: &Catalog) -> Vec<String> {
+/// What is listed at `/`.
+pub fn paths(catalog: &Catalog) -> Vec<String> {
     let mut paths: Vec<String> = ["/api", "/api/v1", "/apis", "/apis/"]
         .into_iter()
         .chain(OTHER_PATHS)

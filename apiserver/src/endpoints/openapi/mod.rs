@@ -13,7 +13,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use http::{HeaderValue, Response, StatusCode, header};
 use machinery::gvk::GroupVersion;
-use machinery::openapi::{self, Document as Spec, Swagger};
+use machinery::openapi::{self, Document as Spec, Page, Swagger};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -107,6 +107,7 @@ impl Documents {
                 About::Version(version) => Spec::new(version, &resources),
                 About::Group(group) => Spec::of_group(Some(group)),
                 About::Groups => Spec::of_group(None),
+                About::Page(page) => Spec::of_page(*page),
             };
             if protobuf {
                 document.write_protobuf(out)
@@ -235,6 +236,8 @@ enum About {
     Group(String),
     /// All groups.
     Groups,
+    /// Something else.
+    Page(Page),
 }
 
 impl About {
@@ -245,6 +248,7 @@ impl About {
             About::Group(group) if group.is_empty() => "api".to_owned(),
             About::Group(group) => format!("apis/{group}"),
             About::Groups => "apis".to_owned(),
+            About::Page(page) => page.path().to_owned(),
         }
     }
 
@@ -278,6 +282,7 @@ fn described(catalog: &Catalog) -> Vec<About> {
         described.extend(versions.map(About::Version));
         described.push(About::Group(group));
     }
+    described.extend(Page::ALL.map(About::Page));
     described
 }
 

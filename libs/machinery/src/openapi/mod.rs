@@ -40,6 +40,31 @@ pub struct Resource<'a> {
     pub subresources: Vec<Subresource<'a>>,
 }
 
+/// What is served besides resources and described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// The version of the server.
+    Version,
+    /// The issuer of tokens.
+    Issuer,
+    /// The keys that tokens are checked with.
+    Keys,
+}
+
+impl Page {
+    /// All of them.
+    pub const ALL: [Page; 3] = [Page::Version, Page::Issuer, Page::Keys];
+
+    /// The path without slashes around it.
+    pub fn path(self) -> &'static str {
+        match self {
+            Page::Version => "version",
+            Page::Issuer => ".well-known/openid-configuration",
+            Page::Keys => "openid/v1/jwks",
+        }
+    }
+}
+
 /// A served subresource.
 #[derive(Clone)]
 pub struct Subresource<'a> {

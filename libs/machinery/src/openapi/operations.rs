@@ -3,7 +3,7 @@
 use crate::gvk::GroupVersionKind;
 use crate::schema::{self, Type};
 
-use super::{Resource, Subresource};
+use super::{Page, Resource, Subresource};
 
 /// A query parameter: its name and JSON type.
 pub(super) type Parameter = (&'static str, &'static str);
@@ -216,7 +216,13 @@ pub(super) fn root(group: &str, version: &str) -> String {
 pub(super) fn discovery<'a>(kind: &GroupVersionKind) -> Path<'a> {
     let id = format!("get{}{}APIResources", camel(&kind.group), capital(&kind.version));
     let path = root(&kind.group, &kind.version) + "/";
-    document(path, id, "get available resources", tag(kind), "APIResourceList")
+    document(
+        path,
+        id,
+        "get available resources",
+        tag(kind),
+        meta_type("APIResourceList"),
+    )
 }
 
 /// The path that describes a group; without a name, that of all groups.
@@ -224,12 +230,18 @@ pub(super) fn group<'a>(group: Option<&str>) -> Path<'a> {
     match group {
         Some("") => {
             let (id, tag) = ("getCoreAPIVersions".to_owned(), "core".to_owned());
-            document("/api/".to_owned(), id, "get available API versions", tag, "APIVersions")
+            document(
+                "/api/".to_owned(),
+                id,
+                "get available API versions",
+                tag,
+                meta_type("APIVersions"),
+            )
         }
         Some(name) => {
             let (id, tag) = (format!("get{}APIGroup", camel(name)), lower(&camel(name)));
             let path = format!("/apis/{name}/");
-            document(path, id, "get information of a group", tag, "APIGroup")
+            document(path, id, "get information of a group", tag, meta_type("APIGroup"))
         }
         None => {
             let (id, tag) = ("getAPIVersions".to_owned(), "apis".to_owned());
@@ -238,13 +250,54 @@ pub(super) fn group<'a>(group: Option<&str>) -> Path<'a> {
                 id,
                 "get available API versions",
                 tag,
-                "APIGroupList",
+                meta_type("APIGroupList"),
             )
         }
     }
 }
 
-fn document<'a>(path: String, id: String, description: &str, tag: String, answer: &str) -> Path<'a> {
+/// The path of a page.
+pub(super) fn page<'a>(page: Page) -> Path<'a> {
+    const JSON: &[&str] = &["application/json"];
+    const KEYS: &[&str] = &["application/jwk-set+json"];
+    let (id, description, tag, consumes, produces) = match page {
+        Page::Version => (
+            "getCodeVersion",
+            "get the version information for this server",
+            "version",
+            JSON,
+            JSON,
+        ),
+        Page::Issuer => (
+            "getServiceAccountIssuerOpenIDConfiguration",
+            "get service account issuer OpenID configuration, also known as the 'OIDC discovery doc'",
+            "WellKnown",
+            &[][..],
+            JSON,
+        ),
+        Page::Keys => (
+            "getServiceAccountIssuerOpenIDKeyset",
+            "get service account issuer OpenID JSON Web Key Set (contains public token verification keys)",
+            "openid",
+            &[][..],
+            KEYS,
+        ),
+    };
+    let info = (page == Page::Version).then(|| schema::builtin("io.k8s.apimachinery.pkg.version.Info"));
+    let mut path = document(
+        format!("/{}/", page.path()),
+        id.to_owned(),
+        description,
+        tag.to_owned(),
+        info.flatten(),
+    );
+    for get in &mut path.operations {
+        (get.consumes, get.produces) = (consumes, produces);
+    }
+    path
+}
+
+fn document<'a>(path: String, id: String, description: &str, tag: String, answer: Option<&'a Type>) -> Path<'a> {
     let get = Operation {
         method: "get",
         id,
@@ -257,7 +310,7 @@ fn document<'a>(path: String, id: String, description: &str, tag: String, answer
         consumes: ANSWERS,
         produces: ANSWERS,
         codes: &[200],
-        answer: meta_type(answer),
+        answer,
     };
     Path::new(path, &[], vec![get])
 }

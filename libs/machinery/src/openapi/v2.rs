@@ -9,7 +9,7 @@ use super::definitions::{Dialect, definition, reachable};
 use super::gnostic;
 use super::operations::{self, Operation, Parameter, Path};
 use super::v3::reason;
-use super::{Entries, Resource, bearer_token, info, kind_value, object};
+use super::{Entries, Page, Resource, bearer_token, info, kind_value, object};
 use crate::gvk::GroupVersion;
 use crate::schema::Type;
 
@@ -31,6 +31,8 @@ impl<'a> Swagger<'a> {
             let path = operations::discovery(&group_version.kind(""));
             paths.insert(path.path.clone(), path);
         }
+        let pages = Page::ALL.into_iter().map(operations::page);
+        paths.extend(pages.map(|path| (path.path.clone(), path)));
         for path in resources.iter().flat_map(operations::paths) {
             paths.insert(path.path.clone(), path);
         }
@@ -144,7 +146,10 @@ fn render(operation: &Operation<'_>) -> Value {
         ("tags", Some(json!([operation.tag]))),
         ("description", Some(json!(operation.description))),
         ("operationId", Some(json!(operation.id))),
-        ("consumes", Some(json!(operation.consumes))),
+        (
+            "consumes",
+            (!operation.consumes.is_empty()).then(|| json!(operation.consumes)),
+        ),
         ("produces", Some(json!(operation.produces))),
         ("schemes", Some(json!(["https"]))),
         (

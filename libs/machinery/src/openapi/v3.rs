@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::definitions::{Dialect, definition, reachable};
 use super::gnostic;
 use super::operations::{self, Operation, Parameter, Path};
-use super::{Entries, Resource, bearer_token, info, object};
+use super::{Entries, Page, Resource, bearer_token, info, object};
 use crate::gvk::GroupVersion;
 use crate::schema::Type;
 
@@ -25,7 +25,15 @@ pub struct Document<'a> {
 impl<'a> Document<'a> {
     /// The document about a group, or without a name about all of them.
     pub fn of_group(group: Option<&str>) -> Self {
-        let path = operations::group(group);
+        Self::of(operations::group(group))
+    }
+
+    /// The document about a page.
+    pub fn of_page(page: Page) -> Self {
+        Self::of(operations::page(page))
+    }
+
+    fn of(path: Path<'a>) -> Self {
         let roots: Vec<&Type> = path
             .operations
             .iter()
@@ -81,11 +89,15 @@ impl<'a> Document<'a> {
         write!(out, "{{\"openapi\":\"{VERSION}\",\"info\":{},\"paths\":{{", info())?;
         let mut entries = Entries::new(out);
         self.paths().try_for_each(|(name, item)| entries.add(name, &item))?;
-        out.write_all(b"},\"components\":{\"schemas\":{")?;
-        let mut entries = Entries::new(out);
-        self.schemas()
-            .try_for_each(|(name, schema)| entries.add(name, &schema))?;
-        write!(out, "}},\"securitySchemes\":{}}}}}", security_schemes())
+        out.write_all(b"},\"components\":{")?;
+        if !self.types.is_empty() {
+            out.write_all(b"\"schemas\":{")?;
+            let mut entries = Entries::new(out);
+            self.schemas()
+                .try_for_each(|(name, schema)| entries.add(name, &schema))?;
+            out.write_all(b"},")?;
+        }
+        write!(out, "\"securitySchemes\":{}}}}}", security_schemes())
     }
 
     /// Writes the document as `application/com.github.proto-openapi.spec.v3@v1.0+protobuf`.
