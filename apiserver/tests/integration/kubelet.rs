@@ -2,9 +2,11 @@
 
 use crate::support::https::{Client, identity, of_pem, trust};
 use apiserver::authentication::Getter;
+use apiserver::endpoints::query::Query;
+use apiserver::endpoints::respond;
 use apiserver::kubelet::{Kubelet, Transport};
 use apiserver::proxy::Wanted;
-use apiserver::server::request::{Body, full, status_response};
+use apiserver::server::request::{Body, full};
 use bytes::Bytes;
 use chassis::tls::{Authority, Profile, server_config};
 use chassis::{CancellationToken, Health, Tasks};
@@ -139,7 +141,13 @@ async fn client() -> Client {
             } else {
                 kubelet.connect(subresource, "n", name, request, &draining).await
             };
-            answered.unwrap_or_else(|status| status_response(&status))
+            answered.unwrap_or_else(|status| {
+                let client = respond::Client {
+                    headers: &http::HeaderMap::new(),
+                    query: &Query::default(),
+                };
+                respond::error(&status, client)
+            })
         }
     })
     .await;
