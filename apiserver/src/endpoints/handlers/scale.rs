@@ -19,7 +19,7 @@ use http::{Response, StatusCode};
 use machinery::apply::managed::Managed;
 use machinery::apply::scale::{to_parent, to_scale, write};
 use machinery::field::{Error, Path};
-use machinery::gvk::{GroupResource, GroupVersionKind};
+use machinery::gvk::GroupVersionKind;
 use machinery::object::Stored;
 use machinery::schema::decode::encoded_form;
 use machinery::selector::label;
@@ -81,6 +81,7 @@ pub async fn update(scope: &Scope, paths: &ScalePaths, sent: &Bytes) -> Result<R
     let mut sent = body::object(sent, format, &kind(), options.validation, &warn)?;
     before::match_namespace(scope.resource(), &scope.route.namespace, &mut sent)?;
     check_name(scope, &sent)?;
+    let uid = Some(meta::uid(&sent)).filter(|uid| !uid.is_empty()).map(str::to_owned);
     let managers = Managers::of_view(&kind(), scope.subresource())?;
     let manager = scope.field_manager(&options.field_manager);
     let change = |rq: &Request<'_>, current: &Value| {
@@ -88,7 +89,7 @@ pub async fn update(scope: &Scope, paths: &ScalePaths, sent: &Bytes) -> Result<R
         managers.update(rq, Some(current), &mut new, &manager);
         Ok(new)
     };
-    write_scale(scope, paths, options.dry_run, &change).await
+    write_scale(scope, paths, (options.dry_run, uid), &change).await
 }
 
 /// Patches the scale of an object.
@@ -106,7 +107,7 @@ pub async fn patch(scope: &Scope, paths: &ScalePaths, sent: &Bytes) -> Result<Re
         check_name(scope, &new)?;
         Ok(new)
     };
-    write_scale(scope, paths, patcher.dry_run(), &change).await
+    write_scale(scope, paths, (patcher.dry_run(), None), &change).await
 }
 
 fn missing(scope: &Scope) -> Status {
@@ -119,7 +120,7 @@ type Change<'a> = &'a (dyn Fn(&Request<'_>, &Value) -> Result<Value, Status> + S
 async fn write_scale(
     scope: &Scope,
     paths: &ScalePaths,
-    dry_run: bool,
+    (dry_run, uid): (bool, Option<String>),
     change: Change<'_>,
 ) -> Result<Response<Body>, Status> {
     let resource = scope.resource();
@@ -134,7 +135,7 @@ async fn write_scale(
         let mut old = view(current, paths)?;
         write(&mut old, &to_scale(&owners, &replicas));
         let scale = change(rq, &old)?;
-        validate(scope, current, &scale)?;
+        validate(current, &scale)?;
         let mut new = current.clone();
         let wanted = meta::i64_at(&scale, REPLICAS).unwrap_or_default();
         meta::set(&mut new, &split(paths.spec_replicas), wanted);
@@ -151,7 +152,7 @@ async fn write_scale(
         subresource: scope.subresource(),
         kind: &resource.gvk,
         strategy: resource.strategy.as_ref(),
-        uid: None,
+        uid,
         transform: &transform,
         force_create: false,
     };
@@ -161,7 +162,7 @@ async fn write_scale(
     respond(scope, paths, &updated.object)
 }
 
-fn validate(scope: &Scope, object: &Value, scale: &Value) -> Result<(), Status> {
+fn validate(object: &Value, scale: &Value) -> Result<(), Status> {
     let mut errors = object_meta::validate(scale, true, &names::dns1123_subdomain_for);
     if let Some(replicas) = meta::i64_at(scale, REPLICAS).filter(|replicas| *replicas < 0) {
         let field = Path::new("spec").child("replicas");
@@ -169,13 +170,6 @@ fn validate(scope: &Scope, object: &Value, scale: &Value) -> Result<(), Status> 
     }
     if !errors.is_empty() {
         return Err(Status::invalid(&kind().group_kind(), meta::name(object), &errors));
-    }
-    let (wanted, found) = (meta::uid(scale), meta::uid(object));
-    if !wanted.is_empty() && wanted != found {
-        let own = scope.resource().group_resource();
-        let resource = GroupResource::new(own.group, format!("{}/scale", own.resource));
-        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
-        return Err(Status::conflict(&resource, meta::name(object), why));
     }
     Ok(())
 }

@@ -226,6 +226,11 @@ impl Transaction<'_> {
             self.state().reservation = Some(reservation);
         }
         store.validate_admission(rq, &write, &new).await?;
+        if !update.subresource.is_empty() {
+            // What the subresource does not carry may have defaults that depend on what it leaves alone; upstream finds
+            // them when it reads what it has stored.
+            codec::default(resource, &mut new);
+        }
         // The resource decides, not the subresource that is written: a status write must not remove a namespace either.
         let removed = is_last_update(&new, old) && resource.strategy.may_be_removed_by_update(&new);
         let value = codec::to_storage(resource, new.clone())?;
