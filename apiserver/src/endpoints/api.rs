@@ -16,7 +16,7 @@ use crate::authentication::issue::TokenIssuer;
 use crate::kubelet::Kubelet;
 use crate::registry::catalog::Catalog;
 use crate::registry::resource::Action;
-use crate::server::request::{Body, Dispatch, RequestContext, empty, read_body, text_response};
+use crate::server::request::{Body, Dispatch, RequestContext, discard, empty, read_body, text_response};
 use futures::future::BoxFuture;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -68,15 +68,17 @@ impl Api {
         }
         let route = match installer::route(&self.catalog, &cx.info, request.method()) {
             Ok(route) => route,
-            Err(Miss::NoGroup) => return unknown_path(),
-            Err(Miss::Answer(status)) => {
-                return respond::error(
-                    &status,
-                    Client {
-                        headers: request.headers(),
-                        query: &query,
-                    },
-                );
+            Err(miss) => {
+                let (parts, body) = request.into_parts();
+                discard(body).await;
+                let client = Client {
+                    headers: &parts.headers,
+                    query: &query,
+                };
+                return match miss {
+                    Miss::NoGroup => unknown_path(),
+                    Miss::Answer(status) => respond::error(&status, client),
+                };
             }
         };
         let headers: HeaderMap = request.headers().clone();
@@ -128,8 +130,11 @@ impl Api {
     async fn handle(&self, scope: &Scope, body: Incoming) -> Result<Response<Body>, Status> {
         let subresource = scope.route.subresource().map(|subresource| &subresource.action);
         // Media types are checked before a body is read.
-        if scope.route.verb == Verb::Patch {
-            patch::Kind::read(&scope.parts.headers)?;
+        if scope.route.verb == Verb::Patch
+            && let Err(status) = patch::Kind::read(&scope.parts.headers)
+        {
+            discard(body).await;
+            return Err(status);
         }
         match (subresource, scope.route.verb) {
             (None | Some(Action::Object(_)), verb) => self.handle_object(scope, verb, body).await,

@@ -136,7 +136,11 @@ fn target(store: &Store, info: &RequestInfo) -> Option<Target> {
         watch,
         everywhere: resource.namespaced() && namespace.is_none(),
     };
+    // What can only be created has no path for single objects, nor one outside of namespaces.
+    let has = |verbs: &[&str]| verbs.iter().any(|verb| resource.verbs.contains(verb));
     match rest {
+        [] if resource.namespaced() && namespace.is_none() && !has(&["list"]) => None,
+        [_] if !has(&["get", "update", "patch", "delete"]) => None,
         [] => Some(target("", resource.subresources.iter().position(|s| s.name.is_empty()))),
         // Objects of namespaced kinds have no path outside their namespace.
         _ if resource.namespaced() && namespace.is_none() => None,

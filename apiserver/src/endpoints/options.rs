@@ -171,28 +171,31 @@ impl SentDeleteOptions {
     pub fn validate(self) -> Result<(DeleteOptions, bool), Status> {
         let path = Path::new("propagationPolicy");
         let mut errors = ErrorList::new();
-        let mut propagation = None;
-        if let Some(policy) = self.propagation_policy {
+        if let Some(policy) = &self.propagation_policy {
             if self.orphan_dependents.is_some() {
                 let detail = "orphanDependents and deletionPropagation cannot be both set";
                 errors.push(Error::invalid(&path, policy.clone(), detail));
             }
-            propagation = Propagation::parse(&policy);
-            if propagation.is_none() {
+            if Propagation::parse(policy).is_none() {
                 let supported = ["Foreground", "Background", "Orphan", "nil"];
-                errors.push(Error::not_supported(&path, policy, &supported));
+                errors.push(Error::not_supported(&path, policy.clone(), &supported));
             }
         }
         errors.extend(validate_dry_run(&self.dry_run));
         refuse("DeleteOptions", &errors)?;
+        Ok(self.unchecked())
+    }
+
+    /// The options as they are, for requests that upstream does not check, with whether nothing may be persisted.
+    pub fn unchecked(self) -> (DeleteOptions, bool) {
         let options = DeleteOptions {
             grace_period_seconds: self.grace_period_seconds,
             uid: self.uid,
             resource_version: self.resource_version,
             orphan_dependents: self.orphan_dependents,
-            propagation,
+            propagation: self.propagation_policy.as_deref().and_then(Propagation::parse),
         };
-        Ok((options, !self.dry_run.is_empty()))
+        (options, !self.dry_run.is_empty())
     }
 }
 

@@ -124,7 +124,7 @@ pub(super) fn stream_parameters(subresource: &str, query: &str) -> String {
 ///
 /// # Errors
 /// 400 for a value that is no number or time, 422 for one out of range.
-pub(super) fn log_parameters(query: &str) -> Result<String, Status> {
+pub(super) fn log_parameters(pod: &str, query: &str) -> Result<String, Status> {
     let mut parameters = Vec::new();
     let mut errors = ErrorList::new();
     for name in ["follow", "previous", "timestamps"] {
@@ -153,18 +153,19 @@ pub(super) fn log_parameters(query: &str) -> Result<String, Status> {
     if !since.is_empty() {
         let time = machinery::time::parse(&since).ok_or_else(|| {
             Status::bad_request(format!(
-                "parsing time {since:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse"
+                "parsing time {since:?} as \"2006-01-02T15:04:05Z07:00\": {}",
+                unparsed(&since)
             ))
         })?;
         if parameters.iter().any(|(name, _)| *name == "sinceSeconds") {
             let why = "at most one of `sinceTime` or `sinceSeconds` may be specified";
-            errors.push(Error::forbidden(&Path::new(""), why));
+            // Upstream names no field here.
+            errors.push(Error::forbidden(&Path::new("[]"), why));
         }
         parameters.push(("sinceTime", machinery::time::format(time)));
     }
-    let stream = parameter(query, "stream");
-    if !stream.is_empty() {
-        parameters.push(("stream", stream));
+    if !parameter(query, "stream").is_empty() {
+        errors.push(Error::forbidden(&Path::new("stream"), "may not be specified"));
     }
     if errors.is_empty() {
         return Ok(encode(&parameters));
@@ -174,9 +175,41 @@ pub(super) fn log_parameters(query: &str) -> Result<String, Status> {
             group: String::new(),
             kind: "PodLogOptions".to_owned(),
         },
-        "",
+        pod,
         &errors,
     ))
+}
+
+/// Where Go gives up reading a time.
+fn unparsed(text: &str) -> String {
+    const LAYOUT: [(&str, usize); 11] = [
+        ("2006", 4),
+        ("-", 0),
+        ("01", 2),
+        ("-", 0),
+        ("02", 2),
+        ("T", 0),
+        ("15", 2),
+        (":", 0),
+        ("04", 2),
+        (":", 0),
+        ("05", 2),
+    ];
+    let mut rest = text;
+    for (element, digits) in LAYOUT {
+        let next = match digits {
+            0 => rest.strip_prefix(element),
+            digits => rest
+                .get(..digits)
+                .filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+                .map(|_| &rest[digits..]),
+        };
+        match next {
+            Some(next) => rest = next,
+            None => return format!("cannot parse {rest:?} as {element:?}"),
+        }
+    }
+    format!("cannot parse {rest:?} as \"Z07:00\"")
 }
 
 /// A query string.
@@ -255,14 +288,18 @@ mod tests {
         assert_eq!(stream_parameters("attach", exec), "input=1&output=1&error=1");
         assert_eq!(stream_parameters("portforward", "ports=80&ports=443"), "port=80%2C443");
         assert_eq!(
-            log_parameters("follow=true&tailLines=5&container=c&sinceTime=2026-01-02T03:04:05%2B01:00").unwrap(),
+            log_parameters(
+                "p",
+                "follow=true&tailLines=5&container=c&sinceTime=2026-01-02T03:04:05%2B01:00"
+            )
+            .unwrap(),
             "follow=true&tailLines=5&sinceTime=2026-01-02T02%3A04%3A05Z"
         );
-        let bad = log_parameters("tailLines=-1&limitBytes=0").unwrap_err();
+        let bad = log_parameters("p", "tailLines=-1&limitBytes=0").unwrap_err();
         assert_eq!((bad.code, bad.details.unwrap().causes.len()), (422, 2));
-        assert_eq!(log_parameters("tailLines=many").unwrap_err().code, 400);
+        assert_eq!(log_parameters("p", "tailLines=many").unwrap_err().code, 400);
         assert_eq!(
-            log_parameters("sinceSeconds=1&sinceTime=2026-01-02T03:04:05Z")
+            log_parameters("p", "sinceSeconds=1&sinceTime=2026-01-02T03:04:05Z")
                 .unwrap_err()
                 .code,
             422

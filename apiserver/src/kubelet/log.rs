@@ -27,7 +27,7 @@ impl Kubelet {
         query: &str,
         draining: &CancellationToken,
     ) -> Result<Response<Body>, Status> {
-        let parameters = location::log_parameters(query)?;
+        let parameters = location::log_parameters(name, query)?;
         let pod = self.pod(namespace, name).await?;
         let container = location::container(&pod, &location::parameter(query, "container"))?;
         let Some(node) = location::node(&pod) else {

@@ -50,7 +50,7 @@ impl Kubelet {
     pub(crate) async fn address_of(&self, node: &str, missing: &str) -> Result<(String, u16), Status> {
         let found = (self.nodes)(GroupResource::new("", "nodes"), String::new(), node.to_owned()).await?;
         let found = found.ok_or_else(|| Status::not_found(&GroupResource::new("", missing), node))?;
-        let host = location::host(&found, &self.address_types).map_err(Status::internal)?;
+        let host = location::host(&found, &self.address_types).map_err(|why| Status::failure(500, "", why))?;
         Ok((host, location::port(&found).unwrap_or(DEFAULT_PORT)))
     }
 }

@@ -1,12 +1,12 @@
 //! THE order in which a request passes the filters (k8s.io/apiserver `server/config.go`, `DefaultBuildHandlerChain`).
 
 use super::health::HealthChecks;
-use super::request::{Body, Dispatch, RequestContext, Warnings};
-use crate::authentication::Authenticator;
+use super::request::{Body, Dispatch, RequestContext, Warnings, discard};
 use crate::authentication::certificate::Presented;
+use crate::authentication::{Authenticator, User};
 use crate::authorization::Authorizer;
 use crate::filters::body_room::BodyRoom;
-use crate::filters::max_in_flight::MaxInFlight;
+use crate::filters::max_in_flight::{MaxInFlight, Slot};
 use crate::filters::request_info::RequestInfo;
 use crate::filters::{self, Asker, Refusal};
 use crate::metrics::RequestMetrics;
@@ -87,11 +87,13 @@ impl Chain {
     ) -> Result<Response<Body>, Refusal> {
         let deadline = filters::deadline::of(&info, request.uri().query(), self.request_timeout, received)?;
         filters::deadline::enforce(deadline, async {
-            let user = filters::authentication::filter(&self.authenticator, certificate, request.headers()).await?;
-            filters::headers::remove_credentials(request.headers_mut());
-            let user = filters::impersonation::filter(&*self.authorizer, user, request.headers(), &info)?;
-            let _slot = self.max_in_flight.enter(&info, &user)?;
-            filters::authorization::filter(&*self.authorizer, &user, &info)?;
+            let (user, _slot) = match self.admit(certificate, &mut request, &info).await {
+                Ok(admitted) => admitted,
+                Err(refusal) => {
+                    discard(request.into_body()).await;
+                    return Err(refusal);
+                }
+            };
             let _room = self.body_room.enter(&info, request.body().size_hint().exact()).await?;
             let draining = self.draining.clone();
             let cx = RequestContext {
@@ -106,6 +108,21 @@ impl Chain {
             Ok(self.serve(cx, request).await)
         })
         .await
+    }
+
+    /// Who asks, when he may, and his place among the running requests.
+    async fn admit(
+        &self,
+        certificate: &Presented,
+        request: &mut Request<Incoming>,
+        info: &RequestInfo,
+    ) -> Result<(User, Slot), Refusal> {
+        let user = filters::authentication::filter(&self.authenticator, certificate, request.headers()).await?;
+        filters::headers::remove_credentials(request.headers_mut());
+        let user = filters::impersonation::filter(&*self.authorizer, user, request.headers(), info)?;
+        let slot = self.max_in_flight.enter(info, &user)?;
+        filters::authorization::filter(&*self.authorizer, &user, info)?;
+        Ok((user, slot))
     }
 
     /// The server's own paths, or the API.

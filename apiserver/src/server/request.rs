@@ -7,10 +7,10 @@ use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use machinery::status::Status;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// What a body's stream fails with: the connection is then cut, because the status line is already out.
@@ -105,6 +105,18 @@ pub async fn read_body(body: Incoming) -> Result<Bytes, Status> {
             format!("limit is {MAX_REQUEST_BYTES}"),
         )),
         Err(error) => Err(Status::bad_request(format!("cannot read the request body: {error}"))),
+    }
+}
+
+/// Reads and forgets what a client still sends of a body that nobody wants, as far as it is short and soon there: some
+/// clients take a stream that ends before they have sent everything for a failure.
+pub async fn discard(body: Incoming) {
+    const PATIENCE: Duration = Duration::from_millis(200);
+    const MAX_BYTES: usize = 256 * 1024;
+    if !body.is_end_stream() {
+        let rest = Limited::new(body, MAX_BYTES).collect();
+        // Whatever comes of it, the answer is already known.
+        let _ = tokio::time::timeout(PATIENCE, rest).await;
     }
 }
 

@@ -6,6 +6,7 @@ use crate::admission::ObjectRef;
 use crate::endpoints::body;
 use crate::endpoints::negotiation::body_format;
 use crate::endpoints::options::{SentDeleteOptions, WriteKind, WriteOptions};
+use crate::registry::before;
 use crate::registry::codec;
 use crate::registry::request::Request;
 use crate::registry::resource::Action;
@@ -47,13 +48,14 @@ pub async fn evict(scope: &Scope, budgets: &Arc<Store>, sent: &Bytes) -> Result<
     let warn = |text: String| scope.cx.warnings.add(text);
     let kind = GroupVersionKind::new("policy", "v1", "Eviction");
     let sent = body::with_version(sent, "policy/v1beta1", "policy/v1");
-    let eviction = body::object(
+    let mut eviction = body::object(
         &sent,
         body_format(&scope.parts.headers)?,
         &kind,
         options.validation,
         &warn,
     )?;
+    before::match_namespace(scope.resource(), &scope.route.namespace, &mut eviction)?;
     if meta::name(&eviction) != scope.route.name {
         return Err(Status::bad_request(
             "name in URL does not match name in Eviction object",
@@ -63,7 +65,7 @@ pub async fn evict(scope: &Scope, budgets: &Arc<Store>, sent: &Bytes) -> Result<
         .get("deleteOptions")
         .map(SentDeleteOptions::from_object)
         .unwrap_or_default();
-    let (deletion, dry_run) = deletion.validate()?;
+    let (deletion, dry_run) = deletion.unchecked();
     let eviction = Eviction {
         pods: scope.store(),
         budgets,

@@ -4,6 +4,7 @@ use super::scope::Scope;
 use crate::endpoints::negotiation::body_format;
 use crate::endpoints::options::{WriteKind, WriteOptions};
 use crate::endpoints::{body, respond};
+use crate::registry::before;
 use crate::registry::codec;
 use crate::registry::store::Store;
 use crate::registry::store::errors::{self, Attempt};
@@ -27,13 +28,14 @@ pub async fn bind(scope: &Scope, pods: &Arc<Store>, sent: &Bytes) -> Result<Resp
     let options = WriteOptions::read(&scope.query, WriteKind::Create)?;
     let warn = |text: String| scope.cx.warnings.add(text);
     let kind = GroupVersionKind::new("", "v1", "Binding");
-    let binding = body::object(
+    let mut binding = body::object(
         sent,
         body_format(&scope.parts.headers)?,
         &kind,
         options.validation,
         &warn,
     )?;
+    before::match_namespace(scope.resource(), &scope.route.namespace, &mut binding)?;
     let name = meta::name(&binding).to_owned();
     if !scope.route.name.is_empty() && scope.route.name != name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));

@@ -5,10 +5,12 @@ use crate::authentication::issue::{TokenIssuer, set_defaults};
 use crate::endpoints::body;
 use crate::endpoints::negotiation::body_format;
 use crate::endpoints::options::{WriteKind, WriteOptions};
+use crate::registry::before;
 use crate::registry::managers::Managers;
 use crate::server::request::Body;
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use machinery::field::{Error, Path};
 use machinery::gvk::GroupVersionKind;
 use machinery::meta;
 use machinery::schema;
@@ -25,11 +27,12 @@ pub async fn create(scope: &Scope, issuer: &TokenIssuer, sent: &Bytes) -> Result
     let format = body_format(&scope.parts.headers)?;
     let mut request = body::object(sent, format, &kind, options.validation, &warn)?;
     let (namespace, name) = (scope.route.namespace.as_str(), scope.route.name.as_str());
+    before::match_namespace(scope.resource(), namespace, &mut request)?;
     let named = meta::name(&request);
     if !named.is_empty() && named != name {
-        return Err(Status::bad_request(format!(
-            "the name of the object ({named}) does not match the name on the URL ({name})"
-        )));
+        let path = Path::new("metadata").child("name");
+        let error = Error::invalid(&path, named, "must match the service account name if specified");
+        return Err(Status::invalid(&kind.group_kind(), name, &[error]));
     }
     set_defaults(&mut request);
     let manager = scope.field_manager(&options.field_manager);

@@ -330,7 +330,8 @@ mod tests {
     fn long_texts_are_folded_behind_column_80() {
         let line = "word ".repeat(16);
         let value = json!({"a": format!("{line}more words"), "b": [format!("{line}\tmore words")]});
-        let expected = format!("a: {line}more\n  words\nb:\n- \"{line}\\tmore\n  words\"\n");
+        let line = line.trim();
+        let expected = format!("a: {line}\n  more words\nb:\n- \"{line}\n  \\tmore words\"\n");
         assert_eq!(written(&value), expected);
     }
 

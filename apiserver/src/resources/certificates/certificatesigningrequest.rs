@@ -122,6 +122,8 @@ impl Strategy for Part {
         meta::copy(new, old, &["spec"]);
         if self.may == May::Approve {
             meta::copy(new, old, &["status", "certificate"]);
+        } else {
+            keep_decisions(new, old);
         }
         date_conditions(new, old, cx.now);
     }
@@ -140,6 +142,28 @@ impl Strategy for Part {
 
     fn reset_fields(&self) -> &'static [&'static str] {
         self.resets
+    }
+}
+
+/// Conditions that only approvers decide on stay what they were, unless their number changes, which is an error
+/// (`preserveConditionInstances`).
+fn keep_decisions(new: &mut Value, old: &Value) {
+    for decision in ["Approved", "Denied"] {
+        let of = |condition: &&Value| condition["type"] == decision;
+        let before: Vec<Value> = meta::list_at(old, &["status", "conditions"])
+            .iter()
+            .filter(of)
+            .cloned()
+            .collect();
+        let conditions = new.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
+        let now: Vec<&mut Value> = conditions
+            .into_iter()
+            .flatten()
+            .filter(|condition| condition["type"] == decision)
+            .collect();
+        if now.len() == before.len() {
+            now.into_iter().zip(before).for_each(|(now, before)| *now = before);
+        }
     }
 }
 

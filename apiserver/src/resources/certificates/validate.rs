@@ -217,7 +217,7 @@ fn status(obj: &Value) -> ErrorList {
         };
         if opposite {
             let detail = "Approved and Denied conditions are mutually exclusive";
-            errors.push(Error::invalid(&path.child("type"), kind, detail));
+            errors.push(Error::invalid(&Path::new("status").child("conditions"), kind, detail));
         }
         if !seen.insert(kind) {
             errors.push(Error::duplicate(&path.child("type"), kind));

@@ -211,8 +211,8 @@ fn shape(ty: &TypeRef, dialect: Dialect) -> Map<String, Value> {
             }
         },
         TypeRef::Object(ty) => reference(&ty.name),
-        TypeRef::Array(array) => json!({"type": "array", "items": element(&array.items, dialect)}),
-        TypeRef::Map(values) => json!({"type": "object", "additionalProperties": element(values, dialect)}),
+        TypeRef::Array(array) => json!({"type": "array", "items": shape(&array.items, dialect)}),
+        TypeRef::Map(values) => json!({"type": "object", "additionalProperties": shape(values, dialect)}),
         TypeRef::Any(Some(ty)) => reference(&ty.name),
         TypeRef::Any(None) => json!({"x-kubernetes-preserve-unknown-fields": true}),
     };
@@ -220,24 +220,6 @@ fn shape(ty: &TypeRef, dialect: Dialect) -> Map<String, Value> {
         Value::Object(map) => map,
         _ => Map::new(),
     }
-}
-
-/// An element of a list or map: in OpenAPI 3.0 with what Go has for one that is not given (kube-openapi `generators`).
-fn element(ty: &TypeRef, dialect: Dialect) -> Value {
-    let shape = shape(ty, dialect);
-    let default = match ty {
-        TypeRef::Scalar(Scalar::String) => json!(""),
-        TypeRef::Scalar(Scalar::Boolean) => json!(false),
-        TypeRef::Scalar(Scalar::Int32 | Scalar::Int64 | Scalar::Double) => json!(0),
-        TypeRef::Object(_) => json!({}),
-        _ => return Value::Object(shape),
-    };
-    if dialect == Dialect::V2 {
-        return Value::Object(shape);
-    }
-    let mut shape = beside(shape);
-    shape.insert("default".to_owned(), default);
-    Value::Object(shape)
 }
 
 /// A shape that something is put beside: in OpenAPI 3.0 nothing may stand beside a reference.

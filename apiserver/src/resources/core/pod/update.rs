@@ -144,6 +144,7 @@ pub(super) fn validate_ephemeral(new: &Value, old: &Value) -> ErrorList {
     let path = Path::new("spec").child("ephemeralContainers");
     let list = |obj| meta::list_at(obj, &["spec", "ephemeralContainers"]);
     let name = |c: &Value| meta::str_at(c, &["name"]).unwrap_or_default().to_owned();
+    let shown = |container: &Value| internal::pretty("EphemeralContainer", container);
     let mut errors = ErrorList::new();
     for before in list(old) {
         match list(new).iter().find(|now| name(now) == name(before)) {
@@ -152,7 +153,11 @@ pub(super) fn validate_ephemeral(new: &Value, old: &Value) -> ErrorList {
                 errors.push(Error::forbidden(&path, detail));
             }
             Some(now) if now != before => {
-                let detail = format!("existing ephemeral containers {:?} may not be changed\n", name(before));
+                let changes = diff::unified(&shown(before), &shown(now));
+                let detail = format!(
+                    "existing ephemeral containers {:?} may not be changed\n{changes}",
+                    name(before)
+                );
                 errors.push(Error::forbidden(&path, detail));
             }
             Some(_) => {}
@@ -186,7 +191,49 @@ pub(super) fn validate_resize(new: &Value, old: &Value) -> ErrorList {
             }
         }
     }
+    errors.extend(immutable_in_resize(new, old));
     errors
+}
+
+/// Whatever differs besides CPU and memory of containers.
+fn immutable_in_resize(new: &Value, old: &Value) -> ErrorList {
+    let path = Path::new("spec");
+    let mut errors = ErrorList::new();
+    for (list, of_containers) in [("containers", true), ("initContainers", false)] {
+        let pairs = meta::list_at(new, &["spec", list])
+            .iter()
+            .zip(meta::list_at(old, &["spec", list]));
+        for (i, (now, before)) in pairs.enumerate() {
+            if without_amounts(now) == without_amounts(before) {
+                continue;
+            }
+            errors.push(if of_containers {
+                Error::forbidden(&path, "only cpu and memory resources are mutable")
+            } else {
+                let detail = "only cpu and memory resources for init or sidecar containers are mutable";
+                Error::forbidden(&path.child(list).index(i), detail)
+            });
+        }
+    }
+    errors
+}
+
+/// A container without what a resize may change.
+fn without_amounts(container: &Value) -> Value {
+    let mut container = container.clone();
+    for part in ["requests", "limits"] {
+        let amounts = container.pointer_mut(&format!("/resources/{part}"));
+        if let Some(amounts) = amounts.and_then(Value::as_object_mut) {
+            amounts.retain(|name, _| !matches!(name.as_str(), "cpu" | "memory"));
+            if amounts.is_empty() {
+                meta::remove(&mut container, &["resources", part]);
+            }
+        }
+    }
+    if meta::map_at(&container, &["resources"]).is_some_and(serde_json::Map::is_empty) {
+        meta::remove(&mut container, &["resources"]);
+    }
+    container
 }
 
 #[cfg(test)]
