@@ -3,6 +3,7 @@
 mod columns;
 mod gated;
 mod qos;
+mod resize;
 mod status;
 mod update;
 
@@ -186,37 +187,6 @@ impl Strategy for EphemeralContainers {
     }
 }
 
-/// `pods/resize`: only the containers' resources and resize policies change.
-struct Resize;
-
-impl Strategy for Resize {
-    fn default(&self, obj: &mut Value) {
-        default(obj);
-    }
-
-    fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
-        let mut wanted = old.clone();
-        for list in ["containers", "initContainers"] {
-            let changed = meta::list_at(new, &["spec", list]).to_vec();
-            for (container, change) in pod_defaults::items(&mut wanted, &["spec", list]).zip(&changed) {
-                for field in ["resources", "resizePolicy"] {
-                    if meta::str_at(container, &["name"]) == meta::str_at(change, &["name"]) {
-                        meta::copy(container, change, &[field]);
-                    }
-                }
-            }
-        }
-        meta::copy(new, &wanted, &["spec"]);
-        keep_all_but(new, old, &[&["spec"]]);
-    }
-
-    fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        let mut errors = validate(new);
-        errors.extend(update::validate_resize(new, old));
-        errors
-    }
-}
-
 /// Keeps everything of `old` except the named parts and `metadata.managedFields`, and counts the generation.
 fn keep_all_but(new: &mut Value, old: &Value, parts: &[&[&str]]) {
     let mut kept = old.clone();
@@ -286,6 +256,6 @@ pub(super) fn resource() -> Resource {
             Action::Connect,
         )
         .with_proxy("PodProxyOptions")
-        .with_object_subresource("resize", Resize)
+        .with_object_subresource("resize", resize::Resize)
         .with_object_subresource("status", status_hooks)
 }
