@@ -204,12 +204,25 @@ mod tests {
     }
 
     fn sample(arguments: &[&str]) -> Result<Sample, clap::Error> {
+        parsed(arguments).map(|(options, _)| options)
+    }
+
+    fn parsed(arguments: &[&str]) -> Result<(Sample, Flags), clap::Error> {
         parse(
             "sample",
             std::iter::once("sample")
                 .chain(arguments.iter().copied())
                 .map(OsString::from),
         )
+    }
+
+    #[test]
+    fn flags_in_effect_are_told() {
+        let (_, flags) = parsed(&["--log-level=debug"]).unwrap();
+        let flag = |name: &str| flags.get(name).map(String::as_str);
+        assert_eq!(flag("log-level"), Some("debug"));
+        assert_eq!(flag("admin-bind-address"), Some("127.0.0.1:9153"));
+        assert_eq!(flag("otlp-endpoint"), Some(""));
     }
 
     #[test]
