@@ -5,7 +5,7 @@ use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use crate::resources::core::pod_template::validate_label_selector;
 use crate::resources::shared::cells;
-use crate::resources::shared::checks::{NEGATIVE, complaints, invalid_selector, same, text};
+use crate::resources::shared::checks::{NEGATIVE, complaints, invalid_selector, text};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::quantity::Quantity;
 use machinery::{meta, names};
@@ -35,7 +35,7 @@ impl Strategy for Capacity {
     fn validate_update(&self, cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
         let mut errors = self.validate(cx, new);
         let topology = |obj: &Value| obj.get("nodeTopology").cloned().unwrap_or_default();
-        if !same(Some(&topology(new)), Some(&topology(old))) {
+        if topology(new) != topology(old) {
             let path = Path::new("nodeTopology");
             errors.push(invalid_selector(&path, &topology(new), "field is immutable"));
         }
@@ -84,7 +84,7 @@ mod tests {
                 json!({"storageClassName": "c", "nodeTopology": {}, "capacity": "-1"}),
                 vec!["capacity"],
             ),
-            (json!({"storageClassName": "c"}), vec![]),
+            (json!({"storageClassName": "c"}), vec!["nodeTopology"]),
             (
                 json!({"storageClassName": "C!", "nodeTopology": {"matchLabels": {"a": "b"}}}),
                 vec!["storageClassName", "nodeTopology", "storageClassName"],
