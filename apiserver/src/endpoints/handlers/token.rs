@@ -3,8 +3,9 @@
 use super::Scope;
 use crate::authentication::issue::{TokenIssuer, set_defaults};
 use crate::endpoints::body;
-use crate::endpoints::negotiation::body_format;
+use crate::endpoints::negotiation::{self, Allows, body_format};
 use crate::endpoints::options::{WriteKind, WriteOptions};
+use crate::endpoints::respond;
 use crate::registry::before;
 use crate::registry::managers::Managers;
 use crate::server::request::Body;
@@ -21,6 +22,9 @@ use machinery::status::Status;
 /// # Errors
 /// What decoding or [`TokenIssuer::issue`] say.
 pub async fn create(scope: &Scope, issuer: &TokenIssuer, sent: &Bytes) -> Result<Response<Body>, Status> {
+    let client = scope.client();
+    // Tokens have no table.
+    let negotiated = negotiation::negotiate(client.headers, client.query, Allows::Plain)?;
     let options = WriteOptions::read(&scope.query, WriteKind::Create)?;
     let kind = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
     let warn = |text: String| scope.cx.warnings.add(text);
@@ -45,5 +49,5 @@ pub async fn create(scope: &Scope, issuer: &TokenIssuer, sent: &Bytes) -> Result
         .await;
     let mut issued = issuer.issue(namespace, name, request).await?;
     schema::leave_out_empty(&kind, &mut issued);
-    scope.value(StatusCode::CREATED, issued, scope.resource().columns)
+    Ok(respond::tree(StatusCode::CREATED, &issued, &negotiated, client))
 }
