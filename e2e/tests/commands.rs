@@ -380,7 +380,7 @@ const PRINT: &[Step] = &[
     step("create namespace print", "created"),
     step("create -n print configmap a --from-literal=k=2", "created"),
     step("create -n print configmap b --from-literal=k=1", "created"),
-    step("label -n print configmaps --all app=x", "labeled"),
+    step("label -n print configmap a b app=x", "labeled"),
     step(
         "get -n print configmaps -l app=x --sort-by={.data.k} -o jsonpath={.items[*].metadata.name}",
         "b a",
