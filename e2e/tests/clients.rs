@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 fn python(world: &World) -> Result<()> {
-    let Some(python) = tool("python-client/bin/python", "hack/python-client.sh")? else {
+    let Some(python) = tool("python-client/bin/python", "hack/python-client.sh", "python3")? else {
         return Ok(());
     };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients.py");

@@ -131,7 +131,7 @@ impl Helm {
 }
 
 fn with_helm(world: &World, case: fn(&Helm) -> Result<()>) -> Result<()> {
-    let Some(program) = tool("go-clients/helm", "hack/go-clients.sh")? else {
+    let Some(program) = tool("go-clients/helm", "hack/go-clients.sh", "go")? else {
         return Ok(());
     };
     let helm = Helm {

@@ -25,7 +25,7 @@ impl Drop for Killed {
 
 #[tokio::test]
 async fn nodes_and_pods_of_kwok_come_alive_and_go() -> Result<()> {
-    let Some(program) = tool("go-clients/kwok", "hack/go-clients.sh")? else {
+    let Some(program) = tool("go-clients/kwok", "hack/go-clients.sh", "go")? else {
         return Ok(());
     };
     let running = Running::start(&[]).await?;
