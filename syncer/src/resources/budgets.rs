@@ -10,8 +10,7 @@ use crate::world::World;
 
 pub(super) fn plan(world: &World, item: &Reference) -> Plan {
     let copied = Copied {
-        initial: wanted,
-        wanted: |world, object, _| wanted(world, object),
+        wanted,
         actual: |host| copied::fields(host, &["spec"]),
         ..BARE
     };
@@ -19,7 +18,7 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
 }
 
 /// The spec, with a selector that selects the same pods and nobody else's.
-fn wanted(world: &World, object: &Value) -> Fields {
+fn wanted(world: &World, object: &Value, _: Option<&Value>) -> Fields {
     let mut spec = object["spec"].clone();
     if let Some(selector) = spec.get_mut("selector").filter(|selector| !selector.is_null()) {
         *selector = world.names.label_selector_to_host(selector);

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::pair::{self, Pair};
-use crate::engine::plan::{Note, Plan, Step};
+use crate::engine::plan::{Note, Plan};
 use crate::json::{self, Strings};
 use crate::kinds::Side;
-use crate::names::{Mapping, Reference, Source, host_metadata, reconcile_metadata};
+use crate::names::{Mapping, Reference, Source, reconcile_metadata};
 use crate::world::World;
 
 /// Top-level fields of an object, without its metadata.
@@ -22,11 +22,12 @@ pub(super) struct Copied {
     pub annotations: fn(&World, &Value, &mut Strings),
     /// Labels that only the host object has, or that mean something else there.
     pub labels: fn(&World, &Value) -> Strings,
-    /// What a new host object has.
-    pub initial: fn(&World, &Value) -> Fields,
-    /// What the host object should have of the fields that follow the virtual one, and what it has of them.
-    pub wanted: fn(&World, &Value, &Value) -> Fields,
+    /// What the host object should have of the fields that follow the virtual one, given the host object if it is there.
+    pub wanted: fn(&World, &Value, Option<&Value>) -> Fields,
+    /// What a host object has of these fields.
     pub actual: fn(&Value) -> Fields,
+    /// What a new host object has besides, or instead, because it cannot change.
+    pub initial: fn(&World, &Value) -> Fields,
     /// What the virtual object takes over from the host's, as a merge patch.
     pub up: fn(&World, &Value, &Value) -> Option<Value>,
     /// Whether the status comes back.
@@ -44,9 +45,9 @@ pub(super) const BARE: Copied = Copied {
     excluded: &[],
     annotations: |_, _, _| (),
     labels: |_, _| Strings::new(),
-    initial: |_, _| Fields::new(),
     wanted: |_, _, _| Fields::new(),
     actual: |_| Fields::new(),
+    initial: |_, _| Fields::new(),
     up: |_, _, _| None,
     status: false,
     references: |_, _| BTreeSet::new(),
@@ -122,23 +123,9 @@ fn create(world: &World, item: &Reference, object: &Value, copied: &Copied) -> P
         host_labels: (copied.labels)(world, object),
         ..pair::source(world, &gvk, &mapping.host.name, &seen, copied.excluded)
     };
-    let mut metadata = host_metadata(&source);
-    if item.kind.is_namespaced() {
-        pair::set_owner(world, &mut metadata, object);
-    }
-    let mut host = (copied.initial)(world, object);
-    host.insert("apiVersion".to_owned(), json!(item.kind.api_version()));
-    host.insert("kind".to_owned(), json!(item.kind.name()));
-    host.insert("metadata".to_owned(), metadata);
-    let step = Step::Create {
-        side: Side::Host,
-        kind: item.kind,
-        object: Value::Object(host),
-    };
-    Plan {
-        mapping: Some(mapping),
-        ..Plan::step(step)
-    }
+    let mut content = (copied.wanted)(world, object, None);
+    content.extend((copied.initial)(world, object));
+    pair::create_copy(world, item, &mapping, &source, content)
 }
 
 fn update(world: &World, item: &Reference, object: &Value, host: &Value, copied: &Copied) -> Plan {
@@ -150,7 +137,7 @@ fn update(world: &World, item: &Reference, object: &Value, host: &Value, copied:
         ..pair::source(world, &gvk, name, &seen, copied.excluded)
     };
     let change = reconcile_metadata(&source, host);
-    let (actual, wanted) = ((copied.actual)(host), (copied.wanted)(world, object, host));
+    let (actual, wanted) = ((copied.actual)(host), (copied.wanted)(world, object, Some(host)));
     let content = json::merge_diff(&Value::Object(actual), &Value::Object(wanted));
     let down = pair::patch_step(Side::Host, item, host, change.host, content);
     let mut up = json!({});

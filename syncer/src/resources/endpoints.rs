@@ -1,13 +1,13 @@
 //! Endpoints, to the host: only those of Services without a selector, because the host makes the others itself.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::kubernetes;
 use super::pair::{self, Pair};
-use crate::engine::plan::{Plan, Step};
+use crate::engine::plan::Plan;
 use crate::json;
 use crate::kinds::{Kind, Side};
-use crate::names::{Reference, host_metadata, keys, reconcile_metadata};
+use crate::names::{Reference, keys, reconcile_metadata};
 use crate::world::World;
 
 pub(super) const EXCLUDED: &[&str] = &["control-plane.alpha.kubernetes.io/leader"];
@@ -68,20 +68,9 @@ fn take_over(world: &World, item: &Reference) -> Plan {
 fn create(world: &World, item: &Reference, object: &Value) -> Plan {
     let gvk = item.kind.gvk();
     let mapping = pair::mapping(world, item);
-    let mut metadata = host_metadata(&pair::source(world, &gvk, &mapping.host.name, object, EXCLUDED));
-    pair::set_owner(world, &mut metadata, object);
-    let host = json!({
-        "apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets(world, object),
-    });
-    let step = Step::Create {
-        side: Side::Host,
-        kind: Kind::Endpoints,
-        object: host,
-    };
-    Plan {
-        mapping: Some(mapping),
-        ..Plan::step(step)
-    }
+    let source = pair::source(world, &gvk, &mapping.host.name, object, EXCLUDED);
+    let content = Map::from_iter([("subsets".to_owned(), Value::Array(subsets(world, object)))]);
+    pair::create_copy(world, item, &mapping, &source, content)
 }
 
 fn update(world: &World, item: &Reference, object: &Value, host: &Value) -> Plan {

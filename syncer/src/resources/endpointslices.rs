@@ -24,12 +24,8 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
     }
     let copied = Copied {
         excluded: endpoints::EXCLUDED,
-        initial: |world, object| {
-            let mut fields = copied::fields(object, &["addressType"]);
-            fields.extend(wanted(world, object));
-            fields
-        },
-        wanted: |world, object, _| wanted(world, object),
+        initial: |_, object| copied::fields(object, &["addressType"]),
+        wanted,
         actual: |host| copied::fields(host, &["endpoints", "ports"]),
         labels: host_labels,
         ..BARE
@@ -61,7 +57,7 @@ fn host_labels(world: &World, object: &Value) -> Strings {
     )])
 }
 
-fn wanted(world: &World, object: &Value) -> Fields {
+fn wanted(world: &World, object: &Value, _: Option<&Value>) -> Fields {
     let mut fields = copied::fields(object, &["endpoints", "ports"]);
     if let Some(Value::Array(all)) = fields.get_mut("endpoints") {
         for endpoint in all {

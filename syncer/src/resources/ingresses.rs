@@ -30,16 +30,12 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
     let copied = Copied {
         excluded: EXCLUDED,
         annotations,
-        initial: |world, object| Fields::from_iter([("spec".to_owned(), host_spec(world, object))]),
         wanted: |world, object, host| {
             let mut spec = host_spec(world, object);
             if spec.get("ingressClassName").is_none() {
                 // The host's default class, given when the copy was made.
-                json::put(
-                    &mut spec,
-                    "ingressClassName",
-                    host["spec"].get("ingressClassName").cloned(),
-                );
+                let given = host.and_then(|host| host["spec"].get("ingressClassName"));
+                json::put(&mut spec, "ingressClassName", given.cloned());
             }
             Fields::from_iter([("spec".to_owned(), spec)])
         },

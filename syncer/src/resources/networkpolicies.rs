@@ -11,15 +11,14 @@ use crate::world::World;
 
 pub(super) fn plan(world: &World, item: &Reference) -> Plan {
     let copied = Copied {
-        initial: wanted,
-        wanted: |world, object, _| wanted(world, object),
+        wanted,
         actual: |host| copied::fields(host, &["spec"]),
         ..BARE
     };
     copied::plan(world, item, &copied)
 }
 
-fn wanted(world: &World, object: &Value) -> Fields {
+fn wanted(world: &World, object: &Value, _: Option<&Value>) -> Fields {
     let namespace = json::text(object, &["metadata", "namespace"]);
     let mut spec = object["spec"].clone();
     // An empty selector means all pods of the namespace.

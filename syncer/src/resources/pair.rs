@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::engine::plan::{Awaited, Note, Place, Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
-use crate::names::{Claim, Mapping, Reference, Source, claim, keys};
+use crate::names::{Claim, Mapping, Reference, Source, claim, host_metadata, keys};
 use crate::object::ObjectKey;
 use crate::world::World;
 
@@ -178,6 +178,33 @@ pub fn set_owner(world: &World, metadata: &mut Value, object: &Value) {
         .iter()
         .any(|owner| json::flag(owner, &["controller"]) == Some(true));
     json::put(metadata, "ownerReferences", world.owner_reference(controlled));
+}
+
+/// Creates the host copy of a virtual object: metadata from `source`, everything else from `content`.
+pub fn create_copy(
+    world: &World,
+    item: &Reference,
+    mapping: &Mapping,
+    source: &Source<'_>,
+    mut content: serde_json::Map<String, Value>,
+) -> Plan {
+    let mut metadata = host_metadata(source);
+    if item.kind.is_namespaced() {
+        // Who lies in no namespace cannot be owned by somebody who does.
+        set_owner(world, &mut metadata, source.object);
+    }
+    content.insert("apiVersion".to_owned(), Value::from(item.kind.api_version()));
+    content.insert("kind".to_owned(), Value::from(item.kind.name()));
+    content.insert("metadata".to_owned(), metadata);
+    let step = Step::Create {
+        side: Side::Host,
+        kind: item.kind,
+        object: Value::Object(content),
+    };
+    Plan {
+        mapping: Some(mapping.clone()),
+        ..Plan::step(step)
+    }
 }
 
 /// One merge patch of an object, if there is anything to change.

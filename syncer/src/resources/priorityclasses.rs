@@ -17,7 +17,7 @@ pub(super) const SYSTEM: &[&str] = &["system-node-critical", "system-cluster-cri
 pub(super) fn plan_copy(world: &World, item: &Reference) -> Plan {
     let copied = Copied {
         initial: |_, object| {
-            let mut fields = copied::fields(object, &["description", "preemptionPolicy"]);
+            let mut fields = copied::fields(object, &["preemptionPolicy"]);
             fields.insert("value".to_owned(), json!(value(object)));
             // Pods of others on the host are none of ours.
             fields.insert("globalDefault".to_owned(), json!(false));

@@ -15,11 +15,7 @@ pub(super) fn plan_copy(world: &World, item: &Reference) -> Plan {
     let copied = Copied {
         // The default class of the host is the host's choice.
         excluded: &["storageclass.kubernetes.io/is-default-class"],
-        initial: |_, object| {
-            let mut fields = copied::fields(object, CHANGING);
-            fields.extend(copied::fields(object, FIXED));
-            fields
-        },
+        initial: |_, object| copied::fields(object, FIXED),
         wanted: |_, object, _| copied::fields(object, CHANGING),
         actual: |host| copied::fields(host, CHANGING),
         ..BARE

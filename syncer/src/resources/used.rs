@@ -1,12 +1,12 @@
 //! ConfigMaps and Secrets: on the host only while something there needs them.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::pair::{self, Pair};
-use crate::engine::plan::{Plan, Step};
+use crate::engine::plan::Plan;
 use crate::json;
 use crate::kinds::Side;
-use crate::names::{Reference, host_metadata, keys, reconcile_metadata};
+use crate::names::{Reference, keys, reconcile_metadata};
 use crate::world::World;
 
 /// What differs between the two kinds.
@@ -66,20 +66,8 @@ fn create(world: &World, item: &Reference, object: &Value, content: &Content) ->
     let mapping = pair::mapping(world, item);
     let mut host = wanted(object, content.fields, content.convert);
     host.extend(wanted(object, content.initial, content.convert));
-    let mut metadata = host_metadata(&pair::source(world, &gvk, &mapping.host.name, object, &[]));
-    pair::set_owner(world, &mut metadata, object);
-    host.insert("apiVersion".to_owned(), json!(item.kind.api_version()));
-    host.insert("kind".to_owned(), json!(item.kind.name()));
-    host.insert("metadata".to_owned(), metadata);
-    let step = Step::Create {
-        side: Side::Host,
-        kind: item.kind,
-        object: Value::Object(host),
-    };
-    Plan {
-        mapping: Some(mapping),
-        ..Plan::step(step)
-    }
+    let source = pair::source(world, &gvk, &mapping.host.name, object, &[]);
+    pair::create_copy(world, item, &mapping, &source, host)
 }
 
 fn update(world: &World, item: &Reference, object: &Value, host: &Value, content: &Content) -> Plan {
