@@ -1,5 +1,6 @@
 //! Builds every part, in start order: connections, names, watches, engine, kubelet API, gRPC.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -10,6 +11,7 @@ use tokio::sync::watch;
 use crate::clusters::{Api, ConnectError, Connection, Informer, Selection, connect};
 use crate::engine::Engine;
 use crate::export::Export;
+use crate::foreign::{self, Scope};
 use crate::kinds::{Kind, Side};
 use crate::kubelet::{self, Kubelet};
 use crate::metrics::Metrics;
@@ -124,13 +126,14 @@ struct Watch {
     name: String,
     informer: Informer,
     source: Source,
-    gate: Gate,
+    /// Opens with the first list; nothing waits for objects that are not ours.
+    gate: Option<Gate>,
 }
 
-#[derive(Clone, Copy)]
 enum Source {
     Side(Side),
     ControlPlane,
+    Foreign(Scope),
 }
 
 impl Run {
@@ -157,7 +160,9 @@ impl Run {
         let mut first_lists = Vec::new();
         for watch in informers {
             let (synced, announced) = watch::channel(false);
-            first_lists.push(announced);
+            if watch.gate.is_some() {
+                first_lists.push(announced);
+            }
             let name = format!("watch {}", watch.name);
             tasks.spawn(
                 name,
@@ -189,24 +194,33 @@ async fn follow(
 ) {
     let world = engine.world().clone();
     let kind = watch.informer.kind;
-    let caches = match watch.source {
-        Source::Side(side) => world.side(side),
+    let caches = match &watch.source {
+        Source::Side(side) => world.side(*side),
         Source::ControlPlane => &world.control_plane,
+        Source::Foreign(_) => &world.foreign.caches,
     };
     let announce = || {
-        watch.gate.ready();
+        if let Some(gate) = &watch.gate {
+            gate.ready();
+        }
+        if let Source::Foreign(scope) = &watch.source {
+            world.foreign.complete(scope);
+            // What is not there is known only now.
+            engine.resync(Some(kind));
+        }
         synced.send_replace(true);
     };
     watch
         .informer
-        .run(caches.of(kind), announce, |change| match watch.source {
+        .run(caches.of(kind), announce, |change| match &watch.source {
             Source::Side(side) => {
-                engine.observe(side, kind, &change);
-                if side == Side::Virtual {
+                engine.observe(*side, kind, &change);
+                if *side == Side::Virtual {
                     records.observe(kind, &change);
                 }
             }
             Source::ControlPlane => engine.observe_control_plane(kind, &change),
+            Source::Foreign(_) => engine.observe_foreign(kind, &change),
         })
         .await;
 }
@@ -227,11 +241,12 @@ fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Wat
         ..Selection::default()
     };
     // Labels of namespaces are labels of pods on the host.
-    let mut watches: Vec<(Source, Kind, Selection)> =
-        vec![(Source::Side(Side::Virtual), Kind::Namespace, everything(""))];
+    let mut own = BTreeSet::from([Kind::Namespace]);
+    let mut watches: Vec<(Source, Kind, Selection)> = Vec::new();
     for resource in resources::enabled(settings) {
-        if resource.kind != Kind::Event {
-            watches.push((Source::Side(Side::Virtual), resource.kind, everything("")));
+        own.extend(Some(resource.kind).filter(|kind| *kind != Kind::Event));
+        if settings.imports.contains_key(&resource.kind) && resource.direction == Direction::FromHost {
+            continue;
         }
         let selection = match (resource.kind, resource.direction) {
             (Kind::Event, _) => everything(&settings.host_namespace),
@@ -243,6 +258,10 @@ fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Wat
         };
         watches.push((Source::Side(Side::Host), resource.kind, selection));
     }
+    watches.extend(
+        own.into_iter()
+            .map(|kind| (Source::Side(Side::Virtual), kind, everything(""))),
+    );
     if !settings.service_name.is_empty() {
         for kind in [Kind::Service, Kind::Endpoints] {
             let fields = format!("metadata.name={}", settings.service_name);
@@ -256,15 +275,20 @@ fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Wat
             ));
         }
     }
+    for scope in foreign::scopes(settings) {
+        let (kind, selection) = (scope.kind, scope.selection());
+        watches.push((Source::Foreign(scope), kind, selection));
+    }
     watches
         .into_iter()
         .map(|(source, kind, selection)| {
-            let (side, cluster) = match source {
-                Source::Side(side) => (side, side.as_str()),
-                Source::ControlPlane => (Side::Host, "control-plane"),
+            let (side, cluster) = match &source {
+                Source::Side(side) => (*side, side.as_str().to_owned()),
+                Source::ControlPlane => (Side::Host, "control-plane".to_owned()),
+                Source::Foreign(scope) => (Side::Host, format!("namespace-{}", scope.namespace)),
             };
             let name = format!("{cluster}-{}", kind.plural());
-            let gate = chassis.health().gate(&name);
+            let gate = (!matches!(source, Source::Foreign(_))).then(|| chassis.health().gate(&name));
             let informer = Informer {
                 api: engine.api(side).clone(),
                 kind,

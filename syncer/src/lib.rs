@@ -8,6 +8,7 @@ pub mod app;
 pub mod clusters;
 pub mod engine;
 pub mod export;
+pub mod foreign;
 pub mod grpc;
 pub mod json;
 pub mod kinds;

@@ -160,6 +160,7 @@ impl Options {
             set_owner: config.experimental.sync_settings.set_owner,
             to_host: to_host(&config.sync.to_host),
             from_host: from_host(&config.sync.from_host),
+            imports: imports(&config.sync.from_host),
             all_config_maps: config.sync.to_host.config_maps.all,
             all_secrets: config.sync.to_host.secrets.all,
             pods: PodSettings {
@@ -244,6 +245,14 @@ fn from_host(config: &config::FromHost) -> BTreeMap<Kind, Selector> {
         .into_iter()
         .filter_map(|(kind, selector)| Some((kind, selector?)))
         .collect()
+}
+
+fn imports(config: &config::FromHost) -> BTreeMap<Kind, Vec<config::ObjectMapping>> {
+    let kinds = [
+        (Kind::ConfigMap, config.config_maps.objects()),
+        (Kind::Secret, config.secrets.objects()),
+    ];
+    kinds.into_iter().filter(|(_, objects)| !objects.is_empty()).collect()
 }
 
 fn is_dns_label(text: &str) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use config::ObjectMapping;
 use machinery::selector::label::Selector;
 use serde_json::Value;
 
@@ -31,6 +32,8 @@ pub struct Settings {
     pub to_host: BTreeSet<Kind>,
     /// Kinds that are shown in the virtual cluster as they are on the host, and which of their objects.
     pub from_host: BTreeMap<Kind, Selector>,
+    /// ConfigMaps and Secrets of the host that the virtual cluster has copies of.
+    pub imports: BTreeMap<Kind, Vec<ObjectMapping>>,
     /// Every ConfigMap is synced, not only those in use.
     pub all_config_maps: bool,
     /// Every Secret is synced, not only those in use.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::clusters::Caches;
+use crate::foreign::Foreign;
 use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::{Mappings, Names, Reference};
@@ -28,6 +29,8 @@ pub struct World {
     pub host: Caches,
     /// The control plane's own Service and Endpoints on the host.
     pub control_plane: Caches,
+    /// Objects of the host that are not ours and that the virtual cluster shows.
+    pub foreign: Foreign,
     /// Which nodes run pods of this cluster.
     pub placement: Placement,
     /// Which claims have volumes.
@@ -47,6 +50,7 @@ impl World {
             virtual_side: Caches::default(),
             host: Caches::default(),
             control_plane: Caches::default(),
+            foreign: Foreign::default(),
             placement: Placement::default(),
             volumes: Volumes::default(),
             clock: Timestamp::now,

@@ -1,5 +1,6 @@
 //! What must hold for the values this version acts on, beyond their type.
 
+use crate::mappings::ObjectMapping;
 use crate::model::Image;
 use serde_json::{Value, json};
 
@@ -24,6 +25,7 @@ pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
             _ => Err("every entry must map a label to a value".to_owned()),
         },
         _ if path.ends_with(".selector.matchExpressions") => requirements(value),
+        _ if path.ends_with(".mappings.byName") => object_mappings(value),
         _ => Ok(()),
     }
 }
@@ -37,6 +39,25 @@ pub(crate) fn check_together(document: &Value) -> Result<(), String> {
                 "sync.toHost.{kind}.enabled and sync.fromHost.{kind}.enabled cannot both be true: set one of them to false"
             ));
         }
+    }
+    for kind in ["configMaps", "secrets"] {
+        let imported = &document["sync"]["fromHost"][kind];
+        let mappings = imported["mappings"]["byName"].as_object();
+        if imported["enabled"] == true && mappings.is_none_or(|mappings| mappings.is_empty()) {
+            return Err(format!(
+                "sync.fromHost.{kind}.mappings.byName is empty: say which objects are synced, or set \
+                 sync.fromHost.{kind}.enabled to false"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn object_mappings(value: &Value) -> Result<(), String> {
+    let mappings = value.as_object().into_iter().flatten();
+    for (from, to) in mappings {
+        let to = to.as_str().unwrap_or_default();
+        ObjectMapping::parse(from, to).map_err(|problem| format!("\"{from}\": \"{to}\": {problem}"))?;
     }
     Ok(())
 }

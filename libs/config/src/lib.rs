@@ -4,10 +4,12 @@
 
 mod checks;
 pub mod keys;
+mod mappings;
 mod model;
 mod read;
 
 pub use checks::toleration;
+pub use mappings::ObjectMapping;
 pub use model::*;
 
 use std::fmt;

@@ -2,6 +2,7 @@
 
 use crate::checks::check_together;
 use crate::keys;
+use crate::mappings::ObjectMapping;
 use crate::{Error, read};
 use serde::Deserialize;
 use serde_json::Value;
@@ -150,6 +151,39 @@ pub struct FromHost {
     pub storage_classes: Classes,
     /// CSIDrivers.
     pub csi_drivers: AutoSwitch,
+    /// ConfigMaps, by name.
+    pub config_maps: Imported,
+    /// Secrets, by name.
+    pub secrets: Imported,
+}
+
+/// Objects of the host that the virtual cluster has copies of.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Imported {
+    /// Whether it has any.
+    pub enabled: bool,
+    /// Which of them, and under which names.
+    pub mappings: Mappings,
+}
+
+/// Names of the host and the names that they have in the virtual cluster.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mappings {
+    /// From the host's name to the virtual one; [`crate::ObjectMapping`] reads a pair.
+    pub by_name: BTreeMap<String, String>,
+}
+
+impl Imported {
+    /// What is copied; nothing when that is switched off.
+    pub fn objects(&self) -> Vec<ObjectMapping> {
+        let pairs = self.mappings.by_name.iter().filter(|_| self.enabled);
+        // The reader of the file refuses other forms.
+        pairs
+            .filter_map(|(from, to)| ObjectMapping::parse(from, to).ok())
+            .collect()
+    }
 }
 
 /// Classes of the host that the virtual cluster shows.

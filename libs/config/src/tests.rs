@@ -128,12 +128,25 @@ fn mistakes_name_the_key_and_its_line() {
             "vcluster.yaml:4: sync.toHost.pods.enforceTolerations: \"a:Never\" is not *, KEY, KEY=VALUE or KEY[=VALUE]:EFFECT",
         ),
         ("sync: {}\nsync: {}\n", "vcluster.yaml:2: sync is there twice"),
+        (
+            "sync:\n  fromHost:\n    secrets:\n      mappings:\n        byName: {a/*: b/c}\n",
+            "vcluster.yaml:5: sync.fromHost.secrets.mappings.byName: \"a/*\": \"b/c\": many objects cannot have one name: \
+             the virtual side must end in /*",
+        ),
+        (
+            "sync:\n  fromHost:\n    configMaps: {enabled: true}\n",
+            "vcluster.yaml: sync.fromHost.configMaps.mappings.byName is empty: say which objects are synced, or set \
+             sync.fromHost.configMaps.enabled to false",
+        ),
     ] {
         assert_eq!(error(text), expected, "{text}");
     }
     let broken = error("sync:\n  toHost: [\n");
     assert!(broken.starts_with("vcluster.yaml"), "{broken}");
 }
+
+/// Sections that cannot be switched on without saying what they are about.
+const IMPORTED: [&str; 2] = ["sync.fromHost.configMaps", "sync.fromHost.secrets"];
 
 /// Every key that is said to be honoured is in the model: another value makes another configuration.
 #[test]
@@ -153,13 +166,23 @@ fn honoured_keys_reach_the_model() {
             (Kind::List, path) if path.ends_with("matchExpressions") => json!([{"key": "other", "operator": "Exists"}]),
             (Kind::List, _) => json!(["other"]),
             (Kind::Any, _) => json!("other"),
+            (Kind::Map, path) if path.ends_with("byName") => json!({"other/*": "other/*"}),
             (Kind::Map, _) => json!({"other": "1"}),
             (Kind::Auto, _) => json!(true),
             (Kind::Int, _) => panic!("{path}: no other value is known"),
         };
-        let document = path.rsplit('.').fold(other, |value, name| json!({name: value}));
-        let config = Config::parse("f", &document.to_string()).unwrap();
-        assert_ne!(config, defaults(), "{path} changes nothing");
+        let parsed = |value: &Value| {
+            let mut document = path.rsplit('.').fold(value.clone(), |value, name| json!({name: value}));
+            if let Some(section) = path
+                .strip_suffix(".enabled")
+                .filter(|section| IMPORTED.contains(section))
+            {
+                let pointer = format!("/{}", section.replace('.', "/"));
+                document.pointer_mut(&pointer).unwrap()["mappings"] = json!({"byName": {"other/*": "other/*"}});
+            }
+            Config::parse("f", &document.to_string()).unwrap()
+        };
+        assert_ne!(parsed(&other), parsed(default), "{path} changes nothing");
     });
 }
 

@@ -90,15 +90,17 @@ impl Cache {
         }
     }
 
-    /// Takes over a complete list that was read at `version`.
-    pub fn replace(&self, objects: Vec<Object>, version: u64) -> Vec<Change> {
+    /// Takes over a complete list, read at `version`, of the objects whose keys `covers` accepts.
+    pub fn replace(&self, objects: Vec<Object>, version: u64, covers: impl Fn(&ObjectKey) -> bool) -> Vec<Change> {
         let mut inner = self.write();
         let listed: std::collections::BTreeSet<ObjectKey> = objects.iter().map(|object| object.key().clone()).collect();
         // What we wrote after the list was read is not in the list, and not gone either.
         let vanished: Vec<ObjectKey> = inner
             .objects
             .iter()
-            .filter(|(key, object)| !listed.contains(key) && (version == 0 || object.version() <= version))
+            .filter(|(key, object)| {
+                covers(key) && !listed.contains(key) && (version == 0 || object.version() <= version)
+            })
             .map(|(key, _)| key.clone())
             .collect();
         let mut changes: Vec<Change> = vanished.iter().filter_map(|key| inner.remove(key, "")).collect();
@@ -197,9 +199,11 @@ mod tests {
         cache.apply(object("kept", "1", 3));
         cache.apply(object("gone", "2", 4));
         cache.apply(object("written-meanwhile", "3", 12));
-        let changes = cache.replace(vec![object("kept", "1", 3), object("new", "4", 9)], 10);
+        cache.apply(object("of-another-list", "5", 5));
+        let list = vec![object("kept", "1", 3), object("new", "4", 9)];
+        let changes = cache.replace(list, 10, |key| key.name != "of-another-list");
         assert_eq!(names(&changes), ["gone", "new"]);
-        assert_eq!(cache.len(), 3);
+        assert_eq!(cache.len(), 4);
     }
 
     #[test]

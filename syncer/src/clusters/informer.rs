@@ -41,6 +41,12 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Whether an object of this namespace and name may be among the selected ones.
+    fn covers(&self, key: &ObjectKey) -> bool {
+        let name = self.fields.strip_prefix("metadata.name=");
+        (self.namespace.is_empty() || self.namespace == key.namespace) && name.is_none_or(|name| name == key.name)
+    }
+
     fn query(&self) -> String {
         let mut query = url_query(&[("labelSelector", &self.labels), ("fieldSelector", &self.fields)]);
         if !query.is_empty() {
@@ -151,7 +157,8 @@ impl Informer {
             token = json::text(&answer, &["metadata", "continue"]).to_owned();
             if token.is_empty() {
                 let version = json::text(&answer, &["metadata", "resourceVersion"]).to_owned();
-                for change in cache.replace(objects, version.parse().unwrap_or_default()) {
+                let covers = |key: &ObjectKey| self.selection.covers(key);
+                for change in cache.replace(objects, version.parse().unwrap_or_default(), covers) {
                     changes(change);
                 }
                 return Ok(version);

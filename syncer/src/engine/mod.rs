@@ -132,6 +132,12 @@ impl Engine {
         );
     }
 
+    /// Takes over a change of an object of the host that is not ours.
+    pub fn observe_foreign(&self, kind: Kind, change: &Change) {
+        let items = resources::affected_by_foreign(&self.world, kind, change);
+        self.wake(Place::Foreign, kind, change, Side::Host, items);
+    }
+
     /// Asks for a look at every object of a kind, or of all kinds; returns how many.
     pub fn resync(&self, kind: Option<Kind>) -> usize {
         let mut items = self.everything();
@@ -395,6 +401,15 @@ impl Engine {
                     new: Some(object),
                 };
                 items.extend(resources::counterparts(&self.world, kind, &change));
+            }
+        }
+        for kind in Kind::ALL {
+            for object in self.world.foreign.caches.of(kind).list() {
+                let change = Change {
+                    old: None,
+                    new: Some(object),
+                };
+                items.extend(resources::affected_by_foreign(&self.world, kind, &change));
             }
         }
         // Names that were recorded for objects that vanished while nobody watched.

@@ -122,6 +122,8 @@ pub enum Place {
     Host,
     /// The control plane's own objects on the host.
     ControlPlane,
+    /// Objects of the host that are not ours.
+    Foreign,
 }
 
 /// A message for the owner of a virtual object.
@@ -205,6 +207,20 @@ impl Plan {
     pub fn and(mut self, steps: impl IntoIterator<Item = Step>) -> Self {
         self.steps.extend(steps);
         self
+    }
+
+    /// What another line of the table has to do about the same object, as soon as this is done: every write is followed
+    /// by another look.
+    pub fn then(self, next: Self) -> Self {
+        if !self.steps.is_empty() {
+            return self;
+        }
+        Self {
+            notes: [self.notes, next.notes].concat(),
+            waits: [self.waits, next.waits].concat(),
+            again_after: [self.again_after, next.again_after].into_iter().flatten().min(),
+            ..next
+        }
     }
 
     /// The same with a message.

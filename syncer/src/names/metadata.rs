@@ -11,7 +11,7 @@ use super::{Names, keys};
 use crate::json::{self, Strings};
 
 /// Annotations that describe the pair itself and are never copied in either direction.
-const NEVER_COPIED: [&str; 8] = [
+const NEVER_COPIED: [&str; 9] = [
     keys::OBJECT_NAME,
     keys::OBJECT_NAMESPACE,
     keys::OBJECT_UID,
@@ -20,6 +20,7 @@ const NEVER_COPIED: [&str; 8] = [
     keys::OBJECT_HOST_NAMESPACE,
     keys::MANAGED_ANNOTATIONS,
     keys::MANAGED_LABELS,
+    keys::IMPORTED_FROM,
 ];
 
 /// What the metadata of a new host object is made from.

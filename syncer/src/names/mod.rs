@@ -41,6 +41,8 @@ pub mod keys {
     pub const MANAGED_LABELS: &str = "vcluster.loft.sh/managed-labels";
     /// Annotation of a ConfigMap or Secret that is synced although no pod uses it.
     pub const FORCE_SYNC: &str = "vcluster.loft.sh/force-sync";
+    /// Annotation of a virtual copy with the host object it was made of, as `<namespace>/<name>`.
+    pub const IMPORTED_FROM: &str = "vcluster.loft.sh/imported-from";
     /// Annotation of host objects that have no virtual object of their own.
     pub const SKIP_BACKSYNC: &str = "vcluster.loft.sh/skip-backsync";
     /// Annotation of a claim whose spec goes to the host as it is.

@@ -10,6 +10,7 @@ mod copied;
 mod endpoints;
 mod endpointslices;
 mod events;
+mod imports;
 mod ingresses;
 mod kubernetes;
 mod mirrored;
@@ -88,7 +89,9 @@ impl Resource {
         match (self.when, self.direction) {
             (When::Always, _) => true,
             (When::Named, Direction::ToHost) => settings.to_host.contains(&self.kind),
-            (When::Named, Direction::FromHost) => settings.from_host.contains_key(&self.kind),
+            (When::Named, Direction::FromHost) => {
+                settings.from_host.contains_key(&self.kind) || settings.imports.contains_key(&self.kind)
+            }
         }
     }
 }
@@ -135,7 +138,9 @@ pub const TABLE: &[Resource] = &[
     Resource { kind: Kind::Service, direction: ToHost, when: Always, plan: services::plan, host_rules: &[rule("services", WRITE)] },
     Resource { kind: Kind::Endpoints, direction: ToHost, when: Always, plan: endpoints::plan, host_rules: &[rule("endpoints", WRITE)] },
     Resource { kind: Kind::EndpointSlice, direction: ToHost, when: Always, plan: endpointslices::plan, host_rules: &[rule_of("discovery.k8s.io", "endpointslices", WRITE)] },
+    Resource { kind: Kind::ConfigMap, direction: FromHost, when: Named, plan: imports::plan, host_rules: &[] },
     Resource { kind: Kind::ConfigMap, direction: ToHost, when: Always, plan: configmaps::plan, host_rules: &[rule("configmaps", WRITE)] },
+    Resource { kind: Kind::Secret, direction: FromHost, when: Named, plan: imports::plan, host_rules: &[] },
     Resource { kind: Kind::Secret, direction: ToHost, when: Always, plan: secrets::plan, host_rules: &[rule("secrets", WRITE)] },
     Resource { kind: Kind::PersistentVolumeClaim, direction: ToHost, when: Always, plan: claims::plan, host_rules: &[rule("persistentvolumeclaims", WRITE)] },
     Resource { kind: Kind::PersistentVolume, direction: FromHost, when: Always, plan: volumes::plan, host_rules: &[] },
@@ -154,17 +159,18 @@ pub const TABLE: &[Resource] = &[
     Resource { kind: Kind::Event, direction: FromHost, when: Named, plan: events::plan, host_rules: &[rule("events", READ)] },
 ];
 
-/// The lines that count with these settings. No kind has two of them.
+/// The lines that count with these settings. A kind has two of them when objects of both clusters go to the other one.
 pub fn enabled(settings: &Settings) -> impl Iterator<Item = &'static Resource> {
     TABLE.iter().filter(|resource| resource.is_enabled(settings))
 }
 
 /// Decides what one virtual object needs, whatever happened.
 pub fn plan(world: &World, item: &Reference) -> Plan {
-    match enabled(&world.settings).find(|resource| resource.kind == item.kind) {
-        Some(resource) => (resource.plan)(world, item),
-        None => Plan::nothing(),
-    }
+    enabled(&world.settings)
+        .filter(|resource| resource.kind == item.kind)
+        .map(|resource| (resource.plan)(world, item))
+        .reduce(Plan::then)
+        .unwrap_or_default()
 }
 
 /// Which virtual objects have to be looked at because an object of one side changed.
@@ -201,6 +207,11 @@ pub fn affected_by_control_plane(kind: Kind) -> Vec<Reference> {
             kubernetes::reference(Kind::EndpointSlice),
         ],
     }
+}
+
+/// Which virtual objects have to be looked at because an object of the host that is not ours changed.
+pub fn affected_by_foreign(world: &World, kind: Kind, change: &Change) -> Vec<Reference> {
+    imports::affected(world, kind, change)
 }
 
 /// What has to be looked at once at the start, besides everything that exists.

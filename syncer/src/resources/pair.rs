@@ -172,6 +172,34 @@ pub fn create_virtual(world: &World, kind: Kind, object: Value) -> Plan {
     })
 }
 
+/// Creates an object of our own in the virtual cluster, and its namespace before it.
+pub fn create_in_namespace(world: &World, kind: Kind, object: Value) -> Plan {
+    let namespace = json::text(&object, &["metadata", "namespace"]);
+    let existing = world.virtual_side.get(Kind::Namespace, "", namespace);
+    let awaited = Awaited {
+        place: Place::Virtual,
+        kind: Kind::Namespace,
+        key: ObjectKey::new("", namespace),
+    };
+    match existing.map(|existing| is_deleting(&existing.value())) {
+        Some(false) => Plan::step(Step::Create {
+            side: Side::Virtual,
+            kind,
+            object,
+        }),
+        Some(true) => Plan::wait(awaited),
+        None => {
+            let namespace =
+                serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+            Plan::wait(awaited).and([Step::Create {
+                side: Side::Virtual,
+                kind: Kind::Namespace,
+                object: namespace,
+            }])
+        }
+    }
+}
+
 /// Adds the owner reference to the metadata of a new host object.
 pub fn set_owner(world: &World, metadata: &mut Value, object: &Value) {
     let controlled = json::items(object, &["metadata", "ownerReferences"])

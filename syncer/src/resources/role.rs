@@ -4,58 +4,135 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::{HostRule, enabled};
+use super::{HostRule, READ, enabled};
+use crate::foreign;
 use crate::settings::Settings;
 
-type Words = BTreeSet<&'static str>;
+type Words = BTreeSet<String>;
+
+/// A right to use one resource, or some objects of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rule {
+    group: &'static str,
+    resource: &'static str,
+    verbs: Words,
+    /// The names of the objects; every one when empty.
+    names: Words,
+}
+
+impl From<&HostRule> for Rule {
+    fn from(rule: &HostRule) -> Self {
+        Self {
+            group: rule.group,
+            resource: rule.resource,
+            verbs: words(rule.verbs),
+            names: Words::new(),
+        }
+    }
+}
+
+fn words(words: &[&str]) -> Words {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
 
 /// A Role with everything that the synced kinds ask for inside the namespace, as YAML: rules sorted, resources with the same
 /// verbs together.
 pub fn role(name: &str, settings: &Settings) -> String {
-    manifest("Role", name, rules(settings).filter(|rule| !rule.cluster))
+    let own = elsewhere(settings).remove(&settings.host_namespace);
+    let rules = host_rules(settings).filter(|rule| !rule.cluster).map(Rule::from);
+    manifest("Role", name, rules.chain(own.unwrap_or_default()))
 }
 
 /// A ClusterRole with everything that they ask for outside; `None` when that is nothing.
 pub fn cluster_role(name: &str, settings: &Settings) -> Option<String> {
-    let mut rules = rules(settings).filter(|rule| rule.cluster).peekable();
+    let mut rules = host_rules(settings).filter(|rule| rule.cluster).peekable();
     rules.peek()?;
-    Some(manifest("ClusterRole", name, rules))
+    Some(manifest("ClusterRole", name, rules.map(Rule::from)))
 }
 
-fn rules(settings: &Settings) -> impl Iterator<Item = &'static HostRule> {
+/// Roles in other namespaces of the host, by namespace: for objects there that the virtual cluster shows.
+pub fn roles_elsewhere(name: &str, settings: &Settings) -> BTreeMap<String, String> {
+    let mut namespaces = elsewhere(settings);
+    namespaces.remove(&settings.host_namespace);
+    let roles = namespaces.into_iter();
+    roles
+        .map(|(namespace, rules)| (namespace, manifest("Role", name, rules.into_iter())))
+        .collect()
+}
+
+fn host_rules(settings: &Settings) -> impl Iterator<Item = &'static HostRule> {
     let nodes = settings.nodes.from_host.then_some(&super::NODES);
     enabled(settings).flat_map(|resource| resource.host_rules).chain(nodes)
 }
 
-fn manifest(kind: &str, name: &str, rules: impl Iterator<Item = &'static HostRule>) -> String {
+/// What has to be read of objects that are not ours, by namespace. A watch of one object by its name is a right to that name.
+fn elsewhere(settings: &Settings) -> BTreeMap<String, Vec<Rule>> {
+    let mut namespaces: BTreeMap<String, Vec<Rule>> = BTreeMap::new();
+    for scope in foreign::scopes(settings) {
+        namespaces.entry(scope.namespace).or_default().push(Rule {
+            group: scope.kind.group(),
+            resource: scope.kind.plural(),
+            verbs: words(READ),
+            names: scope.name.into_iter().collect(),
+        });
+    }
+    namespaces
+}
+
+fn manifest(kind: &str, name: &str, rules: impl Iterator<Item = Rule>) -> String {
     let mut text =
         format!("apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {name}\nrules:\n");
-    for ((group, verbs), resources) in grouped(rules) {
+    for ((group, verbs, names), resources) in grouped(rules) {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            "  - apiGroups: [\"{group}\"]\n    resources: {}\n    verbs: {}\n",
-            list(&resources),
-            list(&verbs)
+            "  - apiGroups: [\"{group}\"]\n    resources: {}\n",
+            list(&resources)
         );
+        if !names.is_empty() {
+            let _ = writeln!(text, "    resourceNames: {}", list(&names));
+        }
+        let _ = writeln!(text, "    verbs: {}", list(&verbs));
     }
     text
 }
 
-fn grouped(rules: impl Iterator<Item = &'static HostRule>) -> BTreeMap<(&'static str, Words), Words> {
-    let mut verbs: BTreeMap<(&str, &str), Words> = BTreeMap::new();
+/// The rules with as few lines as possible: a right to every object makes those to single ones superfluous.
+fn grouped(rules: impl Iterator<Item = Rule>) -> BTreeMap<(&'static str, Words, Words), Words> {
+    let mut whole: BTreeMap<(&str, &str), Words> = BTreeMap::new();
+    let mut named: BTreeMap<(&str, &str, Words), Words> = BTreeMap::new();
     for rule in rules {
-        verbs.entry((rule.group, rule.resource)).or_default().extend(rule.verbs);
+        if rule.names.is_empty() {
+            whole.entry((rule.group, rule.resource)).or_default().extend(rule.verbs);
+        } else {
+            named
+                .entry((rule.group, rule.resource, rule.verbs))
+                .or_default()
+                .extend(rule.names);
+        }
     }
-    let mut rules: BTreeMap<(&str, Words), Words> = BTreeMap::new();
-    for ((group, resource), verbs) in verbs {
-        rules.entry((group, verbs)).or_default().insert(resource);
+    named.retain(|(group, resource, verbs), _| {
+        let held = whole.get(&(*group, *resource));
+        held.is_none_or(|held| !held.is_superset(verbs))
+    });
+    let whole = whole
+        .into_iter()
+        .map(|((group, resource), verbs)| (group, resource, verbs, Words::new()));
+    let named = named
+        .into_iter()
+        .map(|((group, resource, verbs), names)| (group, resource, verbs, names));
+    let mut rules: BTreeMap<(&str, Words, Words), Words> = BTreeMap::new();
+    for (group, resource, verbs, names) in whole.chain(named) {
+        rules
+            .entry((group, verbs, names))
+            .or_default()
+            .insert(resource.to_owned());
     }
     rules
 }
 
 fn list(words: &Words) -> String {
-    let words: Vec<&str> = words.iter().copied().collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     format!("[{}]", words.join(", "))
 }
 
@@ -106,23 +183,48 @@ mod tests {
     }
 
     #[test]
+    fn objects_of_other_namespaces_are_read_by_name_where_they_have_one() {
+        let mut settings = settings();
+        let mappings = [("a/one", "x/*"), ("a/two", "x/*"), ("b/*", "x/*"), ("/own", "x/*")];
+        let mappings = mappings.map(|(from, to)| config::ObjectMapping::parse(from, to).unwrap());
+        settings.imports.insert(Kind::Secret, mappings.to_vec());
+        assert_eq!(cluster_role(NAME, &settings), None);
+        assert!(
+            !role(NAME, &settings).contains("resourceNames"),
+            "the namespace's Secrets are ours to read"
+        );
+        let roles = roles_elsewhere(NAME, &settings);
+        let rules = |namespace: &str| roles[namespace].split_once("rules:\n").unwrap().1.to_owned();
+        assert_eq!(
+            rules("a"),
+            "  - apiGroups: [\"\"]\n    resources: [secrets]\n    resourceNames: [one, two]\n    verbs: [get, list, watch]\n"
+        );
+        assert_eq!(
+            rules("b"),
+            "  - apiGroups: [\"\"]\n    resources: [secrets]\n    verbs: [get, list, watch]\n"
+        );
+        assert_eq!(roles.len(), 2);
+    }
+
+    #[test]
     fn verbs_of_one_resource_meet_and_resources_with_the_same_verbs_share_a_rule() {
+        const READ_ONLY: &[&str] = &["list", "get"];
         const RULES: [HostRule; 5] = [
-            super::super::rule("b", &["list", "get"]),
+            super::super::rule("b", READ_ONLY),
             super::super::rule("c", &["patch"]),
             super::super::rule("a", &["get"]),
             super::super::rule("a", &["list"]),
             HostRule {
                 group: "apps",
-                ..super::super::rule("a", &["get", "list"])
+                ..super::super::rule("a", READ_ONLY)
             },
         ];
-        let read = Words::from(["get", "list"]);
+        let (read, none) = (words(READ_ONLY), Words::new());
         let expected = BTreeMap::from([
-            (("", read.clone()), Words::from(["a", "b"])),
-            (("", Words::from(["patch"])), Words::from(["c"])),
-            (("apps", read), Words::from(["a"])),
+            (("", read.clone(), none.clone()), words(&["a", "b"])),
+            (("", words(&["patch"]), none.clone()), words(&["c"])),
+            (("apps", read, none), words(&["a"])),
         ]);
-        assert_eq!(grouped(RULES.iter()), expected);
+        assert_eq!(grouped(RULES.iter().map(Rule::from)), expected);
     }
 }

@@ -50,6 +50,7 @@ pub(crate) fn settings() -> Settings {
         all_secrets: false,
         to_host: BTreeSet::new(),
         from_host: BTreeMap::from([(Kind::Event, Selector::default())]),
+        imports: BTreeMap::new(),
         pods: PodSettings::default(),
         nodes: NodeSettings {
             from_host: false,

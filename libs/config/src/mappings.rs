@@ -1,0 +1,133 @@
+//! Pairs of names: what an object or a Service of one cluster is called in the other.
+
+/// A pair of `sync.fromHost.*.mappings.byName`: objects of the host, and what they are called in the virtual cluster.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectMapping {
+    /// Namespace of the host; `None` is the one of the virtual cluster.
+    pub from_namespace: Option<String>,
+    /// Name on the host; `None` is every name.
+    pub from_name: Option<String>,
+    /// Namespace of the virtual cluster.
+    pub to_namespace: String,
+    /// Name in the virtual cluster; `None` is the name on the host.
+    pub to_name: Option<String>,
+}
+
+impl ObjectMapping {
+    /// Reads a pair. The host's side is `NAMESPACE/NAME`, `NAMESPACE/*`, `/NAME`, or empty for everything in the virtual
+    /// cluster's own namespace; the virtual side is `NAMESPACE/NAME`, `NAMESPACE/*`, or `NAMESPACE` when the other is empty.
+    ///
+    /// # Errors
+    /// Says what is wrong, as a clause.
+    pub fn parse(from: &str, to: &str) -> Result<Self, String> {
+        let (from_namespace, from_name) = match from {
+            "" => ("", "*"),
+            from => halves(from).ok_or("the host's side must be NAMESPACE/NAME, NAMESPACE/*, /NAME or empty")?,
+        };
+        let (to_namespace, to_name) = match to {
+            to if from.is_empty() && !to.contains('/') => (to, "*"),
+            to => halves(to).ok_or(match from {
+                "" => "the virtual side must be NAMESPACE or NAMESPACE/*",
+                _ => "the virtual side must be NAMESPACE/NAME or NAMESPACE/*",
+            })?,
+        };
+        let namespaces = [Some(from_namespace).filter(|own| !own.is_empty()), Some(to_namespace)];
+        if let Some(wrong) = namespaces.into_iter().flatten().find(|namespace| !is_label(namespace)) {
+            return Err(format!("{wrong:?} is not the name of a namespace"));
+        }
+        for name in [from_name, to_name] {
+            if name != "*" && !is_subdomain(name) {
+                return Err(format!("{name:?} is not the name of an object"));
+            }
+        }
+        if from_name == "*" && to_name != "*" {
+            return Err("many objects cannot have one name: the virtual side must end in /*".to_owned());
+        }
+        let named = |name: &str| Some(name.to_owned()).filter(|name| name != "*");
+        Ok(Self {
+            from_namespace: Some(from_namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
+            from_name: named(from_name),
+            to_namespace: to_namespace.to_owned(),
+            to_name: named(to_name),
+        })
+    }
+}
+
+/// What stands before and after the only slash.
+fn halves(text: &str) -> Option<(&str, &str)> {
+    text.split_once('/').filter(|(_, name)| !name.contains('/'))
+}
+
+/// Whether this can be a namespace (`IsDNS1123Label` of apimachinery).
+pub(crate) fn is_label(text: &str) -> bool {
+    text.len() <= 63 && is_part(text)
+}
+
+/// Whether this can be the name of an object (`IsDNS1123Subdomain`).
+pub(crate) fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_part)
+}
+
+fn is_part(text: &str) -> bool {
+    let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !text.is_empty() && text.chars().all(inside) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(from: &str, to: &str) -> String {
+        match ObjectMapping::parse(from, to) {
+            Ok(mapping) => {
+                let or = |text: Option<String>, other: &str| text.unwrap_or_else(|| other.to_owned());
+                let from = (or(mapping.from_namespace, "(own)"), or(mapping.from_name, "*"));
+                format!(
+                    "{}/{} {}/{}",
+                    from.0,
+                    from.1,
+                    mapping.to_namespace,
+                    or(mapping.to_name, "*")
+                )
+            }
+            Err(problem) => problem,
+        }
+    }
+
+    #[test]
+    fn every_form_is_read() {
+        for (from, to, expected) in [
+            ("a/b", "c/d", "a/b c/d"),
+            ("a/b.c", "c/*", "a/b.c c/*"),
+            ("a/*", "c/*", "a/* c/*"),
+            ("/b", "c/d", "(own)/b c/d"),
+            ("", "c", "(own)/* c/*"),
+            ("", "c/*", "(own)/* c/*"),
+        ] {
+            assert_eq!(shown(from, to), expected, "{from:?}: {to:?}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        for (from, to, expected) in [
+            ("a", "b/c", "the host's side must be"),
+            ("a/b/c", "b/c", "the host's side must be"),
+            ("a/b", "c", "the virtual side must be NAMESPACE/NAME"),
+            ("", "c/d", "many objects cannot have one name"),
+            ("", "c/d/e", "the virtual side must be NAMESPACE or"),
+            ("a/*", "c/d", "many objects cannot have one name"),
+            ("A/b", "c/d", "\"A\" is not the name of a namespace"),
+            ("a/b", "/d", "\"\" is not the name of a namespace"),
+            ("a/b", "c/D", "\"D\" is not the name of an object"),
+            ("a/", "c/d", "\"\" is not the name of an object"),
+            ("", "", "\"\" is not the name of a namespace"),
+        ] {
+            assert!(
+                shown(from, to).starts_with(expected),
+                "{from:?}: {to:?}: {}",
+                shown(from, to)
+            );
+        }
+    }
+}
