@@ -44,9 +44,25 @@ impl Descriptions {
             return;
         };
         if let Some((event, object)) = description.split_once("\n\n") {
-            let (event, object) = (event.to_owned(), object.to_owned());
+            let (event, object) = (event.to_owned(), object.trim_end().to_owned());
             *description = event;
             self.add(EVENT, "object", object);
+        }
+    }
+
+    /// Describes a list of objects of a kind, for which the crate has but one generic type.
+    pub(crate) fn describe_list(&mut self, list: &str, kind: &str) {
+        /// A type with the same fields beside the items.
+        const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
+        if self.types.contains_key(list) {
+            return;
+        }
+        self.types
+            .insert(list.to_owned(), format!("{kind}List is a list of {kind} objects."));
+        self.add(list, "items", format!("The {kind} objects that are listed."));
+        for property in ["apiVersion", "kind", "metadata"] {
+            let same = self.of_property(STATUS, property).to_owned();
+            self.add(list, property, same);
         }
     }
 
@@ -88,8 +104,8 @@ impl Descriptions {
                 continue;
             }
             let Some(ty) = &ty else { continue };
-            if let Some(rest) = line.strip_prefix("\"description\": ") {
-                let Some(description) = literal(rest) else { continue };
+            // A property may be called `description`, too; what follows its name is no text.
+            if let Some(description) = line.strip_prefix("\"description\": ").and_then(literal) {
                 match (indent, &property) {
                     (12, _) => drop(self.types.insert(ty.clone(), description)),
                     (20, Some(property)) => self.add(ty, property, description),

@@ -35,7 +35,14 @@ struct Generator<'a> {
 }
 
 impl<'a> Generator<'a> {
-    fn new(types: &'a Map<String, Value>, descriptions: Descriptions) -> Self {
+    fn new(types: &'a Map<String, Value>, mut descriptions: Descriptions) -> Self {
+        for (name, facts) in types {
+            if let Some(items) = facts["properties"]["items"]["t"]["array"].as_str()
+                && name.strip_suffix("List") == Some(items)
+            {
+                descriptions.describe_list(name, items.rsplit('.').next().unwrap_or(items));
+            }
+        }
         let index = types.keys().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
         Generator {
             types,
@@ -116,7 +123,7 @@ impl<'a> Generator<'a> {
             "Property{{name:{},description:{},ty:{},details:Held::Static(&D{details}),pointer:{},omit_empty:{},omit_zero:{},required:{required},\
              position:{},number:{}}},",
             text(name),
-            text(self.descriptions.of_property(ty, name)),
+            text(&self.described((ty, name), facts)),
             self.type_ref(&facts["t"], facts)?,
             flags.contains('p'),
             flags.contains('e'),
@@ -124,6 +131,17 @@ impl<'a> Generator<'a> {
             facts["o"].as_u64().ok_or("no position")?,
             facts["pb"].as_u64().unwrap_or_default(),
         ))
+    }
+
+    /// What a property means, with the values it can have (kube-openapi `pkg/generators/enum.go`).
+    fn described(&self, (ty, name): (&str, &str), facts: &Value) -> String {
+        let mut description = self.descriptions.of_property(ty, name).to_owned();
+        let allowed = strings(&facts["enum"]);
+        if !allowed.is_empty() {
+            description += "\n\nPossible enum values:";
+            description.extend(allowed.iter().map(|value| format!("\n - `{value:?}`")));
+        }
+        description
     }
 
     fn property_details(&self, facts: &Value) -> Result<String, Box<dyn Error>> {
@@ -143,8 +161,9 @@ impl<'a> Generator<'a> {
             .flatten()
             .map(|n| format!("{n},"))
             .collect();
+        let atomic_bytes = facts["t"] == "string:byte" && facts["listType"] == "atomic";
         Ok(format!(
-            "Details{{go_type:{},default:{},allowed:Held::Static(&[{allowed}]),map_type:{map_type},patch:Patch{{merge:{},\
+            "Details{{go_type:{},default:{},allowed:Held::Static(&[{allowed}]),map_type:{map_type},atomic_bytes:{atomic_bytes},patch:Patch{{merge:{},\
              replace:{},retain_keys:{},merge_key:{}}},via:Held::Static(&[{via}])}}",
             option(facts["go"].as_str()),
             option(default.as_deref()),

@@ -110,10 +110,6 @@ impl Strategy for CustomResourceDefinition {
         false
     }
 
-    fn returns_deleted_object(&self) -> bool {
-        true
-    }
-
     fn controlled_deletion(&self) -> Option<ControlledDeletion> {
         Some(ControlledDeletion {
             mark: begin_deletion,

@@ -137,6 +137,9 @@ fn property(property: &Property, dialect: Dialect) -> Value {
     if let TypeRef::Array(array) = &property.ty {
         list_type(array, &mut set);
     }
+    if details.atomic_bytes {
+        set("x-kubernetes-list-type", json!("atomic"));
+    }
     match details.map_type {
         Some(MapType::Atomic) => set("x-kubernetes-map-type", json!("atomic")),
         Some(MapType::Granular) => set("x-kubernetes-map-type", json!("granular")),

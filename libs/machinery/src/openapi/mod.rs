@@ -6,6 +6,8 @@
 mod definitions;
 mod gnostic;
 mod operations;
+mod parameters;
+mod shared;
 mod v2;
 mod v3;
 

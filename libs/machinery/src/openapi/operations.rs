@@ -3,89 +3,8 @@
 use crate::gvk::GroupVersionKind;
 use crate::schema::{self, Type};
 
+use super::parameters::{self, Parameter};
 use super::{Page, Resource, Subresource};
-
-/// A query parameter: its name and JSON type.
-pub(super) type Parameter = (&'static str, &'static str);
-
-/// For every request that writes.
-const WRITE: &[Parameter] = &[
-    ("dryRun", "string"),
-    ("fieldManager", "string"),
-    ("fieldValidation", "string"),
-];
-const PATCH: &[Parameter] = &[
-    ("dryRun", "string"),
-    ("fieldManager", "string"),
-    ("fieldValidation", "string"),
-    ("force", "boolean"),
-];
-const DELETE: &[Parameter] = &[
-    ("dryRun", "string"),
-    ("gracePeriodSeconds", "integer"),
-    ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"),
-    ("orphanDependents", "boolean"),
-    ("propagationPolicy", "string"),
-];
-const LIST: &[Parameter] = &[
-    ("allowWatchBookmarks", "boolean"),
-    ("continue", "string"),
-    ("fieldSelector", "string"),
-    ("labelSelector", "string"),
-    ("limit", "integer"),
-    ("resourceVersion", "string"),
-    ("resourceVersionMatch", "string"),
-    ("sendInitialEvents", "boolean"),
-    ("shardSelector", "string"),
-    ("timeoutSeconds", "integer"),
-    ("watch", "boolean"),
-];
-const DELETE_COLLECTION: &[Parameter] = &[
-    ("continue", "string"),
-    ("dryRun", "string"),
-    ("fieldSelector", "string"),
-    ("gracePeriodSeconds", "integer"),
-    ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"),
-    ("labelSelector", "string"),
-    ("limit", "integer"),
-    ("orphanDependents", "boolean"),
-    ("propagationPolicy", "string"),
-    ("resourceVersion", "string"),
-    ("resourceVersionMatch", "string"),
-    ("sendInitialEvents", "boolean"),
-    ("shardSelector", "string"),
-    ("timeoutSeconds", "integer"),
-];
-const LOG: &[Parameter] = &[
-    ("container", "string"),
-    ("follow", "boolean"),
-    ("insecureSkipTLSVerifyBackend", "boolean"),
-    ("limitBytes", "integer"),
-    ("previous", "boolean"),
-    ("sinceSeconds", "integer"),
-    ("stream", "string"),
-    ("tailLines", "integer"),
-    ("timestamps", "boolean"),
-];
-const ATTACH: &[Parameter] = &[
-    ("container", "string"),
-    ("stderr", "boolean"),
-    ("stdin", "boolean"),
-    ("stdout", "boolean"),
-    ("tty", "boolean"),
-];
-const EXEC: &[Parameter] = &[
-    ("command", "string"),
-    ("container", "string"),
-    ("stderr", "boolean"),
-    ("stdin", "boolean"),
-    ("stdout", "boolean"),
-    ("tty", "boolean"),
-];
-const PORT_FORWARD: &[Parameter] = &[("ports", "integer")];
-const PROXY: &[Parameter] = &[("path", "string")];
-/// The parameter of every path but those of connections.
-const PRETTY: Parameter = ("pretty", "string");
 
 pub(super) const ANSWERS: &[&str] = &[
     "application/json",
@@ -121,6 +40,8 @@ pub(super) struct Path<'a> {
     pub(super) path: String,
     /// What stands in braces in the path.
     names: Vec<&'static str>,
+    /// The kind of the resource.
+    kind: &'a str,
     /// The query parameters that all operations have.
     shared: Vec<Parameter>,
     pub(super) operations: Vec<Operation<'a>>,
@@ -128,7 +49,7 @@ pub(super) struct Path<'a> {
 
 impl<'a> Path<'a> {
     /// A path whose operations leave to it what they have in common (kube-openapi `pkg/builder`).
-    fn new(path: String, names: &[&'static str], mut operations: Vec<Operation<'a>>) -> Self {
+    fn new(path: String, names: &[&'static str], kind: &'a str, mut operations: Vec<Operation<'a>>) -> Self {
         let mut shared: Vec<Parameter> = operations.first().map(|op| op.parameters.clone()).unwrap_or_default();
         shared.retain(|parameter| operations.iter().all(|op| op.parameters.contains(parameter)));
         for operation in &mut operations {
@@ -137,19 +58,36 @@ impl<'a> Path<'a> {
         Path {
             path,
             names: names.to_vec(),
+            kind,
             shared,
             operations,
         }
     }
 
-    /// The path's own parameters by name: those in the path have no type, those of the query have one.
-    pub(super) fn parameters(&self) -> Vec<(&'static str, Option<&'static str>)> {
-        let in_path = self.names.iter().map(|name| (*name, None));
-        let mut all: Vec<_> = in_path
-            .chain(self.shared.iter().map(|(name, ty)| (*name, Some(*ty))))
-            .collect();
-        all.sort_unstable();
+    /// The path's own parameters by name.
+    pub(super) fn parameters(&self) -> Vec<OfPath> {
+        let part = |name: &&'static str| OfPath::Part(name, parameters::in_path(name, self.kind));
+        let query = self.shared.iter().copied().map(OfPath::Query);
+        let mut all: Vec<_> = self.names.iter().map(part).chain(query).collect();
+        all.sort_by_key(OfPath::name);
         all
+    }
+}
+
+/// A parameter that all operations of a path have.
+pub(super) enum OfPath {
+    /// A part of the path: its name and description.
+    Part(&'static str, String),
+    /// A parameter of the query.
+    Query(Parameter),
+}
+
+impl OfPath {
+    fn name(&self) -> &'static str {
+        match self {
+            OfPath::Part(name, _) => name,
+            OfPath::Query(parameter) => parameter.name,
+        }
     }
 }
 
@@ -172,7 +110,7 @@ pub(super) struct Operation<'a> {
 }
 
 /// The types every document mentions.
-fn meta_type(name: &str) -> Option<&'static Type> {
+pub(super) fn meta_type(name: &str) -> Option<&'static Type> {
     schema::builtin(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{name}"))
 }
 
@@ -312,13 +250,14 @@ fn document<'a>(path: String, id: String, description: &str, tag: String, answer
         codes: &[200],
         answer,
     };
-    Path::new(path, &[], vec![get])
+    Path::new(path, &[], "", vec![get])
 }
 
 /// All paths of a resource.
 pub(super) fn paths<'a>(resource: &'a Resource<'a>) -> Vec<Path<'a>> {
     let root = root(&resource.kind.group, &resource.kind.version);
-    let plural = resource.plural;
+    let (plural, kind) = (resource.plural, resource.kind.kind.as_str());
+    let path = |path: String, names: &[&'static str], operations| Path::new(path, names, kind, operations);
     let mut paths = Vec::new();
     let has = |verb: &str| resource.verbs.contains(&verb);
     let (scope, in_scope, in_item, word): (_, &[&str], &[&str], _) = if resource.namespaced {
@@ -336,7 +275,7 @@ pub(super) fn paths<'a>(resource: &'a Resource<'a>) -> Vec<Path<'a>> {
         subresource: None,
     };
     if resource.namespaced && has("list") {
-        paths.push(Path::new(
+        paths.push(path(
             format!("{root}/{plural}"),
             &[],
             vec![maker.list("ForAllNamespaces", "")],
@@ -352,19 +291,19 @@ pub(super) fn paths<'a>(resource: &'a Resource<'a>) -> Vec<Path<'a>> {
     if has("deletecollection") {
         operations.push(maker.delete_collection(word));
     }
-    paths.push(Path::new(format!("{root}{scope}/{plural}"), in_scope, operations));
+    paths.push(path(format!("{root}{scope}/{plural}"), in_scope, operations));
     let item = format!("{root}{scope}/{plural}/{{name}}");
-    paths.push(Path::new(item.clone(), in_item, maker.item(word, resource.verbs)));
+    paths.push(path(item.clone(), in_item, maker.item(word, resource.verbs)));
     for subresource in &resource.subresources {
         let maker = Maker {
             resource,
             subresource: Some(subresource),
         };
-        let path = format!("{item}/{}", subresource.name);
+        let below = format!("{item}/{}", subresource.name);
         if subresource.ty.is_none() && subresource.name == "proxy" {
-            paths.push(Path::new(path.clone(), in_item, maker.connect(word, "")));
+            paths.push(path(below.clone(), in_item, maker.connect(word, "")));
             let names = [in_item, &["path"]].concat();
-            paths.push(Path::new(path + "/{path}", &names, maker.connect(word, "WithPath")));
+            paths.push(path(below + "/{path}", &names, maker.connect(word, "WithPath")));
             continue;
         }
         let operations = if subresource.ty.is_some() && subresource.name != "log" {
@@ -376,22 +315,18 @@ pub(super) fn paths<'a>(resource: &'a Resource<'a>) -> Vec<Path<'a>> {
         } else {
             maker.connect(word, "")
         };
-        paths.push(Path::new(path, in_item, operations));
+        paths.push(path(below, in_item, operations));
     }
     if has("watch") {
         let watch = format!("{root}/watch");
         if resource.namespaced {
             let all = maker.watch("watchlist", "", "ListForAllNamespaces");
-            paths.push(Path::new(format!("{watch}/{plural}"), &[], vec![all]));
+            paths.push(path(format!("{watch}/{plural}"), &[], vec![all]));
         }
         let many = maker.watch("watchlist", word, "List");
-        paths.push(Path::new(format!("{watch}{scope}/{plural}"), in_scope, vec![many]));
+        paths.push(path(format!("{watch}{scope}/{plural}"), in_scope, vec![many]));
         let one = maker.watch("watch", word, "");
-        paths.push(Path::new(
-            format!("{watch}{scope}/{plural}/{{name}}"),
-            in_item,
-            vec![one],
-        ));
+        paths.push(path(format!("{watch}{scope}/{plural}/{{name}}"), in_item, vec![one]));
     }
     paths.retain(|path| !path.operations.is_empty());
     paths
@@ -419,22 +354,39 @@ impl<'a> Maker<'a> {
         format!("{verb}{}{}{word}{kind}{sub}", camel(group), capital(version))
     }
 
-    /// What the operation is about, in its description.
-    fn what(&self) -> String {
-        let kind = &self.resource.kind.kind;
+    /// `status of ` for a subresource, as descriptions say it (upstream `pkg/endpoints/installer.go`).
+    fn of(&self) -> String {
         self.subresource
-            .map_or_else(|| kind.clone(), |sub| format!("{} of a {kind}", sub.name))
+            .map_or_else(String::new, |sub| format!("{} of ", sub.name))
     }
 
-    fn operation(&self, method: &'static str, id: String, action: &'static str, does: &str) -> Operation<'a> {
+    /// What is done to one object, which has a name already: `read status of the specified Pod`.
+    fn specified(&self, does: &str) -> String {
+        format!("{does} {}the specified {}", self.of(), self.resource.kind.kind)
+    }
+
+    /// What is done to one object, with the article: `create an Ingress`. Plurals have none: `create Endpoints`.
+    fn one(&self, does: &str) -> String {
+        let kind = &self.resource.kind.kind;
+        let article = if kind.ends_with('s') && !kind.ends_with("ss") {
+            ""
+        } else if kind.to_lowercase().starts_with(['a', 'e', 'i', 'o', 'u']) {
+            "an "
+        } else {
+            "a "
+        };
+        format!("{does} {}{article}{kind}", self.of())
+    }
+
+    fn operation(&self, method: &'static str, id: String, action: &'static str, description: String) -> Operation<'a> {
         Operation {
             method,
             id,
-            description: format!("{does} {}", self.what()),
+            description,
             tag: tag(&self.resource.kind),
             action: Some(action),
             kind: Some(self.kind()),
-            parameters: vec![PRETTY],
+            parameters: parameters::GET.to_vec(),
             body: None,
             consumes: ANYTHING,
             produces: ANSWERS,
@@ -445,9 +397,15 @@ impl<'a> Maker<'a> {
 
     fn list(&self, suffix: &str, word: &str) -> Operation<'a> {
         let id = self.id("list", word) + suffix;
-        let plain = self.operation("get", id, "list", "List or watch objects of kind");
+        let does = if self.resource.verbs.contains(&"watch") {
+            "list or watch"
+        } else {
+            "list"
+        };
+        let description = format!("{does} objects of kind {}", self.resource.kind.kind);
+        let plain = self.operation("get", id, "list", description);
         Operation {
-            parameters: with_pretty(LIST),
+            parameters: parameters::LIST.to_vec(),
             produces: STREAMS,
             answer: self.resource.list,
             ..plain
@@ -455,10 +413,10 @@ impl<'a> Maker<'a> {
     }
 
     fn create(&self, word: &str) -> Operation<'a> {
-        let plain = self.operation("post", self.id("create", word), "post", "Create a");
+        let plain = self.operation("post", self.id("create", word), "post", self.one("create"));
         let body = self.ty().map(|ty| (ty, true));
         Operation {
-            parameters: with_pretty(WRITE),
+            parameters: parameters::WRITE.to_vec(),
             body,
             codes: &[200, 201, 202],
             ..plain
@@ -471,11 +429,11 @@ impl<'a> Maker<'a> {
             "delete",
             self.id("delete", &word),
             "deletecollection",
-            "Delete all selected objects of kind",
+            format!("delete collection of {}", self.resource.kind.kind),
         );
         let body = meta_type("DeleteOptions").map(|ty| (ty, false));
         Operation {
-            parameters: with_pretty(DELETE_COLLECTION),
+            parameters: parameters::DELETE_COLLECTION.to_vec(),
             body,
             answer: meta_type("Status"),
             ..plain
@@ -486,15 +444,15 @@ impl<'a> Maker<'a> {
     fn item(&self, word: &str, verbs: &[&str]) -> Vec<Operation<'a>> {
         let has = |verb: &&str| verbs.contains(verb);
         let make = |verb: &str| match verb {
-            "get" => self.operation("get", self.id("read", word), "get", "Read the"),
+            "get" => self.operation("get", self.id("read", word), "get", self.specified("read")),
             "update" => Operation {
-                parameters: with_pretty(WRITE),
+                parameters: parameters::WRITE.to_vec(),
                 body: self.ty().map(|ty| (ty, true)),
                 codes: &[200, 201],
-                ..self.operation("put", self.id("replace", word), "put", "Replace the")
+                ..self.operation("put", self.id("replace", word), "put", self.specified("replace"))
             },
             "delete" => Operation {
-                parameters: with_pretty(DELETE),
+                parameters: parameters::DELETE.to_vec(),
                 body: meta_type("DeleteOptions").map(|ty| (ty, false)),
                 codes: &[200, 202],
                 answer: if self.resource.returns_deleted {
@@ -502,14 +460,19 @@ impl<'a> Maker<'a> {
                 } else {
                     meta_type("Status")
                 },
-                ..self.operation("delete", self.id("delete", word), "delete", "Delete the")
+                ..self.operation("delete", self.id("delete", word), "delete", self.one("delete"))
             },
             _ => Operation {
-                parameters: with_pretty(PATCH),
+                parameters: parameters::PATCH.to_vec(),
                 body: meta_type("Patch").map(|ty| (ty, true)),
                 consumes: PATCHES,
                 codes: &[200, 201],
-                ..self.operation("patch", self.id("patch", word), "patch", "Change a part of the")
+                ..self.operation(
+                    "patch",
+                    self.id("patch", word),
+                    "patch",
+                    self.specified("partially update"),
+                )
             },
         };
         ["get", "update", "delete", "patch"]
@@ -522,14 +485,17 @@ impl<'a> Maker<'a> {
     /// A watch that the path asks for.
     fn watch(&self, action: &'static str, word: &str, suffix: &str) -> Operation<'a> {
         let id = self.id("watch", word) + suffix;
-        let plain = self.operation(
-            "get",
-            id,
-            action,
-            "Watch, which a list with the parameter `watch` does better, objects of kind",
-        );
+        let kind = &self.resource.kind.kind;
+        let instead = "deprecated: use the 'watch' parameter with a list operation instead";
+        let description = if action == "watchlist" {
+            format!("watch individual changes to a list of {kind}. {instead}.")
+        } else {
+            let filter = "filtered to a single item with the 'fieldSelector' parameter";
+            format!("watch changes to an object of kind {kind}. {instead}, {filter}.")
+        };
+        let plain = self.operation("get", id, action, description);
         Operation {
-            parameters: with_pretty(LIST),
+            parameters: parameters::LIST.to_vec(),
             produces: STREAMS,
             answer: meta_type("WatchEvent"),
             ..plain
@@ -539,18 +505,11 @@ impl<'a> Maker<'a> {
     /// The operations that open a stream or answer a plain text.
     fn connect(&self, word: &str, suffix: &str) -> Vec<Operation<'a>> {
         let Some(sub) = self.subresource else { return Vec::new() };
-        let parameters = match sub.name {
-            "log" => LOG,
-            "exec" => EXEC,
-            "attach" => ATTACH,
-            "portforward" => PORT_FORWARD,
-            "proxy" => PROXY,
-            _ => &[],
-        };
+        let parameters = parameters::of_connection(sub.name, self.resource.plural);
         if sub.name == "log" {
-            let read = self.operation("get", self.id("read", word), "get", "Read the");
+            let read = self.operation("get", self.id("read", word), "get", self.specified("read"));
             return vec![Operation {
-                parameters: with_pretty(parameters),
+                parameters: parameters.to_vec(),
                 produces: TEXT,
                 kind: Some(&self.resource.kind),
                 answer: None,
@@ -564,7 +523,12 @@ impl<'a> Maker<'a> {
                 method,
                 self.id("connect", &format!("{}{word}", capital(method))) + suffix,
                 "connect",
-                "Connect to",
+                format!(
+                    "connect {} requests to {}{}",
+                    method.to_uppercase(),
+                    self.of(),
+                    self.resource.kind.kind
+                ),
             )
         };
         let methods: &[&str] = if sub.name == "proxy" {
@@ -576,8 +540,4 @@ impl<'a> Maker<'a> {
         let offered = |method: &&&str| sub.name == "proxy" || sub.verbs.contains(&verb(method));
         methods.iter().filter(offered).map(|method| connect(method)).collect()
     }
-}
-
-fn with_pretty(parameters: &[Parameter]) -> Vec<Parameter> {
-    [parameters, &[PRETTY]].concat()
 }

@@ -171,16 +171,28 @@ fn v2_is_whole_in_both_encodings() {
     );
     let mut found = Vec::new();
     references(&document, &mut found);
-    for reference in found {
+    for reference in found
+        .into_iter()
+        .filter(|reference| !reference.starts_with("#/parameters/"))
+    {
         let name = reference.strip_prefix("#/definitions/").unwrap();
         assert!(definitions.get(name).is_some(), "{reference} leads nowhere");
+    }
+
+    let mut parameters = Vec::new();
+    references(&document["paths"], &mut parameters);
+    parameters.retain(|reference| reference.starts_with("#/parameters/"));
+    assert!(!parameters.is_empty());
+    for reference in parameters {
+        let name = reference.strip_prefix("#/parameters/").unwrap();
+        assert!(document["parameters"].get(name).is_some(), "{reference} leads nowhere");
     }
 
     let mut bytes = Vec::new();
     swagger.write_protobuf(&mut bytes).unwrap();
     assert_eq!(&bytes[..5], b"\x0a\x032.0");
     let sections: Vec<(u32, Raw<'_>)> = Fields::new(&bytes).collect::<Result<_, _>>().unwrap();
-    for (field, entries) in [(8, &document["paths"]), (9, definitions)] {
+    for (field, entries) in [(8, &document["paths"]), (9, definitions), (10, &document["parameters"])] {
         let (_, Raw::Bytes(section)) = sections.iter().find(|(number, _)| *number == field).unwrap() else {
             panic!()
         };
@@ -221,8 +233,89 @@ fn types_and_fields_are_described() {
         .iter()
         .filter(|ty| !ty.hidden && ty.description.is_empty() && !ty.kinds.is_empty())
         .map(|ty| &*ty.name)
-        // k8s-openapi has one generic type for all lists.
-        .filter(|name| !name.ends_with("List"))
         .collect();
     assert_eq!(undescribed, Vec::<&str>::new());
+    let class = schema::builtin("io.k8s.api.scheduling.v1.PriorityClass").unwrap();
+    assert!(class.property("apiVersion").unwrap().description.contains("version"));
+    assert!(class.property("description").unwrap().description.contains("arbitrary"));
+    let policy = &schema::builtin("io.k8s.api.core.v1.Container")
+        .unwrap()
+        .property("imagePullPolicy")
+        .unwrap()
+        .description;
+    assert!(
+        policy.ends_with("\n\nPossible enum values:\n - `\"Always\"`\n - `\"IfNotPresent\"`\n - `\"Never\"`"),
+        "{policy:?}"
+    );
+}
+
+/// Objects of a document that should say what they are, but do not.
+fn undescribed(path: &str, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            let is_parameter = map.contains_key("in") && map["name"] != "body";
+            if (is_parameter || map.contains_key("operationId")) && !map.contains_key("description") {
+                found.push(path.to_owned());
+            }
+            map.iter()
+                .for_each(|(name, value)| undescribed(&format!("{path}/{name}"), value, found));
+        }
+        Value::Array(items) => {
+            for (i, item) in items.iter().enumerate() {
+                undescribed(&format!("{path}/{i}"), item, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn operations_and_parameters_are_described() {
+    let document = v3(&GroupVersion::new("", "v1"), &core());
+    let mut found = Vec::new();
+    undescribed("", &document, &mut found);
+    assert_eq!(found, Vec::<String>::new());
+    let paths = &document["paths"];
+    let pods = "/api/v1/namespaces/{namespace}/pods";
+    for (path, method, expected) in [
+        (pods.to_owned(), "get", "list or watch objects of kind Pod"),
+        (pods.to_owned(), "delete", "delete collection of Pod"),
+        (
+            format!("{pods}/{{name}}"),
+            "patch",
+            "partially update the specified Pod",
+        ),
+        (format!("{pods}/{{name}}/binding"), "post", "create binding of a Pod"),
+        (
+            format!("{pods}/{{name}}/exec"),
+            "get",
+            "connect GET requests to exec of Pod",
+        ),
+    ] {
+        assert_eq!(paths[path][method]["description"], expected);
+    }
+    let named = &paths[format!("{pods}/{{name}}")];
+    assert_eq!(named["parameters"][0]["description"], "name of the Pod");
+    let manager = |method: &str| {
+        let parameters = named[method]["parameters"].as_array().unwrap();
+        let manager = parameters.iter().find(|parameter| parameter["name"] == "fieldManager");
+        manager.unwrap()["description"].clone()
+    };
+    assert_ne!(manager("patch"), manager("put"), "only one of them can do without");
+}
+
+#[test]
+fn articles_go_with_the_kind() {
+    let networking = GroupVersion::new("networking.k8s.io", "v1");
+    let resources = [
+        Resource::builtin(networking.kind("Ingress"), "ingresses", true, ALL),
+        Resource::builtin(GroupVersion::new("", "v1").kind("Endpoints"), "endpoints", true, ALL),
+    ];
+    let mut text = Vec::new();
+    Swagger::new(&resources).write_json(&mut text).unwrap();
+    let document: Value = serde_json::from_slice(&text).unwrap();
+    let create = |path: &str| document["paths"][path]["post"]["description"].clone();
+    let ingresses = "/apis/networking.k8s.io/v1/namespaces/{namespace}/ingresses";
+    assert_eq!(create(ingresses), "create an Ingress");
+    assert_eq!(create("/api/v1/namespaces/{namespace}/endpoints"), "create Endpoints");
 }

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::definitions::{Dialect, definition, reachable};
 use super::gnostic;
-use super::operations::{self, Operation, Parameter, Path};
+use super::operations::{self, OfPath, Operation, Path};
+use super::parameters::Parameter;
+use super::shared;
 use super::v3::reason;
 use super::{Entries, Page, Resource, bearer_token, info, kind_value, object};
 use crate::gvk::GroupVersion;
@@ -30,7 +32,11 @@ impl<'a> Swagger<'a> {
         for group_version in &served {
             let path = operations::discovery(&group_version.kind(""));
             paths.insert(path.path.clone(), path);
+            let path = operations::group(Some(&group_version.group));
+            paths.insert(path.path.clone(), path);
         }
+        let groups = operations::group(None);
+        paths.insert(groups.path.clone(), groups);
         let pages = Page::ALL.into_iter().map(operations::page);
         paths.extend(pages.map(|path| (path.path.clone(), path)));
         for path in resources.iter().flat_map(operations::paths) {
@@ -44,6 +50,9 @@ impl<'a> Swagger<'a> {
         roots.extend(crate::schema::builtin(
             "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent",
         ));
+        served.extend(registered());
+        served.sort();
+        served.dedup();
         Swagger {
             paths,
             types: reachable(roots),
@@ -53,6 +62,13 @@ impl<'a> Swagger<'a> {
 
     fn paths(&self) -> impl Iterator<Item = (&str, Value)> {
         self.paths.iter().map(|(name, path)| (name.as_str(), path_item(path)))
+    }
+
+    /// The parameters that operations refer to.
+    fn parameters(&self) -> BTreeMap<String, Value> {
+        let all = self.paths.values().flat_map(all_parameters);
+        all.filter_map(|parameter| Some((shared::name(&parameter)?, parameter)))
+            .collect()
     }
 
     fn definitions(&self) -> impl Iterator<Item = (&str, Value)> {
@@ -85,6 +101,11 @@ impl<'a> Swagger<'a> {
         let mut entries = Entries::new(out);
         self.definitions()
             .try_for_each(|(name, schema)| entries.add(name, &schema))?;
+        out.write_all(b"},\"parameters\":{")?;
+        let mut entries = Entries::new(out);
+        self.parameters()
+            .iter()
+            .try_for_each(|(name, parameter)| entries.add(name, parameter))?;
         out.write_all(b"}}")
     }
 
@@ -95,7 +116,12 @@ impl<'a> Swagger<'a> {
     pub fn write_protobuf(&self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(&gnostic::frame_v2(&Self::frame()))?;
         out.write_all(&gnostic::section(&gnostic::PATHS_V2, self.paths()))?;
-        out.write_all(&gnostic::section(&gnostic::DEFINITIONS, self.definitions()))
+        out.write_all(&gnostic::section(&gnostic::DEFINITIONS, self.definitions()))?;
+        let parameters = self.parameters();
+        let parameters = parameters
+            .iter()
+            .map(|(name, parameter)| (name.as_str(), parameter.clone()));
+        out.write_all(&gnostic::section(&gnostic::PARAMETERS, parameters))
     }
 }
 
@@ -104,19 +130,52 @@ fn path_item(path: &Path<'_>) -> Value {
     for operation in &path.operations {
         item.insert(operation.method.to_owned(), render(operation));
     }
-    let parameters = path.parameters();
+    let parameters: Vec<Value> = of_path(path).map(shared::refer).collect();
     if !parameters.is_empty() {
-        let parameters = parameters.iter().map(|(name, ty)| match ty {
-            Some(ty) => query(&(name, ty)),
-            None => json!({"name": name, "in": "path", "type": "string", "required": true, "uniqueItems": true}),
-        });
-        item.insert("parameters".to_owned(), parameters.collect());
+        item.insert("parameters".to_owned(), Value::Array(parameters));
     }
     Value::Object(item)
 }
 
-fn query((name, ty): &Parameter) -> Value {
-    json!({"name": name, "in": "query", "type": ty, "uniqueItems": true})
+/// The parameters of a path and of its operations.
+fn all_parameters(path: &Path<'_>) -> impl Iterator<Item = Value> {
+    of_path(path).chain(path.operations.iter().flat_map(of_operation))
+}
+
+fn of_path(path: &Path<'_>) -> impl Iterator<Item = Value> + use<> {
+    path.parameters().into_iter().map(|parameter| match parameter {
+        OfPath::Query(parameter) => query(&parameter),
+        OfPath::Part(name, description) => json!({
+            "name": name,
+            "in": "path",
+            "description": description,
+            "type": "string",
+            "required": true,
+            "uniqueItems": true,
+        }),
+    })
+}
+
+fn of_operation(operation: &Operation<'_>) -> Vec<Value> {
+    let body = operation.body.map(|(ty, required)| {
+        object([
+            ("name", Some(json!("body"))),
+            ("in", Some(json!("body"))),
+            ("required", required.then_some(json!(true))),
+            ("schema", Some(schema(Some(ty)))),
+        ])
+    });
+    body.into_iter().chain(operation.parameters.iter().map(query)).collect()
+}
+
+fn query(parameter: &Parameter) -> Value {
+    json!({
+        "name": parameter.name,
+        "in": "query",
+        "description": parameter.description(),
+        "type": parameter.ty,
+        "uniqueItems": true,
+    })
 }
 
 fn schema(ty: Option<&Type>) -> Value {
@@ -133,15 +192,7 @@ fn render(operation: &Operation<'_>) -> Value {
         responses.insert(code.to_string(), answer);
     }
     responses.insert("401".to_owned(), json!({"description": reason(401)}));
-    let body = operation.body.map(|(ty, required)| {
-        object([
-            ("name", Some(json!("body"))),
-            ("in", Some(json!("body"))),
-            ("required", required.then_some(json!(true))),
-            ("schema", Some(schema(Some(ty)))),
-        ])
-    });
-    let parameters: Vec<Value> = body.into_iter().chain(operation.parameters.iter().map(query)).collect();
+    let parameters: Vec<Value> = of_operation(operation).into_iter().map(shared::refer).collect();
     object([
         ("tags", Some(json!([operation.tag]))),
         ("description", Some(json!(operation.description))),
@@ -160,4 +211,41 @@ fn render(operation: &Operation<'_>) -> Value {
         ("x-kubernetes-action", operation.action.map(Value::from)),
         ("x-kubernetes-group-version-kind", operation.kind.map(kind_value)),
     ])
+}
+
+/// Groups and versions that upstream knows without serving them, at least by default. Types that are part of every version are
+/// listed under these too.
+const REGISTERED: &[(&str, &[&str])] = &[
+    ("admission.k8s.io", &["v1", "v1beta1"]),
+    ("admissionregistration.k8s.io", &["v1alpha1", "v1beta1"]),
+    ("apiextensions.k8s.io", &["v1beta1"]),
+    ("apiregistration.k8s.io", &["v1beta1"]),
+    ("apps", &["v1beta1", "v1beta2"]),
+    ("authentication.k8s.io", &["v1alpha1", "v1beta1"]),
+    ("authorization.k8s.io", &["v1beta1"]),
+    ("batch", &["v1beta1"]),
+    ("certificates.k8s.io", &["v1alpha1", "v1beta1"]),
+    ("coordination.k8s.io", &["v1alpha2", "v1beta1"]),
+    ("discovery.k8s.io", &["v1beta1"]),
+    ("events.k8s.io", &["v1beta1"]),
+    ("extensions", &["v1beta1"]),
+    ("flowcontrol.apiserver.k8s.io", &["v1beta1", "v1beta2", "v1beta3"]),
+    ("imagepolicy.k8s.io", &["v1alpha1"]),
+    ("internal.apiserver.k8s.io", &["v1alpha1"]),
+    ("networking.k8s.io", &["v1beta1"]),
+    ("node.k8s.io", &["v1alpha1", "v1beta1"]),
+    ("policy", &["v1beta1"]),
+    ("rbac.authorization.k8s.io", &["v1alpha1", "v1beta1"]),
+    ("resource.k8s.io", &["v1alpha3", "v1beta1", "v1beta2"]),
+    ("scheduling.k8s.io", &["v1alpha2", "v1beta1"]),
+    ("storage.k8s.io", &["v1alpha1", "v1beta1"]),
+    ("storagemigration.k8s.io", &["v1beta1"]),
+];
+
+fn registered() -> impl Iterator<Item = GroupVersion> {
+    let of_group = |(group, versions): &(&'static str, &'static [&'static str])| {
+        let group = *group;
+        versions.iter().map(move |version| GroupVersion::new(group, *version))
+    };
+    REGISTERED.iter().flat_map(of_group)
 }

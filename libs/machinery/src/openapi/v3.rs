@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::definitions::{Dialect, definition, reachable};
 use super::gnostic;
-use super::operations::{self, Operation, Parameter, Path};
+use super::operations::{self, OfPath, Operation, Path};
+use super::parameters::Parameter;
 use super::{Entries, Page, Resource, bearer_token, info, object};
 use crate::gvk::GroupVersion;
 use crate::schema::Type;
@@ -124,19 +125,28 @@ fn path_item(path: &Path<'_>) -> Value {
     }
     let parameters = path.parameters();
     if !parameters.is_empty() {
-        let parameters = parameters.iter().map(|(name, ty)| match ty {
-            Some(ty) => query(&(name, ty)),
-            None => {
-                json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "uniqueItems": true}})
-            }
+        let parameters = parameters.iter().map(|parameter| match parameter {
+            OfPath::Query(parameter) => query(parameter),
+            OfPath::Part(name, description) => json!({
+                "name": name,
+                "in": "path",
+                "description": description,
+                "required": true,
+                "schema": {"type": "string", "uniqueItems": true},
+            }),
         });
         item.insert("parameters".to_owned(), parameters.collect());
     }
     Value::Object(item)
 }
 
-fn query((name, ty): &Parameter) -> Value {
-    json!({"name": name, "in": "query", "schema": {"type": ty, "uniqueItems": true}})
+fn query(parameter: &Parameter) -> Value {
+    json!({
+        "name": parameter.name,
+        "in": "query",
+        "description": parameter.description(),
+        "schema": {"type": parameter.ty, "uniqueItems": true},
+    })
 }
 
 fn schema(ty: Option<&Type>) -> Value {

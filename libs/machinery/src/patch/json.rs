@@ -42,6 +42,7 @@ static NO_DETAILS: Details = Details {
     default: None,
     allowed: Held::Static(&[]),
     map_type: None,
+    atomic_bytes: false,
     patch: Patch {
         merge: false,
         replace: false,

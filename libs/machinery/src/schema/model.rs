@@ -179,6 +179,8 @@ pub struct Details {
     pub allowed: Held<[Text]>,
     /// How server-side apply treats the map or object, where that differs from its type.
     pub map_type: Option<MapType>,
+    /// Whether OpenAPI documents call it an atomic list, though it is bytes: Go has a list of them.
+    pub atomic_bytes: bool,
     /// How a strategic merge patch treats the property.
     pub patch: Patch,
     /// The protobuf messages that lie between the type and the property where JSON has none.

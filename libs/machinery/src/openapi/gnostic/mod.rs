@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::wire::raw::{put_bytes, put_fixed64, put_number};
 
-pub(super) use v2::{DEFINITIONS, PATHS as PATHS_V2, frame as frame_v2};
+pub(super) use v2::{DEFINITIONS, PARAMETERS, PATHS as PATHS_V2, frame as frame_v2};
 pub(super) use v3::{PATHS as PATHS_V3, SCHEMAS, head as head_v3, tail as tail_v3};
 
 /// What a field of the JSON form becomes.

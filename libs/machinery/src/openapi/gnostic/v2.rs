@@ -116,7 +116,7 @@ static OPERATION: Message = Message {
         ("operationId", 5, Form::Text),
         ("produces", 6, Form::Each(&Form::Text)),
         ("consumes", 7, Form::Each(&Form::Text)),
-        ("parameters", 8, Form::Each(&Form::Own(parameter))),
+        ("parameters", 8, Form::Each(&Form::Own(parameters_item))),
         (
             "responses",
             9,
@@ -137,7 +137,7 @@ static PATH_ITEM: Message = Message {
         ("options", 6, Form::Message(&OPERATION)),
         ("head", 7, Form::Message(&OPERATION)),
         ("patch", 8, Form::Message(&OPERATION)),
-        ("parameters", 9, Form::Each(&Form::Own(parameter))),
+        ("parameters", 9, Form::Each(&Form::Own(parameters_item))),
     ],
     extensions: 10,
 };
@@ -190,7 +190,30 @@ pub(in crate::openapi) const DEFINITIONS: Section = Section {
     form: Form::Message(&SCHEMA),
 };
 
-/// A ParametersItem: either a parameter for the body or one of the others, each kind in a message of its own.
+/// The parameters that operations refer to.
+pub(in crate::openapi) const PARAMETERS: Section = Section {
+    field: &[10],
+    entry: 1,
+    form: Form::Own(parameter),
+};
+
+static REFERENCE: Message = Message {
+    fields: &[("$ref", 1, Form::Text), ("description", 2, Form::Text)],
+    extensions: 0,
+};
+
+/// A ParametersItem: a parameter or a reference to one.
+fn parameters_item(value: &Value) -> Vec<u8> {
+    let mut item = Vec::new();
+    if value.get("$ref").is_some() {
+        put(&mut item, 2, Form::Message(&REFERENCE), value);
+    } else {
+        put_bytes(&mut item, 1, &parameter(value));
+    }
+    item
+}
+
+/// A Parameter: either one for the body or one of the others, each kind in a message of its own.
 fn parameter(value: &Value) -> Vec<u8> {
     let mut parameter = Vec::new();
     match value.get("in").and_then(Value::as_str) {
@@ -198,9 +221,7 @@ fn parameter(value: &Value) -> Vec<u8> {
         Some("path") => within(&mut parameter, 2, 4, Form::Message(&IN_PATH), value),
         _ => within(&mut parameter, 2, 3, Form::Message(&QUERY), value),
     }
-    let mut item = Vec::new();
-    put_bytes(&mut item, 1, &parameter);
-    item
+    parameter
 }
 
 #[cfg(test)]
@@ -229,8 +250,12 @@ mod tests {
         }
         let query = json!({"name": "n", "in": "query", "type": "string"});
         assert_eq!(
-            parameter(&query),
+            parameters_item(&query),
             b"\x0a\x16\x12\x14\x1a\x12\x12\x05query\x22\x01n\x32\x06string"
+        );
+        assert_eq!(
+            parameters_item(&json!({"$ref": "#/parameters/a"})),
+            b"\x12\x10\x0a\x0e#/parameters/a"
         );
     }
 }
