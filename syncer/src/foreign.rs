@@ -22,12 +22,13 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// What is asked of the API server. Copies that a virtual cluster made are not even sent.
+    /// What is asked of the API server. Content that came from a virtual cluster is not even sent.
     pub fn selection(&self) -> Selection {
         let name = self.name.as_ref().map(|name| format!("metadata.name={name}"));
+        let copies = matches!(self.kind, Kind::ConfigMap | Kind::Secret).then(|| format!("!{}", keys::MARKER));
         Selection {
             namespace: self.namespace.clone(),
-            labels: format!("!{}", keys::MARKER),
+            labels: copies.unwrap_or_default(),
             fields: name.unwrap_or_default(),
         }
     }
@@ -49,7 +50,14 @@ pub fn scopes(settings: &Settings) -> BTreeSet<Scope> {
             name: mapping.from_name.clone(),
         })
     });
-    let all: BTreeSet<Scope> = imported.collect();
+    let replicated = settings.replicas.from_host.iter().flat_map(|replica| {
+        [Kind::Service, Kind::Endpoints].map(|kind| Scope {
+            kind,
+            namespace: replica.from.namespace.clone(),
+            name: Some(replica.from.name.clone()),
+        })
+    });
+    let all: BTreeSet<Scope> = imported.chain(replicated).collect();
     let whole = |scope: &Scope| Scope {
         name: None,
         ..scope.clone()

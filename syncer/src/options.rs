@@ -12,7 +12,7 @@ use config::Config;
 use machinery::selector::label::Selector;
 
 use crate::kinds::Kind;
-use crate::settings::{NodeSettings, PodSettings, RewriteHosts, Settings};
+use crate::settings::{NodeSettings, PodSettings, Replica, Replicas, RewriteHosts, Settings};
 
 /// The version that virtual nodes report.
 const KUBERNETES_VERSION: &str = "v1.36.0";
@@ -161,6 +161,7 @@ impl Options {
             to_host: to_host(&config.sync.to_host),
             from_host: from_host(&config.sync.from_host),
             imports: imports(&config.sync.from_host),
+            replicas: replicas(&config.networking.replicate_services, &self.target_namespace),
             all_config_maps: config.sync.to_host.config_maps.all,
             all_secrets: config.sync.to_host.secrets.all,
             pods: PodSettings {
@@ -253,6 +254,17 @@ fn imports(config: &config::FromHost) -> BTreeMap<Kind, Vec<config::ObjectMappin
         (Kind::Secret, config.secrets.objects()),
     ];
     kinds.into_iter().filter(|(_, objects)| !objects.is_empty()).collect()
+}
+
+fn replicas(config: &config::ReplicateServices, host_namespace: &str) -> Replicas {
+    let all = |mappings: Vec<config::ServiceMapping>| {
+        let mappings = mappings.iter();
+        mappings.map(|mapping| Replica::new(mapping, host_namespace)).collect()
+    };
+    Replicas {
+        to_host: all(config.to_host()),
+        from_host: all(config.from_host()),
+    }
 }
 
 fn is_dns_label(text: &str) -> bool {

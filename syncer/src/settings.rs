@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use config::ObjectMapping;
+use config::{ObjectMapping, ServiceMapping, ServiceName};
 use machinery::selector::label::Selector;
 use serde_json::Value;
 
 use crate::kinds::Kind;
+use crate::object::ObjectKey;
 
 /// The settings of one syncer.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Settings {
     pub from_host: BTreeMap<Kind, Selector>,
     /// ConfigMaps and Secrets of the host that the virtual cluster has copies of.
     pub imports: BTreeMap<Kind, Vec<ObjectMapping>>,
+    /// Services of one cluster that the other one has, too.
+    pub replicas: Replicas,
     /// Every ConfigMap is synced, not only those in use.
     pub all_config_maps: bool,
     /// Every Secret is synced, not only those in use.
@@ -42,6 +45,35 @@ pub struct Settings {
     pub pods: PodSettings,
     /// What virtual nodes look like.
     pub nodes: NodeSettings,
+}
+
+/// Services of one cluster that the other one has, too.
+#[derive(Clone, Debug, Default)]
+pub struct Replicas {
+    /// Services of the virtual cluster.
+    pub to_host: Vec<Replica>,
+    /// Services of the host.
+    pub from_host: Vec<Replica>,
+}
+
+/// A Service and its replica in the other cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// The Service.
+    pub from: ObjectKey,
+    /// Its replica.
+    pub to: ObjectKey,
+}
+
+impl Replica {
+    /// The replica of a mapping; names without a namespace lie in `host_namespace`.
+    pub fn new(mapping: &ServiceMapping, host_namespace: &str) -> Self {
+        let key = |name: &ServiceName| ObjectKey::new(name.namespace.as_deref().unwrap_or(host_namespace), &name.name);
+        Self {
+            from: key(&mapping.from),
+            to: key(&mapping.to),
+        }
+    }
 }
 
 /// How pods are changed on their way to the host.

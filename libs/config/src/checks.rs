@@ -1,8 +1,9 @@
 //! What must hold for the values this version acts on, beyond their type.
 
-use crate::mappings::ObjectMapping;
+use crate::mappings::{ObjectMapping, ServiceMapping};
 use crate::model::Image;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Checks the value at `path`; the problem is a clause that follows the path.
 pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
@@ -26,6 +27,8 @@ pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
         },
         _ if path.ends_with(".selector.matchExpressions") => requirements(value),
         _ if path.ends_with(".mappings.byName") => object_mappings(value),
+        "networking.replicateServices.toHost" => service_mappings(value, ServiceMapping::to_host),
+        "networking.replicateServices.fromHost" => service_mappings(value, ServiceMapping::from_host),
         _ => Ok(()),
     }
 }
@@ -58,6 +61,23 @@ fn object_mappings(value: &Value) -> Result<(), String> {
     for (from, to) in mappings {
         let to = to.as_str().unwrap_or_default();
         ObjectMapping::parse(from, to).map_err(|problem| format!("\"{from}\": \"{to}\": {problem}"))?;
+    }
+    Ok(())
+}
+
+fn service_mappings(value: &Value, parse: fn(&str, &str) -> Result<ServiceMapping, String>) -> Result<(), String> {
+    let mut replicas = BTreeSet::new();
+    let items = value.as_array().into_iter().flatten();
+    for item in items {
+        let pair = item.as_object().filter(|fields| fields.len() == 2);
+        let side = |name| pair.and_then(|pair| pair.get(name)?.as_str());
+        let (Some(from), Some(to)) = (side("from"), side("to")) else {
+            return Err(format!("{item} must have the form {{from: SERVICE, to: SERVICE}}"));
+        };
+        let mapping = parse(from, to).map_err(|problem| format!("{from}={to}: {problem}"))?;
+        if !replicas.insert(mapping.to) {
+            return Err(format!("{to} cannot be the replica of two Services"));
+        }
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ mod model;
 mod read;
 
 pub use checks::toleration;
-pub use mappings::ObjectMapping;
+pub use mappings::{ObjectMapping, ServiceMapping, ServiceName};
 pub use model::*;
 
 use std::fmt;

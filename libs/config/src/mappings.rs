@@ -53,6 +53,75 @@ impl ObjectMapping {
     }
 }
 
+/// A Service of one of the clusters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServiceName {
+    /// Its namespace; `None` is the virtual cluster's namespace of the host.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+/// An entry of `networking.replicateServices`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServiceMapping {
+    /// The Service.
+    pub from: ServiceName,
+    /// Its replica in the other cluster.
+    pub to: ServiceName,
+}
+
+impl ServiceMapping {
+    /// Reads an entry of `toHost`: `NAMESPACE/NAME`, and a name.
+    ///
+    /// # Errors
+    /// Says what is wrong, as a clause.
+    pub fn to_host(from: &str, to: &str) -> Result<Self, String> {
+        const FORM: &str = "namespace1/service1=service2";
+        if to.contains('/') {
+            return Err(invalid(FORM));
+        }
+        Ok(Self {
+            from: qualified(from, FORM)?,
+            to: service(None, to, FORM)?,
+        })
+    }
+
+    /// Reads an entry of `fromHost`: `NAMESPACE/NAME` or a name, and `NAMESPACE/NAME`.
+    ///
+    /// # Errors
+    /// Says what is wrong, as a clause.
+    pub fn from_host(from: &str, to: &str) -> Result<Self, String> {
+        const FORM: &str = "namespace1/service1=namespace2/service2";
+        Ok(Self {
+            from: match from.contains('/') {
+                true => qualified(from, FORM)?,
+                false => service(None, from, FORM)?,
+            },
+            to: qualified(to, FORM)?,
+        })
+    }
+}
+
+fn invalid(form: &str) -> String {
+    format!("invalid service mapping, please use {form}")
+}
+
+fn qualified(text: &str, form: &str) -> Result<ServiceName, String> {
+    let (namespace, name) = halves(text).ok_or_else(|| invalid(form))?;
+    service(Some(namespace), name, form)
+}
+
+fn service(namespace: Option<&str>, name: &str, form: &str) -> Result<ServiceName, String> {
+    match namespace.into_iter().chain([name]).find(|part| !is_label(part)) {
+        Some(wrong) => Err(format!("{wrong:?} is not a DNS label; {}", invalid(form))),
+        None => Ok(ServiceName {
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+        }),
+    }
+}
+
 /// What stands before and after the only slash.
 fn halves(text: &str) -> Option<(&str, &str)> {
     text.split_once('/').filter(|(_, name)| !name.contains('/'))
@@ -105,6 +174,37 @@ mod tests {
             ("", "c/*", "(own)/* c/*"),
         ] {
             assert_eq!(shown(from, to), expected, "{from:?}: {to:?}");
+        }
+    }
+
+    #[test]
+    fn services_are_named_with_and_without_their_namespace() {
+        let to_host = |from, to| ServiceMapping::to_host(from, to);
+        let from_host = |from, to| ServiceMapping::from_host(from, to);
+        let name = |namespace: Option<&str>, name: &str| ServiceName {
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+        };
+        let mapping = |from, to| Ok(ServiceMapping { from, to });
+        assert_eq!(to_host("a/b", "c"), mapping(name(Some("a"), "b"), name(None, "c")));
+        assert_eq!(from_host("b", "c/d"), mapping(name(None, "b"), name(Some("c"), "d")));
+        assert_eq!(
+            from_host("a/b", "c/d"),
+            mapping(name(Some("a"), "b"), name(Some("c"), "d"))
+        );
+        for (from, to) in [("b", "c"), ("a/b", "c/d"), ("a/b/c", "d"), ("a/B", "c"), ("a/b", "")] {
+            let problem = to_host(from, to).unwrap_err();
+            assert!(
+                problem.ends_with("please use namespace1/service1=service2"),
+                "{problem}"
+            );
+        }
+        for (from, to) in [("a/b", "c"), ("a/b", "c/d/e"), ("/b", "c/d"), ("a/b/c", "c/d")] {
+            let problem = from_host(from, to).unwrap_err();
+            assert!(
+                problem.ends_with("please use namespace1/service1=namespace2/service2"),
+                "{problem}"
+            );
         }
     }
 

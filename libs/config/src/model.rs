@@ -2,7 +2,7 @@
 
 use crate::checks::check_together;
 use crate::keys;
-use crate::mappings::ObjectMapping;
+use crate::mappings::{ObjectMapping, ServiceMapping};
 use crate::{Error, read};
 use serde::Deserialize;
 use serde_json::Value;
@@ -240,8 +240,49 @@ pub struct Switch {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Networking {
+    /// Services of one cluster that the other one has, too.
+    pub replicate_services: ReplicateServices,
     /// Settings with good defaults.
     pub advanced: AdvancedNetworking,
+}
+
+/// Services of one cluster that the other one has, too.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicateServices {
+    /// Services of the virtual cluster.
+    pub to_host: Vec<Replica>,
+    /// Services of the host.
+    pub from_host: Vec<Replica>,
+}
+
+/// A Service and its replica, each by name or by namespace and name.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replica {
+    /// The Service.
+    pub from: String,
+    /// Its replica in the other cluster.
+    pub to: String,
+}
+
+impl ReplicateServices {
+    /// The Services of the virtual cluster with their replicas in its namespace of the host.
+    pub fn to_host(&self) -> Vec<ServiceMapping> {
+        // The reader of the file refuses other forms.
+        let pairs = self.to_host.iter();
+        pairs
+            .filter_map(|pair| ServiceMapping::to_host(&pair.from, &pair.to).ok())
+            .collect()
+    }
+
+    /// The Services of the host with their replicas in the virtual cluster.
+    pub fn from_host(&self) -> Vec<ServiceMapping> {
+        let pairs = self.from_host.iter();
+        pairs
+            .filter_map(|pair| ServiceMapping::from_host(&pair.from, &pair.to).ok())
+            .collect()
+    }
 }
 
 /// Network settings with good defaults.

@@ -129,6 +129,20 @@ fn mistakes_name_the_key_and_its_line() {
         ),
         ("sync: {}\nsync: {}\n", "vcluster.yaml:2: sync is there twice"),
         (
+            "networking:\n  replicateServices:\n    toHost: [{from: a, to: b}]\n",
+            "vcluster.yaml:3: networking.replicateServices.toHost: a=b: invalid service mapping, please use \
+             namespace1/service1=service2",
+        ),
+        (
+            "networking:\n  replicateServices:\n    fromHost: [{from: a, to: b/c}, {from: d, to: b/c}]\n",
+            "vcluster.yaml:3: networking.replicateServices.fromHost: b/c cannot be the replica of two Services",
+        ),
+        (
+            "networking:\n  replicateServices:\n    toHost: [{from: a/b}]\n",
+            "vcluster.yaml:3: networking.replicateServices.toHost: {\"from\":\"a/b\"} must have the form {from: SERVICE, to: \
+             SERVICE}",
+        ),
+        (
             "sync:\n  fromHost:\n    secrets:\n      mappings:\n        byName: {a/*: b/c}\n",
             "vcluster.yaml:5: sync.fromHost.secrets.mappings.byName: \"a/*\": \"b/c\": many objects cannot have one name: \
              the virtual side must end in /*",
@@ -164,6 +178,8 @@ fn honoured_keys_reach_the_model() {
             (Kind::Bool, _) => json!(!default.as_bool().unwrap()),
             (Kind::Text, _) => json!("other"),
             (Kind::List, path) if path.ends_with("matchExpressions") => json!([{"key": "other", "operator": "Exists"}]),
+            (Kind::List, "networking.replicateServices.toHost") => json!([{"from": "a/b", "to": "c"}]),
+            (Kind::List, "networking.replicateServices.fromHost") => json!([{"from": "a/b", "to": "c/d"}]),
             (Kind::List, _) => json!(["other"]),
             (Kind::Any, _) => json!("other"),
             (Kind::Map, path) if path.ends_with("byName") => json!({"other/*": "other/*"}),

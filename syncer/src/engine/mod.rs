@@ -387,7 +387,7 @@ impl Engine {
     }
 
     fn everything(&self) -> Vec<Reference> {
-        let mut items = resources::at_start();
+        let mut items = resources::at_start(&self.world);
         for resource in resources::enabled(&self.world.settings) {
             let kind = resource.kind;
             let own = self.world.virtual_side.of(kind).list();

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::kubernetes;
 use super::pair::{self, Pair};
+use super::{kubernetes, replicas};
 use crate::engine::plan::Plan;
 use crate::json;
 use crate::kinds::{Kind, Side};
@@ -17,6 +17,9 @@ pub(super) const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
 pub(super) fn plan(world: &World, item: &Reference) -> Plan {
     if *item == kubernetes::reference(Kind::Endpoints) {
         return kubernetes::plan_endpoints(world);
+    }
+    if let Some(plan) = replicas::plan_endpoints(world, item) {
+        return plan;
     }
     let service = world
         .virtual_side

@@ -19,6 +19,7 @@ mod nodes;
 pub mod pair;
 mod pods;
 mod priorityclasses;
+mod replicas;
 mod secrets;
 mod serviceaccounts;
 mod services;
@@ -186,6 +187,7 @@ pub fn affected(world: &World, side: Side, kind: Kind, change: &Change) -> Vec<R
         }
         Kind::Service if side == Side::Virtual => {
             items.extend(own_item(Kind::Endpoints, change));
+            items.extend(replicas::of_virtual_service(world, change));
             items.extend(endpointslices::of_service(world, change));
         }
         Kind::PersistentVolumeClaim if side == Side::Virtual => items.extend(world.volumes.observe(change)),
@@ -211,12 +213,15 @@ pub fn affected_by_control_plane(kind: Kind) -> Vec<Reference> {
 
 /// Which virtual objects have to be looked at because an object of the host that is not ours changed.
 pub fn affected_by_foreign(world: &World, kind: Kind, change: &Change) -> Vec<Reference> {
-    imports::affected(world, kind, change)
+    let mut items = imports::affected(world, kind, change);
+    items.extend(replicas::of_host_service(world, change));
+    items
 }
 
 /// What has to be looked at once at the start, besides everything that exists.
-pub fn at_start() -> Vec<Reference> {
+pub fn at_start(world: &World) -> Vec<Reference> {
     let mut items = affected_by_control_plane(Kind::Service);
+    items.extend(replicas::on_host(world));
     items.extend(affected_by_control_plane(Kind::Endpoints));
     items
 }
@@ -243,6 +248,7 @@ pub fn counterparts(world: &World, kind: Kind, change: &Change) -> Vec<Reference
                 key: object.key().clone(),
             }),
             Kind::Event => events::item(world, &value),
+            Kind::Service if replicas::is_replica(&value) => Some(replicas::item(&object.key().name)),
             Kind::Secret if is_token_secret(&value) => pods::pod_of_token_secret(&value),
             _ => match claim(&world.names, &kind.gvk(), &value) {
                 Claim::Ours { namespace, name, .. } => Some(Reference::new(kind, &namespace, &name)),

@@ -63,7 +63,11 @@ pub fn load(world: &World, item: &Reference) -> Pair {
     }
 }
 
+/// Whether another controller of the product keeps the object. That of a virtual cluster within this one is none of ours.
 fn is_excluded(object: &Value) -> bool {
+    if !json::text(object, &["metadata", "labels", keys::MARKER]).is_empty() {
+        return false;
+    }
     !json::text(object, &["metadata", "labels", keys::CONTROLLED_BY]).is_empty()
         || !json::text(object, &["metadata", "annotations", keys::CONTROLLED_BY]).is_empty()
 }

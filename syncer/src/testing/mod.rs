@@ -51,6 +51,7 @@ pub(crate) fn settings() -> Settings {
         to_host: BTreeSet::new(),
         from_host: BTreeMap::from([(Kind::Event, Selector::default())]),
         imports: BTreeMap::new(),
+        replicas: Default::default(),
         pods: PodSettings::default(),
         nodes: NodeSettings {
             from_host: false,

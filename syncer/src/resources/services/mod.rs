@@ -4,8 +4,8 @@ pub mod address;
 
 use serde_json::{Map, Value, json};
 
-use super::kubernetes;
 use super::pair::{self, Pair};
+use super::{kubernetes, replicas};
 use crate::engine::plan::{Awaited, Place, Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
@@ -53,6 +53,9 @@ const UP: &[&str] = &[
 pub(super) fn plan(world: &World, item: &Reference) -> Plan {
     if *item == kubernetes::reference(Kind::Service) {
         return kubernetes::plan_service(world);
+    }
+    if let Some(plan) = replicas::plan_service(world, item) {
+        return plan;
     }
     match pair::load(world, item) {
         Pair::Nothing if is_dns(item) && world.settings.dns_service => create_dns(world),
@@ -165,7 +168,7 @@ fn create(world: &World, item: &Reference, object: &Value) -> Plan {
     }
 }
 
-fn without_node_port(port: &Value) -> Value {
+pub(super) fn without_node_port(port: &Value) -> Value {
     let mut port = port.clone();
     json::remove(&mut port, &["nodePort"]);
     port
@@ -210,7 +213,7 @@ fn has_address(service: &Value) -> bool {
     !json::text(service, &["spec", "clusterIP"]).is_empty()
 }
 
-fn is_headless(service: &Value) -> bool {
+pub(super) fn is_headless(service: &Value) -> bool {
     json::text(service, &["spec", "clusterIP"]) == "None"
 }
 
@@ -265,7 +268,7 @@ fn port_key(port: &Value) -> (i64, &str) {
 }
 
 /// A port with the defaults that an API server fills in, without the node port.
-fn essence(port: &Value) -> Value {
+pub(super) fn essence(port: &Value) -> Value {
     let (number, protocol) = port_key(port);
     let target = port.get("targetPort").cloned().unwrap_or_else(|| json!(number));
     json!([

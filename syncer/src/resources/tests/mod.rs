@@ -3,6 +3,7 @@
 mod classes;
 mod imports;
 mod network;
+mod replicas;
 mod storage;
 
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::engine::plan::{Place, Step};
 use crate::names::keys;
+use crate::object::ObjectKey;
 use crate::testing::{summary, world};
 
 fn config_map(name: &str, uid: &str, data: Value) -> Value {
