@@ -46,6 +46,15 @@ soak: ## Hours of what `make test` tries for seconds: crashes, damage, concurren
 	@hack/prerequisites.sh cargo cc protoc etcd etcdctl postgres mariadbd
 	SOAK=1 $(CARGO) test -p kine-shim --test suite -- --nocapture --test-threads 2
 
+.PHONY: fuzz
+fuzz: ## libFuzzer on one decoder until it finds something: TARGET=json ARGS="-max_total_time=60"
+	@hack/prerequisites.sh cargo cc c++ protoc cargo-fuzz
+	@[ -e fuzz/fuzz_targets/$(TARGET).rs ] || { echo "TARGET= one of:" $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))); exit 2; }
+	@mkdir -p fuzz/corpus/$(TARGET)
+	$(CARGO) run -q -p decoders --example seeds -- $(TARGET) fuzz/corpus/$(TARGET)
+	@cp Cargo.lock fuzz/Cargo.lock
+	$(CARGO) fuzz run --sanitizer none $(TARGET) -- -rss_limit_mb=512 -timeout=10 $(ARGS)
+
 .PHONY: build
 build: ## All binaries, optimised, in target/release
 	@hack/prerequisites.sh cargo cc protoc

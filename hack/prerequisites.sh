@@ -14,6 +14,7 @@ package_of() {
     postgres) echo postgresql ;;
     mariadbd) echo mariadb-server-core mariadb-client-core ;; # without the service that mariadb-server starts
     cc) echo gcc libc6-dev ;;
+    c++) echo g++ ;;
     *) echo "$1" ;;
   esac
 }
@@ -41,6 +42,10 @@ packages=()
 for command in "${missing[@]}"; do
   if [ "$command" = cargo ]; then
     echo "missing: cargo. Install Rust 1.95 or newer: https://rustup.rs" >&2
+    exit 1
+  fi
+  if [ "$command" = cargo-fuzz ]; then
+    echo "missing: cargo-fuzz. Install it: cargo install cargo-fuzz" >&2
     exit 1
   fi
   read -ra names <<<"$(package_of "$command")"

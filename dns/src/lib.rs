@@ -4,6 +4,7 @@
 mod app;
 mod config;
 mod corefile;
+pub mod decoders;
 mod instance;
 mod metrics;
 mod options;

@@ -35,7 +35,7 @@ const RAW: [&str; 8] = [
 ];
 
 /// A page whose links are replaced. Everything but start tags stays as it is.
-pub(super) fn with_links(page: &str, rewrite: impl Fn(&str) -> String) -> String {
+pub fn with_links(page: &str, rewrite: impl Fn(&str) -> String) -> String {
     let mut out = String::with_capacity(page.len() + page.len() / 8);
     let mut rest = page;
     while let Some(start) = rest.find('<') {

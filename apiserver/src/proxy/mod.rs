@@ -2,7 +2,7 @@
 //! apimachinery `pkg/util/proxy`).
 
 mod forward;
-mod html;
+pub mod html;
 mod location;
 mod rewrite;
 

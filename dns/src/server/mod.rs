@@ -35,7 +35,7 @@ impl Server {
     }
 
     /// The answer to the bytes of a query; nothing for what must not be answered.
-    async fn answer(&self, query: &[u8], peer: SocketAddr, transport: Transport) -> Option<Vec<u8>> {
+    pub(crate) async fn answer(&self, query: &[u8], peer: SocketAddr, transport: Transport) -> Option<Vec<u8>> {
         let (message, question) = match wire::accept(query) {
             wire::Accepted::Query(message, question) => (*message, question),
             wire::Accepted::Refused(reply) => return Some(reply),

@@ -15,6 +15,6 @@ mod selectors;
 pub mod token;
 pub mod update;
 pub mod watch;
-mod websocket;
+pub mod websocket;
 
 pub use scope::Scope;

@@ -150,7 +150,10 @@ fn head(kind: u8, length: usize) -> Vec<u8> {
 }
 
 /// Reads until the client closes. What it says is of no interest, but pings are answered.
-async fn receive(mut reader: impl AsyncRead + Unpin, pings: mpsc::Sender<Vec<u8>>) -> io::Result<()> {
+///
+/// # Errors
+/// Those of the connection, which may also end within a frame.
+pub async fn receive(mut reader: impl AsyncRead + Unpin, pings: mpsc::Sender<Vec<u8>>) -> io::Result<()> {
     loop {
         let (first, second) = (reader.read_u8().await?, reader.read_u8().await?);
         let length = match second & 0x7f {
