@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use machinery::gvk::{GroupResource, GroupVersionKind};
 use machinery::status::Status;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The kind of write.
@@ -27,12 +28,29 @@ pub enum Operation {
     Connect,
 }
 
+impl Operation {
+    /// Upstream's name, as rules and requests have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Create => "CREATE",
+            Operation::Update => "UPDATE",
+            Operation::Delete => "DELETE",
+            Operation::Connect => "CONNECT",
+        }
+    }
+}
+
+/// What an authenticator knows of a user besides name and groups.
+pub type Extra = BTreeMap<String, Vec<String>>;
+
 /// A write on its way to the store.
 pub struct Attributes<'a> {
     /// What is done.
     pub operation: Operation,
     /// The resource.
     pub resource: GroupResource,
+    /// The version of the resource; that of a subresource's kind may be another one.
+    pub version: &'a str,
     /// The kind of the object.
     pub kind: GroupVersionKind,
     /// The subresource; empty for the object itself.
@@ -43,10 +61,16 @@ pub struct Attributes<'a> {
     pub name: &'a str,
     /// Who asks.
     pub user: &'a str,
+    /// The UID of who asks; empty when it is not known.
+    pub uid: &'a str,
     /// The groups of who asks.
     pub groups: &'a [String],
+    /// What else is known of who asks.
+    pub extra: &'a Extra,
     /// Nothing is persisted.
     pub dry_run: bool,
+    /// The options of the request, such as `CreateOptions`; null when it has none.
+    pub options: &'a Value,
     /// The state before; `None` for creations.
     pub old: Option<&'a Value>,
     /// Warnings for the client.

@@ -1,12 +1,15 @@
 //! What the plugins' tests share: objects to look up and attributes to ask about.
 
-use super::{Attributes, Change, Lookup, ObjectRef, Operation};
+use super::{Attributes, Change, Extra, Lookup, ObjectRef, Operation};
 use futures::future::BoxFuture;
 use machinery::gvk::{GroupResource, GroupVersionKind};
 use machinery::meta;
 use machinery::status::Status;
 use serde_json::Value;
 use std::sync::Mutex;
+
+static NO_EXTRA: Extra = Extra::new();
+static NO_OPTIONS: Value = Value::Null;
 
 /// Objects by the plural name of their resource.
 pub(crate) struct Objects(Mutex<Vec<(&'static str, Value)>>);
@@ -90,13 +93,17 @@ pub(crate) fn attributes<'a>(
     Attributes {
         operation,
         resource: GroupResource::new("", plural),
+        version: "v1",
         kind: GroupVersionKind::default(),
         subresource: "",
         namespace,
         name,
         user: "",
+        uid: "",
         groups: &[],
+        extra: &NO_EXTRA,
         dry_run: false,
+        options: &NO_OPTIONS,
         old: None,
         warnings,
     }

@@ -31,36 +31,73 @@ pub struct TokenIssuer {
 }
 
 impl TokenIssuer {
-    /// Answers a decoded TokenRequest with its spec completed and its status filled in. `metadata` becomes that of the
-    /// service account: name, namespace and UID.
+    /// Completes and checks a decoded TokenRequest for a service account at a time. `metadata` becomes that of the account:
+    /// name, namespace and UID.
+    ///
+    /// # Errors
+    /// The Status for the client.
+    pub async fn prepare(
+        &self,
+        namespace: &str,
+        name: &str,
+        request: &mut Value,
+        now: Timestamp,
+    ) -> Result<(), Status> {
+        let kind = GroupKind {
+            group: "authentication.k8s.io".to_owned(),
+            kind: "TokenRequest".to_owned(),
+        };
+        let named = meta::name(request);
+        if !named.is_empty() && named != name {
+            let path = Path::new("metadata").child("name");
+            let error = Error::invalid(&path, named, "must match the service account name if specified");
+            return Err(Status::invalid(&kind, name, &[error]));
+        }
+        let accounts = GroupResource::new("", "serviceaccounts");
+        let account = self.read(&accounts, namespace, name).await?;
+        let (sent, uid) = (meta::uid(request), meta::uid(&account));
+        if !sent.is_empty() && sent != uid {
+            let why =
+                format!("the UID in the token request ({sent}) does not match the UID of the service account ({uid})");
+            let resource = GroupResource::new(kind.group, kind.kind);
+            return Err(Status::conflict(&resource, name, why));
+        }
+        if meta::list_at(request, &["spec", "audiences"]).is_empty() {
+            meta::set(request, &["spec", "audiences"], self.audiences.clone());
+        }
+        if meta::at(request, &["spec", "boundObjectRef"]).is_none() {
+            meta::set(request, &["spec", "boundObjectRef"], Value::Null);
+        }
+        for (field, text) in [("name", name), ("namespace", namespace), ("uid", uid)] {
+            meta::set(request, &["metadata", field], text);
+        }
+        meta::set(
+            request,
+            &["metadata", "creationTimestamp"],
+            machinery::time::format(now),
+        );
+        meta::set(request, &["status"], json!({"token": "", "expirationTimestamp": null}));
+        let seconds = meta::i64_at(request, &["spec", "expirationSeconds"]).unwrap_or_default();
+        let errors = validate(seconds);
+        if !errors.is_empty() {
+            return Err(Status::invalid(&kind, "", &errors));
+        }
+        Ok(())
+    }
+
+    /// Answers a request that was prepared with its status filled in.
     ///
     /// # Errors
     /// The Status for the client.
     pub async fn issue(&self, namespace: &str, name: &str, mut request: Value) -> Result<Value, Status> {
-        let accounts = GroupResource::new("", "serviceaccounts");
-        let account = self.read(&accounts, namespace, name).await?;
-        set_defaults(&mut request);
         let seconds = meta::i64_at(&request, &["spec", "expirationSeconds"]).unwrap_or_default();
-        let errors = validate(seconds);
-        if !errors.is_empty() {
-            let kind = GroupKind {
-                group: "authentication.k8s.io".to_owned(),
-                kind: "TokenRequest".to_owned(),
-            };
-            return Err(Status::invalid(&kind, "", &errors));
-        }
-        if meta::list_at(&request, &["spec", "audiences"]).is_empty() {
-            meta::set(&mut request, &["spec", "audiences"], self.audiences.clone());
-        }
+        let account = meta::uid(&request).to_owned();
         let audiences = meta::list_at(&request, &["spec", "audiences"]).to_vec();
         let mut private = json!({"namespace": namespace,
-            "serviceaccount": {"name": name, "uid": meta::uid(&account)}});
+            "serviceaccount": {"name": name, "uid": account}});
         let bound_to_pod = match meta::at(&request, &["spec", "boundObjectRef"]).filter(|r| !r.is_null()) {
             Some(reference) => self.bind(namespace, name, reference, &mut private).await?,
-            None => {
-                meta::set(&mut request, &["spec", "boundObjectRef"], Value::Null);
-                false
-            }
+            None => false,
         };
         let now = Timestamp::now();
         let start = now.as_second();
@@ -80,9 +117,6 @@ impl TokenIssuer {
         let expires = now
             .checked_add(SignedDuration::from_secs(seconds))
             .map_err(Status::internal)?;
-        meta::set(&mut request, &["metadata", "name"], name);
-        meta::set(&mut request, &["metadata", "namespace"], namespace);
-        meta::set(&mut request, &["metadata", "uid"], meta::uid(&account));
         let status = json!({"token": token, "expirationTimestamp": machinery::time::format(expires)});
         meta::set(&mut request, &["status"], status);
         Ok(request)
@@ -188,6 +222,13 @@ mod tests {
         }
     }
 
+    async fn answer(issuer: &TokenIssuer, name: &str, mut request: Value) -> Result<Value, Status> {
+        set_defaults(&mut request);
+        let now = Timestamp::UNIX_EPOCH;
+        issuer.prepare("ns", name, &mut request, now).await?;
+        issuer.issue("ns", name, request).await
+    }
+
     fn pod_bound(name: &str, seconds: i64) -> Value {
         let reference = json!({"apiVersion": "v1", "kind": "Pod", "name": name});
         json!({"spec": {"boundObjectRef": reference, "expirationSeconds": seconds}})
@@ -196,16 +237,16 @@ mod tests {
     #[tokio::test]
     async fn a_plain_token_lives_an_hour_and_is_for_this_server() {
         let issuer = issuer();
-        let answer = issuer.issue("ns", "sa", json!({"spec": {}})).await.unwrap();
+        let issued = answer(&issuer, "sa", json!({"spec": {}})).await.unwrap();
         assert_eq!(
-            answer["spec"],
+            issued["spec"],
             json!({"audiences": ["api"], "boundObjectRef": null, "expirationSeconds": 3600})
         );
         assert_eq!(
-            answer["metadata"],
-            json!({"name": "sa", "namespace": "ns", "uid": "uid-sa"})
+            issued["metadata"],
+            json!({"name": "sa", "namespace": "ns", "uid": "uid-sa", "creationTimestamp": "1970-01-01T00:00:00Z"})
         );
-        let token = answer["status"]["token"].as_str().unwrap();
+        let token = issued["status"]["token"].as_str().unwrap();
         let claims = verify(token, &[issuer.key.public().clone()]).unwrap();
         assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3600);
         assert_eq!(
@@ -217,8 +258,8 @@ mod tests {
     #[tokio::test]
     async fn projected_tokens_name_pod_and_node_and_live_long() {
         let issuer = issuer();
-        let answer = issuer.issue("ns", "sa", pod_bound("p", 3607)).await.unwrap();
-        let token = answer["status"]["token"].as_str().unwrap();
+        let issued = answer(&issuer, "sa", pod_bound("p", 3607)).await.unwrap();
+        let token = issued["status"]["token"].as_str().unwrap();
         let claims = verify(token, &[issuer.key.public().clone()]).unwrap();
         let private = &claims["kubernetes.io"];
         assert_eq!(private["pod"], json!({"name": "p", "uid": "uid-p"}));
@@ -231,7 +272,7 @@ mod tests {
     #[tokio::test]
     async fn bad_requests_are_refused_in_upstreams_words() {
         let issuer = issuer();
-        let refused = async |name: &str, request: Value| issuer.issue("ns", name, request).await.unwrap_err().message;
+        let refused = async |name: &str, request: Value| answer(&issuer, name, request).await.unwrap_err().message;
         assert_eq!(
             refused("nobody", json!({})).await,
             "serviceaccounts \"nobody\" not found"
@@ -258,6 +299,18 @@ mod tests {
             refused("sa", wrong)
                 .await
                 .starts_with("Operation cannot be fulfilled on Pod \"p\": the UID in the")
+        );
+        let stranger = json!({"metadata": {"uid": "other"}});
+        assert_eq!(
+            refused("sa", stranger).await,
+            "Operation cannot be fulfilled on TokenRequest.authentication.k8s.io \"sa\": the UID in the token request \
+             (other) does not match the UID of the service account (uid-sa)"
+        );
+        let named = json!({"metadata": {"name": "other"}});
+        assert!(
+            refused("sa", named)
+                .await
+                .ends_with("must match the service account name if specified")
         );
         let mut service = pod_bound("p", 600);
         service["spec"]["boundObjectRef"]["kind"] = "Service".into();

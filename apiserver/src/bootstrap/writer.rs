@@ -3,7 +3,7 @@
 use crate::endpoints::api::Api;
 use crate::registry::codec;
 use crate::registry::managers::Managers;
-use crate::registry::request::{NO_EXTRA, Request};
+use crate::registry::request::{NO_EXTRA, NO_OPTIONS, Request};
 use crate::registry::resource::Action;
 use crate::registry::store::Store;
 use crate::registry::store::options::DeleteOptions;
@@ -53,6 +53,7 @@ impl<'a> Writer<'a> {
             extra: &NO_EXTRA,
             now: jiff::Timestamp::now(),
             dry_run: false,
+            options: &NO_OPTIONS,
             warn: &|_| {},
         }
     }
@@ -173,6 +174,7 @@ impl<'a> Writer<'a> {
             name,
             subresource,
             kind: &resource.gvk,
+            view: None,
             strategy: strategy.as_ref(),
             uid: None,
             transform,

@@ -13,14 +13,39 @@ use machinery::gvk::GroupKind;
 use machinery::patch::FieldValidation;
 use machinery::selector::{Selector, field, label};
 use machinery::status::Status;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
+
+/// Options as admission sees them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    /// Nothing is persisted.
+    pub dry_run: bool,
+    /// The object, such as `CreateOptions`.
+    pub value: Value,
+}
+
+impl Shown {
+    fn new(kind: &str, dry_run: &[String], texts: &[(&str, &str)]) -> Shown {
+        let mut value = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
+        if !dry_run.is_empty() {
+            value["dryRun"] = json!(dry_run);
+        }
+        for (field, text) in texts.iter().filter(|(_, text)| !text.is_empty()) {
+            value[*field] = json!(text);
+        }
+        Shown {
+            dry_run: !dry_run.is_empty(),
+            value,
+        }
+    }
+}
 
 /// What a write's query says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WriteOptions {
-    /// Nothing is persisted.
-    pub dry_run: bool,
+    /// What admission sees of them.
+    pub shown: Shown,
     /// Who owns the fields; may be empty.
     pub field_manager: String,
     /// What happens to unknown fields.
@@ -79,14 +104,19 @@ impl WriteOptions {
                 FieldValidation::Warn
             }
         };
-        let name = match kind {
-            WriteKind::Create => "CreateOptions",
-            WriteKind::Update => "UpdateOptions",
-            WriteKind::Patch | WriteKind::Apply => "PatchOptions",
+        // Admission sees the options of the update that a patch comes to.
+        let (name, shown) = match kind {
+            WriteKind::Create => ("CreateOptions", "CreateOptions"),
+            WriteKind::Update => ("UpdateOptions", "UpdateOptions"),
+            WriteKind::Patch | WriteKind::Apply => ("PatchOptions", "UpdateOptions"),
         };
         refuse(name, &errors)?;
+        let texts = [
+            ("fieldManager", manager),
+            ("fieldValidation", query.text("fieldValidation")),
+        ];
         Ok(WriteOptions {
-            dry_run: !dry_run.is_empty(),
+            shown: Shown::new(shown, &dry_run, &texts),
             field_manager: manager.to_owned(),
             validation,
             force,
@@ -164,11 +194,11 @@ impl SentDeleteOptions {
         }
     }
 
-    /// Checks the options; answers them with whether nothing may be persisted.
+    /// Checks the options; answers them with what admission sees of them.
     ///
     /// # Errors
     /// 422 on `DeleteOptions`.
-    pub fn validate(self) -> Result<(DeleteOptions, bool), Status> {
+    pub fn validate(self) -> Result<(DeleteOptions, Shown), Status> {
         let path = Path::new("propagationPolicy");
         let mut errors = ErrorList::new();
         if let Some(policy) = &self.propagation_policy {
@@ -186,8 +216,22 @@ impl SentDeleteOptions {
         Ok(self.unchecked())
     }
 
-    /// The options as they are, for requests that upstream does not check, with whether nothing may be persisted.
-    pub fn unchecked(self) -> (DeleteOptions, bool) {
+    /// The options as they are, for requests that upstream does not check, with what admission sees of them.
+    pub fn unchecked(self) -> (DeleteOptions, Shown) {
+        let policy = self.propagation_policy.as_deref().unwrap_or_default();
+        let mut shown = Shown::new("DeleteOptions", &self.dry_run, &[("propagationPolicy", policy)]);
+        let conditions = [("uid", &self.uid), ("resourceVersion", &self.resource_version)];
+        for (field, text) in conditions {
+            if let Some(text) = text {
+                machinery::meta::set(&mut shown.value, &["preconditions", field], text.as_str());
+            }
+        }
+        if let Some(seconds) = self.grace_period_seconds {
+            shown.value["gracePeriodSeconds"] = json!(seconds);
+        }
+        if let Some(orphan) = self.orphan_dependents {
+            shown.value["orphanDependents"] = json!(orphan);
+        }
         let options = DeleteOptions {
             grace_period_seconds: self.grace_period_seconds,
             uid: self.uid,
@@ -195,7 +239,7 @@ impl SentDeleteOptions {
             orphan_dependents: self.orphan_dependents,
             propagation: self.propagation_policy.as_deref().and_then(Propagation::parse),
         };
-        (options, !self.dry_run.is_empty())
+        (options, shown)
     }
 }
 
@@ -464,7 +508,11 @@ mod tests {
         assert_eq!(
             options.unwrap(),
             WriteOptions {
-                dry_run: true,
+                shown: Shown {
+                    dry_run: true,
+                    value: json!({"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1", "dryRun": ["All"], "fieldManager": "me",
+                        "fieldValidation": "Strict"}),
+                },
                 field_manager: "me".into(),
                 validation: FieldValidation::Strict,
                 force: None
@@ -512,14 +560,19 @@ mod tests {
             sent.validate().unwrap_err().message,
             "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: \"Orphan\": orphanDependents and deletionPropagation cannot be both set"
         );
-        let (options, dry_run) =
+        let (options, shown) =
             SentDeleteOptions::from_query(&query("gracePeriodSeconds=3&propagationPolicy=Background"))
                 .unwrap()
                 .validate()
                 .unwrap();
         assert_eq!(
-            (options.grace_period_seconds, options.propagation, dry_run),
+            (options.grace_period_seconds, options.propagation, shown.dry_run),
             (Some(3), Some(Propagation::Background), false)
+        );
+        assert_eq!(
+            shown.value,
+            json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1", "gracePeriodSeconds": 3,
+                "propagationPolicy": "Background"})
         );
     }
 }

@@ -244,6 +244,7 @@ mod tests {
             extra: &crate::registry::request::NO_EXTRA,
             now: jiff::Timestamp::UNIX_EPOCH,
             dry_run: false,
+            options: &crate::registry::request::NO_OPTIONS,
             warn: &warn,
         };
         let owner = |uid: &str| json!({"uid": uid});

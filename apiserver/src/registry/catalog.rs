@@ -3,7 +3,7 @@
 use super::codec;
 use super::frames::Frames;
 use super::managers::Managers;
-use super::request::{NO_EXTRA, Request};
+use super::request::{NO_EXTRA, NO_OPTIONS, Request};
 use super::resource::Resource;
 use super::store::{SideEffects, Store};
 use crate::admission::{Chain, Change, Lookup, ObjectRef};
@@ -173,6 +173,7 @@ impl Known {
             extra: &NO_EXTRA,
             now: jiff::Timestamp::now(),
             dry_run: false,
+            options: &NO_OPTIONS,
             warn: &|_| {},
         };
         Managers::of(&self.resource.gvk, &self.versions, SUBRESOURCE)?.update(&rq, Some(&old), &mut new, OWN_NAME);

@@ -1,13 +1,13 @@
 //! What the registry needs to know about a request.
 
 use super::strategy::Context;
-use std::collections::BTreeMap;
-
-/// What an authenticator knows of a user besides name and groups.
-pub type Extra = BTreeMap<String, Vec<String>>;
+pub use crate::admission::Extra;
+use serde_json::Value;
 
 /// Nothing more than name and groups.
-pub static NO_EXTRA: Extra = BTreeMap::new();
+pub static NO_EXTRA: Extra = Extra::new();
+/// A request without options.
+pub static NO_OPTIONS: Value = Value::Null;
 
 /// Who asks, for kinds that record it.
 pub struct Requester<'a> {
@@ -37,6 +37,8 @@ pub struct Request<'a> {
     pub now: jiff::Timestamp,
     /// Whether nothing may be persisted.
     pub dry_run: bool,
+    /// The options as admission sees them; null when there are none.
+    pub options: &'a Value,
     /// Takes a warning for the client.
     pub warn: &'a (dyn Fn(String) + Send + Sync),
 }

@@ -39,8 +39,8 @@ async fn check(lookup: &dyn Lookup, attributes: &Attributes<'_>, object: &Value)
         }
         return Ok(()); // what is there may always go
     }
-    if attributes.namespace.is_empty() || about_namespace {
-        return Ok(());
+    if attributes.operation == Operation::Connect || attributes.namespace.is_empty() || about_namespace {
+        return Ok(()); // connections only reach what is there
     }
     // It may have been made a moment ago.
     let Some(namespace) = lookup.find(&namespaces, "", attributes.namespace).await? else {
@@ -83,6 +83,7 @@ mod tests {
             ("dying", Operation::Update, None),
             ("dying", Operation::Delete, None),
             ("gone", Operation::Delete, None),
+            ("gone", Operation::Connect, None),
             ("gone", Operation::Create, Some("namespaces \"gone\" not found")),
             (
                 "dying",

@@ -1,6 +1,6 @@
 //! What expressions know about a write: the values of their variables.
 
-use super::super::{Attributes, Operation, Rights};
+use super::super::{Attributes, Rights};
 use super::compiled::{Expression, Policy};
 use super::{CALL_LIMIT, OUT_OF_BUDGET};
 use cel::{Authorize, Authorizer, Decision, Failure, Question, Value, Variables};
@@ -118,27 +118,34 @@ fn typed(object: &Json, attributes: &Attributes<'_>) -> Json {
 /// The AdmissionRequest (`CreateAdmissionRequest`); what is empty is left out.
 fn request(attributes: &Attributes<'_>, object: &Json) -> Json {
     let GroupResource { group, resource } = &attributes.resource;
-    let version = &attributes.kind.version;
-    let kind = json!({"group": attributes.kind.group, "version": version, "kind": attributes.kind.kind});
+    let version = attributes.version;
+    let kind =
+        json!({"group": attributes.kind.group, "version": attributes.kind.version, "kind": attributes.kind.kind});
     let resource = json!({"group": group, "version": version, "resource": resource});
-    let (operation, options) = match attributes.operation {
-        Operation::Create => ("CREATE", "CreateOptions"),
-        Operation::Update => ("UPDATE", "UpdateOptions"),
-        Operation::Delete => ("DELETE", "DeleteOptions"),
-        Operation::Connect => ("CONNECT", ""),
-    };
+    let mut user = json!({});
+    for (field, text) in [("username", attributes.user), ("uid", attributes.uid)] {
+        if !text.is_empty() {
+            user[field] = text.into();
+        }
+    }
+    if !attributes.groups.is_empty() {
+        user["groups"] = json!(attributes.groups);
+    }
+    if !attributes.extra.is_empty() {
+        user["extra"] = json!(attributes.extra);
+    }
     let mut request = json!({
         "uid": "",
         "kind": kind,
         "resource": resource,
         "requestKind": kind,
         "requestResource": resource,
-        "operation": operation,
-        "userInfo": {"username": attributes.user, "groups": attributes.groups},
+        "operation": attributes.operation.as_str(),
+        "userInfo": user,
         "object": null,
         "oldObject": null,
         "dryRun": attributes.dry_run,
-        "options": {"apiVersion": "meta.k8s.io/v1", "kind": options},
+        "options": attributes.options,
     });
     let given = machinery::meta::name(object);
     let name = if attributes.name.is_empty() {

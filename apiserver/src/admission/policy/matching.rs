@@ -1,6 +1,6 @@
 //! Which writes a policy or binding looks at (k8s.io/apiserver `pkg/admission/plugin/policy/matching`).
 
-use super::super::{Attributes, Operation};
+use super::super::Attributes;
 use machinery::selector::label::Selector;
 use machinery::{meta, schema};
 use serde_json::Value;
@@ -57,12 +57,6 @@ impl Write<'_> {
 
     fn rule(&self, rule: &Value, exact: bool) -> bool {
         let attributes = self.attributes;
-        let operation = match attributes.operation {
-            Operation::Create => "CREATE",
-            Operation::Update => "UPDATE",
-            Operation::Delete => "DELETE",
-            Operation::Connect => "CONNECT",
-        };
         let listed = |field: &str, wanted: &str| {
             meta::list_at(rule, &[field])
                 .iter()
@@ -77,7 +71,7 @@ impl Write<'_> {
         // The versions of a kind are equivalent unless the policy says otherwise.
         let kind = &attributes.kind;
         let known = |version: &str| schema::by_gvk(&kind.group, version, &kind.kind).is_some();
-        let version = listed("apiVersions", &kind.version)
+        let version = listed("apiVersions", attributes.version)
             || !exact
                 && meta::list_at(rule, &["apiVersions"])
                     .iter()
@@ -96,7 +90,7 @@ impl Write<'_> {
         } else {
             attributes.name
         };
-        listed("operations", operation)
+        listed("operations", attributes.operation.as_str())
             && listed("apiGroups", &attributes.resource.group)
             && version
             && resource
@@ -108,6 +102,7 @@ impl Write<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::Operation;
     use crate::admission::testing::attributes;
     use serde_json::json;
 

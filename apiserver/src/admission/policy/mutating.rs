@@ -1,6 +1,6 @@
 //! MutatingAdmissionPolicies: what they change.
 
-use super::super::{Attributes, Lookup, Plugin, Rights};
+use super::super::{Attributes, Lookup, Operation, Plugin, Rights};
 use super::bound::{blame, bound};
 use super::compiled::{Expression, Mutation, Policy};
 use super::facts::{Evaluator, Facts, conditions_hold, encoded};
@@ -42,6 +42,9 @@ impl Mutating {
         attributes: &mut Attributes<'_>,
         object: &mut Value,
     ) -> Result<(), Status> {
+        if attributes.operation == Operation::Delete {
+            return Ok(()); // there is nothing to change
+        }
         let hooks = self.compiled.hooks(&KIND, lookup, attributes).await?;
         if hooks.is_empty() {
             return Ok(());

@@ -164,3 +164,56 @@ async fn mutations_patch_and_apply() {
         assert_eq!(found, expected, "{mutation}");
     }
 }
+
+#[tokio::test]
+async fn subresources_and_connections_are_seen_with_their_own_kinds() {
+    let policy = json!({"metadata": {"name": "p", "resourceVersion": "1"}, "spec": {
+        "matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "CONNECT"],
+            "resources": ["pods/*"]}]},
+        "validations": [{"expression": "false", "messageExpression":
+            "request.operation + ' ' + request.kind.group + '/' + request.kind.kind + ' ' + request.subResource + ' ' + \
+             object.kind + ' ' + string(request.options == null) + ' ' + request.userInfo.uid"}]}});
+    let binding = json!({"metadata": {"name": "b"}, "spec": {"policyName": "p", "validationActions": ["Deny"]}});
+    let objects = Objects::of(&[
+        ("validatingadmissionpolicies", policy),
+        ("validatingadmissionpolicybindings", binding),
+        ("namespaces", json!({"metadata": {"name": "n"}})),
+    ]);
+    let options = json!({"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"});
+    for (operation, kind, subresource, options, expected) in [
+        (
+            Operation::Create,
+            GroupVersionKind::new("policy", "v1", "Eviction"),
+            "eviction",
+            &options,
+            Some("CREATE policy/Eviction eviction Eviction false u"),
+        ),
+        (
+            Operation::Connect,
+            GroupVersionKind::new("", "v1", "PodExecOptions"),
+            "exec",
+            &Value::Null,
+            Some("CONNECT /PodExecOptions exec PodExecOptions true u"),
+        ),
+        (
+            Operation::Delete,
+            GroupVersionKind::new("", "v1", "Pod"),
+            "",
+            &options,
+            None,
+        ),
+    ] {
+        let mut warnings = Vec::new();
+        let mut asked = attributes(operation, "pods", "n", "a", &mut warnings);
+        asked.kind = kind;
+        asked.subresource = subresource;
+        asked.options = options;
+        asked.uid = "u";
+        let result = Validating::default().validate(&objects, &mut asked, &json!({})).await;
+        let message = result.err().map(|status| status.message);
+        let said = message
+            .as_deref()
+            .and_then(|message| message.split_once("denied request: "));
+        assert_eq!(said.map(|(_, said)| said), expected, "{operation:?} {subresource}");
+    }
+}

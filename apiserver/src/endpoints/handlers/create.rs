@@ -25,7 +25,7 @@ pub async fn create(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Statu
     before::match_namespace(resource, &scope.route.namespace, &mut obj)?;
     let manager = scope.field_manager(&options.field_manager);
     let stored = scope
-        .registry(options.dry_run, async |rq| {
+        .registry(&options.shown, async |rq| {
             before::dedup_owner_references(rq, &mut obj, false);
             scope.managers()?.update(rq, None, &mut obj, &manager);
             scope.store().create(rq, obj).await

@@ -2,7 +2,7 @@
 
 use super::{Scope, list};
 use crate::endpoints::negotiation::{Format, body_format};
-use crate::endpoints::options::{ReadOptions, SentDeleteOptions};
+use crate::endpoints::options::{ReadOptions, SentDeleteOptions, Shown};
 use crate::endpoints::{body, respond};
 use crate::registry::store::options::{DeleteOptions, Propagation};
 use crate::server::request::Body;
@@ -15,9 +15,9 @@ use machinery::status::Status;
 /// # Errors
 /// 404, 409 for preconditions, or what admission says.
 pub async fn delete(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Status> {
-    let (options, dry_run) = options(scope, sent)?;
+    let (options, shown) = options(scope, sent)?;
     let deleted = scope
-        .registry(dry_run, async |rq| {
+        .registry(&shown, async |rq| {
             scope.store().delete(rq, &scope.route.name, &options).await
         })
         .await?;
@@ -44,9 +44,9 @@ pub async fn delete(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Statu
 pub async fn delete_collection(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Status> {
     let read = ReadOptions::read(&scope.query, scope.resource(), "", false)?;
     let selected = read.list(&scope.route.namespace)?;
-    let (options, dry_run) = options(scope, sent)?;
+    let (options, shown) = options(scope, sent)?;
     let listed = scope
-        .registry(dry_run, async |rq| {
+        .registry(&shown, async |rq| {
             scope.store().delete_collection(rq, &options, selected).await
         })
         .await?;
@@ -54,14 +54,14 @@ pub async fn delete_collection(scope: &Scope, sent: &Bytes) -> Result<Response<B
 }
 
 /// The options: in the body when there is one, else in the query.
-fn options(scope: &Scope, sent: &Bytes) -> Result<(DeleteOptions, bool), Status> {
+fn options(scope: &Scope, sent: &Bytes) -> Result<(DeleteOptions, Shown), Status> {
     let options = if sent.is_empty() {
         SentDeleteOptions::from_query(&scope.query)?
     } else {
         let format = body_format(&scope.parts.headers).unwrap_or(Format::Json);
         SentDeleteOptions::from_object(&body::delete_options(sent, format)?)
     };
-    let (options, dry_run) = options.validate()?;
+    let (options, shown) = options.validate()?;
     let policy = options.propagation.map(Propagation::as_str);
     // The old option says as much as the new one.
     let policy = policy.or(options
@@ -70,5 +70,5 @@ fn options(scope: &Scope, sent: &Bytes) -> Result<(DeleteOptions, bool), Status>
     for warning in scope.resource().strategy.warnings_on_delete(policy) {
         scope.cx.warnings.add(warning);
     }
-    Ok((options, dry_run))
+    Ok((options, shown))
 }

@@ -2,22 +2,25 @@
 //! (kubernetes `pkg/registry/core/pod/storage/eviction.go`).
 
 use super::scope::Scope;
-use crate::admission::ObjectRef;
+use crate::admission::{ObjectRef, Operation};
 use crate::endpoints::body;
 use crate::endpoints::negotiation::body_format;
-use crate::endpoints::options::{SentDeleteOptions, WriteKind, WriteOptions};
+use crate::endpoints::options::{SentDeleteOptions, Shown, WriteKind, WriteOptions};
 use crate::registry::before;
 use crate::registry::codec;
+use crate::registry::managers::Managers;
 use crate::registry::request::Request;
 use crate::registry::resource::Action;
 use crate::registry::store::Store;
+use crate::registry::store::admit::Write;
 use crate::registry::store::options::DeleteOptions;
 use crate::registry::store::update::{Transform, Update};
 use crate::server::request::Body;
 use crate::storage::interface::{self, ListOptions, Revision};
 use bytes::Bytes;
 use http::Response;
-use machinery::gvk::{GroupResource, GroupVersionKind};
+use machinery::field::{Error, Path};
+use machinery::gvk::{GroupKind, GroupResource, GroupVersionKind};
 use machinery::meta;
 use machinery::object::Stored;
 use machinery::selector::label::Selector;
@@ -55,32 +58,78 @@ pub async fn evict(scope: &Scope, budgets: &Arc<Store>, sent: &Bytes) -> Result<
         options.validation,
         &warn,
     )?;
+    before::wipe_system_fields(&mut eviction);
     before::match_namespace(scope.resource(), &scope.route.namespace, &mut eviction)?;
-    if meta::name(&eviction) != scope.route.name {
-        return Err(Status::bad_request(
-            "name in URL does not match name in Eviction object",
-        ));
-    }
-    let deletion = eviction
-        .get("deleteOptions")
-        .map(SentDeleteOptions::from_object)
-        .unwrap_or_default();
-    let (deletion, dry_run) = deletion.unchecked();
+    let manager = scope.field_manager(&options.field_manager);
+    let managers = Managers::of_view(&kind, scope.subresource())?;
+    let write = Write {
+        operation: Operation::Create,
+        kind: &kind,
+        subresource: scope.subresource(),
+        name: &scope.route.name,
+        old: None,
+    };
+    let deletion = scope
+        .registry(&options.shown, async |rq| {
+            managers.update(rq, None, &mut eviction, &manager);
+            scope.store().admit(rq, &write, &mut eviction).await?;
+            check(&scope.route.name, &mut eviction, &options.shown)?;
+            scope.store().validate_admission(rq, &write, &eviction).await?;
+            Ok::<_, Status>(SentDeleteOptions::from_object(&eviction["deleteOptions"]))
+        })
+        .await?;
+    let (deletion, shown) = deletion.unchecked();
     let eviction = Eviction {
-        pods: scope.store(),
+        pods: &scope.store().without_admission(),
         budgets,
         name: &scope.route.name,
         options: deletion,
         now: machinery::time::format(scope.now),
     };
-    scope
-        .registry(dry_run || options.dry_run, async |rq| eviction.run(rq).await)
-        .await?;
+    scope.registry(&shown, async |rq| eviction.run(rq).await).await?;
     super::pod::success(scope)
 }
 
+/// Checks an eviction and gives its deletion the dry run that the request asks for.
+fn check(name: &str, eviction: &mut Value, shown: &Shown) -> Result<(), Status> {
+    const DRY_RUN: &[&str] = &["deleteOptions", "dryRun"];
+    if meta::name(eviction) != name {
+        return Err(Status::bad_request(
+            "name in URL does not match name in Eviction object",
+        ));
+    }
+    let unsafe_option = "ignoreStoreReadErrorWithClusterBreakingPotential";
+    if meta::bool_at(eviction, &["deleteOptions", unsafe_option]) == Some(true) {
+        let field = Path::new("deleteOptions").child(unsafe_option);
+        let why = "can not be set for pod eviction, try after removing the option";
+        let kind = GroupKind {
+            group: "policy".to_owned(),
+            kind: "Eviction".to_owned(),
+        };
+        return Err(Status::invalid(&kind, name, &[Error::invalid(&field, true, why)]));
+    }
+    let asked = meta::list_at(&shown.value, &["dryRun"]);
+    let own = meta::list_at(eviction, DRY_RUN);
+    if own.is_empty() {
+        if !asked.is_empty() {
+            meta::set(eviction, DRY_RUN, asked.to_vec());
+        }
+        return Ok(());
+    }
+    if !asked.is_empty() && asked != own {
+        let texts = |values: &[Value]| {
+            let texts: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+            texts.join(" ")
+        };
+        let (asked, own) = (texts(asked), texts(own));
+        let why = format!("Non-matching dry-run options in request and content: [{asked}] and [{own}]");
+        return Err(Status::failure(500, "", why));
+    }
+    Ok(())
+}
+
 struct Eviction<'a> {
-    pods: &'a Arc<Store>,
+    pods: &'a Store,
     budgets: &'a Arc<Store>,
     name: &'a str,
     options: DeleteOptions,
@@ -230,6 +279,7 @@ async fn change_status(
         name,
         subresource: STATUS,
         kind: &resource.gvk,
+        view: None,
         strategy: strategy.as_ref(),
         uid: None,
         transform,
@@ -391,6 +441,37 @@ mod tests {
             let said = causes.first().map(|c| c.message.as_str()).unwrap_or_default();
             assert_eq!((refused.code, said), (code, cause));
         }
+    }
+
+    #[test]
+    fn a_dry_run_is_asked_for_here_or_there() {
+        let shown = |dry_run: &[&str]| Shown {
+            dry_run: !dry_run.is_empty(),
+            value: json!({"dryRun": dry_run}),
+        };
+        for (asked, own, expected) in [
+            (&[][..], Value::Null, Ok(Value::Null)),
+            (&["All"][..], Value::Null, Ok(json!({"dryRun": ["All"]}))),
+            (&[][..], json!({"dryRun": ["All"]}), Ok(json!({"dryRun": ["All"]}))),
+            (
+                &["All"][..],
+                json!({"dryRun": ["All", "All"]}),
+                Err("Non-matching dry-run options in request and content: [All] and [All All]"),
+            ),
+            (
+                &[][..],
+                json!({"ignoreStoreReadErrorWithClusterBreakingPotential": true}),
+                Err(
+                    "Eviction.policy \"p\" is invalid: deleteOptions.ignoreStoreReadErrorWithClusterBreakingPotential: Invalid value: true: can not be set for pod eviction, try after removing the option",
+                ),
+            ),
+        ] {
+            let mut eviction = json!({"metadata": {"name": "p"}, "deleteOptions": own});
+            let result = check("p", &mut eviction, &shown(asked)).map(|()| eviction["deleteOptions"].clone());
+            assert_eq!(result.map_err(|status| status.message), expected.map_err(str::to_owned));
+        }
+        let other = check("q", &mut json!({"metadata": {"name": "p"}}), &shown(&[]));
+        assert_eq!(other.unwrap_err().code, 400);
     }
 
     #[test]

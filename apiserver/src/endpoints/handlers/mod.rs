@@ -1,5 +1,6 @@
 //! What each verb does with a request (k8s.io/apiserver `pkg/endpoints/handlers`).
 
+mod connect_options;
 pub mod create;
 pub mod delete;
 pub mod eviction;

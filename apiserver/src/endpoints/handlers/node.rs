@@ -1,14 +1,17 @@
 //! What is passed on to the kubelet of a pod's node: logs and the tunnels of exec, attach and port-forward
 //! (kubernetes `pkg/registry/core/pod/rest`).
 
+use super::connect_options;
+use crate::admission::Operation;
 use crate::authorization::Attributes;
 use crate::endpoints::api::Api;
 use crate::endpoints::installer::{Route, not_found};
 use crate::filters::authorization::attributes;
 use crate::filters::request_info::{RequestInfo, query_pairs};
 use crate::proxy::Wanted;
-use crate::registry::request::Request as RegistryRequest;
+use crate::registry::request::{NO_OPTIONS, Request as RegistryRequest};
 use crate::registry::resource::Action;
+use crate::registry::store::admit::Write;
 use crate::server::request::{Body, Peer, RequestContext};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -44,11 +47,22 @@ pub async fn pass_on(
         extra: &cx.user.extra,
         now: jiff::Timestamp::now(),
         dry_run: false,
+        options: &NO_OPTIONS,
         warn: &warn,
     };
-    route.store.admit_connect(&asked, subresource.name, name).await?;
+    let path = path_behind(&cx.info);
+    let query = request.uri().query().unwrap_or_default();
+    let mut options = connect_options::read(&subresource.gvk, query, &path).map_err(Status::bad_request)?;
+    let write = Write {
+        operation: Operation::Connect,
+        kind: &subresource.gvk,
+        subresource: subresource.name,
+        name,
+        old: None,
+    };
+    route.store.admit(&asked, &write, &mut options).await?;
+    route.store.validate_admission(&asked, &write, &options).await?;
     if matches!(subresource.action, Action::Proxy) {
-        let path = path_behind(&cx.info);
         let wanted = Wanted {
             resource: route.store.resource.plural,
             namespace,

@@ -3,7 +3,7 @@
 use super::Scope;
 use super::update::{check_name, strategy};
 use crate::endpoints::negotiation::header_text;
-use crate::endpoints::options::{WriteKind, WriteOptions};
+use crate::endpoints::options::{Shown, WriteKind, WriteOptions};
 use crate::endpoints::yaml;
 use crate::registry::managers::Managers;
 use crate::registry::request::Request;
@@ -117,9 +117,9 @@ impl Patcher {
         }
     }
 
-    /// Whether nothing is persisted.
-    pub fn dry_run(&self) -> bool {
-        self.options.dry_run
+    /// The options as admission sees them.
+    pub fn shown(&self) -> &Shown {
+        &self.options.shown
     }
 
     /// Whether this is server-side apply, which may create the object.
@@ -201,13 +201,14 @@ pub async fn patch(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Status
         name: &scope.route.name,
         subresource: scope.subresource(),
         kind: &resource.gvk,
+        view: None,
         strategy: strategy(scope),
         uid: None,
         transform: &transform,
         force_create: patcher.applies(),
     };
     let updated = scope
-        .registry(patcher.dry_run(), async |rq| scope.store().update(rq, &update).await)
+        .registry(patcher.shown(), async |rq| scope.store().update(rq, &update).await)
         .await?;
     let code = if updated.created {
         StatusCode::CREATED

@@ -1,12 +1,15 @@
 //! Binding a pod to a node (kubernetes `pkg/registry/core/pod/storage`).
 
 use super::scope::Scope;
+use crate::admission::Operation;
 use crate::endpoints::negotiation::body_format;
 use crate::endpoints::options::{WriteKind, WriteOptions};
 use crate::endpoints::{body, respond};
 use crate::registry::before;
 use crate::registry::codec;
+use crate::registry::managers::Managers;
 use crate::registry::store::Store;
+use crate::registry::store::admit::Write;
 use crate::registry::store::errors::{self, Attempt};
 use crate::server::request::Body;
 use crate::storage::interface::{Error as StorageError, Preconditions, Revision, Update};
@@ -35,17 +38,42 @@ pub async fn bind(scope: &Scope, pods: &Arc<Store>, sent: &Bytes) -> Result<Resp
         options.validation,
         &warn,
     )?;
+    if scope.subresource().is_empty() {
+        // Only a binding below a pod may say which pod it means by its UID.
+        before::wipe_system_fields(&mut binding);
+    }
     before::match_namespace(scope.resource(), &scope.route.namespace, &mut binding)?;
-    let name = meta::name(&binding).to_owned();
-    if !scope.route.name.is_empty() && scope.route.name != name {
+    let named = Some(scope.route.name.as_str()).filter(|name| !name.is_empty());
+    let name = named.unwrap_or_else(|| meta::name(&binding)).to_owned();
+    let manager = scope.field_manager(&options.field_manager);
+    let managers = Managers::of_view(&kind, scope.subresource())?;
+    let write = Write {
+        operation: Operation::Create,
+        kind: &kind,
+        subresource: scope.subresource(),
+        name: &name,
+        old: None,
+    };
+    let admitted = scope.registry(&options.shown, async |rq| {
+        managers.update(rq, None, &mut binding, &manager);
+        scope.store().admit(rq, &write, &mut binding).await?;
+        check(&name, &binding)?;
+        scope.store().validate_admission(rq, &write, &binding).await
+    });
+    admitted.await?;
+    assign(scope, pods, &name, &binding, options.shown.dry_run).await?;
+    success(scope)
+}
+
+fn check(name: &str, binding: &Value) -> Result<(), Status> {
+    if name != meta::name(binding) {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
-    let problems = validate_binding(&binding);
+    let problems = validate_binding(binding);
     if !problems.is_empty() {
         return Err(Status::failure(500, "", field::aggregate(&problems)));
     }
-    assign(scope, pods, &name, &binding, options.dry_run).await?;
-    success(scope)
+    Ok(())
 }
 
 fn validate_binding(binding: &Value) -> ErrorList {

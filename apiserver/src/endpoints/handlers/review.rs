@@ -67,7 +67,7 @@ pub async fn create(
     // Kinds of which nothing is stored have no other versions.
     let managers = Managers::of(&resource.gvk, std::slice::from_ref(&scope.store().resource), "")?;
     scope
-        .registry(options.dry_run, async |rq| {
+        .registry(&options.shown, async |rq| {
             managers.update(rq, None, &mut asked, &manager)
         })
         .await;

@@ -6,12 +6,12 @@ use super::scope::Scope;
 use super::update::check_name;
 use crate::endpoints::body;
 use crate::endpoints::negotiation::body_format;
-use crate::endpoints::options::{WriteKind, WriteOptions, get_revision};
+use crate::endpoints::options::{Shown, WriteKind, WriteOptions, get_revision};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::managers::Managers;
 use crate::registry::request::Request;
-use crate::registry::resource::ScalePaths;
-use crate::registry::store::update::Update;
+use crate::registry::resource::{Resource, ScalePaths};
+use crate::registry::store::update::{Transform, Update, View};
 use crate::registry::{before, codec, object_meta};
 use crate::server::request::Body;
 use bytes::Bytes;
@@ -84,12 +84,13 @@ pub async fn update(scope: &Scope, paths: &ScalePaths, sent: &Bytes) -> Result<R
     let uid = Some(meta::uid(&sent)).filter(|uid| !uid.is_empty()).map(str::to_owned);
     let managers = Managers::of_view(&kind(), scope.subresource())?;
     let manager = scope.field_manager(&options.field_manager);
-    let change = |rq: &Request<'_>, current: &Value| {
+    let change = |rq: &Request<'_>, current: Option<&Value>| {
+        let current = current.ok_or_else(|| missing(scope))?;
         let mut new = sent.clone();
         managers.update(rq, Some(current), &mut new, &manager);
         Ok(new)
     };
-    write_scale(scope, paths, (options.dry_run, uid), &change).await
+    write_scale(scope, paths, (&options.shown, uid), &change).await
 }
 
 /// Patches the scale of an object.
@@ -100,64 +101,89 @@ pub async fn patch(scope: &Scope, paths: &ScalePaths, sent: &Bytes) -> Result<Re
     let patcher = Patcher::read(scope, sent)?;
     let managers = Managers::of_view(&kind(), scope.subresource())?;
     let ty = codec::type_of(&kind())?;
-    let change = |rq: &Request<'_>, current: &Value| {
+    let change = |rq: &Request<'_>, current: Option<&Value>| {
+        let current = current.ok_or_else(|| missing(scope))?;
         let patched = patcher.apply(rq, &managers, ty, Some(current), &|_| {})?;
         let mut new = patched.ok_or_else(|| missing(scope))?;
         before::match_namespace(scope.resource(), &scope.route.namespace, &mut new)?;
         check_name(scope, &new)?;
         Ok(new)
     };
-    write_scale(scope, paths, (patcher.dry_run(), None), &change).await
+    write_scale(scope, paths, (patcher.shown(), None), &change).await
 }
 
 fn missing(scope: &Scope) -> Status {
     Status::not_found(&scope.resource().group_resource(), &scope.route.name)
 }
 
-/// A change of the scale of an object.
-type Change<'a> = &'a (dyn Fn(&Request<'_>, &Value) -> Result<Value, Status> + Send + Sync);
+/// The scale of the objects of one resource.
+struct Scaled<'a> {
+    kind: GroupVersionKind,
+    resource: &'a Resource,
+    paths: &'a ScalePaths,
+}
+
+impl Scaled<'_> {
+    /// Where a version of the object's kind has the wanted number; other groups do not own it.
+    fn replicas(&self, api_version: &str) -> Option<&'static [&'static str]> {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        (group == self.resource.gvk.group).then_some(REPLICAS)
+    }
+}
+
+impl View for Scaled<'_> {
+    fn kind(&self) -> &GroupVersionKind {
+        &self.kind
+    }
+
+    fn of(&self, object: &Value, owners: bool) -> Result<Value, Status> {
+        let mut scale = view(object, self.paths)?;
+        if owners {
+            let owners = Managed::decode(object).unwrap_or_default();
+            write(&mut scale, &to_scale(&owners, &|version| self.replicas(version)));
+        }
+        Ok(scale)
+    }
+
+    fn put(&self, object: &Value, scale: &Value) -> Result<Value, Status> {
+        validate(object, scale)?;
+        let mut new = object.clone();
+        let wanted = meta::i64_at(scale, REPLICAS).unwrap_or_default();
+        meta::set(&mut new, &split(self.paths.spec_replicas), wanted);
+        meta::copy(&mut new, scale, &["metadata", "resourceVersion"]);
+        let owners = Managed::decode(object).unwrap_or_default();
+        let scale_owners = Managed::decode(scale).unwrap_or_default();
+        let version = self.resource.gvk.api_version();
+        let owners = to_parent(&owners, &scale_owners, &version, &|version| self.replicas(version));
+        write(&mut new, &owners);
+        Ok(new)
+    }
+}
 
 async fn write_scale(
     scope: &Scope,
     paths: &ScalePaths,
-    (dry_run, uid): (bool, Option<String>),
-    change: Change<'_>,
+    (shown, uid): (&Shown, Option<String>),
+    change: &dyn Transform,
 ) -> Result<Response<Body>, Status> {
     let resource = scope.resource();
-    let group = resource.gvk.group.as_str();
-    let replicas = |api_version: &str| {
-        let own = api_version.split_once('/').map_or("", |(group, _)| group) == group;
-        own.then_some(REPLICAS)
-    };
-    let transform = |rq: &Request<'_>, current: Option<&Value>| {
-        let current = current.ok_or_else(|| missing(scope))?;
-        let owners = Managed::decode(current).unwrap_or_default();
-        let mut old = view(current, paths)?;
-        write(&mut old, &to_scale(&owners, &replicas));
-        let scale = change(rq, &old)?;
-        validate(current, &scale)?;
-        let mut new = current.clone();
-        let wanted = meta::i64_at(&scale, REPLICAS).unwrap_or_default();
-        meta::set(&mut new, &split(paths.spec_replicas), wanted);
-        meta::copy(&mut new, &scale, &["metadata", "resourceVersion"]);
-        let scale_owners = Managed::decode(&scale).unwrap_or_default();
-        write(
-            &mut new,
-            &to_parent(&owners, &scale_owners, &resource.gvk.api_version(), &replicas),
-        );
-        Ok(new)
+    let scaled = Scaled {
+        kind: kind(),
+        resource,
+        paths,
     };
     let update = Update {
         name: &scope.route.name,
         subresource: scope.subresource(),
         kind: &resource.gvk,
+        view: Some(&scaled),
         strategy: resource.strategy.as_ref(),
         uid,
-        transform: &transform,
+        transform: change,
         force_create: false,
     };
     let updated = scope
-        .registry(dry_run, async |rq| scope.store().update(rq, &update).await)
+        .registry(shown, async |rq| scope.store().update(rq, &update).await)
         .await?;
     respond(scope, paths, &updated.object)
 }

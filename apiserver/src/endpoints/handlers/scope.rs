@@ -2,6 +2,7 @@
 
 use crate::endpoints::installer::Route;
 use crate::endpoints::negotiation::{self, Allows, MEDIA_TYPES, Negotiated, Shape, header_text};
+use crate::endpoints::options::Shown;
 use crate::endpoints::query::Query;
 use crate::endpoints::respond::{self, Client};
 use crate::endpoints::table::{self, Include, Style};
@@ -102,8 +103,8 @@ impl Scope {
         printable[..end].to_owned()
     }
 
-    /// Runs `f` with the registry's view of the request.
-    pub async fn registry<T>(&self, dry_run: bool, f: impl AsyncFnOnce(&Request<'_>) -> T) -> T {
+    /// Runs `f` with the registry's view of a request with these options.
+    pub async fn registry<T>(&self, options: &Shown, f: impl AsyncFnOnce(&Request<'_>) -> T) -> T {
         let warnings = self.cx.warnings.clone();
         let warn = move |text: String| warnings.add(text);
         let request = Request {
@@ -113,7 +114,8 @@ impl Scope {
             groups: &self.cx.user.groups,
             extra: &self.cx.user.extra,
             now: self.now,
-            dry_run,
+            dry_run: options.dry_run,
+            options: &options.value,
             warn: &warn,
         };
         f(&request).await

@@ -1,6 +1,7 @@
 //! `POST serviceaccounts/{name}/token` (kubernetes `pkg/registry/core/serviceaccount/storage/token.go`).
 
 use super::Scope;
+use crate::admission::Operation;
 use crate::authentication::issue::{TokenIssuer, set_defaults};
 use crate::endpoints::body;
 use crate::endpoints::negotiation::{self, Allows, body_format};
@@ -8,12 +9,11 @@ use crate::endpoints::options::{WriteKind, WriteOptions};
 use crate::endpoints::respond;
 use crate::registry::before;
 use crate::registry::managers::Managers;
+use crate::registry::store::admit::Write;
 use crate::server::request::Body;
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use machinery::field::{Error, Path};
 use machinery::gvk::GroupVersionKind;
-use machinery::meta;
 use machinery::schema;
 use machinery::status::Status;
 
@@ -32,22 +32,24 @@ pub async fn create(scope: &Scope, issuer: &TokenIssuer, sent: &Bytes) -> Result
     let mut request = body::object(sent, format, &kind, options.validation, &warn)?;
     let (namespace, name) = (scope.route.namespace.as_str(), scope.route.name.as_str());
     before::match_namespace(scope.resource(), namespace, &mut request)?;
-    let named = meta::name(&request);
-    if !named.is_empty() && named != name {
-        let path = Path::new("metadata").child("name");
-        let error = Error::invalid(&path, named, "must match the service account name if specified");
-        return Err(Status::invalid(&kind.group_kind(), name, &[error]));
-    }
     set_defaults(&mut request);
     let manager = scope.field_manager(&options.field_manager);
-    let managers = Managers::of_view(&kind, "token")?;
-    scope
-        .registry(options.dry_run, async |rq| {
-            managers.update(rq, None, &mut request, &manager);
-            meta::set(&mut request, &["metadata", "creationTimestamp"], rq.now_text());
-        })
-        .await;
-    let mut issued = issuer.issue(namespace, name, request).await?;
+    let managers = Managers::of_view(&kind, scope.subresource())?;
+    let write = Write {
+        operation: Operation::Create,
+        kind: &kind,
+        subresource: scope.subresource(),
+        name,
+        old: None,
+    };
+    let issued = scope.registry(&options.shown, async |rq| {
+        managers.update(rq, None, &mut request, &manager);
+        scope.store().admit(rq, &write, &mut request).await?;
+        issuer.prepare(namespace, name, &mut request, rq.now).await?;
+        scope.store().validate_admission(rq, &write, &request).await?;
+        issuer.issue(namespace, name, request).await
+    });
+    let mut issued = issued.await?;
     schema::leave_out_empty(&kind, &mut issued);
     Ok(respond::tree(StatusCode::CREATED, &issued, &negotiated, client))
 }

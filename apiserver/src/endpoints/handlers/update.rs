@@ -33,7 +33,7 @@ pub async fn update(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Statu
     let manager = scope.field_manager(&options.field_manager);
     let uid = Some(meta::uid(&obj)).filter(|uid| !uid.is_empty()).map(str::to_owned);
     let updated = scope
-        .registry(options.dry_run, async |rq| {
+        .registry(&options.shown, async |rq| {
             before::dedup_owner_references(rq, &mut obj, false);
             let transform = |rq: &Request<'_>, current: Option<&Value>| {
                 let mut new = obj.clone();
@@ -44,6 +44,7 @@ pub async fn update(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Statu
                 name: &scope.route.name,
                 subresource: scope.subresource(),
                 kind: &resource.gvk,
+                view: None,
                 strategy: strategy(scope),
                 uid,
                 transform: &transform,

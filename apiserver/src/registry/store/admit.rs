@@ -6,19 +6,28 @@ use crate::registry::request::Request;
 use machinery::gvk::GroupVersionKind;
 use machinery::status::Status;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// What is written, for admission.
-pub(super) struct Write<'a> {
-    pub(super) operation: Operation,
-    pub(super) kind: &'a GroupVersionKind,
-    pub(super) subresource: &'a str,
-    pub(super) name: &'a str,
-    pub(super) old: Option<&'a Value>,
+pub struct Write<'a> {
+    /// What is done.
+    pub operation: Operation,
+    /// The kind of what is sent: a subresource may have its own.
+    pub kind: &'a GroupVersionKind,
+    /// The subresource; empty for the object itself.
+    pub subresource: &'a str,
+    /// The name of the object.
+    pub name: &'a str,
+    /// The state before; `None` for what is made and for connections.
+    pub old: Option<&'a Value>,
 }
 
 impl Store {
     /// Lets the plugins change the object.
-    pub(super) async fn admit(&self, rq: &Request<'_>, write: &Write<'_>, obj: &mut Value) -> Result<(), Status> {
+    ///
+    /// # Errors
+    /// What the first plugin that refuses says.
+    pub async fn admit(&self, rq: &Request<'_>, write: &Write<'_>, obj: &mut Value) -> Result<(), Status> {
         let mut warnings = Vec::new();
         let mut attributes = self.attributes(rq, write, &mut warnings);
         let mut result = Ok(());
@@ -33,12 +42,10 @@ impl Store {
     }
 
     /// Lets the plugins refuse the object in its final form.
-    pub(super) async fn validate_admission(
-        &self,
-        rq: &Request<'_>,
-        write: &Write<'_>,
-        obj: &Value,
-    ) -> Result<(), Status> {
+    ///
+    /// # Errors
+    /// What the first plugin that refuses says.
+    pub async fn validate_admission(&self, rq: &Request<'_>, write: &Write<'_>, obj: &Value) -> Result<(), Status> {
         let mut warnings = Vec::new();
         let mut attributes = self.attributes(rq, write, &mut warnings);
         let mut result = Ok(());
@@ -52,20 +59,17 @@ impl Store {
         result
     }
 
-    /// Asks the plugins about a connection to a subresource.
-    ///
-    /// # Errors
-    /// What the first plugin that refuses says.
-    pub async fn admit_connect(&self, rq: &Request<'_>, subresource: &str, name: &str) -> Result<(), Status> {
-        let write = Write {
-            operation: Operation::Connect,
-            kind: &self.resource.gvk,
-            subresource,
-            name,
-            old: None,
-        };
-        self.admit(rq, &write, &mut Value::Null).await?;
-        self.validate_admission(rq, &write, &Value::Null).await
+    /// The same store for what the server itself does on the way: nobody is asked.
+    pub fn without_admission(&self) -> Store {
+        Store {
+            resource: self.resource.clone(),
+            versions: self.versions.clone(),
+            storage: self.storage.clone(),
+            admission: Arc::new([]),
+            lookup: self.lookup.clone(),
+            side_effects: self.side_effects.clone(),
+            frames: self.frames.clone(),
+        }
     }
 
     fn attributes<'a>(
@@ -83,13 +87,17 @@ impl Store {
         Attributes {
             operation: write.operation,
             resource: self.resource.group_resource(),
+            version: &self.resource.gvk.version,
             kind: write.kind.clone(),
             subresource: write.subresource,
             namespace,
             name: write.name,
             user: rq.user,
+            uid: rq.uid,
             groups: rq.groups,
+            extra: rq.extra,
             dry_run: rq.dry_run,
+            options: rq.options,
             old: write.old,
             warnings,
         }

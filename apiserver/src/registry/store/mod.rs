@@ -1,6 +1,6 @@
 //! Reads and writes of one resource in one served version (k8s.io/apiserver `pkg/registry/generic/registry/store.go`).
 
-mod admit;
+pub mod admit;
 pub mod create;
 pub mod delete;
 pub mod delete_collection;

@@ -41,19 +41,39 @@ where
     }
 }
 
+/// What a subresource with a kind of its own, such as a Scale, shows of an object and writes into it.
+pub trait View: Send + Sync {
+    /// The kind of the view.
+    fn kind(&self) -> &GroupVersionKind;
+
+    /// The view of an object, with the owners of its fields or without.
+    ///
+    /// # Errors
+    /// 500 for an object that has no such view.
+    fn of(&self, object: &Value, owners: bool) -> Result<Value, Status>;
+
+    /// The object as its view wants it to be.
+    ///
+    /// # Errors
+    /// What is wrong with the view.
+    fn put(&self, object: &Value, view: &Value) -> Result<Value, Status>;
+}
+
 /// One update.
 pub struct Update<'a> {
     /// The object.
     pub name: &'a str,
     /// The subresource through which it is changed; empty for the object itself.
     pub subresource: &'a str,
-    /// The kind that is validated and shown to admission.
+    /// The kind that is validated, and shown to admission where there is no view.
     pub kind: &'a GroupVersionKind,
+    /// What is changed and shown to admission in the object's place.
+    pub view: Option<&'a dyn View>,
     /// The hooks: the kind's own, or those of the subresource.
     pub strategy: &'a dyn Strategy,
     /// The UID the object must have.
     pub uid: Option<String>,
-    /// What changes.
+    /// What changes in the object or in its view.
     pub transform: &'a dyn Transform,
     /// Whether an absent object is created although the kind does not do so (server-side apply).
     pub force_create: bool,
@@ -199,22 +219,17 @@ impl Transaction<'_> {
             return Err(Status::not_found(&resource.group_resource(), update.name));
         }
         let mut current = existing.map(|stored| codec::decode(resource, stored)).transpose()?;
-        let mut new = update.transform.apply(rq, current.as_ref())?;
+        let mut new = match update.view.zip(current.as_ref()) {
+            Some((view, current)) => self.change_view(view, current).await?,
+            None => update.transform.apply(rq, current.as_ref())?,
+        };
         if let Some(current) = current.as_mut().filter(|_| !resource.strategy.tells_empty_from_none()) {
             schema::decode::share_empty(&new, current, codec::type_of(&resource.gvk)?);
         }
-        let write = Write {
-            operation: if current.is_some() {
-                Operation::Update
-            } else {
-                Operation::Create
-            },
-            kind: update.kind,
-            subresource: update.subresource,
-            name: update.name,
-            old: current.as_ref(),
-        };
-        store.admit(rq, &write, &mut new).await?;
+        let write = self.write(update.kind, current.as_ref());
+        if update.view.is_none() {
+            store.admit(rq, &write, &mut new).await?;
+        }
         before::dedup_owner_references(rq, &mut new, true);
         let Some((old, stored)) = current.as_ref().zip(existing) else {
             return self.create(&write, new).await;
@@ -225,7 +240,15 @@ impl Transaction<'_> {
             let reservation = effects.begin(&mut new, Some(old), rq.dry_run).await?;
             self.state().reservation = Some(reservation);
         }
-        store.validate_admission(rq, &write, &new).await?;
+        match update.view {
+            Some(view) => {
+                let (old, new) = (view.of(old, false)?, view.of(&new, false)?);
+                store
+                    .validate_admission(rq, &self.write(view.kind(), Some(&old)), &new)
+                    .await?;
+            }
+            None => store.validate_admission(rq, &write, &new).await?,
+        }
         if !update.subresource.is_empty() {
             // What the subresource does not carry may have defaults that depend on what it leaves alone; upstream finds
             // them when it reads what it has stored.
@@ -249,6 +272,30 @@ impl Transaction<'_> {
         }
         state.object = Some((new, stored.revision));
         Ok(interface::Update::Write(codec::to_bytes(&value)))
+    }
+
+    /// The change as admission sees it.
+    fn write<'w>(&'w self, kind: &'w GroupVersionKind, old: Option<&'w Value>) -> Write<'w> {
+        Write {
+            operation: if old.is_some() {
+                Operation::Update
+            } else {
+                Operation::Create
+            },
+            kind,
+            subresource: self.update.subresource,
+            name: self.update.name,
+            old,
+        }
+    }
+
+    /// The object after its view was changed and admitted.
+    async fn change_view(&self, view: &dyn View, object: &Value) -> Result<Value, Status> {
+        let old = view.of(object, true)?;
+        let mut new = self.update.transform.apply(self.rq, Some(&old))?;
+        let write = self.write(view.kind(), Some(&old));
+        self.store.admit(self.rq, &write, &mut new).await?;
+        view.put(object, &new)
     }
 
     async fn create(&self, write: &Write<'_>, mut new: Value) -> Result<interface::Update, Status> {
