@@ -2,6 +2,7 @@
 
 use crate::gvk::GroupVersionKind;
 use crate::meta;
+use crate::schema::json;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
 use std::sync::Arc;
@@ -120,7 +121,7 @@ pub fn to_bytes(obj: &Value) -> Bytes {
     let mut out = BytesMut::with_capacity(512).writer();
     // Writing a tree to memory cannot fail: its keys are strings and the buffer grows.
     let Value::Object(fields) = obj else {
-        serde_json::to_writer(&mut out, obj).unwrap_or_default();
+        json::write(&mut out, obj).unwrap_or_default();
         return out.into_inner().freeze();
     };
     let leading = LEADING.iter().filter_map(|name| Some((*name, fields.get(*name)?)));
@@ -133,7 +134,7 @@ pub fn to_bytes(obj: &Value) -> Bytes {
         out.get_mut().put_u8(separator);
         serde_json::to_writer(&mut out, name).unwrap_or_default();
         out.get_mut().put_u8(b':');
-        serde_json::to_writer(&mut out, value).unwrap_or_default();
+        json::write(&mut out, value).unwrap_or_default();
         separator = b',';
     }
     let mut out = out.into_inner();

@@ -7,6 +7,7 @@ use super::{Error, FieldValidation, Patched, finish};
 use crate::schema::Type;
 use crate::schema::decode::{self, DecodeError, Decoded};
 use crate::schema::model::{Details, Held, Patch, Property, Scalar, TypeRef};
+use crate::schema::tree::Tree;
 
 /// More operations in one patch are refused.
 const MAX_OPERATIONS: usize = 10_000;
@@ -29,7 +30,7 @@ pub fn apply(live: &Value, patch: &[u8], ty: Option<&Type>, validation: FieldVal
             operations.len()
         )));
     }
-    let mut patched = live.clone();
+    let mut patched = Tree::from(live);
     let mut copied = 0;
     for operation in &operations {
         step(&mut patched, operation, &mut copied).map_err(Error::Rejected)?;
@@ -88,41 +89,60 @@ static OPERATION: Type = Type {
     unions: Held::Static(&[]),
 };
 
-fn read(patch: &[u8], validation: FieldValidation) -> Result<(Vec<Value>, Vec<String>), Error> {
+/// One operation as it was sent.
+#[derive(Default)]
+struct Operation {
+    op: String,
+    path: String,
+    from: String,
+    value: Tree,
+}
+
+impl Operation {
+    /// `fields` has passed the check against the schema.
+    fn of(fields: &Tree) -> Operation {
+        let text = |name: &str| fields.get(name).and_then(Tree::as_str).unwrap_or_default().to_owned();
+        Operation {
+            op: text("op"),
+            path: text("path"),
+            from: text("from"),
+            value: fields.get("value").cloned().unwrap_or_default(),
+        }
+    }
+}
+
+fn read(patch: &[u8], validation: FieldValidation) -> Result<(Vec<Operation>, Vec<String>), Error> {
     let prefix = if validation == FieldValidation::Ignore {
         ""
     } else {
         "error decoding patch: "
     };
     let malformed = |error: DecodeError| Error::Malformed(format!("{prefix}{error}"));
-    let Decoded { value, strict } = decode::decode_list(patch, &OPERATION).map_err(malformed)?;
+    let Decoded { strict, .. } = decode::decode_list(patch, &OPERATION).map_err(malformed)?;
     let strict = strict
         .into_iter()
         .map(|finding| format!("json patch {finding}"))
         .collect();
-    match value {
-        Value::Array(operations) => Ok((operations, strict)),
+    match Tree::parse(patch).map_err(|error| malformed(error.into()))? {
+        Tree::Array(operations) => Ok((operations.iter().map(Operation::of).collect(), strict)),
         _ => Ok((Vec::new(), strict)),
     }
 }
 
 /// Applies one operation. `copied` is the size of everything copied so far.
-fn step(document: &mut Value, operation: &Value, copied: &mut usize) -> Result<(), String> {
-    let member = |name: &str| operation.get(name).and_then(Value::as_str).unwrap_or_default();
-    let value = || operation.get("value").cloned().unwrap_or_default();
-    let path = member("path");
-    match member("op") {
-        "add" => add(document, path, value()),
+fn step(document: &mut Tree, operation: &Operation, copied: &mut usize) -> Result<(), String> {
+    let Operation { op, path, from, value } = operation;
+    match op.as_str() {
+        "add" => add(document, path, value.clone()),
         "remove" => remove(document, path).map(drop),
-        "replace" => replace(document, path, value()),
+        "replace" => replace(document, path, value.clone()),
         "move" => {
-            let from = member("from");
             let missing = |_| format!("move operation does not apply: doc is missing from path: {from}: {MISSING}");
             let moved = remove(document, from).map_err(missing)?;
             add(document, path, moved)
         }
         "copy" => {
-            let value = find(document, member("from"))?.unwrap_or(&Value::Null);
+            let value = find(document, from)?.unwrap_or(&Tree::Null);
             *copied += value.to_string().len();
             if *copied > MAX_COPIED {
                 return Err(format!("the patch copies more than {MAX_COPIED} bytes"));
@@ -132,8 +152,8 @@ fn step(document: &mut Value, operation: &Value, copied: &mut usize) -> Result<(
         }
         "test" => {
             let missing = |_| format!("test operation does not apply: is missing path: {path}: {MISSING}");
-            let found = find(document, path).map_err(missing)?.unwrap_or(&Value::Null);
-            if *found == value() {
+            let found = find(document, path).map_err(missing)?.unwrap_or(&Tree::Null);
+            if found == value {
                 Ok(())
             } else {
                 Err(format!("testing value {path} failed"))
@@ -144,7 +164,7 @@ fn step(document: &mut Value, operation: &Value, copied: &mut usize) -> Result<(
 }
 
 /// The container of the path's last segment, and that segment without its escapes.
-fn container<'a>(document: &'a mut Value, path: &str) -> Result<(&'a mut Value, String), String> {
+fn container<'a>(document: &'a mut Tree, path: &str) -> Result<(&'a mut Tree, String), String> {
     let mut segments = path.split('/');
     segments.next();
     let mut segments: Vec<String> = segments.map(|s| s.replace("~1", "/").replace("~0", "~")).collect();
@@ -152,8 +172,8 @@ fn container<'a>(document: &'a mut Value, path: &str) -> Result<(&'a mut Value, 
     let mut at = document;
     for segment in segments {
         let next = match at {
-            Value::Object(map) => map.get_mut(&segment),
-            Value::Array(items) => existing(&segment, items.len()).and_then(|i| items.get_mut(i)),
+            Tree::Object(map) => map.get_mut(&segment),
+            Tree::Array(items) => existing(&segment, items.len()).and_then(|i| items.get_mut(i)),
             _ => None,
         };
         at = next.ok_or_else(|| format!("doc is missing path: {path:?}"))?;
@@ -172,19 +192,19 @@ fn existing(segment: &str, length: usize) -> Option<usize> {
     usize::try_from(index).ok().filter(|i| *i < length)
 }
 
-fn add(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
+fn add(document: &mut Tree, path: &str, value: Tree) -> Result<(), String> {
     let missing = |_| format!("add operation does not apply: doc is missing path: {path:?}: {MISSING}");
     let (container, key) = container(document, path).map_err(missing)?;
     match container {
-        Value::Object(map) => {
+        Tree::Object(map) => {
             map.insert(key, value);
             Ok(())
         }
-        Value::Array(items) if key == "-" => {
+        Tree::Array(items) if key == "-" => {
             items.push(value);
             Ok(())
         }
-        Value::Array(items) => {
+        Tree::Array(items) => {
             let index = existing(&key, items.len() + 1).ok_or_else(|| format!("invalid index {key} in {path}"))?;
             items.insert(index, value);
             Ok(())
@@ -193,12 +213,12 @@ fn add(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
     }
 }
 
-fn remove(document: &mut Value, path: &str) -> Result<Value, String> {
+fn remove(document: &mut Tree, path: &str) -> Result<Tree, String> {
     let missing = |_| format!("remove operation does not apply: doc is missing path: {path:?}: {MISSING}");
     let (container, key) = container(document, path).map_err(missing)?;
     let removed = match container {
-        Value::Object(map) => map.remove(&key),
-        Value::Array(items) => existing(&key, items.len()).map(|index| items.remove(index)),
+        Tree::Object(map) => map.remove(&key),
+        Tree::Array(items) => existing(&key, items.len()).map(|index| items.remove(index)),
         _ => None,
     };
     removed.ok_or_else(|| {
@@ -206,9 +226,9 @@ fn remove(document: &mut Value, path: &str) -> Result<Value, String> {
     })
 }
 
-fn replace(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
+fn replace(document: &mut Tree, path: &str, value: Tree) -> Result<(), String> {
     if path.is_empty() {
-        if !value.is_object() && !value.is_array() {
+        if !matches!(value, Tree::Object(_) | Tree::Array(_)) {
             return Err("replace operation value must be object or array".to_owned());
         }
         *document = value;
@@ -217,11 +237,11 @@ fn replace(document: &mut Value, path: &str, value: Value) -> Result<(), String>
     let missing = |_| format!("replace operation does not apply: doc is missing path: {path}: {MISSING}");
     let (container, key) = container(document, path).map_err(missing)?;
     match container {
-        Value::Object(map) => {
+        Tree::Object(map) => {
             map.insert(key, value);
             Ok(())
         }
-        Value::Array(items) => {
+        Tree::Array(items) => {
             let index = existing(&key, items.len()).ok_or_else(|| format!("invalid index {key} in {path}"))?;
             items[index] = value;
             Ok(())
@@ -231,14 +251,14 @@ fn replace(document: &mut Value, path: &str, value: Value) -> Result<(), String>
 }
 
 /// The value at a path; `None` for a missing key of an object that exists.
-fn find<'a>(document: &'a mut Value, path: &str) -> Result<Option<&'a Value>, String> {
+fn find<'a>(document: &'a mut Tree, path: &str) -> Result<Option<&'a Tree>, String> {
     if path.is_empty() {
         return Ok(Some(document));
     }
     let (container, key) = container(document, path)?;
     match container {
-        Value::Object(map) => Ok(map.get(&key)),
-        Value::Array(items) => match existing(&key, items.len()) {
+        Tree::Object(map) => Ok(map.get(&key)),
+        Tree::Array(items) => match existing(&key, items.len()) {
             Some(index) => Ok(items.get(index)),
             None => Err(format!("invalid index {key} in {path}")),
         },
@@ -303,6 +323,7 @@ mod tests {
                 Some(("/data/a", json!("1"))),
             ),
             (json!([{"op": "test", "path": "/data/a", "value": "no"}]), None),
+            (json!([{"op": "test", "path": "/list/0", "value": 1.5}]), None),
             (json!([{"op": "frob", "path": "/data/a"}]), None),
         ] {
             let done = apply(&live, patch.to_string().as_bytes(), None, FieldValidation::Warn);
@@ -312,6 +333,30 @@ mod tests {
                 (other, expected) => panic!("{patch}: {other:?} instead of {expected:?}"),
             }
         }
+    }
+
+    #[test]
+    fn numbers_are_moved_as_they_are_written() {
+        let deployment = by_gvk("apps", "v1", "Deployment");
+        let live = json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": 1}});
+        let patch = |value: &str| format!(r#"[{{"op":"replace","path":"/spec/replicas","value":{value}}}]"#);
+        for value in ["2.0", "2e0", "18446744073709551616", "4294967296"] {
+            let error = apply(&live, patch(value).as_bytes(), deployment, FieldValidation::Warn).unwrap_err();
+            let Error::Invalid { shown, detail } = error else {
+                panic!("{error:?}");
+            };
+            assert_eq!(
+                detail,
+                format!(
+                    "json: cannot unmarshal number {value} into Go struct field DeploymentSpec.spec.replicas of type int32"
+                )
+            );
+            assert!(shown.contains(&format!(r#""replicas":{value}"#)), "{shown}");
+        }
+        let test = br#"[{"op":"test","path":"/spec/replicas","value":1.0}]"#;
+        assert!(apply(&live, test, deployment, FieldValidation::Warn).is_err());
+        let done = apply(&live, patch("-0").as_bytes(), deployment, FieldValidation::Warn).unwrap();
+        assert_eq!(done.value["spec"]["replicas"], 0);
     }
 
     #[test]

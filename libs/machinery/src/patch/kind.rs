@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::field::go_quote;
 use crate::gvk::{GroupVersion, GroupVersionKind};
-use crate::schema::decode::{self, decode_value, go_kind};
+use crate::schema::decode::{self, decode_tree};
+use crate::schema::tree::Tree;
 use crate::schema::{self};
 
 /// What upstream's scheme for API objects calls itself.
@@ -24,13 +25,13 @@ pub(super) enum Outcome {
 ///
 /// # Errors
 /// Upstream's words for an object that has become something else.
-pub(super) fn check(live: &Value, patched: &Value) -> Result<Outcome, String> {
+pub(super) fn check(live: &Value, patched: &Tree) -> Result<Outcome, String> {
     let text = |name: &str| match patched.get(name) {
-        None | Some(Value::Null) => Ok(""),
-        Some(Value::String(text)) => Ok(text.as_str()),
+        None | Some(Tree::Null) => Ok(""),
+        Some(Tree::String(text)) => Ok(text.as_str()),
         Some(other) => Err(format!(
             "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go struct field .{name} of type string",
-            go_kind(other)
+            other.kind()
         )),
     };
     let (version, kind) = (text("apiVersion")?, text("kind")?);
@@ -57,7 +58,7 @@ pub(super) fn check(live: &Value, patched: &Value) -> Result<Outcome, String> {
             go_quote(SCHEME)
         ));
     };
-    if let Err(error) = decode_value(patched, ty) {
+    if let Err(error) = decode_tree(patched, ty) {
         return Err(error.to_string());
     }
     if named.group == wanted.group && named.kind == wanted.kind {
@@ -85,9 +86,14 @@ fn package(kind: &GroupVersionKind) -> &str {
 }
 
 /// What is left of an object without a version, and the complaints about all that is not.
-pub(super) fn unversioned(live: &Value, patched: &Value) -> decode::Decoded {
-    let fields = patched.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
-    let lost = fields.filter(|name| !matches!(*name, "apiVersion" | "kind"));
+pub(super) fn unversioned(live: &Value, patched: &Tree) -> decode::Decoded {
+    let fields = match patched {
+        Tree::Object(fields) => fields.keys().map(String::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let lost = fields
+        .into_iter()
+        .filter(|name| !matches!(*name, "apiVersion" | "kind"));
     decode::Decoded {
         value: json!({"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": {}}),
         strict: lost.map(|name| format!("unknown field {}", go_quote(name))).collect(),
@@ -132,18 +138,18 @@ mod tests {
             let mut patched = live.clone();
             patched["apiVersion"] = version.clone();
             patched["kind"] = kind.clone();
-            assert_eq!(check(&live, &patched), expected, "{version} {kind}");
+            assert_eq!(check(&live, &(&patched).into()), expected, "{version} {kind}");
         }
         let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment"});
         let former = json!({"apiVersion": "apps/v1beta1", "kind": "Deployment"});
-        assert_eq!(check(&deployment, &former), Ok(Outcome::Same));
+        assert_eq!(check(&deployment, &(&former).into()), Ok(Outcome::Same));
         let number = json!({"apiVersion": 1, "kind": "Deployment"});
         assert!(
-            check(&deployment, &number)
+            check(&deployment, &(&number).into())
                 .unwrap_err()
                 .ends_with(".apiVersion of type string")
         );
-        let left = unversioned(&live, &live);
+        let left = unversioned(&live, &(&live).into());
         assert_eq!(left.strict, ["unknown field \"data\"", "unknown field \"metadata\""]);
     }
 }

@@ -1,27 +1,29 @@
 //! JSON merge patch (RFC 7386) as gopkg.in/evanphx/json-patch.v4 does it.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Error, FieldValidation, Patched, finish, read_object};
 use crate::schema::Type;
+use crate::schema::tree::Tree;
 
 /// Applies a JSON merge patch to `live` and decodes the result as `ty`; without a type the result stays as it is.
 ///
 /// # Errors
 /// When the patch is no JSON object or the result is none of the type.
 pub fn apply(live: &Value, patch: &[u8], ty: Option<&Type>, validation: FieldValidation) -> Result<Patched, Error> {
-    let (patch, strict) = match read_object(patch) {
+    let strict = match read_object(patch) {
         Ok((fields, _)) if fields.is_empty() && is_null(patch) => {
             return Err(Error::Malformed("Invalid JSON Patch".to_owned()));
         }
-        Ok(read) => read,
+        Ok((_, strict)) => strict,
         Err(_) if validation == FieldValidation::Ignore => {
             return Err(Error::Malformed("Invalid JSON Patch".to_owned()));
         }
         Err(why) => return Err(Error::Malformed(format!("error decoding patch: {why}"))),
     };
-    let mut patched = live.clone();
-    merge(&mut patched, Value::Object(patch));
+    let patch = Tree::parse(patch).map_err(|error| Error::Malformed(error.to_string()))?;
+    let mut patched = Tree::from(live);
+    merge(&mut patched, patch);
     finish(live, patched, ty, strict, validation, false)
 }
 
@@ -29,52 +31,41 @@ fn is_null(patch: &[u8]) -> bool {
     patch.trim_ascii() == b"null"
 }
 
-/// Merges `patch` into `target`: objects field by field, `null` removes, everything else replaces.
-pub fn merge(target: &mut Value, patch: Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch;
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    let Some(fields) = target.as_object_mut() else { return };
-    for (key, value) in patch {
-        match (value, fields.get_mut(&key)) {
-            (Value::Null, _) => {
-                fields.remove(&key);
+/// Merges `patch` into `target`: objects field by field, `null` removes, everything else replaces. What is new leaves its
+/// nulls behind, but for those that are elements of lists.
+pub fn merge(target: &mut Tree, mut patch: Tree) {
+    match (&mut *target, &mut patch) {
+        (Tree::Object(fields), Tree::Object(changes)) => {
+            for (key, value) in std::mem::take(changes) {
+                match (value, fields.get_mut(&key)) {
+                    (Tree::Null, _) => {
+                        fields.remove(&key);
+                    }
+                    (value, Some(current)) => merge(current, value),
+                    (mut value, None) => {
+                        prune(&mut value);
+                        fields.insert(key, value);
+                    }
+                }
             }
-            (value, Some(current)) => merge(current, value),
-            (value, None) => {
-                let mut added = Value::Null;
-                merge(&mut added, value);
-                fields.insert(key, added);
-            }
+        }
+        (Tree::Object(_), _) => *target = patch,
+        _ => {
+            prune(&mut patch);
+            *target = patch;
         }
     }
 }
 
-/// The merge patch that makes `to` of `from`. Lists are replaced; `null` in `to` cannot be expressed.
-pub fn diff(from: &Value, to: &Value) -> Value {
-    let (Value::Object(from), Value::Object(to)) = (from, to) else {
-        return to.clone();
-    };
-    let mut patch = Map::new();
-    for key in from.keys().filter(|key| !to.contains_key(*key)) {
-        patch.insert(key.clone(), Value::Null);
-    }
-    for (key, value) in to {
-        match from.get(key) {
-            Some(old) if old == value => {}
-            Some(old) if old.is_object() && value.is_object() => {
-                patch.insert(key.clone(), diff(old, value));
-            }
-            _ => {
-                patch.insert(key.clone(), value.clone());
-            }
+fn prune(tree: &mut Tree) {
+    match tree {
+        Tree::Object(fields) => {
+            fields.retain(|_, value| *value != Tree::Null);
+            fields.values_mut().for_each(prune);
         }
+        Tree::Array(items) => items.iter_mut().for_each(prune),
+        _ => {}
     }
-    Value::Object(patch)
 }
 
 #[cfg(test)]
@@ -108,10 +99,15 @@ mod tests {
                 json!({"b": {"c": {"d": null}}}),
                 json!({"a": "foo", "b": {"c": {}}}),
             ),
+            (
+                json!({"a": [1], "o": {}}),
+                json!({"a": [null, {"b": null}], "c": [{"d": null}], "o": [{"e": null}]}),
+                json!({"a": [null, {}], "c": [{}], "o": [{"e": null}]}),
+            ),
         ] {
-            let mut merged = target.clone();
-            merge(&mut merged, patch.clone());
-            assert_eq!(merged, expected, "{target} {patch}");
+            let mut merged = Tree::from(&target);
+            merge(&mut merged, (&patch).into());
+            assert_eq!(merged, (&expected).into(), "{target} {patch}");
         }
     }
 
@@ -140,6 +136,25 @@ mod tests {
                         .replace("},\"kind\"", "},\"foo\":1,\"kind\""),
                     detail: r#"strict decoding error: duplicate field "foo", unknown field "foo""#.to_owned(),
                 },
+            ),
+            (
+                r#"{"metadata":{"generation":1000.0}}"#,
+                FieldValidation::Warn,
+                Error::Invalid {
+                    shown: text.replace(":5", ":\"1\"").replace(
+                        r#""metadata":{"name":"a","namespace":"n","uid":"u","labels":{"x":"y"}}"#,
+                        r#""metadata":{"generation":1000.0,"labels":{"x":"y"},"name":"a","namespace":"n","uid":"u"}"#,
+                    ),
+                    detail: "json: cannot unmarshal number 1000.0 into Go struct field ObjectMeta.metadata.generation of type int64"
+                        .to_owned(),
+                },
+            ),
+            (
+                r#"{"data":{"a":1e999}}"#,
+                FieldValidation::Warn,
+                Error::Malformed(
+                    "error decoding patch: json: cannot unmarshal number 1e999 into Go value of type float64".to_owned(),
+                ),
             ),
             (
                 "{",
@@ -181,18 +196,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_diff_leads_from_one_to_the_other(from in tree(), to in tree()) {
-            let mut merged = from.clone();
-            merge(&mut merged, diff(&from, &to));
-            prop_assert_eq!(merged, to);
-        }
-
-        #[test]
         fn merging_twice_changes_nothing(from in tree(), patch in tree()) {
-            let mut once = from;
-            merge(&mut once, patch.clone());
+            let mut once = Tree::from(&from);
+            merge(&mut once, (&patch).into());
             let mut twice = once.clone();
-            merge(&mut twice, patch);
+            merge(&mut twice, (&patch).into());
             prop_assert_eq!(once, twice);
         }
     }

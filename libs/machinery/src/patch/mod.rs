@@ -16,6 +16,8 @@ pub(crate) use gofmt::{type_of as go_type, value as go_value};
 use crate::field::{self, Path};
 use crate::gvk::GroupKind;
 use crate::schema::decode::{self, DecodeError, Decoded};
+use crate::schema::json::Node;
+use crate::schema::tree::Tree;
 use crate::schema::{Type, encode};
 use crate::status::{Details, Status};
 
@@ -108,13 +110,13 @@ fn read_object(patch: &[u8]) -> Result<(Map<String, Value>, Vec<String>), String
 /// may be able to change elements of lists.
 fn finish(
     live: &Value,
-    patched: Value,
+    patched: Tree,
     ty: Option<&Type>,
     found: Vec<String>,
     validation: FieldValidation,
     reaches_into_lists: bool,
 ) -> Result<Patched, Error> {
-    let shown = |patched: &Value| encode::patched_text(live, patched, ty, reaches_into_lists);
+    let shown = |patched: &Tree| encode::patched_text(live, patched, ty, reaches_into_lists);
     let outcome = match ty {
         None => kind::Outcome::Same,
         Some(_) => kind::check(live, &patched).map_err(|detail| Error::Invalid {
@@ -127,8 +129,8 @@ fn finish(
             let Decoded { value, strict } = kind::unversioned(live, &patched);
             (value, strict)
         }
-        None => (patched.clone(), Vec::new()),
-        Some(ty) => match decode::decode_value(&patched, ty) {
+        None => (Node::from(&patched).into_value(), Vec::new()),
+        Some(ty) => match decode::decode_tree(&patched, ty) {
             Ok(Decoded { value, strict }) => (value, strict),
             Err(DecodeError::Syntax(error)) => return Err(Error::Malformed(error.to_string())),
             Err(DecodeError::Type(detail)) => {

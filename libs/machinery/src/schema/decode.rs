@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::json::{self, Node, SyntaxError};
 use super::model::{Property, Scalar, Type, TypeRef};
 use super::scalar;
+use super::tree::Tree;
 
 /// A decoded object and what strict field validation has to say about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +65,14 @@ pub fn decode(text: &[u8], ty: &Type) -> Result<Decoded, DecodeError> {
 /// When a field has the wrong type.
 pub fn decode_value(value: &Value, ty: &Type) -> Result<Decoded, DecodeError> {
     decode_node(Node::from(value), ty)
+}
+
+/// The same for a tree whose numbers are as they were written.
+///
+/// # Errors
+/// When a field has the wrong type.
+pub fn decode_tree(tree: &Tree, ty: &Type) -> Result<Decoded, DecodeError> {
+    decode_node(Node::from(tree), ty)
 }
 
 /// The form that encoding an object of type `ty` gives: that of [`decode_value`] without the empty lists and maps that
@@ -162,12 +171,12 @@ fn leave_out_empty_below(value: &mut Value, ty: &TypeRef) {
 /// Reads a JSON text that has no schema; only repeated fields are reported.
 ///
 /// # Errors
-/// When the text is no JSON.
+/// When the text is no JSON or has a number that is too large.
 pub fn decode_untyped(text: &[u8]) -> Result<Decoded, DecodeError> {
     let mut decoder = Decoder::default();
     let value = decoder.any(json::parse(text)?);
     Ok(Decoded {
-        value,
+        value: decoder.finish(value)?,
         strict: decoder.strict,
     })
 }
@@ -539,6 +548,11 @@ impl<'t> Decoder<'t> {
                     out.insert(key.into_owned(), value);
                 }
                 Value::Object(out)
+            }
+            Node::Number(text) if !json::fits_untyped(&text) => {
+                let error = format!("json: cannot unmarshal number {text} into Go value of type float64");
+                self.mistyped.get_or_insert(DecodeError::Type(error));
+                Value::Null
             }
             node => node.into_value(),
         }

@@ -2,29 +2,39 @@
 //! Error messages that quote a whole object show it so.
 
 use serde_json::Value;
+use std::fmt::Write;
 
 use super::model::{Type, TypeRef};
+use super::tree::Tree;
 
 /// The object as Go's encoder writes it.
 pub fn go_text(value: &Value, ty: &Type) -> String {
     let mut out = String::new();
-    object(value, ty, &mut out);
+    object(&value.into(), ty, &mut out);
     out
 }
 
 /// A value of any type as Go's encoder writes it.
 pub fn go_value(value: &Value, ty: &TypeRef) -> String {
     let mut out = String::new();
-    any(value, ty, &mut out);
+    any(&value.into(), ty, &mut out);
     out
 }
 
 /// A patched object as upstream's JSON patch library writes it: what the patch went into has sorted keys, what it left
 /// alone is still in Go's order. `reaches_into_lists` says whether the patch can change elements of lists.
-pub fn patched_text(live: &Value, patched: &Value, ty: Option<&Type>, reaches_into_lists: bool) -> String {
-    let Some(ty) = ty else { return escaped(patched) };
+pub fn patched_text(live: &Value, patched: &Tree, ty: Option<&Type>, reaches_into_lists: bool) -> String {
+    let Some(ty) = ty else {
+        return patched.to_string();
+    };
     let mut out = String::new();
-    touched(live, patched, &TypeView::Object(ty), reaches_into_lists, &mut out);
+    touched(
+        &live.into(),
+        patched,
+        &TypeView::Object(ty),
+        reaches_into_lists,
+        &mut out,
+    );
     out
 }
 
@@ -59,10 +69,10 @@ impl<'a> TypeView<'a> {
     }
 }
 
-fn touched(live: &Value, patched: &Value, ty: &TypeView<'_>, in_lists: bool, out: &mut String) {
+fn touched(live: &Tree, patched: &Tree, ty: &TypeView<'_>, in_lists: bool, out: &mut String) {
     let fields = match (live, patched) {
-        (_, Value::Object(fields)) => fields,
-        (Value::Array(before), Value::Array(items)) if in_lists => return touched_list(before, items, &ty.item(), out),
+        (_, Tree::Object(fields)) => fields,
+        (Tree::Array(before), Tree::Array(items)) if in_lists => return touched_list(before, items, &ty.item(), out),
         _ => return untouched(patched, ty, out),
     };
     out.push('{');
@@ -72,14 +82,14 @@ fn touched(live: &Value, patched: &Value, ty: &TypeView<'_>, in_lists: bool, out
         match live.get(key) {
             Some(before) if before == value => untouched(value, &child, out),
             Some(before) => touched(before, value, &child, in_lists, out),
-            None => out.push_str(&escaped(value)),
+            None => write(value, out),
         }
     }
     out.push('}');
 }
 
 /// Elements are touched where a list kept its length; otherwise elements have come or gone.
-fn touched_list(before: &[Value], items: &[Value], ty: &TypeView<'_>, out: &mut String) {
+fn touched_list(before: &[Tree], items: &[Tree], ty: &TypeView<'_>, out: &mut String) {
     out.push('[');
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
@@ -88,24 +98,24 @@ fn touched_list(before: &[Value], items: &[Value], ty: &TypeView<'_>, out: &mut 
         match before.get(i).filter(|_| before.len() == items.len()) {
             _ if before.contains(item) => untouched(item, ty, out),
             Some(before) => touched(before, item, ty, true, out),
-            None => out.push_str(&escaped(item)),
+            None => write(item, out),
         }
     }
     out.push(']');
 }
 
-fn untouched(value: &Value, ty: &TypeView<'_>, out: &mut String) {
+fn untouched(value: &Tree, ty: &TypeView<'_>, out: &mut String) {
     match ty {
         TypeView::Object(ty) => object(value, ty, out),
         TypeView::Ref(ty) => any(value, ty, out),
-        TypeView::Unknown => out.push_str(&escaped(value)),
+        TypeView::Unknown => write(value, out),
     }
 }
 
-fn any(value: &Value, ty: &TypeRef, out: &mut String) {
+fn any(value: &Tree, ty: &TypeRef, out: &mut String) {
     match (ty, value) {
         (TypeRef::Object(ty), value) => object(value, ty, out),
-        (TypeRef::Array(array), Value::Array(items)) => {
+        (TypeRef::Array(array), Tree::Array(items)) => {
             out.push('[');
             for (i, item) in items.iter().enumerate() {
                 if i > 0 {
@@ -115,7 +125,7 @@ fn any(value: &Value, ty: &TypeRef, out: &mut String) {
             }
             out.push(']');
         }
-        (TypeRef::Map(values), Value::Object(fields)) => {
+        (TypeRef::Map(values), Tree::Object(fields)) => {
             out.push('{');
             for (i, (key, value)) in fields.iter().enumerate() {
                 separator(i, key, out);
@@ -123,13 +133,13 @@ fn any(value: &Value, ty: &TypeRef, out: &mut String) {
             }
             out.push('}');
         }
-        (_, value) => out.push_str(&escaped(value)),
+        (_, value) => write(value, out),
     }
 }
 
-fn object(value: &Value, ty: &Type, out: &mut String) {
-    let Value::Object(fields) = value else {
-        out.push_str(&escaped(value));
+fn object(value: &Tree, ty: &Type, out: &mut String) {
+    let Tree::Object(fields) = value else {
+        write(value, out);
         return;
     };
     let mut ordered: Vec<_> = fields
@@ -142,7 +152,7 @@ fn object(value: &Value, ty: &Type, out: &mut String) {
         separator(i, key, out);
         match property {
             Some(property) => any(value, &property.ty, out),
-            None => out.push_str(&escaped(value)),
+            None => write(value, out),
         }
     }
     out.push('}');
@@ -150,25 +160,19 @@ fn object(value: &Value, ty: &Type, out: &mut String) {
 
 /// Compact JSON text with sorted keys and with the characters escaped that Go escapes for the sake of HTML.
 pub fn escaped(value: &Value) -> String {
-    let text = value.to_string();
-    if !text.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
-        return text;
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", c as u32)),
-            c => out.push(c),
-        }
-    }
-    out
+    Tree::from(value).to_string()
+}
+
+fn write(value: &Tree, out: &mut String) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{value}");
 }
 
 fn separator(index: usize, key: &str, out: &mut String) {
     if index > 0 {
         out.push(',');
     }
-    out.push_str(&escaped(&Value::from(key)));
+    write(&Tree::String(key.to_owned()), out);
     out.push(':');
 }
 
@@ -194,7 +198,7 @@ mod tests {
             (&changed, false, format!("{a},{plain}")),
             (&longer, true, format!("{a},{b},{sorted}")),
         ] {
-            let text = patched_text(&live, patched, Some(pod), reaches);
+            let text = patched_text(&live, &patched.into(), Some(pod), reaches);
             assert_eq!(text, format!(r#"{{"spec":{{"containers":[{expected}]}}}}"#));
         }
     }
@@ -211,7 +215,7 @@ mod tests {
         let mut patched = object.clone();
         patched["spec"]["containers"] = json!([]);
         assert_eq!(
-            patched_text(&object, &patched, Some(pod), false),
+            patched_text(&object, &(&patched).into(), Some(pod), false),
             r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","labels":{"a":"\u003c","b":"1"}},"spec":{"containers":[],"volumes":[]}}"#
         );
     }

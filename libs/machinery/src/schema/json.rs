@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::Serialize;
+use serde_json::ser::Formatter;
 use serde_json::{Map, Number, Value};
 
 /// Nesting beyond this is refused; it bounds the stack.
@@ -87,7 +89,7 @@ impl<'a> From<&'a Value> for Node<'a> {
         match value {
             Value::Null => Node::Null,
             Value::Bool(b) => Node::Bool(*b),
-            Value::Number(n) => Node::Number(Cow::Owned(n.to_string())),
+            Value::Number(n) => Node::Number(Cow::Owned(number_text(n))),
             Value::String(s) => Node::String(Cow::Borrowed(s)),
             Value::Array(items) => Node::Array(items.iter().map(Node::from).collect()),
             Value::Object(map) => Node::Object(
@@ -108,10 +110,53 @@ fn number(text: &str) -> Value {
     float_value(float)
 }
 
+/// Whether Go can hold a number that is not of a certain type.
+pub(super) fn fits_untyped(text: &str) -> bool {
+    text.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
+/// A number as Go's encoder writes it.
+fn number_text(number: &Number) -> String {
+    match number.as_f64().filter(|_| number.is_f64()) {
+        Some(float) => float_text(float),
+        None => number.to_string(),
+    }
+}
+
+/// A float as Go's encoder writes it: in full unless it is very small or very large.
+fn float_text(float: f64) -> String {
+    let size = float.abs();
+    if size == 0.0 || (1e-6..1e21).contains(&size) {
+        return float.to_string();
+    }
+    let text = format!("{float:e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) if !exponent.starts_with('-') => format!("{digits}e+{exponent}"),
+        _ => text,
+    }
+}
+
+/// Writes JSON text with floats as Go's encoder writes them.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write(out: impl std::io::Write, value: &impl Serialize) -> serde_json::Result<()> {
+    value.serialize(&mut serde_json::Serializer::with_formatter(out, GoFormatter))
+}
+
+struct GoFormatter;
+
+impl Formatter for GoFormatter {
+    fn write_f64<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, value: f64) -> std::io::Result<()> {
+        writer.write_all(float_text(value).as_bytes())
+    }
+}
+
 /// A float as Go encodes it: without a fraction when it has none.
 pub(crate) fn float_value(float: f64) -> Value {
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    if float.fract() == 0.0 && float.abs() <= EXACT {
+    let negative_zero = float == 0.0 && float.is_sign_negative();
+    if float.fract() == 0.0 && float.abs() <= EXACT && !negative_zero {
         return Value::from(float as i64);
     }
     Number::from_f64(float).map_or(Value::Null, Value::Number)
@@ -410,6 +455,31 @@ mod tests {
             assert_eq!(parse(text.as_bytes()).unwrap().into_value(), expected, "{text}");
         }
         assert_eq!(parse(b"\"a\xffb\"").unwrap().into_value(), json!("a\u{fffd}b"));
+    }
+
+    #[test]
+    fn floats_are_written_as_gos() {
+        for (text, expected) in [
+            ("1000.0", "1000"),
+            ("-0", "0"),
+            ("-0.0", "-0"),
+            ("1e3", "1000"),
+            ("0.000001", "0.000001"),
+            ("0.0000001", "1e-7"),
+            ("1.25e-10", "1.25e-10"),
+            ("18446744073709551616", "18446744073709552000"),
+            ("12345678901234567890", "12345678901234567000"),
+            ("1e20", "100000000000000000000"),
+            ("1e21", "1e+21"),
+            ("-1.5e300", "-1.5e+300"),
+            ("9223372036854775807", "9223372036854775807"),
+        ] {
+            let value = parse(text.as_bytes()).unwrap().into_value();
+            let mut written = Vec::new();
+            write(&mut written, &value).unwrap();
+            assert_eq!(String::from_utf8(written).unwrap(), expected, "{text}");
+            assert_eq!(Node::from(&value), Node::Number(expected.into()), "{text}");
+        }
     }
 
     proptest! {

@@ -6,6 +6,7 @@ pub mod encode;
 pub mod json;
 pub mod model;
 mod scalar;
+pub mod tree;
 pub mod yaml;
 
 pub use model::{Array, Details, Held, Kind, ListType, MapType, Patch, Property, Scalar, Text, Type, TypeRef, Union};
