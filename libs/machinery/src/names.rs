@@ -335,6 +335,12 @@ pub fn generated(random: &[u8]) -> String {
         .collect()
 }
 
+/// The node that somebody is the kubelet of; empty for a kubelet without a name (kubernetes `pkg/auth/nodeidentifier`).
+pub fn node_of_user<'a>(user: &'a str, groups: &[String]) -> Option<&'a str> {
+    let node = user.strip_prefix("system:node:")?;
+    groups.iter().any(|group| group == "system:nodes").then_some(node)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ mod default_class;
 mod default_toleration_seconds;
 mod limit_ranger;
 mod namespace_lifecycle;
+mod node_restriction;
 mod persistent_volume_claim_resize;
 mod pod_security;
 mod priority;
@@ -19,13 +20,16 @@ use super::{Plugin, policy};
 /// A plugin's name, whether it is on unless told otherwise, and how it is made.
 type Entry = (&'static str, bool, fn() -> Box<dyn Plugin>);
 
-const PLUGINS: [Entry; 15] = [
+const PLUGINS: [Entry; 16] = [
     (namespace_lifecycle::NAME, true, || {
         Box::new(namespace_lifecycle::NamespaceLifecycle)
     }),
     (limit_ranger::NAME, true, || Box::new(limit_ranger::LimitRanger)),
     (service_account::NAME, true, || {
         Box::new(service_account::ServiceAccount)
+    }),
+    (node_restriction::NAME, false, || {
+        Box::new(node_restriction::NodeRestriction::default())
     }),
     (taint_nodes_by_condition::NAME, true, || {
         Box::new(taint_nodes_by_condition::TaintNodesByCondition)
@@ -95,6 +99,8 @@ mod tests {
         assert!(!without.contains(&"Priority") && without.len() == usual.len() - 1);
         let named = names(chain(&text(&["Priority"]), &[]).unwrap());
         assert_eq!(named, usual);
+        let restricted = names(chain(&text(&["NodeRestriction"]), &[]).unwrap());
+        assert_eq!(restricted.len(), usual.len() + 1);
         assert!(
             chain(&text(&["Nope"]), &[])
                 .err()

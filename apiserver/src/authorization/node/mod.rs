@@ -8,26 +8,17 @@ pub mod graph;
 use super::{Attributes, Authorizer, Decision};
 use graph::{Graph, Kind, Target, Vertex};
 use machinery::field::go_quote;
+use machinery::names::node_of_user;
 use machinery::rbac::Rule;
 use machinery::selector::field::Selector;
 use machinery::{meta, references};
 use serde_json::Value;
 use std::sync::{PoisonError, RwLock};
 
-/// What the names of kubelets begin with.
-const PREFIX: &str = "system:node:";
-/// The group of kubelets.
-const GROUP: &str = "system:nodes";
 /// Where kubelets keep their leases.
 const LEASES: &str = "kube-node-lease";
 /// Marks a pod that stands for one that the kubelet runs by itself.
 const MIRROR: &str = "kubernetes.io/config.mirror";
-
-/// The node that somebody is the kubelet of; empty for a kubelet without a name.
-pub fn identity<'a>(user: &'a str, groups: &[String]) -> Option<&'a str> {
-    let node = user.strip_prefix(PREFIX)?;
-    groups.iter().any(|group| group == GROUP).then_some(node)
-}
 
 /// Decides about kubelets.
 #[derive(Debug)]
@@ -201,7 +192,7 @@ impl Node {
 
 impl Authorizer for Node {
     fn decide(&self, attributes: &Attributes<'_>) -> Decision {
-        let checked = match identity(attributes.user, attributes.groups) {
+        let checked = match node_of_user(attributes.user, attributes.groups) {
             None => Err(Refusal::new()),
             Some("") => Err(format!("unknown node for user {}", go_quote(attributes.user))),
             Some(node) => self.check(node, attributes),

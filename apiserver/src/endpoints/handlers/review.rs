@@ -3,7 +3,6 @@
 use super::{Scope, selectors};
 use crate::authentication::User;
 use crate::authentication::token::TokenAuthenticator;
-use crate::authorization::node;
 use crate::authorization::rbac::Rbac;
 use crate::authorization::{Attributes, Authorizer};
 use crate::endpoints::body;
@@ -18,6 +17,7 @@ use http::{Response, StatusCode};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::gvk::GroupKind;
 use machinery::meta;
+use machinery::names::node_of_user;
 use machinery::rbac::Rule;
 use machinery::schema;
 use machinery::status::Status;
@@ -227,7 +227,7 @@ fn own_rules(scope: &Scope, reviewers: &Reviewers, asked: &Value) -> Result<Valu
     }
     let user = &scope.cx.user;
     let (mut rules, mut problems) = reviewers.rbac.rules(&user.name, &user.groups, namespace);
-    let is_node = node::identity(&user.name, &user.groups).is_some();
+    let is_node = node_of_user(&user.name, &user.groups).is_some();
     if is_node {
         problems.insert(0, "node authorizer does not support user rule resolution".to_owned());
     }
