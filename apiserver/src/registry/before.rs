@@ -108,7 +108,23 @@ pub fn dedup_owner_references(rq: &Request<'_>, obj: &mut Value, after_admission
     ));
 }
 
-/// Makes a new object ready for the store, or says why it is refused.
+/// Makes an object ready for what is reserved for it, or says why nothing can be.
+///
+/// # Errors
+/// 422 with upstream's causes.
+pub fn before_reservation(
+    rq: &Request<'_>,
+    resource: &Resource,
+    strategy: &dyn Strategy,
+    new: &mut Value,
+    old: Option<&Value>,
+) -> Result<(), Status> {
+    let now = rq.now_text();
+    let errors = strategy.prepare_reservation(&rq.context(&now), new, old);
+    refuse(resource, &resource.gvk, new, &errors)
+}
+
+/// Makes a new object ready for the store, or says why it is refused; `missing` are privileges that it wants in vain.
 ///
 /// # Errors
 /// 422 with upstream's causes.
@@ -118,6 +134,7 @@ pub fn before_create(
     kind: &GroupVersionKind,
     strategy: &dyn Strategy,
     obj: &mut Value,
+    missing: ErrorList,
 ) -> Result<(), Status> {
     match_namespace(resource, rq.namespace, obj)?;
     let now = rq.now_text();
@@ -126,7 +143,8 @@ pub fn before_create(
     gates::drop_disabled(resource, obj, None);
     strategy.prepare_for_create(&cx, obj);
     let name_rule = |name: &str, prefix: bool| strategy.validate_name(name, prefix);
-    let mut errors = object_meta::validate(obj, resource.namespaced(), &name_rule);
+    let mut errors = missing;
+    errors.extend(object_meta::validate(obj, resource.namespaced(), &name_rule));
     errors.extend(strategy.validate(&cx, obj));
     if errors.is_empty() {
         errors = object_meta::validate(obj, resource.namespaced(), &machinery::names::path_segment);
@@ -136,7 +154,7 @@ pub fn before_create(
     Ok(())
 }
 
-/// Makes a changed object ready for the store, or says why it is refused.
+/// Makes a changed object ready for the store, or says why it is refused; `missing` are privileges that it wants in vain.
 ///
 /// # Errors
 /// 422 with upstream's causes.
@@ -147,6 +165,7 @@ pub fn before_update(
     strategy: &dyn Strategy,
     new: &mut Value,
     old: &Value,
+    missing: ErrorList,
 ) -> Result<(), Status> {
     match_namespace(resource, rq.namespace, new)?;
     meta::copy(new, old, &["metadata", "generation"]);
@@ -166,7 +185,7 @@ pub fn before_update(
     if meta::at(new, &grace).is_none_or(Value::is_null) {
         meta::copy(new, old, &grace);
     }
-    let errors = update_errors(rq, resource, strategy, new, old);
+    let errors = update_errors(rq, resource, strategy, (new, old), missing);
     refuse(resource, kind, new, &errors)?;
     strategy.warnings(&cx, new, Some(old)).into_iter().for_each(rq.warn);
     Ok(())
@@ -178,13 +197,14 @@ fn update_errors(
     rq: &Request<'_>,
     resource: &Resource,
     strategy: &dyn Strategy,
-    new: &Value,
-    old: &Value,
+    (new, old): (&Value, &Value),
+    missing: ErrorList,
 ) -> ErrorList {
     let whole = |rule: object_meta::NameRule<'_>| object_meta::validate(new, resource.namespaced(), rule);
     let own_rule = |name: &str, prefix: bool| strategy.validate_name(name, prefix);
     let mut errors = whole(&machinery::names::path_segment);
     errors.extend(object_meta::validate_update(new, old));
+    errors.extend(missing);
     match strategy.metadata_checks_on_update() {
         MetadataChecks::None => {}
         MetadataChecks::Update => errors.extend(object_meta::validate_update(new, old)),

@@ -5,7 +5,7 @@
 //! schema, so a field that is present has the right JSON type.
 
 use super::request::Requester;
-use machinery::field::ErrorList;
+use machinery::field::{ErrorList, Path};
 use serde_json::Value;
 
 /// Facts about the request that a hook may need.
@@ -17,6 +17,18 @@ pub struct Context<'a> {
     pub now: &'a str,
     /// The user name, for kinds that record who asked.
     pub user: &'a str,
+}
+
+/// A field that only means something in namespaces with a certain label.
+pub struct Privilege {
+    /// The field.
+    pub field: Path,
+    /// The label, which has to be `true`.
+    pub label: &'static str,
+    /// What the field gives, for messages.
+    pub what: &'static str,
+    /// What the refusal says.
+    pub refusal: &'static str,
 }
 
 /// What happens to dependents when a deletion does not say (apiserver `rest.GarbageCollectionPolicy`).
@@ -79,6 +91,17 @@ pub trait Strategy: Send + Sync + 'static {
 
     /// Writes down who made the object, for the few kinds that say so.
     fn record_requester(&self, _who: &Requester<'_>, _obj: &mut Value) {}
+
+    /// Brings an object into the form in which what it needs is reserved for it, and says what speaks against that. It
+    /// comes before all other hooks (upstream's `BeginCreate` and `BeginUpdate`).
+    fn prepare_reservation(&self, _cx: &Context<'_>, _new: &mut Value, _old: Option<&Value>) -> ErrorList {
+        ErrorList::new()
+    }
+
+    /// What an object wants that a label of its namespace has to grant.
+    fn privilege(&self, _new: &Value, _old: Option<&Value>) -> Option<Privilege> {
+        None
+    }
 
     /// Clears or sets what the client may not decide, before validation.
     fn prepare_for_create(&self, _cx: &Context<'_>, _obj: &mut Value) {}

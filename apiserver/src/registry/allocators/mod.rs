@@ -128,7 +128,7 @@ impl ServiceAllocator {
         }
         if wants_health_check_port(new) {
             let path = Path::new("spec").child("healthCheckNodePort");
-            let wish = port_at(new, &["spec", "healthCheckNodePort"]);
+            let wish = self.wish(new, new, &["spec", "healthCheckNodePort"], &path)?;
             let port = match wish.filter(|port| had.contains(port)) {
                 Some(kept) => kept,
                 None => self.reserve_port(new, wish, &path, dry_run, changes).await?,
@@ -154,7 +154,7 @@ impl ServiceAllocator {
         let mut given: Vec<(u16, String)> = Vec::new();
         for (i, port) in ports.iter().enumerate() {
             let path = Path::new("spec").child("ports").index(i).child("nodePort");
-            let wish = port_at(port, &["nodePort"]);
+            let wish = self.wish(new, port, &["nodePort"], &path)?;
             let shared =
                 |number: u16| given.iter().any(|(n, _)| *n == number) && !given.contains(&(number, protocol(port)));
             let sibling = || {
@@ -183,6 +183,11 @@ impl ServiceAllocator {
         }
         held.extend(given.into_iter().map(|(number, _)| number));
         Ok(())
+    }
+
+    fn wish(&self, service: &Value, owner: &Value, field: &[&str], path: &Path) -> Result<Option<u16>, Status> {
+        let outside = |port: i64| invalid(service, &[Error::invalid(path, port, self.0.ports.outside())]);
+        wished(owner, field).map_err(outside)
     }
 
     async fn reserve_port(
@@ -304,6 +309,12 @@ fn port_at(value: &Value, path: &[&str]) -> Option<u16> {
     meta::i64_at(value, path)
         .and_then(|port| u16::try_from(port).ok())
         .filter(|port| *port > 0)
+}
+
+/// The port that is asked for at a field; an error is no port at all, and so outside of every range.
+fn wished(owner: &Value, field: &[&str]) -> Result<Option<u16>, i64> {
+    let asked = meta::i64_at(owner, field).filter(|port| *port != 0);
+    asked.map(|port| u16::try_from(port).map_err(|_| port)).transpose()
 }
 
 fn invalid(service: &Value, errors: &[Error]) -> Status {

@@ -86,6 +86,12 @@ impl Ports {
         format!("{}-{}", self.first, self.last)
     }
 
+    /// What is said of a port that is not one of them.
+    pub(super) fn outside(&self) -> String {
+        let range = self.range();
+        format!("provided port is not in the valid range. The range of valid ports is {range}")
+    }
+
     /// No port is taken.
     pub(super) fn none(&self) -> Bitmap {
         Bitmap(vec![false; self.size()])
@@ -102,12 +108,7 @@ impl Ports {
     pub(super) async fn reserve(&self, wish: Option<u16>, seen: &[u16], dry_run: bool) -> Result<u16, Failure> {
         let wish = match wish {
             None => None,
-            Some(port) => Some(self.offset(port).ok_or_else(|| {
-                Failure::Refused(format!(
-                    "provided port is not in the valid range. The range of valid ports is {}",
-                    self.range()
-                ))
-            })?),
+            Some(port) => Some(self.offset(port).ok_or_else(|| Failure::Refused(self.outside()))?),
         };
         let seen: Vec<usize> = seen.iter().filter_map(|port| self.offset(*port)).collect();
         let found = Mutex::new(None);

@@ -29,3 +29,17 @@ fn refusals_quote_what_was_asked_for() {
         "Service \"b\" is invalid: spec.clusterIPs: Invalid value: [\"10.96.0.9\"]: failed to allocate IP 10.96.0.9: provided IP is already allocated"
     );
 }
+
+#[test]
+fn what_is_no_port_is_not_taken_for_none() {
+    for (asked, expected) in [
+        (json!(null), Ok(None)),
+        (json!(0), Ok(None)),
+        (json!(30000), Ok(Some(30000))),
+        (json!(65535), Ok(Some(65535))),
+        (json!(65536), Err(65536)),
+        (json!(-1), Err(-1)),
+    ] {
+        assert_eq!(wished(&json!({"nodePort": asked}), &["nodePort"]), expected);
+    }
+}

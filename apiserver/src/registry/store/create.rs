@@ -53,12 +53,7 @@ impl Store {
             }
             _ => false,
         };
-        let kind = &self.resource.gvk;
-        before::before_create(rq, &self.resource, kind, self.resource.strategy.as_ref(), &mut obj)?;
-        let reservation = match &self.side_effects {
-            Some(effects) => Some(effects.begin(&mut obj, None, rq.dry_run).await?),
-            None => None,
-        };
+        let reservation = self.reserve(rq, &mut obj, None).await?;
         let result = self.finish_create(rq, obj, generated).await;
         if let Some(finish) = reservation {
             finish(result.is_ok() && !rq.dry_run).await;
@@ -66,7 +61,10 @@ impl Store {
         result
     }
 
-    async fn finish_create(&self, rq: &Request<'_>, obj: Value, generated: bool) -> Result<Stored, Status> {
+    async fn finish_create(&self, rq: &Request<'_>, mut obj: Value, generated: bool) -> Result<Stored, Status> {
+        let (kind, strategy) = (&self.resource.gvk, self.resource.strategy.as_ref());
+        let missing = self.missing_privileges(rq, strategy, &obj, None).await?;
+        before::before_create(rq, &self.resource, kind, strategy, &mut obj, missing)?;
         let name = meta::name(&obj).to_owned();
         let write = Write {
             operation: Operation::Create,

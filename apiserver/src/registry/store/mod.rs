@@ -10,12 +10,18 @@ pub mod options;
 pub mod read;
 pub mod update;
 
+use super::before;
 use super::frames::Frames;
 use super::managers::Managers;
+use super::request::Request;
 use super::resource::Resource;
+use super::strategy::Strategy;
 use crate::admission::{Chain, Lookup};
 use crate::storage::interface::Storage;
 use futures::future::BoxFuture;
+use machinery::field::{Error, ErrorList};
+use machinery::gvk::GroupResource;
+use machinery::meta;
 use machinery::status::Status;
 use serde_json::Value;
 use std::sync::Arc;
@@ -63,6 +69,50 @@ impl Store {
     /// 500 for a kind that has no schema.
     pub fn managers(&self, subresource: &'static str) -> Result<Managers, Status> {
         Managers::of(&self.resource.gvk, &self.versions, subresource)
+    }
+
+    /// Reserves what an object needs besides its place in the store; the answer has to be finished once the outcome of the
+    /// write is known.
+    async fn reserve(
+        &self,
+        rq: &Request<'_>,
+        new: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<Option<Reservation>, Status> {
+        before::before_reservation(rq, &self.resource, self.resource.strategy.as_ref(), new, old)?;
+        match &self.side_effects {
+            Some(effects) => effects.begin(new, old, rq.dry_run).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What an object wants that its namespace does not grant (kubernetes `pkg/registry/resource/utils.go`).
+    async fn missing_privileges(
+        &self,
+        rq: &Request<'_>,
+        strategy: &dyn Strategy,
+        new: &Value,
+        old: Option<&Value>,
+    ) -> Result<ErrorList, Status> {
+        let Some(wanted) = strategy.privilege(new, old) else {
+            return Ok(ErrorList::new());
+        };
+        let namespaces = GroupResource::new("", "namespaces");
+        let error = match self.lookup.latest(&namespaces, "", rq.namespace).await? {
+            None => {
+                let why = Status::not_found(&namespaces, rq.namespace).message;
+                let what = wanted.what;
+                let detail = format!("could not retrieve namespace to verify {what}: {why}");
+                Error::internal(&wanted.field, detail)
+            }
+            Some(namespace) => {
+                if meta::str_at(&namespace, &["metadata", "labels", wanted.label]) == Some("true") {
+                    return Ok(ErrorList::new());
+                }
+                Error::forbidden(&wanted.field, wanted.refusal)
+            }
+        };
+        Ok(vec![error])
     }
 
     /// The store's key of an object, as error messages show it.

@@ -235,11 +235,12 @@ impl Transaction<'_> {
             return self.create(&write, new).await;
         };
         self.check_resource_version(&mut new, stored.revision)?;
-        before::before_update(rq, resource, update.kind, update.strategy, &mut new, old)?;
-        if let Some(effects) = store.side_effects.as_ref().filter(|_| update.subresource.is_empty()) {
-            let reservation = effects.begin(&mut new, Some(old), rq.dry_run).await?;
-            self.state().reservation = Some(reservation);
+        if update.subresource.is_empty() {
+            let reservation = store.reserve(rq, &mut new, Some(old)).await?;
+            self.state().reservation = reservation;
         }
+        let missing = store.missing_privileges(rq, update.strategy, &new, Some(old)).await?;
+        before::before_update(rq, resource, update.kind, update.strategy, &mut new, old, missing)?;
         match update.view {
             Some(view) => {
                 let (old, new) = (view.of(old, false)?, view.of(&new, false)?);
@@ -301,11 +302,11 @@ impl Transaction<'_> {
     async fn create(&self, write: &Write<'_>, mut new: Value) -> Result<interface::Update, Status> {
         let (store, rq) = (self.store, self.rq);
         before::fill_system_fields(rq, &mut new);
-        before::before_create(rq, self.resource(), self.update.kind, self.update.strategy, &mut new)?;
-        if let Some(effects) = &store.side_effects {
-            let reservation = effects.begin(&mut new, None, rq.dry_run).await?;
-            self.state().reservation = Some(reservation);
-        }
+        let reservation = store.reserve(rq, &mut new, None).await?;
+        self.state().reservation = reservation;
+        let (kind, strategy) = (self.update.kind, self.update.strategy);
+        let missing = store.missing_privileges(rq, strategy, &new, None).await?;
+        before::before_create(rq, self.resource(), kind, strategy, &mut new, missing)?;
         store.validate_admission(rq, write, &new).await?;
         let value = codec::to_bytes(&codec::to_storage(self.resource(), new.clone())?);
         let mut state = self.state();

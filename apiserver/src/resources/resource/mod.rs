@@ -1,5 +1,6 @@
 //! The resource group: devices, and claims to them.
 
+mod admin_access;
 mod deviceclass;
 mod devices;
 mod policy;

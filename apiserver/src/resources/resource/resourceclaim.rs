@@ -3,10 +3,10 @@
 use super::super::shared::checks::same;
 use super::super::shared::status::{SPEC_AND_METADATA, Status};
 use super::super::shared::{cells, internal};
-use super::{request, status};
+use super::{admin_access, request, status};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, MetadataChecks, Strategy};
+use crate::registry::strategy::{Context, MetadataChecks, Privilege, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use serde_json::{Value, json};
@@ -53,6 +53,12 @@ struct ResourceClaim;
 impl Strategy for ResourceClaim {
     fn default(&self, obj: &mut Value) {
         default(obj);
+    }
+
+    fn privilege(&self, new: &Value, old: Option<&Value>) -> Option<Privilege> {
+        // The spec is immutable.
+        let spec = meta::at(new, &["spec"]).filter(|_| old.is_none())?;
+        admin_access::of_requests(spec)
     }
 
     fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
@@ -110,6 +116,7 @@ pub(super) fn resource() -> Resource {
         Status {
             keeps: SPEC_AND_METADATA,
             prepare: status::prepare,
+            privilege: admin_access::of_results,
             validate: status::validate,
             ..Status::plain(default)
         },

@@ -2,11 +2,11 @@
 
 use super::super::core::persistentvolumeclaim::validate_template_metadata;
 use super::super::shared::{cells, internal};
-use super::request;
 use super::resourceclaim::immutable_spec;
+use super::{admin_access, request};
 use crate::registry::columns::Columns;
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, Strategy};
+use crate::registry::strategy::{Context, Privilege, Strategy};
 use machinery::field::{ErrorList, Path};
 use machinery::meta;
 use serde_json::Value;
@@ -23,6 +23,11 @@ impl Strategy for Template {
         if let Some(spec) = obj.pointer_mut("/spec/spec") {
             request::default(spec);
         }
+    }
+
+    fn privilege(&self, new: &Value, old: Option<&Value>) -> Option<Privilege> {
+        let spec = meta::at(new, &["spec", "spec"]).filter(|_| old.is_none())?;
+        admin_access::of_requests(spec)
     }
 
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {

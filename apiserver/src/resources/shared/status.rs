@@ -1,7 +1,7 @@
 //! The `status` subresource: writes the status and leaves everything else alone.
 
 use super::{checks, generation};
-use crate::registry::strategy::{Context, Strategy};
+use crate::registry::strategy::{Context, Privilege, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use serde_json::{Value, json};
@@ -35,6 +35,8 @@ pub(crate) struct Status {
     pub(crate) keeps: &'static [&'static str],
     /// More that the server decides.
     pub(crate) prepare: fn(new: &mut Value, old: &Value),
+    /// What a status write wants that a label of the namespace has to grant.
+    pub(crate) privilege: fn(new: &Value, old: Option<&Value>) -> Option<Privilege>,
     /// The checks of a status write.
     pub(crate) validate: fn(new: &Value, old: &Value) -> ErrorList,
 }
@@ -46,6 +48,7 @@ impl Status {
             default,
             keeps: &["spec"],
             prepare: |_, _| {},
+            privilege: |_, _| None,
             validate: |_, _| ErrorList::new(),
         }
     }
@@ -113,6 +116,10 @@ impl Strategy for Status {
         }
         meta::copy(new, old, &["metadata", "generation"]);
         (self.prepare)(new, old);
+    }
+
+    fn privilege(&self, new: &Value, old: Option<&Value>) -> Option<Privilege> {
+        (self.privilege)(new, old)
     }
 
     fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {

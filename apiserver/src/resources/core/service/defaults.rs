@@ -79,7 +79,7 @@ fn has_node_ports(obj: &Value) -> bool {
     matches!(kind(obj), "NodePort" | "LoadBalancer")
 }
 
-/// An update that leaves allocated values out keeps them; what the new type does not have goes.
+/// An update that leaves allocated values out keeps them (`patchAllocatedValues`).
 pub(super) fn carry_over(new: &mut Value, old: &Value) {
     let absent = |v: &Value, field: &str| match v.pointer(&format!("/spec/{field}")) {
         Some(Value::String(text)) => text.is_empty(),
@@ -106,7 +106,6 @@ pub(super) fn carry_over(new: &mut Value, old: &Value) {
     {
         meta::copy(new, old, &["spec", "healthCheckNodePort"]);
     }
-    drop_foreign_fields(new, old);
 }
 
 /// Whoever only changes the older field for the address means the newer one too (`normalizeClusterIPs`).
@@ -149,7 +148,7 @@ fn carry_node_ports(new: &mut Value, old: &Value) {
 
 /// Fields that the old type had and the new one has not are dropped when the client left them as they were
 /// (`dropTypeDependentFields`).
-fn drop_foreign_fields(new: &mut Value, old: &Value) {
+pub(super) fn drop_foreign_fields(new: &mut Value, old: &Value) {
     let unchanged = |new: &Value, field: &str| meta::at(new, &["spec", field]) == meta::at(old, &["spec", field]);
     if has_cluster_ip(old) && !has_cluster_ip(new) {
         for field in [
@@ -221,6 +220,7 @@ mod tests {
         let mut new = json!({"spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"],
             "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30001}]}});
         carry_over(&mut new, &old);
+        drop_foreign_fields(&mut new, &old);
         assert_eq!(new["spec"]["ports"], json!([{"port": 80, "protocol": "TCP"}]));
     }
 }

@@ -100,31 +100,28 @@ impl Strategy for Service {
         defaults::apply(obj);
     }
 
+    fn prepare_reservation(&self, _cx: &Context<'_>, new: &mut Value, old: Option<&Value>) -> ErrorList {
+        match old {
+            Some(old) => defaults::carry_over(new, old),
+            None => defaults::list_address(new),
+        }
+        validate::addresses_and_families(new, old)
+    }
+
     fn prepare_for_create(&self, _cx: &Context<'_>, obj: &mut Value) {
         meta::set(obj, &["status"], json!({"loadBalancer": {}}));
-        defaults::list_address(obj);
     }
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
         meta::copy(new, old, &["status"]);
-        defaults::carry_over(new, old);
+        defaults::drop_foreign_fields(new, old);
     }
 
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
-        let early = validate::addresses_and_families(obj, None);
-        if early.is_empty() {
-            validate::service(obj, None)
-        } else {
-            early
-        }
+        validate::service(obj, None)
     }
 
     fn validate_update(&self, _cx: &Context<'_>, new: &Value, old: &Value) -> ErrorList {
-        // Upstream looks at these before it allocates, and only then at the rest.
-        let early = validate::addresses_and_families(new, Some(old));
-        if !early.is_empty() {
-            return early;
-        }
         let mut errors = update::validate(new, old);
         errors.extend(validate::service(new, Some(old)));
         errors
