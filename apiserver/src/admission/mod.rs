@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use machinery::gvk::{GroupResource, GroupVersionKind};
 use machinery::status::Status;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The kind of write.
@@ -38,6 +38,18 @@ impl Operation {
             Operation::Connect => "CONNECT",
         }
     }
+}
+
+/// A plugin may want all plugins to see what it has changed: they are then asked once more (upstream
+/// `admission.ReinvocationContext`).
+#[derive(Clone, Debug, Default)]
+pub struct Reinvocation {
+    /// Whether this is the second time.
+    pub again: bool,
+    /// Whether there should be a second time.
+    pub wanted: bool,
+    /// What takes part in it of all that its plugin has done the first time, by the plugin's own names.
+    pub repeated: BTreeSet<String>,
 }
 
 /// What an authenticator knows of a user besides name and groups.
@@ -73,6 +85,8 @@ pub struct Attributes<'a> {
     pub options: &'a Value,
     /// The state before; `None` for creations.
     pub old: Option<&'a Value>,
+    /// What is known of the first time when the plugins are asked again.
+    pub reinvocation: Reinvocation,
     /// Warnings for the client.
     pub warnings: &'a mut Vec<String>,
 }

@@ -1,6 +1,6 @@
 //! What the plugins' tests share: objects to look up and attributes to ask about.
 
-use super::{Attributes, Change, Extra, Lookup, ObjectRef, Operation};
+use super::{Attributes, Change, Extra, Lookup, ObjectRef, Operation, Reinvocation};
 use futures::future::BoxFuture;
 use machinery::gvk::{GroupResource, GroupVersionKind};
 use machinery::meta;
@@ -105,6 +105,7 @@ pub(crate) fn attributes<'a>(
         dry_run: false,
         options: &NO_OPTIONS,
         old: None,
+        reinvocation: Reinvocation::default(),
         warnings,
     }
 }

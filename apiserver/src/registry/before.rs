@@ -171,8 +171,11 @@ pub fn before_update(
     meta::copy(new, old, &["metadata", "generation"]);
     let now = rq.now_text();
     let cx = rq.context(&now);
-    gates::drop_disabled(resource, new, Some(old));
+    if !strategy.prepares_with_gated_fields() {
+        gates::drop_disabled(resource, new, Some(old));
+    }
     strategy.prepare_for_update(&cx, new, old);
+    gates::drop_disabled(resource, new, Some(old));
     if meta::uid(new).is_empty() {
         meta::copy(new, old, &["metadata", "uid"]);
     }

@@ -115,6 +115,11 @@ pub trait Strategy: Send + Sync + 'static {
     /// has one.
     fn prepare_for_update(&self, _cx: &Context<'_>, _new: &mut Value, _old: &Value) {}
 
+    /// Whether [`Self::prepare_for_update`] still sees fields that are behind feature gates, which count as changes then.
+    fn prepares_with_gated_fields(&self) -> bool {
+        false
+    }
+
     /// Checks a changed object. Metadata has been checked by the pipeline.
     fn validate_update(&self, _cx: &Context<'_>, _new: &Value, _old: &Value) -> ErrorList {
         ErrorList::new()

@@ -74,12 +74,22 @@ impl Mutating {
         }
         let mut facts = Facts::new(attributes, object, namespace.as_ref(), self.rights.as_ref());
         let defaults = |object: &mut Value| lookup.default(&attributes.kind, object);
+        let mut reinvocation = attributes.reinvocation.clone();
         let each = invocations.iter().flat_map(|(policy, named, parameters)| {
             let parameters = parameters.iter();
             parameters.map(move |parameter| (*policy, named, parameter.as_ref()))
         });
         for (policy, named, parameter) in each {
-            let found = mutate(policy, &mut facts, parameter, attributes, object, &defaults)?;
+            let given =
+                parameter.map(|object| format!(" and parameter '{}/{}'", meta::namespace(object), meta::name(object)));
+            let key = format!("{named}{}", given.unwrap_or_default());
+            let skipped = reinvocation.again && !reinvocation.repeated.contains(&key);
+            let done = mutate(policy, skipped, &mut facts, parameter, attributes, object, &defaults)?;
+            if !skipped && done.applies && meta::str_at(&policy.spec, &["reinvocationPolicy"]) == Some("IfNeeded") {
+                reinvocation.repeated.insert(key);
+            }
+            reinvocation.wanted |= done.changes > 0;
+            let found = done.problems;
             let problem = |why: String| Problem {
                 message: format!("{named} denied request: {why}"),
                 invalid: true,
@@ -88,6 +98,7 @@ impl Mutating {
                 problems.extend(found.into_iter().map(problem));
             }
         }
+        attributes.reinvocation = reinvocation;
         match problems.first() {
             None => Ok(()),
             Some(first) => {
@@ -107,22 +118,40 @@ impl Mutating {
     }
 }
 
-/// Applies the mutations of a policy one after the other; what goes wrong is said and left out.
+/// What came of a policy.
+#[derive(Default)]
+struct Done {
+    /// Whether its conditions let it apply.
+    applies: bool,
+    /// How many of its mutations were carried out, even if they left the object as it was.
+    changes: usize,
+    problems: Vec<String>,
+}
+
+/// Applies the mutations of a policy one after the other, unless only its conditions are to be looked at; what goes wrong
+/// is said and left out.
 fn mutate(
     policy: &Policy,
+    skipped: bool,
     facts: &mut Facts,
     parameter: Option<&Value>,
     attributes: &Attributes<'_>,
     object: &mut Value,
     defaults: &dyn Fn(&mut Value),
-) -> Result<Vec<String>, Status> {
+) -> Result<Done, Status> {
+    let mut done = Done::default();
     let conditions = Evaluator::new(policy, facts, parameter, CONDITIONS_BUDGET).without_namespace();
     match conditions_hold(&conditions) {
-        Ok(true) if object.is_object() => {}
-        Ok(_) => return Ok(Vec::new()),
-        Err(message) => return Ok(vec![message]),
+        Ok(true) => done.applies = true,
+        Ok(false) => return Ok(done),
+        Err(message) => {
+            done.problems.push(message);
+            return Ok(done);
+        }
     }
-    let mut problems = Vec::new();
+    if skipped || !object.is_object() {
+        return Ok(done);
+    }
     for mutation in &policy.mutations {
         let evaluator = Evaluator::new(policy, facts, parameter, BUDGET);
         let value = |expression: &Expression| match &expression.program {
@@ -143,11 +172,12 @@ fn mutate(
                 *object = changed;
                 defaults(object);
                 facts.with_object(attributes, object);
+                done.changes += 1;
             }
-            Err(problem) => problems.push(problem),
+            Err(problem) => done.problems.push(problem),
         }
     }
-    Ok(problems)
+    Ok(done)
 }
 
 /// The patched object, or why it cannot be patched. A result that is no object of the kind is an error of the server.

@@ -217,3 +217,45 @@ async fn subresources_and_connections_are_seen_with_their_own_kinds() {
         assert_eq!(said.map(|(_, said)| said), expected, "{operation:?} {subresource}");
     }
 }
+
+#[tokio::test]
+async fn policies_see_the_changes_of_others_if_they_want() {
+    let policy = |name: &str, again: &str, expression: &str| {
+        let spec = json!({
+            "matchConstraints": {"resourceRules": serde_json::from_str::<Value>(RULES).unwrap()},
+            "reinvocationPolicy": again,
+            "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}],
+        });
+        (
+            "mutatingadmissionpolicies",
+            json!({"metadata": {"name": name, "resourceVersion": "1"}, "spec": spec}),
+        )
+    };
+    let binding = |name: &str| {
+        let object = json!({"metadata": {"name": name}, "spec": {"policyName": name}});
+        ("mutatingadmissionpolicybindings", object)
+    };
+    let count = "Object{data: {'n': string(size(object.data))}}";
+    for (first, second, expected) in [
+        ("IfNeeded", "Never", json!({"k": "v", "n": "3", "x": "y"})),
+        ("Never", "Never", json!({"k": "v", "n": "1", "x": "y"})),
+    ] {
+        let objects = Objects::of(&[
+            policy("a", first, count),
+            policy("b", second, "Object{data: {'x': 'y'}}"),
+            binding("a"),
+            binding("b"),
+            ("namespaces", json!({"metadata": {"name": "n"}})),
+        ]);
+        let mut warnings = Vec::new();
+        let mut attributes = attributes(Operation::Create, "configmaps", "n", "a", &mut warnings);
+        attributes.kind = GroupVersionKind::new("", "v1", "ConfigMap");
+        let mut object = config_map();
+        let plugin = Mutating::default();
+        plugin.admit(&objects, &mut attributes, &mut object).await.unwrap();
+        assert!(attributes.reinvocation.wanted, "{first}");
+        attributes.reinvocation.again = true;
+        plugin.admit(&objects, &mut attributes, &mut object).await.unwrap();
+        assert_eq!(object["data"], expected, "{first}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The admission chain around a write.
 
 use super::Store;
-use crate::admission::{Attributes, Operation};
+use crate::admission::{Attributes, Operation, Reinvocation};
 use crate::registry::request::Request;
 use machinery::gvk::GroupVersionKind;
 use machinery::status::Status;
@@ -30,15 +30,20 @@ impl Store {
     pub async fn admit(&self, rq: &Request<'_>, write: &Write<'_>, obj: &mut Value) -> Result<(), Status> {
         let mut warnings = Vec::new();
         let mut attributes = self.attributes(rq, write, &mut warnings);
-        let mut result = Ok(());
-        for plugin in self.admission.iter() {
-            result = plugin.admit(self.lookup.as_ref(), &mut attributes, obj).await;
-            if result.is_err() {
-                break;
-            }
+        let mut result = self.admit_once(&mut attributes, obj).await;
+        if result.is_ok() && attributes.reinvocation.wanted {
+            attributes.reinvocation.again = true;
+            result = self.admit_once(&mut attributes, obj).await;
         }
         warnings.into_iter().for_each(rq.warn);
         result
+    }
+
+    async fn admit_once(&self, attributes: &mut Attributes<'_>, obj: &mut Value) -> Result<(), Status> {
+        for plugin in self.admission.iter() {
+            plugin.admit(self.lookup.as_ref(), attributes, obj).await?;
+        }
+        Ok(())
     }
 
     /// Lets the plugins refuse the object in its final form.
@@ -99,6 +104,7 @@ impl Store {
             dry_run: rq.dry_run,
             options: rq.options,
             old: write.old,
+            reinvocation: Reinvocation::default(),
             warnings,
         }
     }

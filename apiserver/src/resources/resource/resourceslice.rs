@@ -60,6 +60,11 @@ impl Strategy for ResourceSlice {
         generation::follow(new, old, &[&["spec"]]);
     }
 
+    /// Upstream compares the specs before it drops what is behind gates.
+    fn prepares_with_gated_fields(&self) -> bool {
+        true
+    }
+
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
         validate_spec(obj, None)
     }
@@ -244,5 +249,34 @@ mod tests {
                 .collect();
             assert_eq!(texts.join(", "), expected);
         }
+    }
+
+    #[test]
+    fn fields_behind_gates_count_before_they_are_dropped() {
+        use crate::registry::before::before_update;
+        use crate::registry::request::{NO_EXTRA, NO_OPTIONS, Request};
+        let rq = Request {
+            namespace: "",
+            user: "",
+            uid: "",
+            groups: &[],
+            extra: &NO_EXTRA,
+            now: jiff::Timestamp::UNIX_EPOCH,
+            dry_run: false,
+            options: &NO_OPTIONS,
+            warn: &|_| {},
+        };
+        let slice = |attribute: Value| {
+            json!({"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice",
+                "metadata": {"name": "s", "uid": "u", "resourceVersion": "1", "generation": 1},
+                "spec": {"driver": "d.example.com", "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1},
+                    "allNodes": true, "devices": [{"name": "d", "attributes": {"a": attribute}}]}})
+        };
+        let resource = resource();
+        let (old, mut new) = (slice(json!({"int": 1})), slice(json!({"int": 1, "ints": [1]})));
+        let strategy = resource.strategy.as_ref();
+        before_update(&rq, &resource, &resource.gvk, strategy, &mut new, &old, Vec::new()).unwrap();
+        assert_eq!(new["metadata"]["generation"], 2);
+        assert_eq!(new["spec"], old["spec"]);
     }
 }

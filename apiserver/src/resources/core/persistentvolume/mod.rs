@@ -258,8 +258,8 @@ fn validate_change(new: &Value, old: &Value) -> ErrorList {
     ));
     if let Some(affinity) = spec(old, "nodeAffinity") {
         let path = Path::new("nodeAffinity");
-        let (is, was) = (spec(new, "nodeAffinity"), renamed_topology(affinity));
-        if is.map(renamed_topology).as_ref() != Some(&was) {
+        let is = spec(new, "nodeAffinity");
+        if is.is_none_or(|is| renamed_like(is, affinity) != *is) {
             let value = is.cloned().unwrap_or_default();
             let shown = is.map(|is| internal::show("VolumeNodeAffinity", is));
             let detail = "field is immutable, except for updating from beta label to GA";
@@ -275,9 +275,10 @@ fn validate_change(new: &Value, old: &Value) -> ErrorList {
     errors
 }
 
-/// A node affinity with today's names of the labels that had others while they were beta: replacing them is no change
-/// (`validatePvNodeAffinity`).
-fn renamed_topology(affinity: &Value) -> Value {
+/// An old node affinity with the names that a new one has for labels that were called otherwise while they were beta:
+/// replacing these is no change (`validatePvNodeAffinity`). A label that was never beta has no name as its new one, so one
+/// that loses its name is the same to upstream.
+fn renamed_like(new: &Value, old: &Value) -> Value {
     const RENAMED: [(&str, &str); 5] = [
         ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
         ("beta.kubernetes.io/os", "kubernetes.io/os"),
@@ -288,21 +289,24 @@ fn renamed_topology(affinity: &Value) -> Value {
         ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"),
         ("beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"),
     ];
-    let mut affinity = affinity.clone();
-    let terms = affinity
-        .pointer_mut("/required/nodeSelectorTerms")
-        .and_then(Value::as_array_mut);
-    for term in terms.into_iter().flatten() {
+    const TERMS: &str = "/required/nodeSelectorTerms";
+    let mut renamed = old.clone();
+    let terms = renamed.pointer_mut(TERMS).and_then(Value::as_array_mut);
+    for (t, term) in terms.into_iter().flatten().enumerate() {
         for list in ["matchExpressions", "matchFields"] {
-            for requirement in term.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-                let renamed = RENAMED.iter().find(|(old, _)| requirement["key"] == *old);
-                if let Some((_, name)) = renamed {
-                    meta::set(requirement, &["key"], *name);
+            let requirements = term.get_mut(list).and_then(Value::as_array_mut);
+            for (r, requirement) in requirements.into_iter().flatten().enumerate() {
+                let is = new
+                    .pointer(&format!("{TERMS}/{t}/{list}/{r}/key"))
+                    .and_then(Value::as_str);
+                let found = RENAMED.iter().find(|(beta, _)| requirement["key"] == *beta);
+                if is.unwrap_or_default() == found.map_or("", |(_, name)| name) {
+                    meta::set(requirement, &["key"], is);
                 }
             }
         }
     }
-    affinity
+    renamed
 }
 
 /// `pkg/api/persistentvolume`, `GetWarningsForPersistentVolume`.
@@ -451,5 +455,11 @@ mod tests {
             ErrorList::new()
         );
         assert_eq!(validate_change(&volume("other"), &old)[0].field, "nodeAffinity");
+        let back = validate_change(&old, &volume("topology.kubernetes.io/zone"));
+        assert_eq!(back[0].field, "nodeAffinity");
+        let other_one = validate_change(&volume("topology.kubernetes.io/region"), &old);
+        assert_eq!(other_one[0].field, "nodeAffinity");
+        assert_eq!(validate_change(&volume(""), &volume("other")), ErrorList::new());
+        assert_eq!(validate_change(&volume(""), &old)[0].field, "nodeAffinity");
     }
 }
