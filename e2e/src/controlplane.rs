@@ -259,7 +259,12 @@ fn kine_shim(plane: &ControlPlane, _: &Role) -> Vec<String> {
     ])
 }
 
-fn apiserver(plane: &ControlPlane, _: &Role) -> Vec<String> {
+fn apiserver(plane: &ControlPlane, role: &Role) -> Vec<String> {
+    let kubelets = match role {
+        Role::Host => "InternalIP,Hostname",
+        // The syncer runs beside the API server; the other addresses of a node lead to it through the host's network.
+        Role::Virtual { .. } => "VirtualKubelet,InternalIP,Hostname",
+    };
     flags(&[
         ("etcd-servers", format!("unix://{}", plane.file("kine.sock"))),
         ("bind-address", "127.0.0.1".to_string()),
@@ -281,7 +286,7 @@ fn apiserver(plane: &ControlPlane, _: &Role) -> Vec<String> {
         ),
         ("kubelet-client-key", plane.secret("apiserver-kubelet-client.key")),
         ("kubelet-certificate-authority", plane.secret("ca.crt")),
-        ("kubelet-preferred-address-types", "InternalIP,Hostname".to_string()),
+        ("kubelet-preferred-address-types", kubelets.to_string()),
     ])
 }
 

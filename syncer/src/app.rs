@@ -1,6 +1,6 @@
 //! Builds every part, in start order: connections, names, watches, engine, kubelet API, gRPC.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -17,6 +17,7 @@ use crate::kubelet::{self, Kubelet};
 use crate::metrics::Metrics;
 use crate::names::{MappingStore, Names, keys};
 use crate::options::Options;
+use crate::resources::nodes::others;
 use crate::resources::{Direction, trim};
 use crate::settings::Settings;
 use crate::world::World;
@@ -67,7 +68,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
         });
     }
 
-    let kubelet = Kubelet::new(world.clone(), host.clone(), options.client_ca_file.is_some());
+    let kubelet = Kubelet::new(world.clone(), host.clone(), virtual_.shared.clone());
     kubelet::serve(chassis.tasks(), listener, kubelet, kubelet::tls(&options)?);
     let records = grpc::records::Publisher::new(world.clone());
     grpc::register(chassis, &engine, &records);
@@ -80,6 +81,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
         store,
         informers,
         events,
+        virtual_: virtual_.shared.clone(),
     };
     let gate = chassis.health().gate("name-mappings");
     let tasks = chassis.tasks().clone();
@@ -102,6 +104,7 @@ struct Run {
     store: MappingStore,
     informers: Vec<Watch>,
     events: client::events::Writer,
+    virtual_: kube::Client,
 }
 
 fn lead(tasks: Tasks, mut candidate: Candidate, run: Run, gate: Gate) {
@@ -134,6 +137,8 @@ enum Source {
     Side(Side),
     ControlPlane,
     Foreign(Scope),
+    /// Pods that belong to others, wherever they are.
+    Others,
 }
 
 impl Run {
@@ -146,6 +151,7 @@ impl Run {
             mut store,
             informers,
             events,
+            virtual_,
         } = self;
         let shutdown = tasks.shutdown();
         let until_shutdown = move |task: futures::future::BoxFuture<'static, ()>| {
@@ -172,6 +178,11 @@ impl Run {
         tasks.spawn("events", until_shutdown(Box::pin(events.run())));
         tasks.spawn("records", until_shutdown(Box::pin(records.clone().run())));
         let world = engine.world().clone();
+        let register = {
+            let world = world.clone();
+            async move { kubelet::register(&world, virtual_).await }
+        };
+        tasks.spawn_finite("metrics.k8s.io", until_shutdown(Box::pin(register)));
         let main = async move {
             store.load(&world).await;
             gate.ready();
@@ -194,10 +205,11 @@ async fn follow(
 ) {
     let world = engine.world().clone();
     let kind = watch.informer.kind;
-    let caches = match &watch.source {
-        Source::Side(side) => world.side(*side),
-        Source::ControlPlane => &world.control_plane,
-        Source::Foreign(_) => &world.foreign.caches,
+    let cache = match &watch.source {
+        Source::Side(side) => world.side(*side).of(kind),
+        Source::ControlPlane => world.control_plane.of(kind),
+        Source::Foreign(_) => world.foreign.caches.of(kind),
+        Source::Others => world.other_pods.cache(),
     };
     let announce = || {
         if let Some(gate) = &watch.gate {
@@ -212,7 +224,7 @@ async fn follow(
     };
     watch
         .informer
-        .run(caches.of(kind), announce, |change| match &watch.source {
+        .run(cache, announce, |change| match &watch.source {
             Source::Side(side) => {
                 engine.observe(*side, kind, &change);
                 if *side == Side::Virtual {
@@ -221,6 +233,7 @@ async fn follow(
             }
             Source::ControlPlane => engine.observe_control_plane(kind, &change),
             Source::Foreign(_) => engine.observe_foreign(kind, &change),
+            Source::Others => engine.observe_other_pod(&change),
         })
         .await;
 }
@@ -251,6 +264,10 @@ fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Wat
         let selection = match (resource.kind, resource.direction) {
             (Kind::Event, _) => everything(&settings.host_namespace),
             (Kind::Node, _) if !settings.nodes.from_host => continue,
+            (Kind::Node, _) => Selection {
+                labels: labels(&settings.nodes.required_labels),
+                ..everything("")
+            },
             (Kind::PersistentVolume, _) => continue,
             (_, Direction::FromHost) => everything(""),
             (kind, Direction::ToHost) if kind.is_namespaced() => ours.clone(),
@@ -262,6 +279,14 @@ fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Wat
         own.into_iter()
             .map(|kind| (Source::Side(Side::Virtual), kind, everything(""))),
     );
+    if settings.nodes.from_host && settings.nodes.scheduled_here {
+        let others = Selection {
+            labels: format!("{}!={}", keys::MARKER, settings.vcluster),
+            fields: "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed".to_owned(),
+            ..Selection::default()
+        };
+        watches.push((Source::Others, Kind::Pod, others));
+    }
     if !settings.service_name.is_empty() {
         for kind in [Kind::Service, Kind::Endpoints] {
             let fields = format!("metadata.name={}", settings.service_name);
@@ -286,6 +311,7 @@ fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Wat
                 Source::Side(side) => (*side, side.as_str().to_owned()),
                 Source::ControlPlane => (Side::Host, "control-plane".to_owned()),
                 Source::Foreign(scope) => (Side::Host, format!("namespace-{}", scope.namespace)),
+                Source::Others => (Side::Host, "others".to_owned()),
             };
             let name = format!("{cluster}-{}", kind.plural());
             let gate = (!matches!(source, Source::Foreign(_))).then(|| chassis.health().gate(&name));
@@ -293,7 +319,10 @@ fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Wat
                 api: engine.api(side).clone(),
                 kind,
                 selection,
-                trim: trim(side, kind),
+                trim: match source {
+                    Source::Others => others::trim,
+                    _ => trim(side, kind),
+                },
             };
             Watch {
                 name,
@@ -303,4 +332,10 @@ fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Wat
             }
         })
         .collect()
+}
+
+/// The label selector that demands all of these.
+fn labels(required: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<String> = required.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.join(",")
 }

@@ -10,9 +10,10 @@ use chassis::{CommonOptions, Defaults, usage};
 use clap::{ArgAction, Parser};
 use config::Config;
 use machinery::selector::label::Selector;
+use serde_json::{Value, json};
 
 use crate::kinds::Kind;
-use crate::settings::{NodeSettings, PodSettings, Replica, Replicas, RewriteHosts, Settings};
+use crate::settings::{MetricsSettings, NodeSettings, PodSettings, Replica, Replicas, RewriteHosts, Settings};
 
 /// The version that virtual nodes report.
 const KUBERNETES_VERSION: &str = "v1.36.0";
@@ -80,6 +81,27 @@ pub struct Options {
     /// empty turns it off [default: sync.toHost.pods.rewriteHosts of --config]
     #[arg(long, value_name = "IMAGE", help_heading = "Pods")]
     pub rewrite_hosts_image: Option<String>,
+
+    /// Labels that a node of the host must have to run pods of the virtual cluster and to be shown in it
+    /// [default: sync.fromHost.nodes.selector.labels of --config]
+    #[arg(long, value_name = "KEY=VALUE,...", value_delimiter = ',', help_heading = "Nodes")]
+    pub node_selector: Vec<String>,
+
+    /// Tolerations that every pod gets on the host, as *, KEY, KEY=VALUE or KEY[=VALUE]:EFFECT; what they tolerate is not
+    /// shown on nodes [default: sync.toHost.pods.enforceTolerations of --config]
+    #[arg(long, value_name = "TOLERATION,...", value_delimiter = ',', help_heading = "Nodes")]
+    pub tolerations: Vec<String>,
+
+    /// The node of the host that this process runs on, which a cluster autoscaler is asked to keep
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "NODE_NAME",
+        default_value = "",
+        hide_env_values = true,
+        help_heading = "Nodes"
+    )]
+    pub node_name: String,
 
     /// Address to serve the kubelet API on
     #[arg(long, value_name = "IP", default_value = "0.0.0.0", help_heading = "Kubelet")]
@@ -159,29 +181,26 @@ impl Options {
                 .unwrap_or_else(|| format!("vc-workload-{}", self.name)),
             set_owner: config.experimental.sync_settings.set_owner,
             to_host: to_host(&config.sync.to_host),
-            from_host: from_host(&config.sync.from_host),
+            from_host: from_host(&config),
             imports: imports(&config.sync.from_host),
             replicas: replicas(&config.networking.replicate_services, &self.target_namespace),
             all_config_maps: config.sync.to_host.config_maps.all,
             all_secrets: config.sync.to_host.secrets.all,
             pods: PodSettings {
                 translate_image: pods.translate_image.clone(),
-                // The reader of the file refuses what is no toleration.
-                tolerations: pods
-                    .enforce_tolerations
-                    .iter()
-                    .filter_map(|text| config::toleration(text))
-                    .collect(),
+                tolerations: self.enforced_tolerations(&pods.enforce_tolerations)?,
                 runtime_class: pods.runtime_class_name.clone(),
                 priority_class: pods.priority_class_name.clone(),
                 rewrite_hosts: self.rewrite_hosts(&pods.rewrite_hosts),
             },
             nodes: NodeSettings {
-                from_host: config.sync.from_host.nodes.enabled,
                 kubelet_address: advertised.to_string(),
                 kubelet_port: self.kubelet_port,
                 version: KUBERNETES_VERSION.to_owned(),
+                own_node: self.node_name.clone(),
+                ..self.nodes(&config)?
             },
+            metrics: metrics(&config.integrations.metrics_server),
         })
     }
 
@@ -196,6 +215,51 @@ impl Options {
             }
         };
         Config::parse(&name, &text).map_err(|error| usage(format!("--config: {error}")))
+    }
+
+    fn enforced_tolerations(&self, configured: &[String]) -> Result<Vec<Value>> {
+        let (texts, source) = match self.tolerations.as_slice() {
+            [] => (configured, "sync.toHost.pods.enforceTolerations"),
+            flags => (flags, "--tolerations"),
+        };
+        let read = |text: &String| {
+            config::toleration(text).ok_or_else(|| {
+                usage(format!(
+                    "{source}: {text:?} is not *, KEY, KEY=VALUE or KEY[=VALUE]:EFFECT"
+                ))
+            })
+        };
+        texts.iter().map(read).collect()
+    }
+
+    /// What is known of nodes from the file and the flags about selection.
+    fn nodes(&self, config: &Config) -> Result<NodeSettings> {
+        let nodes = &config.sync.from_host.nodes;
+        let required_labels = match self.node_selector.as_slice() {
+            [] => nodes.selector.labels.clone(),
+            flags => labels("--node-selector", flags)?,
+        };
+        let all = nodes.selector.all && self.node_selector.is_empty();
+        let selector = if all {
+            Some(Selector::default())
+        } else if !required_labels.is_empty() {
+            Some(Selector::of_labels(Some(&json!(required_labels))))
+        } else {
+            // Who schedules has to see the nodes that run nothing yet.
+            config.schedules().then(Selector::default)
+        };
+        let kubelets = &config.networking.advanced.proxy_kubelets;
+        Ok(NodeSettings {
+            from_host: nodes.enabled,
+            selector,
+            required_labels: if all { BTreeMap::new() } else { required_labels },
+            sync_back: nodes.sync_back_changes,
+            clear_images: nodes.clear_image_status,
+            scheduled_here: config.schedules(),
+            by_ip: kubelets.by_ip,
+            by_hostname: kubelets.by_hostname,
+            ..NodeSettings::default()
+        })
     }
 
     fn rewrite_hosts(&self, config: &config::RewriteHosts) -> Option<RewriteHosts> {
@@ -226,21 +290,30 @@ fn to_host(config: &config::ToHost) -> BTreeSet<Kind> {
     on.map(|(kind, _)| kind).collect()
 }
 
-fn from_host(config: &config::FromHost) -> BTreeMap<Kind, Selector> {
-    let selected = |selection: &config::Classes| {
+fn from_host(config: &Config) -> BTreeMap<Kind, Selector> {
+    let from_host = &config.sync.from_host;
+    // Where pods are scheduled by the host, the virtual cluster need not know what storage there is.
+    let schedules = config.schedules();
+    let selected = |selection: &config::Classes, suggested: bool| {
         selection
             .enabled
-            .is_on()
+            .is_on(suggested)
             .then(|| Selector::of(Some(&selection.selector)))
     };
     let all = |on: bool| on.then(Selector::default);
     let kinds = [
-        (Kind::Event, all(config.events.enabled)),
-        (Kind::IngressClass, selected(&config.ingress_classes)),
-        (Kind::PriorityClass, selected(&config.priority_classes)),
-        (Kind::RuntimeClass, selected(&config.runtime_classes)),
-        (Kind::StorageClass, selected(&config.storage_classes)),
-        (Kind::CsiDriver, all(config.csi_drivers.enabled.is_on())),
+        (Kind::Event, all(from_host.events.enabled)),
+        (Kind::IngressClass, selected(&from_host.ingress_classes, false)),
+        (Kind::PriorityClass, selected(&from_host.priority_classes, false)),
+        (Kind::RuntimeClass, selected(&from_host.runtime_classes, false)),
+        (
+            Kind::StorageClass,
+            selected(
+                &from_host.storage_classes,
+                schedules && !config.sync.to_host.storage_classes.enabled,
+            ),
+        ),
+        (Kind::CsiDriver, all(from_host.csi_drivers.enabled.is_on(schedules))),
     ];
     kinds
         .into_iter()
@@ -265,6 +338,22 @@ fn replicas(config: &config::ReplicateServices, host_namespace: &str) -> Replica
         to_host: all(config.to_host()),
         from_host: all(config.from_host()),
     }
+}
+
+fn metrics(config: &config::MetricsServer) -> MetricsSettings {
+    MetricsSettings {
+        nodes: config.enabled && config.nodes,
+        pods: config.enabled && config.pods,
+    }
+}
+
+/// Labels written as KEY=VALUE.
+fn labels(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>> {
+    let read = |text: &String| match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(usage(format!("{flag}: {text:?} is not KEY=VALUE"))),
+    };
+    texts.iter().map(read).collect()
 }
 
 fn is_dns_label(text: &str) -> bool {
@@ -349,8 +438,23 @@ mod tests {
     }
 
     #[test]
+    fn nodes_are_selected_and_tolerations_enforced_by_flags() {
+        let settings = parse(&["--node-selector=team=a,zone=", "--tolerations=team=a:NoSchedule,*"]).expect("valid");
+        let nodes = &settings.nodes;
+        assert_eq!(nodes.required_labels["team"], "a");
+        let selector = nodes.selector.as_ref().expect("a selector");
+        assert!(selector.matches_labels(Some(&json!({"team": "a", "zone": ""}))));
+        assert!(!selector.matches_labels(Some(&json!({"team": "b", "zone": ""}))));
+        assert_eq!(settings.pods.tolerations.len(), 2);
+        assert!(nodes.by_ip && nodes.by_hostname && !nodes.from_host && !settings.metrics.is_on());
+        assert!(parse(&[]).expect("valid").nodes.selector.is_none());
+    }
+
+    #[test]
     fn errors_name_the_flag() {
-        let table: [(&[&str], &str); 4] = [
+        let table: [(&[&str], &str); 6] = [
+            (&["--node-selector=team"], "--node-selector"),
+            (&["--tolerations=a:Never"], "--tolerations"),
             (&["--cluster-dns=example"], "--cluster-dns"),
             (&["--tls-cert-file=c"], "--tls-private-key-file"),
             (&["--kubelet-port=70000"], "--kubelet-port"),

@@ -43,8 +43,10 @@ pub struct Settings {
     pub all_secrets: bool,
     /// How pods are changed on their way.
     pub pods: PodSettings,
-    /// What virtual nodes look like.
+    /// What virtual nodes look like, and where pods may run.
     pub nodes: NodeSettings,
+    /// Which measurements of `metrics.k8s.io` the virtual cluster offers.
+    pub metrics: MetricsSettings,
 }
 
 /// Services of one cluster that the other one has, too.
@@ -102,15 +104,47 @@ pub struct RewriteHosts {
     pub user: u32,
 }
 
-/// What virtual nodes look like.
-#[derive(Clone, Debug)]
+/// What virtual nodes look like, and where pods may run.
+#[derive(Clone, Debug, Default)]
 pub struct NodeSettings {
     /// Copies labels, capacity and status of the host's nodes, which needs the right to read them.
     pub from_host: bool,
+    /// Which of the host's nodes are shown; without a selector those that run pods of this cluster.
+    pub selector: Option<Selector>,
+    /// Labels that a node must have to run pods of this cluster.
+    pub required_labels: BTreeMap<String, String>,
+    /// Changes of labels, taints and schedulability of a virtual node go to the host.
+    pub sync_back: bool,
+    /// The images that a node has are not shown.
+    pub clear_images: bool,
+    /// Pods are assigned to nodes in the virtual cluster, not by the host.
+    pub scheduled_here: bool,
+    /// Every node has an address of its own: that of a Service on the host.
+    pub by_ip: bool,
+    /// Every node has a host name of its own.
+    pub by_hostname: bool,
+    /// The node of the host that this process runs on, if it is known.
+    pub own_node: String,
     /// Address under which the virtual API server reaches this syncer's kubelet API.
     pub kubelet_address: String,
-    /// Port of that address.
+    /// Port of the kubelet API.
     pub kubelet_port: u16,
     /// Version that the virtual nodes report.
     pub version: String,
+}
+
+/// Which measurements of `metrics.k8s.io` the virtual cluster offers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MetricsSettings {
+    /// Those of nodes.
+    pub nodes: bool,
+    /// Those of pods.
+    pub pods: bool,
+}
+
+impl MetricsSettings {
+    /// Whether there are any.
+    pub fn is_on(self) -> bool {
+        self.nodes || self.pods
+    }
 }

@@ -12,6 +12,7 @@ use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::{Mappings, Names, Reference};
 use crate::object::{Object, ObjectKey};
+use crate::resources::nodes::others::OtherPods;
 use crate::resources::placement::Placement;
 use crate::resources::volumes::Volumes;
 use crate::settings::Settings;
@@ -33,6 +34,8 @@ pub struct World {
     pub foreign: Foreign,
     /// Which nodes run pods of this cluster.
     pub placement: Placement,
+    /// What the pods of others take from nodes.
+    pub other_pods: OtherPods,
     /// Which claims have volumes.
     pub volumes: Volumes,
     /// The time, which tests choose.
@@ -52,6 +55,7 @@ impl World {
             control_plane: Caches::default(),
             foreign: Foreign::default(),
             placement: Placement::default(),
+            other_pods: OtherPods::default(),
             volumes: Volumes::default(),
             clock: Timestamp::now,
             mappings: Mutex::default(),

@@ -21,10 +21,12 @@ pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
         "sync.toHost.pods.rewriteHosts.initContainer.image" => Image::from_value(value)
             .map(drop)
             .ok_or_else(|| "it must be an image, or registry, repository and tag".to_owned()),
-        _ if path.ends_with(".selector.matchLabels") => match value.as_object() {
-            Some(labels) if labels.values().all(Value::is_string) => Ok(()),
-            _ => Err("every entry must map a label to a value".to_owned()),
-        },
+        _ if path.ends_with(".selector.matchLabels") || path == "sync.fromHost.nodes.selector.labels" => {
+            match value.as_object() {
+                Some(labels) if labels.values().all(Value::is_string) => Ok(()),
+                _ => Err("every entry must map a label to a value".to_owned()),
+            }
+        }
         _ if path.ends_with(".selector.matchExpressions") => requirements(value),
         _ if path.ends_with(".mappings.byName") => object_mappings(value),
         "networking.replicateServices.toHost" => service_mappings(value, ServiceMapping::to_host),
@@ -52,6 +54,15 @@ pub(crate) fn check_together(document: &Value) -> Result<(), String> {
                  sync.fromHost.{kind}.enabled to false"
             ));
         }
+    }
+    let on = |path: &str| document.pointer(path) == Some(&Value::Bool(true));
+    let schedules =
+        on("/controlPlane/distro/k8s/scheduler/enabled") || on("/controlPlane/advanced/virtualScheduler/enabled");
+    if schedules && !on("/sync/fromHost/nodes/enabled") {
+        return Err(
+            "sync.fromHost.nodes.enabled is false, but required if using hybrid scheduling or virtual scheduler"
+                .to_owned(),
+        );
     }
     Ok(())
 }

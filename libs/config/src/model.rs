@@ -16,6 +16,10 @@ pub struct Config {
     pub sync: Sync,
     /// Names on the network.
     pub networking: Networking,
+    /// The processes that make up the virtual cluster.
+    pub control_plane: ControlPlane,
+    /// Services of the host that the virtual cluster offers, too.
+    pub integrations: Integrations,
     /// Settings that may change.
     pub experimental: Experimental,
 }
@@ -138,7 +142,7 @@ pub struct Selection {
 #[serde(rename_all = "camelCase")]
 pub struct FromHost {
     /// Virtual nodes show the host's labels, capacity and status; needs the right to read nodes.
-    pub nodes: Switch,
+    pub nodes: Nodes,
     /// Events of host objects appear at their virtual objects.
     pub events: Switch,
     /// IngressClasses.
@@ -186,6 +190,30 @@ impl Imported {
     }
 }
 
+/// Nodes of the host that the virtual cluster shows as they are.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Nodes {
+    /// Whether it shows any; without, nodes are made up.
+    pub enabled: bool,
+    /// Changes of labels, taints and schedulability go to the host.
+    pub sync_back_changes: bool,
+    /// The images that a node has are not shown.
+    pub clear_image_status: bool,
+    /// Which of them; without a selector those that run pods of the virtual cluster.
+    pub selector: NodeSelection,
+}
+
+/// Which nodes of the host the virtual cluster shows.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeSelection {
+    /// All of them.
+    pub all: bool,
+    /// Those with these labels; pods run on no others.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// Classes of the host that the virtual cluster shows.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -221,10 +249,12 @@ fn auto<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<(), D::Erro
 }
 
 impl Auto {
-    /// Whether it is on. What decides about storage is where pods are scheduled: by the host, so the virtual cluster need
-    /// not know its classes.
-    pub fn is_on(self) -> bool {
-        self == Auto::Set(true)
+    /// Whether it is on, given what the rest of the file suggests.
+    pub fn is_on(self, suggested: bool) -> bool {
+        match self {
+            Auto::Set(on) => on,
+            Auto::Suggested => suggested,
+        }
     }
 }
 
@@ -291,6 +321,73 @@ impl ReplicateServices {
 pub struct AdvancedNetworking {
     /// The DNS domain of the virtual cluster.
     pub cluster_domain: String,
+    /// How the kubelets of virtual nodes are reached.
+    pub proxy_kubelets: ProxyKubelets,
+}
+
+/// How the kubelets of virtual nodes are reached.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyKubelets {
+    /// Under a host name of the node.
+    pub by_hostname: bool,
+    /// Under an address of the node, which is that of a Service of the host.
+    #[serde(rename = "byIP")]
+    pub by_ip: bool,
+}
+
+/// The processes that make up the virtual cluster.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ControlPlane {
+    /// Kubernetes itself.
+    pub distro: Distro,
+    /// Settings with good defaults.
+    pub advanced: AdvancedControlPlane,
+}
+
+/// Kubernetes itself.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Distro {
+    /// The only one.
+    pub k8s: Kubernetes,
+}
+
+/// The parts of Kubernetes.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kubernetes {
+    /// A scheduler of the virtual cluster's own.
+    pub scheduler: Switch,
+}
+
+/// Settings of the control plane with good defaults.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdvancedControlPlane {
+    /// The older name of the scheduler's switch.
+    pub virtual_scheduler: Switch,
+}
+
+/// Services of the host that the virtual cluster offers, too.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Integrations {
+    /// The API `metrics.k8s.io`.
+    pub metrics_server: MetricsServer,
+}
+
+/// The API `metrics.k8s.io`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricsServer {
+    /// Whether it is offered.
+    pub enabled: bool,
+    /// Measurements of nodes; needs the right to read them on the host.
+    pub nodes: bool,
+    /// Measurements of pods.
+    pub pods: bool,
 }
 
 /// Settings that may change.
@@ -310,6 +407,11 @@ pub struct SyncSettings {
 }
 
 impl Config {
+    /// Whether pods are assigned to nodes in the virtual cluster, not by the host.
+    pub fn schedules(&self) -> bool {
+        self.control_plane.distro.k8s.scheduler.enabled || self.control_plane.advanced.virtual_scheduler.enabled
+    }
+
     /// Reads the text of `file`. A key that does not exist, one of another type, and one whose value this version cannot
     /// honour are errors.
     pub fn parse(file: &str, text: &str) -> Result<Config, Error> {

@@ -127,6 +127,14 @@ fn mistakes_name_the_key_and_its_line() {
             "sync:\n  toHost:\n    pods:\n      enforceTolerations: [a:Never]\n",
             "vcluster.yaml:4: sync.toHost.pods.enforceTolerations: \"a:Never\" is not *, KEY, KEY=VALUE or KEY[=VALUE]:EFFECT",
         ),
+        (
+            "controlPlane:\n  advanced:\n    virtualScheduler: {enabled: true}\n",
+            "vcluster.yaml: sync.fromHost.nodes.enabled is false, but required if using hybrid scheduling or virtual scheduler",
+        ),
+        (
+            "sync:\n  fromHost:\n    nodes:\n      selector:\n        labels: {a: 1}\n",
+            "vcluster.yaml:5: sync.fromHost.nodes.selector.labels: every entry must map a label to a value",
+        ),
         ("sync: {}\nsync: {}\n", "vcluster.yaml:2: sync is there twice"),
         (
             "networking:\n  replicateServices:\n    toHost: [{from: a, to: b}]\n",
@@ -195,6 +203,10 @@ fn honoured_keys_reach_the_model() {
             {
                 let pointer = format!("/{}", section.replace('.', "/"));
                 document.pointer_mut(&pointer).unwrap()["mappings"] = json!({"byName": {"other/*": "other/*"}});
+            }
+            if path.ends_with("cheduler.enabled") {
+                // Who schedules has to know the nodes.
+                document["sync"] = json!({"fromHost": {"nodes": {"enabled": true}}});
             }
             Config::parse("f", &document.to_string()).unwrap()
         };

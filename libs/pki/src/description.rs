@@ -39,6 +39,9 @@ struct Identity {
     of: fn(&ControlPlane) -> bool,
 }
 
+/// The host names of all virtual nodes.
+const KUBELETS: &str = "*.nodes.vcluster.com";
+
 const ADMINISTRATORS: &[&str] = &["system:masters"];
 const EVERY: fn(&ControlPlane) -> bool = |_| true;
 const WITH_NODES: fn(&ControlPlane) -> bool = |plane| plane.service.is_none();
@@ -124,7 +127,8 @@ impl ControlPlane {
         ];
         // The syncer is the kubelet of all nodes of a virtual cluster; nodes of its own have certificates of their own.
         if self.service.is_some() {
-            let kubelet = local.iter().chain(&in_front).cloned();
+            let nodes = [KUBELETS.to_string()];
+            let kubelet = local.iter().chain(&in_front).chain(&nodes).cloned();
             certificates.push(("kubelet", Profile::server("system:node:syncer", kubelet)));
         }
         certificates

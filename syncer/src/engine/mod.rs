@@ -128,7 +128,7 @@ impl Engine {
             kind,
             change,
             Side::Host,
-            resources::affected_by_control_plane(kind),
+            resources::affected_by_control_plane(&self.world, kind),
         );
     }
 
@@ -136,6 +136,12 @@ impl Engine {
     pub fn observe_foreign(&self, kind: Kind, change: &Change) {
         let items = resources::affected_by_foreign(&self.world, kind, change);
         self.wake(Place::Foreign, kind, change, Side::Host, items);
+    }
+
+    /// Takes over a change of a pod that belongs to somebody else.
+    pub fn observe_other_pod(&self, change: &Change) {
+        let items = resources::affected_by_other_pod(&self.world, change);
+        self.wake(Place::Host, Kind::Pod, change, Side::Host, items);
     }
 
     /// Asks for a look at every object of a kind, or of all kinds; returns how many.

@@ -1,21 +1,33 @@
-//! The kubelet API of every virtual node: what the virtual API server asks a kubelet, answered by the host API server.
+//! The kubelet API of every virtual node: what the virtual API server, and whoever it lets, asks a kubelet, answered by the
+//! host API server.
 
 mod access;
+mod authorization;
+mod exposition;
+mod host;
+pub mod metrics_api;
+mod owned;
 mod proxy;
+mod registration;
 mod route;
 mod server;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use futures::stream;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use kube::client::Body as HostBody;
 use serde_json::{Value, json};
 
+pub use registration::register;
 pub use server::{serve, tls};
 
 use crate::clusters::Connection;
@@ -23,89 +35,213 @@ use crate::json;
 use crate::kinds::Kind;
 use crate::names::{Claim, claim};
 use crate::object::ObjectKey;
+use crate::resources::nodes::{self, addresses};
 use crate::world::World;
 use access::Caller;
+use authorization::{Action, Authority, Denied};
+use exposition::Rewriter;
+use owned::{Owners, has_container};
 use route::{Route, Target};
 
 /// A body of either kind: made here or passed on from the host.
 type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
+/// What vCluster says about pods of others, and those that do not exist.
+const NOT_OURS: &str = "access denied: pod does not belong to this virtual cluster";
+/// The formats in which kubelets show measurements that can be rewritten.
+const TEXT_FORMAT: &str = "text/plain;version=0.0.4";
+
 /// Answers requests of the kubelet API.
 pub struct Kubelet {
     world: Arc<World>,
     host: Connection,
-    /// Whether callers can prove who they are at all.
-    authenticates: bool,
+    authority: Authority,
 }
 
 impl Kubelet {
-    /// A kubelet that reaches the host through this connection. Without `authenticates` nobody can be let in.
-    pub fn new(world: Arc<World>, host: Connection, authenticates: bool) -> Arc<Self> {
+    /// A kubelet that reaches the host through this connection, and asks the virtual API server about its callers.
+    pub fn new(world: Arc<World>, host: Connection, virtual_: kube::Client) -> Arc<Self> {
         Arc::new(Self {
             world,
             host,
-            authenticates,
+            authority: Authority::new(virtual_),
         })
     }
 
-    async fn handle(self: Arc<Self>, caller: Caller, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let method = request.method().clone();
-        let Some(route) = route::route(request.uri().path()) else {
-            return Ok(text(StatusCode::NOT_FOUND, "404 page not found"));
-        };
-        if route == Route::Healthz {
+    /// Answers a request of somebody who may have shown a certificate.
+    async fn handle(
+        self: Arc<Self>,
+        caller: Option<Caller>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        Ok(self.answer(caller, request).await.unwrap_or_else(|refusal| refusal))
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        caller: Option<Caller>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Response<Body>> {
+        let path = request.uri().path();
+        let route = route::route(path);
+        if route == Some(Route::Healthz) {
             return Ok(text(StatusCode::OK, "ok"));
         }
-        if !caller.is_api_server() {
-            let why = if self.authenticates {
-                "a client certificate of the API server"
-            } else {
-                "--client-ca-file"
-            };
-            return Ok(text(
-                StatusCode::UNAUTHORIZED,
-                &format!("Unauthorized: this needs {why}"),
-            ));
+        let caller = match caller {
+            Some(caller) => caller,
+            None => self.authority.authenticate(request.headers()).await.map_err(denied)?,
+        };
+        if self.world.settings.metrics.is_on()
+            && let Some(query) = metrics_api::query(path)
+        {
+            return self.measurements(&caller, &query, &request).await;
         }
+        let verb = match *request.method() {
+            Method::POST => "create",
+            Method::GET => "get",
+            _ => {
+                return Err(text(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "only GET and POST are allowed here",
+                ));
+            }
+        };
+        let node = self.node(&caller, &request);
+        let action = Action::Node {
+            verb,
+            node: node.clone().unwrap_or_default(),
+            subresources: route.as_ref().map_or(&["proxy"], Route::subresources),
+        };
+        self.authority.authorize(&caller, action).await.map_err(denied)?;
+        let Some(route) = route else {
+            return Err(text(
+                StatusCode::FORBIDDEN,
+                "proxy subpath not permitted in shared mode",
+            ));
+        };
         let streams = matches!(route, Route::Session(..) | Route::PortForward(..));
-        if !(method == Method::GET || (streams && method == Method::POST)) {
-            return Ok(text(
+        if verb == "create" && !streams {
+            return Err(text(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "only GET, and POST for sessions, is allowed here",
+                "POST is allowed for sessions only",
             ));
         }
+        let node = node.as_deref();
         Ok(match route {
             Route::Healthz => text(StatusCode::OK, "ok"),
-            Route::Pods => json_answer(&self.pods()),
-            Route::Summary => json_answer(&summary::summary(&self.world, &self.host).await),
-            Route::Logs(target) => match self.host_pod(&target) {
-                Ok(host) => proxy::logs(&self.host, &host, &target, request).await,
-                Err(missing) => text(StatusCode::NOT_FOUND, &missing),
-            },
-            Route::Session(kind, target) => match self.host_pod(&target) {
-                Ok(host) => proxy::session(&self.host, &host, kind, &target, request).await,
-                Err(missing) => text(StatusCode::NOT_FOUND, &missing),
-            },
-            Route::PortForward(target) => match self.host_pod(&target) {
-                Ok(host) => proxy::port_forward(&self.host, &host, request).await,
-                Err(missing) => text(StatusCode::NOT_FOUND, &missing),
-            },
+            Route::Pods => json_answer(StatusCode::OK, &self.pods(node, |_| true)),
+            Route::RunningPods => json_answer(StatusCode::OK, &self.pods(node, is_running)),
+            Route::Summary => {
+                let node = self.served(node)?;
+                json_answer(StatusCode::OK, &summary::summary(&self.world, &self.host, &node).await)
+            }
+            Route::Metrics(path) => {
+                let node = self.served(node)?;
+                let path = format!("/api/v1/nodes/{node}/proxy{path}");
+                match host::open(&self.host, &path, TEXT_FORMAT).await {
+                    Ok(body) => series(self.world.clone(), body),
+                    Err(refused) => text(refused.status, &refused.message),
+                }
+            }
+            Route::Logs(target) => {
+                let host = self.host_pod(&target, node)?;
+                proxy::logs(&self.host, &host, &target, request).await
+            }
+            Route::Session(kind, target) => {
+                let host = self.host_pod(&target, node)?;
+                proxy::session(&self.host, &host, kind, &target, request).await
+            }
+            Route::PortForward(target) => {
+                let host = self.host_pod(&target, node)?;
+                proxy::port_forward(&self.host, &host, request).await
+            }
         })
     }
 
-    /// The pods of all virtual nodes, as they are in the virtual cluster.
-    fn pods(&self) -> Value {
+    /// Answers a request of `metrics.k8s.io`.
+    async fn measurements(
+        &self,
+        caller: &Caller,
+        query: &metrics_api::Query,
+        request: &Request<Incoming>,
+    ) -> Result<Response<Body>, Response<Body>> {
+        let refuse = |code: StatusCode, reason: &str, message: &str| {
+            json_answer(code, &metrics_api::status(code, reason, message))
+        };
+        if request.method() != Method::GET {
+            return Err(refuse(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                "only GET is allowed here",
+            ));
+        }
+        let action = query.action(request.uri().path());
+        self.authority.authorize(caller, action).await.map_err(denied)?;
+        let parameters = route::parameters(request.uri().query().unwrap_or_default());
+        let accept = header_text(request.headers(), header::ACCEPT.as_str());
+        let wanted = metrics_api::Wanted::parse(&parameters, accept)
+            .map_err(|why| refuse(StatusCode::BAD_REQUEST, "BadRequest", &why))?;
+        match metrics_api::answer(&self.world, &self.host, query, &wanted).await {
+            Ok(document) => Ok(json_answer(StatusCode::OK, &document)),
+            Err(status) => {
+                let code = json::integer(&status, &["code"]).and_then(|code| u16::try_from(code).ok());
+                let code = code.and_then(|code| StatusCode::from_u16(code).ok());
+                Err(json_answer(code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &status))
+            }
+        }
+    }
+
+    /// The node that is asked: the one whose name or address was dialled, the one that the API server passes a request on
+    /// to, or the only one.
+    fn node<B>(&self, caller: &Caller, request: &Request<B>) -> Option<String> {
+        let host = header_text(request.headers(), header::HOST.as_str());
+        let host = host.parse::<http::uri::Authority>().ok();
+        let dialled = host.and_then(|host| {
+            let name = host.host().trim_start_matches('[').trim_end_matches(']');
+            addresses::node_of_host(&self.world, name)
+        });
+        let passed_on = || {
+            let known = caller.is_api_server().then(|| route::proxied_node(request.headers()));
+            known.flatten()
+        };
+        let only = || match self.world.virtual_side.of(Kind::Node).list().as_slice() {
+            [node] => Some(node.key().name.clone()),
+            _ => None,
+        };
+        dialled.or_else(passed_on).or_else(only)
+    }
+
+    /// The node whose kubelet on the host is asked: only one that this cluster shows, whatever a tenant calls a node.
+    fn served(&self, node: Option<&str>) -> Result<String, Response<Body>> {
+        let Some(node) = node else {
+            return Err(text(
+                StatusCode::BAD_REQUEST,
+                "it is not known which node is meant: ask at its own name or address",
+            ));
+        };
+        if nodes::is_served(&self.world, node) {
+            Ok(node.to_owned())
+        } else {
+            Err(text(
+                StatusCode::NOT_FOUND,
+                &format!("node {node:?} is none of the host's that is shown here"),
+            ))
+        }
+    }
+
+    /// The pods of a virtual node, or of all of them, as they are in the virtual cluster.
+    fn pods(&self, node: Option<&str>, wanted: fn(&Value) -> bool) -> Value {
         let pods = self.world.virtual_side.of(Kind::Pod).list();
-        let running: Vec<Value> = pods
+        let assigned: Vec<Value> = pods
             .iter()
             .map(|pod| pod.value())
-            .filter(|pod| !json::text(pod, &["spec", "nodeName"]).is_empty())
+            .filter(|pod| is_on(pod, node) && wanted(pod))
             .collect();
-        json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": running})
+        json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": assigned})
     }
 
     /// The host pod behind a virtual pod and its container. Only what this cluster owns can be reached.
-    fn host_pod(&self, target: &Target) -> Result<ObjectKey, String> {
+    fn host_pod(&self, target: &Target, node: Option<&str>) -> Result<ObjectKey, Response<Body>> {
         let Target {
             namespace,
             pod: name,
@@ -115,16 +251,11 @@ impl Kubelet {
             .world
             .virtual_side
             .get(Kind::Pod, namespace, name)
-            .map(|pod| pod.value());
-        let Some(pod) = pod else {
-            return Err(format!("pod {name:?} not found in namespace {namespace:?}"));
-        };
-        let lists = ["containers", "initContainers", "ephemeralContainers"];
-        let known = lists.iter().flat_map(|list| json::items(&pod, &["spec", list]));
-        if !container.is_empty() && !known.into_iter().any(|known| json::text(known, &["name"]) == container) {
-            return Err(format!(
-                "container {container:?} not found in pod \"{namespace}/{name}\""
-            ));
+            .map(|pod| pod.value())
+            .filter(|pod| is_on(pod, node));
+        let known = pod.is_some_and(|pod| container.is_empty() || has_container(&pod, container));
+        if !known {
+            return Err(text(StatusCode::FORBIDDEN, NOT_OURS));
         }
         let key = self.world.host_key(Kind::Pod, namespace, name);
         let host = self
@@ -145,8 +276,67 @@ impl Kubelet {
         if ours {
             Ok(key)
         } else {
-            Err(format!("pod {name:?} is not running"))
+            Err(text(StatusCode::NOT_FOUND, &format!("pod {name:?} is not running")))
         }
+    }
+}
+
+/// Whether a pod is on this node, or on any.
+fn is_on(pod: &Value, node: Option<&str>) -> bool {
+    let assigned = json::text(pod, &["spec", "nodeName"]);
+    !assigned.is_empty() && node.is_none_or(|node| node == assigned)
+}
+
+fn is_running(pod: &Value) -> bool {
+    let mut containers = [
+        "containerStatuses",
+        "initContainerStatuses",
+        "ephemeralContainerStatuses",
+    ]
+    .iter()
+    .flat_map(|list| json::items(pod, &["status", list]));
+    containers.any(|container| json::at(container, &["state", "running"]).is_some())
+}
+
+fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default()
+}
+
+/// Passes measurements on as they come.
+fn series(world: Arc<World>, body: HostBody) -> Response<Body> {
+    let rewriter = Some(Rewriter::default());
+    let frames = stream::unfold((world, body, rewriter), |(world, mut body, rewriter)| async move {
+        let mut rewriter = rewriter?;
+        let frame = body.frame().await;
+        let mut owners = Owners::new(&world);
+        let mut find = |kind, namespace: &str, name: &str| owners.find(kind, namespace, name).cloned();
+        let (out, left) = match frame {
+            None => (Ok(rewriter.finish(&mut find)), None),
+            Some(Ok(frame)) => {
+                let data = frame.into_data().unwrap_or_default();
+                (Ok(rewriter.push(&data, &mut find)), Some(rewriter))
+            }
+            // The client must not take a part for the whole.
+            Some(Err(error)) => (Err(Box::<dyn std::error::Error + Send + Sync>::from(error)), None),
+        };
+        drop(owners);
+        Some((out.map(|bytes| Frame::data(Bytes::from(bytes))), (world, body, left)))
+    });
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    let content_type = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+fn denied(denied: Denied) -> Response<Body> {
+    match denied {
+        Denied::Unknown => text(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Denied::Forbidden(why) => text(StatusCode::FORBIDDEN, &why),
+        Denied::Unanswered => text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the virtual API server does not say who may do this",
+        ),
     }
 }
 
@@ -154,8 +344,8 @@ fn text(status: StatusCode, message: &str) -> Response<Body> {
     answer(status, "text/plain; charset=utf-8", format!("{message}\n"))
 }
 
-fn json_answer(value: &Value) -> Response<Body> {
-    answer(StatusCode::OK, "application/json", value.to_string())
+fn json_answer(status: StatusCode, value: &Value) -> Response<Body> {
+    answer(status, "application/json", value.to_string())
 }
 
 fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {

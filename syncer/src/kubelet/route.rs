@@ -1,11 +1,16 @@
 //! Paths and queries of the kubelet API, and what they are called in the API of the host.
 
+use http::HeaderMap;
+
 /// A request that a kubelet knows (`pkg/kubelet/server/server.go` of Kubernetes).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     Healthz,
     Pods,
+    RunningPods,
     Summary,
+    /// Measurements in Prometheus' format, by their path on every kubelet.
+    Metrics(&'static str),
     Logs(Target),
     Session(Session, Target),
     PortForward(Target),
@@ -46,8 +51,13 @@ pub(super) fn route(path: &str) -> Option<Route> {
     };
     Some(match parts.as_slice() {
         ["healthz"] => Route::Healthz,
-        ["pods" | "runningpods"] => Route::Pods,
+        ["pods"] => Route::Pods,
+        ["runningpods"] => Route::RunningPods,
         ["stats", "summary"] => Route::Summary,
+        ["metrics", ..] => {
+            let path = parts.join("/");
+            Route::Metrics(METRICS.iter().find(|known| known[1..] == path)?)
+        }
         ["containerLogs", namespace, pod, container] => Route::Logs(target(namespace, pod, container)),
         ["exec", namespace, pod, container] | ["exec", namespace, pod, _, container] => {
             Route::Session(Session::Exec, target(namespace, pod, container))
@@ -60,6 +70,29 @@ pub(super) fn route(path: &str) -> Option<Route> {
         }
         _ => return None,
     })
+}
+
+/// Where kubelets show measurements, now and in earlier versions.
+const METRICS: [&str; 6] = [
+    "/metrics",
+    "/metrics/cadvisor",
+    "/metrics/probes",
+    "/metrics/resource",
+    "/metrics/resource/v1alpha1",
+    "/metrics/resource/v1beta1",
+];
+
+impl Route {
+    /// The subresources of a node, of which somebody needs the right to one (`pkg/kubelet/server/auth.go`).
+    pub(super) fn subresources(&self) -> &'static [&'static str] {
+        match self {
+            Route::Healthz => &["healthz", "proxy"],
+            Route::Pods | Route::RunningPods => &["pods", "proxy"],
+            Route::Summary => &["stats"],
+            Route::Metrics(_) => &["metrics"],
+            Route::Logs(_) | Route::Session(..) | Route::PortForward(_) => &["proxy"],
+        }
+    }
 }
 
 /// The parameters that a kubelet and the API name differently.
@@ -86,6 +119,44 @@ const PASSED_ON: &[&str] = &[
     "timestamps",
     "tty",
 ];
+
+/// The node that the API server passes a request on to, as it says itself (apimachinery `pkg/util/proxy/transport.go`).
+pub(super) fn proxied_node(headers: &HeaderMap) -> Option<String> {
+    let uri = headers.get("x-forwarded-uri")?.to_str().ok()?;
+    let id = uri.strip_prefix("/api/v1/nodes/")?.split_once("/proxy")?.0;
+    // As in the path of the request: NAME, NAME:PORT or SCHEME:NAME:PORT.
+    let name = match id.split(':').collect::<Vec<_>>().as_slice() {
+        [name] | [name, _] | [_, name, _] => (*name).to_owned(),
+        _ => return None,
+    };
+    (!name.is_empty() && !name.contains('/')).then_some(name)
+}
+
+/// The parameters of a query, decoded.
+pub(super) fn parameters(query: &str) -> Vec<(String, String)> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect()
+}
+
+fn decoded(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match (first, hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
+            (b'+', _) => bytes.push(b' '),
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            (other, _) => bytes.push(*other),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
 
 /// The query for the host: renamed, known parameters, and the container if there is one.
 pub(super) fn host_query(query: &str, container: &str) -> String {
@@ -128,7 +199,17 @@ mod tests {
         };
         let table = [
             ("/healthz", Some(Route::Healthz)),
-            ("/runningpods/", Some(Route::Pods)),
+            ("/runningpods/", Some(Route::RunningPods)),
+            ("/metrics", Some(Route::Metrics("/metrics"))),
+            ("/metrics/cadvisor/", Some(Route::Metrics("/metrics/cadvisor"))),
+            (
+                "/metrics/resource/v1beta1",
+                Some(Route::Metrics("/metrics/resource/v1beta1")),
+            ),
+            ("/metrics/slis", None),
+            ("/configz", None),
+            ("/checkpoint/team/web/app", None),
+            ("/logs/kubelet.log", None),
             ("/stats/summary", Some(Route::Summary)),
             ("/containerLogs/team/web/app", Some(Route::Logs(target("app")))),
             ("/exec/team/web/app", Some(Route::Session(Session::Exec, target("app")))),
@@ -161,11 +242,21 @@ mod tests {
         assert_eq!(host_query("port=80", ""), "ports=80");
     }
 
+    #[test]
+    fn parameters_are_decoded() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            parameters("labelSelector=a%3Db%2Cc+d&x&y=%zz"),
+            [pair("labelSelector", "a=b,c d"), pair("x", ""), pair("y", "%zz")]
+        );
+    }
+
     proptest! {
         #[test]
         fn nothing_panics(path in ".{0,60}", query in ".{0,60}") {
             route(&path);
             host_query(&query, "app");
+            parameters(&query);
         }
     }
 }

@@ -17,6 +17,7 @@ use tracing::debug;
 use super::Kubelet;
 use super::access::Caller;
 use crate::options::Options;
+use crate::resources::nodes::addresses;
 
 /// How long a client may take for its handshake and its headers.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,6 +49,7 @@ fn self_signed(options: &Options) -> Result<Identity> {
             .unwrap_or(options.kubelet_address)
             .to_string(),
         "localhost".to_owned(),
+        format!("*.{}", addresses::DOMAIN),
     ];
     let issued = authority
         .issue(&Profile::server("system:node:syncer", names))

@@ -15,7 +15,7 @@ mod ingresses;
 mod kubernetes;
 mod mirrored;
 mod networkpolicies;
-mod nodes;
+pub mod nodes;
 pub mod pair;
 mod pods;
 mod priorityclasses;
@@ -107,7 +107,7 @@ const fn rule(resource: &'static str, verbs: &'static [&'static str]) -> HostRul
     rule_of("", resource, verbs)
 }
 
-const fn rule_of(group: &'static str, resource: &'static str, verbs: &'static [&'static str]) -> HostRule {
+pub(crate) const fn rule_of(group: &'static str, resource: &'static str, verbs: &'static [&'static str]) -> HostRule {
     HostRule {
         group,
         resource,
@@ -116,15 +116,16 @@ const fn rule_of(group: &'static str, resource: &'static str, verbs: &'static [&
     }
 }
 
-const fn cluster_rule(group: &'static str, resource: &'static str, verbs: &'static [&'static str]) -> HostRule {
+pub(crate) const fn cluster_rule(
+    group: &'static str,
+    resource: &'static str,
+    verbs: &'static [&'static str],
+) -> HostRule {
     HostRule {
         cluster: true,
         ..rule_of(group, resource, verbs)
     }
 }
-
-/// What it takes to show the host's nodes as they are.
-const NODES: HostRule = cluster_rule("", "nodes", READ);
 
 use Direction::{FromHost, ToHost};
 use When::{Always, Named};
@@ -197,8 +198,20 @@ pub fn affected(world: &World, side: Side, kind: Kind, change: &Change) -> Vec<R
     items
 }
 
+/// Which nodes have to be looked at because a pod of somebody else changed.
+pub fn affected_by_other_pod(world: &World, change: &Change) -> Vec<Reference> {
+    let nodes = world.other_pods.observe(change);
+    nodes.iter().map(|node| Reference::new(Kind::Node, "", node)).collect()
+}
+
 /// Which virtual objects have to be looked at because the control plane's own Service or Endpoints changed.
-pub fn affected_by_control_plane(kind: Kind) -> Vec<Reference> {
+pub fn affected_by_control_plane(world: &World, kind: Kind) -> Vec<Reference> {
+    let mut items = behind_control_plane(kind);
+    items.extend(nodes::with_service(world));
+    items
+}
+
+fn behind_control_plane(kind: Kind) -> Vec<Reference> {
     match kind {
         Kind::Service => vec![
             kubernetes::reference(Kind::Service),
@@ -220,9 +233,9 @@ pub fn affected_by_foreign(world: &World, kind: Kind, change: &Change) -> Vec<Re
 
 /// What has to be looked at once at the start, besides everything that exists.
 pub fn at_start(world: &World) -> Vec<Reference> {
-    let mut items = affected_by_control_plane(Kind::Service);
+    let mut items = behind_control_plane(Kind::Service);
     items.extend(replicas::on_host(world));
-    items.extend(affected_by_control_plane(Kind::Endpoints));
+    items.extend(behind_control_plane(Kind::Endpoints));
     items
 }
 
@@ -252,6 +265,7 @@ pub fn counterparts(world: &World, kind: Kind, change: &Change) -> Vec<Reference
             Kind::Secret if is_token_secret(&value) => pods::pod_of_token_secret(&value),
             _ => match claim(&world.names, &kind.gvk(), &value) {
                 Claim::Ours { namespace, name, .. } => Some(Reference::new(kind, &namespace, &name)),
+                Claim::Foreign if matches!(kind, Kind::Service | Kind::Endpoints) => nodes::of_service(world, &value),
                 Claim::Foreign => None,
             },
         };

@@ -1,7 +1,7 @@
-//! Which nodes run pods of this cluster: a virtual node exists as long as there is one.
+//! Which nodes run pods of this cluster, and what the pods tell about them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
@@ -13,57 +13,186 @@ use crate::object::ObjectKey;
 /// Host annotation with the kind of the controller of a virtual pod.
 pub const OWNER_SET_KIND: &str = "vcluster.loft.sh/owner-set-kind";
 
+type PodKey = (Side, ObjectKey);
+
 /// An index of pods by node, of both sides.
 #[derive(Debug, Default)]
 pub struct Placement {
-    inner: Mutex<BTreeMap<String, BTreeSet<(Side, ObjectKey)>>>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    pods: BTreeMap<PodKey, Placed>,
+    nodes: BTreeMap<String, BTreeSet<PodKey>>,
+}
+
+/// A pod on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Placed {
+    node: String,
+    sign: Sign,
+}
+
+/// What a host pod tells about its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    /// Nothing.
+    None,
+    /// The node reports that the pod is ready.
+    Life,
+    /// The host's controllers have taken the pod out of service because the node is silent or gone.
+    Loss,
 }
 
 impl Placement {
     /// Takes over a change of a pod; returns the nodes for which it matters.
     pub fn observe(&self, side: Side, change: &Change) -> Vec<String> {
-        let node_of = |object: &Option<std::sync::Arc<crate::object::Object>>| {
-            object
-                .as_ref()
-                .and_then(|object| assigned(&object.value()).map(|node| (node, object.key().clone())))
+        let Some(object) = change.object() else {
+            return Vec::new();
         };
-        let (old, new) = (node_of(&change.old), node_of(&change.new));
+        let key = (side, object.key().clone());
+        let new = change.new.as_ref().and_then(|pod| assigned(side, &pod.value()));
+        let mut inner = self.inner();
+        let old = match &new {
+            Some(placed) => inner.pods.insert(key.clone(), placed.clone()),
+            None => inner.pods.remove(&key),
+        };
         if old == new {
             return Vec::new();
         }
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut nodes = Vec::new();
-        if let Some((node, key)) = old {
-            if let Some(pods) = inner.get_mut(&node) {
-                pods.remove(&(side, key));
+        let mut nodes = BTreeSet::new();
+        if let Some(Placed { node, .. }) = old {
+            if let Some(pods) = inner.nodes.get_mut(&node) {
+                pods.remove(&key);
                 if pods.is_empty() {
-                    inner.remove(&node);
+                    inner.nodes.remove(&node);
                 }
             }
-            nodes.push(node);
+            nodes.insert(node);
         }
-        if let Some((node, key)) = new {
-            inner.entry(node.clone()).or_default().insert((side, key));
-            nodes.push(node);
+        if let Some(Placed { node, .. }) = new {
+            inner.nodes.entry(node.clone()).or_default().insert(key);
+            nodes.insert(node);
         }
-        nodes
+        nodes.into_iter().collect()
     }
 
     /// Whether any pod is on the node.
     pub fn is_used(&self, node: &str) -> bool {
-        self.inner
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(node)
+        self.inner().nodes.contains_key(node)
+    }
+
+    /// Whether the host runs any on the node.
+    pub fn runs_on(&self, node: &str) -> bool {
+        let inner = self.inner();
+        let mut pods = inner.nodes.get(node).into_iter().flatten();
+        pods.any(|(side, _)| *side == Side::Host)
+    }
+
+    /// Whether the pods on the node say that it is lost: one does, and none says that it is alive.
+    pub fn is_lost(&self, node: &str) -> bool {
+        let inner = self.inner();
+        let pods = inner.nodes.get(node).into_iter().flatten();
+        let signs: Vec<Sign> = pods.filter_map(|key| Some(inner.pods.get(key)?.sign)).collect();
+        signs.contains(&Sign::Loss) && !signs.contains(&Sign::Life)
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The node of a pod; pods of DaemonSets follow nodes and are no reason to keep one.
-fn assigned(pod: &Value) -> Option<String> {
+/// Where a pod is; pods of DaemonSets follow nodes and are no reason to keep one.
+fn assigned(side: Side, pod: &Value) -> Option<Placed> {
     let node = json::text(pod, &["spec", "nodeName"]);
     let by_daemon_set = json::text(pod, &["metadata", "annotations", OWNER_SET_KIND]) == "DaemonSet"
         || json::items(pod, &["metadata", "ownerReferences"])
             .iter()
             .any(|owner| owner["kind"] == "DaemonSet" && owner["apiVersion"] == "apps/v1");
-    (!node.is_empty() && !by_daemon_set).then(|| node.to_owned())
+    let sign = match side {
+        Side::Virtual => Sign::None,
+        Side::Host => sign(pod),
+    };
+    (!node.is_empty() && !by_daemon_set).then(|| Placed {
+        node: node.to_owned(),
+        sign,
+    })
+}
+
+/// When a node falls silent, the host's node lifecycle controller makes its pods not ready without a word about their
+/// containers, which no kubelet does; later the pods are deleted for that reason.
+fn sign(pod: &Value) -> Sign {
+    let condition = |kind: &str| {
+        let conditions = json::items(pod, &["status", "conditions"]);
+        conditions.iter().find(|condition| condition["type"] == kind)
+    };
+    let status = |kind: &str| condition(kind).map(|condition| json::text(condition, &["status"]));
+    let orphaned = condition("DisruptionTarget").is_some_and(|target| {
+        target["status"] == "True"
+            && (target["reason"] == "DeletionByPodGC" || target["reason"] == "DeletionByTaintManager")
+    });
+    let gated = !json::items(pod, &["spec", "readinessGates"]).is_empty();
+    match (status("Ready"), status("ContainersReady")) {
+        _ if orphaned => Sign::Loss,
+        (Some("True"), _) => Sign::Life,
+        (Some("False"), Some("True")) if !gated => Sign::Loss,
+        _ => Sign::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::object::Object;
+
+    fn pod(name: &str, node: &str, ready: &str, containers: &str) -> Change {
+        let pod = json!({
+            "metadata": {"namespace": "host", "name": name},
+            "spec": {"nodeName": node},
+            "status": {"conditions": [
+                {"type": "Ready", "status": ready}, {"type": "ContainersReady", "status": containers},
+            ]},
+        });
+        Change {
+            old: None,
+            new: Some(Arc::new(Object::new(pod))),
+        }
+    }
+
+    #[test]
+    fn a_node_is_lost_when_its_pods_say_so_and_none_contradicts() {
+        let placement = Placement::default();
+        let observe = |change: &Change| placement.observe(Side::Host, change);
+        assert_eq!(observe(&pod("a", "n", "True", "True")), ["n"]);
+        assert!(observe(&pod("a", "n", "True", "True")).is_empty());
+        assert!(!placement.is_lost("n"));
+        observe(&pod("b", "n", "False", "False"));
+        assert_eq!(observe(&pod("a", "n", "False", "True")), ["n"]);
+        assert!(placement.is_lost("n") && !placement.is_lost("m"));
+        observe(&pod("c", "n", "True", "True"));
+        assert!(!placement.is_lost("n"), "one pod is alive");
+        assert_eq!(observe(&pod("c", "m", "False", "True")), ["m", "n"]);
+        assert!(placement.is_lost("n") && placement.is_lost("m"));
+    }
+
+    #[test]
+    fn a_node_is_used_until_its_last_pod_is_gone() {
+        let placement = Placement::default();
+        let here = pod("a", "n", "True", "True");
+        placement.observe(Side::Virtual, &here);
+        placement.observe(Side::Host, &here);
+        let gone = Change {
+            old: here.new.clone(),
+            new: None,
+        };
+        placement.observe(Side::Host, &gone);
+        assert!(placement.is_used("n"));
+        assert_eq!(placement.observe(Side::Virtual, &gone), ["n"]);
+        assert!(!placement.is_used("n"));
+    }
 }

@@ -61,8 +61,10 @@ pub fn roles_elsewhere(name: &str, settings: &Settings) -> BTreeMap<String, Stri
 }
 
 fn host_rules(settings: &Settings) -> impl Iterator<Item = &'static HostRule> {
-    let nodes = settings.nodes.from_host.then_some(&super::NODES);
-    enabled(settings).flat_map(|resource| resource.host_rules).chain(nodes)
+    enabled(settings)
+        .flat_map(|resource| resource.host_rules)
+        .chain(super::nodes::host_rules(settings))
+        .chain(crate::kubelet::metrics_api::host_rules(settings))
 }
 
 /// What has to be read of objects that are not ours, by namespace. A watch of one object by its name is a right to that name.

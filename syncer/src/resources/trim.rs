@@ -11,6 +11,7 @@ use crate::names::keys;
 const POD_SPEC: &[&str] = &[
     "nodeName",
     "tolerations",
+    "readinessGates",
     "schedulingGates",
     "activeDeadlineSeconds",
     "initContainers",

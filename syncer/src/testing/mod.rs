@@ -13,12 +13,17 @@ use crate::kinds::{Kind, Side};
 use crate::names::Reference;
 use crate::object::Object;
 use crate::resources;
-use crate::settings::{NodeSettings, PodSettings, Settings};
+use crate::settings::{MetricsSettings, NodeSettings, PodSettings, Settings};
 use crate::world::World;
 
 /// Virtual cluster `vc` in host namespace `host`, with its control plane's Service.
 pub(crate) fn world() -> World {
-    let mut world = World::new(settings());
+    world_of(settings())
+}
+
+/// The same with other settings.
+pub(crate) fn world_of(settings: Settings) -> World {
+    let mut world = World::new(settings);
     world.clock = || Timestamp::UNIX_EPOCH;
     let service = json!({
         "metadata": {"namespace": "host", "name": "vc", "uid": "cp", "resourceVersion": "1"},
@@ -54,11 +59,12 @@ pub(crate) fn settings() -> Settings {
         replicas: Default::default(),
         pods: PodSettings::default(),
         nodes: NodeSettings {
-            from_host: false,
             kubelet_address: "10.9.9.9".into(),
             kubelet_port: 10250,
             version: "v1.36.0".into(),
+            ..NodeSettings::default()
         },
+        metrics: MetricsSettings::default(),
     }
 }
 

@@ -48,6 +48,10 @@ fn to_host(world: &World, item: &Reference, pod: &Value) -> Plan {
         return delete::finish(item, pod);
     }
     let node = json::text(pod, &["spec", "nodeName"]);
+    if node.is_empty() && world.settings.nodes.scheduled_here {
+        // The virtual cluster's scheduler goes first.
+        return Plan::nothing();
+    }
     if !node.is_empty() && world.virtual_side.get(Kind::Node, "", node).is_none() {
         let warning = format!("Given nodeName {node} does not exist in virtual cluster");
         return Plan::refuse(Note::warning(warning));

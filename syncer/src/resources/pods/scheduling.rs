@@ -7,9 +7,14 @@ use crate::json::{self, items_mut};
 use crate::names::{keys, merge_selectors};
 use crate::world::World;
 
-/// Translates affinity, spreading and tolerations of a pod spec.
+/// Translates node selector, affinity, spreading and tolerations of a pod spec.
 pub(super) fn translate(world: &World, namespace: &str, spec: &mut Value) -> Vec<Note> {
     let mut notes = Vec::new();
+    if world.settings.nodes.scheduled_here {
+        // They have been obeyed; the host would read them again, and differently.
+        json::remove(spec, &["affinity", "nodeSelector", "topologySpreadConstraints"]);
+    }
+    require_labels(world, spec);
     for affinity in ["podAffinity", "podAntiAffinity"] {
         let Some(affinity) = spec.get_mut("affinity").and_then(|all| all.get_mut(affinity)) else {
             continue;
@@ -37,6 +42,19 @@ pub(super) fn translate(world: &World, namespace: &str, spec: &mut Value) -> Vec
         (!tolerations.is_empty()).then_some(Value::Array(tolerations)),
     );
     notes
+}
+
+/// Narrows a pod to the nodes that this cluster may use. The node's kubelet looks at this, too, whoever chose the node.
+fn require_labels(world: &World, spec: &mut Value) {
+    let required = &world.settings.nodes.required_labels;
+    if required.is_empty() {
+        return;
+    }
+    if let Some(selector) = json::object_mut(spec, "nodeSelector") {
+        for (label, value) in required {
+            selector.insert(label.clone(), json!(value));
+        }
+    }
 }
 
 fn affinity_term(world: &World, namespace: &str, term: &Value, notes: &mut Vec<Note>) -> Value {
