@@ -78,6 +78,9 @@ pub(crate) const DNS_PACKET: Target = Target {
 fn again<M: Message + Default + PartialEq>(input: &[u8]) {
     if let Ok(message) = M::decode(input) {
         let again = M::decode(message.encode_to_vec().as_slice());
-        assert!(again.is_ok_and(|again| again == message), "it reads otherwise the second time");
+        assert!(
+            again.is_ok_and(|again| again == message),
+            "it reads otherwise the second time"
+        );
     }
 }

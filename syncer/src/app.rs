@@ -6,9 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use chassis::{BindAddress, Chassis, Gate, Listener, Tasks, usage};
 use client::leader::Candidate;
+use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::clusters::{Api, ConnectError, Connection, Informer, Selection, connect};
+use crate::clusters::{Api, ConnectError, Connection, Informer, Selection, connect, definitions};
 use crate::engine::Engine;
 use crate::export::Export;
 use crate::foreign::{self, Scope};
@@ -17,8 +18,10 @@ use crate::kubelet::{self, Kubelet};
 use crate::metrics::Metrics;
 use crate::names::{MappingStore, Names, keys};
 use crate::options::Options;
+use crate::patches::Rules;
+use crate::resources::custom::definition::{self, Wanted};
 use crate::resources::nodes::others;
-use crate::resources::{Direction, trim};
+use crate::resources::{Direction, custom, trim};
 use crate::settings::Settings;
 use crate::world::World;
 use crate::{grpc, resources};
@@ -45,16 +48,12 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
     chassis.addresses().insert("kubelet", listener.address().clone());
 
     let metrics = Metrics::new(chassis.metrics());
+    let api = |side, connection: &Connection| Api::new(side, connection.shared.clone(), metrics.requests.clone());
+    let (virtual_api, host_api) = (api(Side::Virtual, &virtual_), api(Side::Host, &host));
+    let definitions = custom_resources(&options, &host_api, &mut settings).await?;
     let world = Arc::new(World::new(settings));
     let (recorder, events) = client::Recorder::new(virtual_.shared.clone(), "vcluster-syncer");
-    let api = |side, connection: &Connection| Api::new(side, connection.shared.clone(), metrics.requests.clone());
-    let engine = Engine::new(
-        world.clone(),
-        api(Side::Virtual, &virtual_),
-        api(Side::Host, &host),
-        recorder,
-        metrics.clone(),
-    );
+    let engine = Engine::new(world.clone(), virtual_api, host_api, recorder, metrics.clone());
 
     if let Some(file) = &options.export_kubeconfig {
         let export = Export::read(file, &world.settings)?;
@@ -82,6 +81,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
         informers,
         events,
         virtual_: virtual_.shared.clone(),
+        definitions,
     };
     let gate = chassis.health().gate("name-mappings");
     let tasks = chassis.tasks().clone();
@@ -105,6 +105,40 @@ struct Run {
     informers: Vec<Watch>,
     events: client::events::Writer,
     virtual_: kube::Client,
+    /// What the virtual cluster has to know of custom resources.
+    definitions: Vec<Value>,
+}
+
+/// Completes the settings with what the host says about the custom resources that the configuration names; returns their
+/// definitions for the virtual cluster.
+async fn custom_resources(options: &Options, host: &Api, settings: &mut Settings) -> Result<Vec<Value>> {
+    let mut found = Vec::new();
+    for (key, direction, resource) in options.custom_resources()? {
+        let section = match direction {
+            Direction::ToHost => "sync.toHost.customResources",
+            Direction::FromHost => "sync.fromHost.customResources",
+        };
+        let wrong = |problem: String| options.wrong(&format!("{section}: {key}: {problem}"));
+        let wanted = Wanted::parse(&key);
+        let definition = definitions::read(host, &wanted.definition).await.map_err(wrong)?;
+        let kind = definition::kind(&wanted, &definition).map_err(wrong)?;
+        let scope = config::Scope::of(kind.namespaced);
+        if scope != resource.scope {
+            return Err(wrong(format!(
+                "scope must be {scope:?}, as the definition on the host says"
+            )));
+        }
+        found.push(definition::for_virtual(&kind, &definition));
+        let line = custom::line(kind, direction);
+        let rules = Rules {
+            key: format!("{section}[{key:?}].patches"),
+            patches: resource.patches,
+        };
+        let added = settings.patches.add(direction, line.kind, rules);
+        added.map_err(|problem| options.wrong(&problem))?;
+        settings.custom.push(line);
+    }
+    Ok(found)
 }
 
 fn lead(tasks: Tasks, mut candidate: Candidate, run: Run, gate: Gate) {
@@ -152,6 +186,7 @@ impl Run {
             informers,
             events,
             virtual_,
+            definitions,
         } = self;
         let shutdown = tasks.shutdown();
         let until_shutdown = move |task: futures::future::BoxFuture<'static, ()>| {
@@ -177,6 +212,15 @@ impl Run {
         }
         tasks.spawn("events", until_shutdown(Box::pin(events.run())));
         tasks.spawn("records", until_shutdown(Box::pin(records.clone().run())));
+        if !definitions.is_empty() {
+            let virtual_ = engine.api(Side::Virtual).clone();
+            tasks.spawn_finite(
+                "custom-resource-definitions",
+                until_shutdown(Box::pin(
+                    async move { definitions::install(&virtual_, &definitions).await },
+                )),
+            );
+        }
         let world = engine.world().clone();
         let register = {
             let world = world.clone();

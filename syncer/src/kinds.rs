@@ -43,18 +43,40 @@ pub enum Kind {
     Node,
     /// `v1` Event.
     Event,
+    /// `apiextensions.k8s.io/v1` CustomResourceDefinition.
+    CustomResourceDefinition,
+    /// One that vcluster.yaml names. Kinds are words that live as long as the process.
+    Custom(&'static CustomKind),
+}
+
+/// A kind of custom resources, as its definition on the host says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CustomKind {
+    /// The API group.
+    pub group: String,
+    /// The version that is synced.
+    pub version: String,
+    /// The name in URLs.
+    pub plural: String,
+    /// The kind as objects state it.
+    pub kind: String,
+    /// Whether its objects lie in namespaces.
+    pub namespaced: bool,
+    /// Whether status is a subresource.
+    pub status: bool,
 }
 
 struct Names {
     group: &'static str,
+    version: &'static str,
     plural: &'static str,
     kind: &'static str,
     namespaced: bool,
 }
 
 impl Kind {
-    /// Every kind.
-    pub const ALL: [Kind; 20] = [
+    /// Every built-in kind.
+    pub const ALL: [Kind; 21] = [
         Kind::Pod,
         Kind::Service,
         Kind::Endpoints,
@@ -75,12 +97,14 @@ impl Kind {
         Kind::Namespace,
         Kind::Node,
         Kind::Event,
+        Kind::CustomResourceDefinition,
     ];
 
-    const fn names(self) -> Names {
+    fn names(self) -> Names {
         const fn namespaced(group: &'static str, plural: &'static str, kind: &'static str) -> Names {
             Names {
                 group,
+                version: "v1",
                 plural,
                 kind,
                 namespaced: true,
@@ -113,6 +137,18 @@ impl Kind {
             Kind::Namespace => cluster("", "namespaces", "Namespace"),
             Kind::Node => cluster("", "nodes", "Node"),
             Kind::Event => namespaced("", "events", "Event"),
+            Kind::CustomResourceDefinition => cluster(
+                "apiextensions.k8s.io",
+                "customresourcedefinitions",
+                "CustomResourceDefinition",
+            ),
+            Kind::Custom(custom) => Names {
+                group: &custom.group,
+                version: &custom.version,
+                plural: &custom.plural,
+                kind: &custom.kind,
+                namespaced: custom.namespaced,
+            },
         }
     }
 
@@ -126,9 +162,17 @@ impl Kind {
         self.names().group
     }
 
-    /// The API version; the kinds here are all served as v1.
+    /// The API version.
     pub fn version(self) -> &'static str {
-        "v1"
+        self.names().version
+    }
+
+    /// Whether its status is written by itself.
+    pub fn has_status(self) -> bool {
+        match self {
+            Kind::Custom(custom) => custom.status,
+            _ => true,
+        }
     }
 
     /// `v1` or `<group>/v1`.
@@ -150,7 +194,7 @@ impl Kind {
         self.names().kind
     }
 
-    /// The kind whose name, in any case, this is.
+    /// The built-in kind whose name, in any case, this is.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
@@ -168,7 +212,7 @@ impl Kind {
         let root = if names.group.is_empty() {
             "/api/v1".to_owned()
         } else {
-            format!("/apis/{}/v1", names.group)
+            format!("/apis/{}/{}", names.group, names.version)
         };
         if names.namespaced && !namespace.is_empty() {
             format!("{root}/namespaces/{namespace}/{}", names.plural)

@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod names;
 pub mod object;
 pub mod options;
+pub mod patches;
 pub mod resources;
 pub mod settings;
 #[cfg(test)]

@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use anyhow::Result;
 use chassis::{CommonOptions, Defaults, usage};
 use clap::{ArgAction, Parser};
-use config::Config;
+use config::{Config, CustomResource};
 use machinery::selector::label::Selector;
 use serde_json::{Value, json};
 
 use crate::kinds::Kind;
+use crate::patches::{Patches, Rules};
+use crate::resources::Direction;
 use crate::settings::{MetricsSettings, NodeSettings, PodSettings, Replica, Replicas, RewriteHosts, Settings};
 
 /// The version that virtual nodes report.
@@ -184,6 +186,9 @@ impl Options {
             from_host: from_host(&config),
             imports: imports(&config.sync.from_host),
             replicas: replicas(&config.networking.replicate_services, &self.target_namespace),
+            // What the definitions of custom resources say is not known before the host is asked.
+            custom: Vec::new(),
+            patches: patches(&config).map_err(|problem| self.wrong(&problem))?,
             all_config_maps: config.sync.to_host.config_maps.all,
             all_secrets: config.sync.to_host.secrets.all,
             pods: PodSettings {
@@ -202,6 +207,28 @@ impl Options {
             },
             metrics: metrics(&config.integrations.metrics_server),
         })
+    }
+
+    /// The custom resources that are synced: the key of vcluster.yaml, its direction, and how they are changed.
+    pub fn custom_resources(&self) -> Result<Vec<(String, Direction, CustomResource)>> {
+        let sync = self.read_config()?.sync;
+        let of = |direction, section: BTreeMap<String, CustomResource>| {
+            let enabled = section.into_iter().filter(|(_, resource)| resource.enabled);
+            enabled.map(move |(key, resource)| (key, direction, resource))
+        };
+        let to_host = of(Direction::ToHost, sync.to_host.custom_resources);
+        Ok(to_host
+            .chain(of(Direction::FromHost, sync.from_host.custom_resources))
+            .collect())
+    }
+
+    /// Says what is wrong with the file.
+    pub fn wrong(&self, problem: &str) -> anyhow::Error {
+        let file = self
+            .config
+            .as_ref()
+            .map_or_else(String::new, |file| format!("{}: ", file.display()));
+        usage(format!("--config: {file}{problem}"))
     }
 
     fn read_config(&self) -> Result<Config> {
@@ -354,6 +381,32 @@ fn labels(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>> {
         _ => Err(usage(format!("{flag}: {text:?} is not KEY=VALUE"))),
     };
     texts.iter().map(read).collect()
+}
+
+/// The patches of built-in kinds. The key of a kind in vcluster.yaml is its plural, with capitals.
+fn patches(config: &Config) -> Result<Patches, String> {
+    let mut all = Patches::new(config.document.clone());
+    for (key, patches) in &config.patches {
+        let mut words = key.split('.').skip(1);
+        let direction = match words.next() {
+            Some("toHost") => Direction::ToHost,
+            _ => Direction::FromHost,
+        };
+        let section = words.next().unwrap_or_default();
+        let kind = Kind::ALL
+            .into_iter()
+            .find(|kind| kind.plural().eq_ignore_ascii_case(section));
+        let rules = Rules {
+            key: key.clone(),
+            patches: patches.clone(),
+        };
+        all.add(
+            direction,
+            kind.ok_or_else(|| format!("{key} is not supported yet: remove it"))?,
+            rules,
+        )?;
+    }
+    Ok(all)
 }
 
 fn is_dns_label(text: &str) -> bool {

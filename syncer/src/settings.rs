@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use crate::kinds::Kind;
 use crate::object::ObjectKey;
+use crate::patches::Patches;
+use crate::resources::Resource;
 
 /// The settings of one syncer.
 #[derive(Clone, Debug)]
@@ -37,6 +39,10 @@ pub struct Settings {
     pub imports: BTreeMap<Kind, Vec<ObjectMapping>>,
     /// Services of one cluster that the other one has, too.
     pub replicas: Replicas,
+    /// Custom resources that are synced: their lines of the table.
+    pub custom: Vec<&'static Resource>,
+    /// How fields are rewritten on their way.
+    pub patches: Patches,
     /// Every ConfigMap is synced, not only those in use.
     pub all_config_maps: bool,
     /// Every Secret is synced, not only those in use.
@@ -47,6 +53,20 @@ pub struct Settings {
     pub nodes: NodeSettings,
     /// Which measurements of `metrics.k8s.io` the virtual cluster offers.
     pub metrics: MetricsSettings,
+}
+
+impl Settings {
+    /// Every kind of which objects may be known.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        Kind::ALL
+            .into_iter()
+            .chain(self.custom.iter().map(|resource| resource.kind))
+    }
+
+    /// The kind of this group and name, if it is known.
+    pub fn kind(&self, group: &str, name: &str) -> Option<Kind> {
+        self.kinds().find(|kind| kind.group() == group && kind.name() == name)
+    }
 }
 
 /// Services of one cluster that the other one has, too.

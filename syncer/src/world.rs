@@ -12,6 +12,7 @@ use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::{Mappings, Names, Reference};
 use crate::object::{Object, ObjectKey};
+use crate::resources::Direction;
 use crate::resources::nodes::others::OtherPods;
 use crate::resources::placement::Placement;
 use crate::resources::volumes::Volumes;
@@ -47,12 +48,13 @@ pub struct World {
 impl World {
     /// An empty world.
     pub fn new(settings: Settings) -> Self {
+        let caches = || Caches::new(settings.kinds());
         Self {
             names: Names::new(&settings.vcluster, &settings.host_namespace),
+            virtual_side: caches(),
+            host: caches(),
+            control_plane: caches(),
             settings,
-            virtual_side: Caches::default(),
-            host: Caches::default(),
-            control_plane: Caches::default(),
             foreign: Foreign::default(),
             placement: Placement::default(),
             other_pods: OtherPods::default(),
@@ -103,7 +105,13 @@ impl World {
 
     /// Whether objects of a kind have the same names on both sides, because they come from the host.
     pub fn is_mirrored(&self, kind: Kind) -> bool {
-        !kind.is_namespaced() && (kind == Kind::Node || self.settings.from_host.contains_key(&kind))
+        let custom = &self.settings.custom;
+        !kind.is_namespaced()
+            && (kind == Kind::Node
+                || self.settings.from_host.contains_key(&kind)
+                || custom
+                    .iter()
+                    .any(|line| line.kind == kind && line.direction == Direction::FromHost))
     }
 
     /// The host name alone.

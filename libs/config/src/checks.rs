@@ -1,8 +1,9 @@
 //! What must hold for the values this version acts on, beyond their type.
 
 use crate::mappings::{ObjectMapping, ServiceMapping};
-use crate::model::Image;
-use serde_json::{Value, json};
+use crate::model::{CustomResource, Image, Scope};
+use crate::patches;
+use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 /// Checks the value at `path`; the problem is a clause that follows the path.
@@ -21,6 +22,8 @@ pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
         "sync.toHost.pods.rewriteHosts.initContainer.image" => Image::from_value(value)
             .map(drop)
             .ok_or_else(|| "it must be an image, or registry, repository and tag".to_owned()),
+        "sync.toHost.customResources" | "sync.fromHost.customResources" => custom_resources(path, value),
+        _ if path.ends_with(".patches") => patches::check_list(value),
         _ if path.ends_with(".selector.matchLabels") || path == "sync.fromHost.nodes.selector.labels" => {
             match value.as_object() {
                 Some(labels) if labels.values().all(Value::is_string) => Ok(()),
@@ -64,7 +67,26 @@ pub(crate) fn check_together(document: &Value) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    Ok(())
+    let custom = |direction: &str| {
+        document["sync"][direction]["customResources"]
+            .as_object()
+            .cloned()
+            .unwrap_or_default()
+    };
+    let definition = |key: &String| key.split('/').next().unwrap_or_default().to_owned();
+    let enabled = |resources: Map<String, Value>| {
+        resources
+            .into_iter()
+            .filter(|(_, resource)| resource["enabled"] == true)
+    };
+    let from_host: Vec<String> = enabled(custom("fromHost")).map(|(key, _)| definition(&key)).collect();
+    let both = enabled(custom("toHost")).find(|(key, _)| from_host.contains(&definition(key)));
+    match both {
+        Some((key, _)) => Err(format!(
+            "sync.toHost.customResources and sync.fromHost.customResources both name {key}: a resource is synced one way only"
+        )),
+        None => Ok(()),
+    }
 }
 
 fn object_mappings(value: &Value) -> Result<(), String> {
@@ -88,6 +110,39 @@ fn service_mappings(value: &Value, parse: fn(&str, &str) -> Result<ServiceMappin
         let mapping = parse(from, to).map_err(|problem| format!("{from}={to}: {problem}"))?;
         if !replicas.insert(mapping.to) {
             return Err(format!("{to} cannot be the replica of two Services"));
+        }
+    }
+    Ok(())
+}
+
+/// The entries of a `customResources` section.
+fn custom_resources(path: &str, value: &Value) -> Result<(), String> {
+    for (key, resource) in value.as_object().into_iter().flatten() {
+        let (definition, version) = key.split_once('/').unwrap_or((key, "v1"));
+        if !definition.contains('.')
+            || domain(&definition.into()).is_err()
+            || version.is_empty()
+            || version.contains('/')
+        {
+            return Err(format!(
+                "{key:?} is not the name of a resource: PLURAL.GROUP or PLURAL.GROUP/VERSION"
+            ));
+        }
+        let parsed: CustomResource =
+            serde_json::from_value(resource.clone()).map_err(|error| format!("{key}: {error}"))?;
+        patches::check_list(&resource["patches"]).map_err(|problem| format!("{key}: patches: {problem}"))?;
+        match (path, parsed.scope) {
+            ("sync.toHost.customResources", Scope::Cluster) => {
+                return Err(format!(
+                    "{key}: scope must be Namespaced: objects without a namespace are not synced to the host"
+                ));
+            }
+            ("sync.fromHost.customResources", Scope::Namespaced) if parsed.enabled => {
+                return Err(format!(
+                    "{key}: scope Namespaced is not supported yet: set it to Cluster or remove the entry"
+                ));
+            }
+            _ => {}
         }
     }
     Ok(())

@@ -6,11 +6,13 @@ mod checks;
 pub mod keys;
 mod mappings;
 mod model;
+mod patches;
 mod read;
 
 pub use checks::toleration;
 pub use mappings::{ObjectMapping, ServiceMapping, ServiceName};
 pub use model::*;
+pub use patches::{Action, ObjectReference, Patch, Path};
 
 use std::fmt;
 

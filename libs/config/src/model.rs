@@ -3,6 +3,7 @@
 use crate::checks::check_together;
 use crate::keys;
 use crate::mappings::{ObjectMapping, ServiceMapping};
+use crate::patches::Patch;
 use crate::{Error, read};
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,6 +23,12 @@ pub struct Config {
     pub integrations: Integrations,
     /// Settings that may change.
     pub experimental: Experimental,
+    /// The patches of built-in kinds, by the key of their list, such as `sync.toHost.pods.patches`.
+    #[serde(skip)]
+    pub patches: BTreeMap<String, Vec<Patch>>,
+    /// The whole file with the defaults of its keys.
+    #[serde(skip)]
+    pub document: Value,
 }
 
 /// Which objects are synced, and how.
@@ -56,6 +63,8 @@ pub struct ToHost {
     pub service_accounts: Switch,
     /// StorageClasses.
     pub storage_classes: Switch,
+    /// Custom resources, by `<plural>.<group>[/<version>]`.
+    pub custom_resources: BTreeMap<String, CustomResource>,
 }
 
 /// How pods are changed on their way to the host.
@@ -159,6 +168,8 @@ pub struct FromHost {
     pub config_maps: Imported,
     /// Secrets, by name.
     pub secrets: Imported,
+    /// Custom resources, by `<plural>.<group>[/<version>]`.
+    pub custom_resources: BTreeMap<String, CustomResource>,
 }
 
 /// Objects of the host that the virtual cluster has copies of.
@@ -212,6 +223,41 @@ pub struct NodeSelection {
     pub all: bool,
     /// Those with these labels; pods run on no others.
     pub labels: BTreeMap<String, String>,
+}
+
+/// Custom resources of one kind.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CustomResource {
+    /// Whether they are synced.
+    #[serde(default)]
+    pub enabled: bool,
+    /// Whether they lie in namespaces.
+    #[serde(default)]
+    pub scope: Scope,
+    /// How they are changed on their way.
+    #[serde(default)]
+    pub patches: Vec<Patch>,
+}
+
+/// Whether objects lie in namespaces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum Scope {
+    /// They do.
+    #[default]
+    Namespaced,
+    /// They do not.
+    Cluster,
+}
+
+impl Scope {
+    /// The scope of objects that lie in namespaces, or do not.
+    pub fn of(namespaced: bool) -> Self {
+        match namespaced {
+            true => Self::Namespaced,
+            false => Self::Cluster,
+        }
+    }
 }
 
 /// Classes of the host that the virtual cluster shows.
@@ -422,6 +468,28 @@ impl Config {
         };
         let document = read::read(text, keys::root()).map_err(|(line, message)| wrong(line, message))?;
         check_together(&document).map_err(|message| wrong(None, message))?;
-        serde_json::from_value(document).map_err(|error| wrong(None, error.to_string()))
+        let mut config: Config =
+            serde_json::from_value(document.clone()).map_err(|error| wrong(None, error.to_string()))?;
+        config.patches = patches(&document).map_err(|message| wrong(None, message))?;
+        config.document = document;
+        Ok(config)
     }
+}
+
+/// Every list of patches that is not empty.
+fn patches(document: &Value) -> Result<BTreeMap<String, Vec<Patch>>, String> {
+    let mut found = BTreeMap::new();
+    let mut problem = None;
+    keys::root().walk("", &mut |key, _| {
+        if !key.ends_with(".patches") {
+            return;
+        }
+        let list = document.pointer(&format!("/{}", key.replace('.', "/"))).cloned();
+        match serde_json::from_value::<Vec<Patch>>(list.unwrap_or_default()) {
+            Ok(list) if list.is_empty() => {}
+            Ok(list) => drop(found.insert(key.to_owned(), list)),
+            Err(error) => problem = Some(format!("{key}: {error}")),
+        }
+    });
+    problem.map_or(Ok(found), Err)
 }

@@ -160,6 +160,27 @@ fn mistakes_name_the_key_and_its_line() {
             "vcluster.yaml: sync.fromHost.configMaps.mappings.byName is empty: say which objects are synced, or set \
              sync.fromHost.configMaps.enabled to false",
         ),
+        (
+            "sync:\n  toHost:\n    ingresses:\n      patches: [{path: spec}]\n",
+            "vcluster.yaml:4: sync.toHost.ingresses.patches: patch 0: it needs one of expression, reverseExpression, labels \
+             and reference",
+        ),
+        (
+            "sync:\n  toHost:\n    customResources: {databases: {enabled: true}}\n",
+            "vcluster.yaml:3: sync.toHost.customResources: \"databases\" is not the name of a resource: PLURAL.GROUP or \
+             PLURAL.GROUP/VERSION",
+        ),
+        (
+            "sync:\n  toHost:\n    customResources: {a.b: {enabled: true, scope: Cluster}}\n",
+            "vcluster.yaml:3: sync.toHost.customResources: a.b: scope must be Namespaced: objects without a namespace are \
+             not synced to the host",
+        ),
+        (
+            "sync:\n  toHost:\n    customResources: {a.b: {enabled: true}}\n  fromHost:\n    customResources: {a.b/v2: \
+             {enabled: true, scope: Cluster}}\n",
+            "vcluster.yaml: sync.toHost.customResources and sync.fromHost.customResources both name a.b: a resource is \
+             synced one way only",
+        ),
     ] {
         assert_eq!(error(text), expected, "{text}");
     }
@@ -188,8 +209,10 @@ fn honoured_keys_reach_the_model() {
             (Kind::List, path) if path.ends_with("matchExpressions") => json!([{"key": "other", "operator": "Exists"}]),
             (Kind::List, "networking.replicateServices.toHost") => json!([{"from": "a/b", "to": "c"}]),
             (Kind::List, "networking.replicateServices.fromHost") => json!([{"from": "a/b", "to": "c/d"}]),
+            (Kind::List, path) if path.ends_with(".patches") => json!([{"path": "spec", "expression": "value"}]),
             (Kind::List, _) => json!(["other"]),
             (Kind::Any, _) => json!("other"),
+            (Kind::Map, path) if path.ends_with("customResources") => json!({"others.example.com": {"enabled": false}}),
             (Kind::Map, path) if path.ends_with("byName") => json!({"other/*": "other/*"}),
             (Kind::Map, _) => json!({"other": "1"}),
             (Kind::Auto, _) => json!(true),

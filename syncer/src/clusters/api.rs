@@ -92,6 +92,35 @@ pub enum Patch {
 }
 
 impl Patch {
+    /// Whether an object is another one after this patch of it.
+    pub fn changes(self, object: &Value, body: &Value) -> bool {
+        match (object, body) {
+            (_, Value::Object(fields)) => fields.iter().any(|(name, change)| match (object.get(name), change) {
+                (None, Value::Null) => false,
+                (None, _) | (Some(_), Value::Null) => true,
+                (Some(current), change) => self.changes(current, change),
+            }),
+            (Value::Array(items), Value::Array(changes)) if self == Patch::Strategic => {
+                let of_key = |key: &str| changes.iter().all(|change| change.get(key).is_some());
+                match ["name", "type"].into_iter().find(|key| of_key(key)) {
+                    Some(key) => changes.iter().any(|change| self.changes_item(items, key, change)),
+                    None => object != body,
+                }
+            }
+            _ => object != body,
+        }
+    }
+
+    /// The same for one item of a list that is merged by a key.
+    fn changes_item(self, items: &[Value], key: &str, change: &Value) -> bool {
+        let current = items.iter().find(|item| item[key] == change[key]);
+        match (change.get("$patch"), current) {
+            (Some(_), current) => current.is_some(),
+            (None, None) => true,
+            (None, Some(current)) => self.changes(current, change),
+        }
+    }
+
     fn content_type(self) -> &'static str {
         match self {
             Patch::Merge => "application/merge-patch+json",

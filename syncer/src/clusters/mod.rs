@@ -3,6 +3,7 @@
 mod api;
 mod cache;
 mod connect;
+pub mod definitions;
 mod informer;
 
 pub use api::{Api, ApiError, Patch, RequestCounter};
@@ -10,21 +11,39 @@ pub use cache::{Cache, Change};
 pub use connect::{ConnectError, Connection, connect};
 pub use informer::{Informer, Selection};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::kinds::Kind;
 use crate::object::Object;
 
 /// The caches of one cluster.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Caches {
-    by_kind: [Cache; Kind::ALL.len()],
+    by_kind: BTreeMap<Kind, Cache>,
+    /// What is known of a kind that nobody watches.
+    nothing: Cache,
+}
+
+impl Default for Caches {
+    /// Empty caches of the built-in kinds.
+    fn default() -> Self {
+        Self::new(Kind::ALL.into_iter())
+    }
 }
 
 impl Caches {
+    /// Empty caches of these kinds.
+    pub fn new(kinds: impl Iterator<Item = Kind>) -> Self {
+        Self {
+            by_kind: kinds.map(|kind| (kind, Cache::default())).collect(),
+            nothing: Cache::default(),
+        }
+    }
+
     /// The cache of one kind.
     pub fn of(&self, kind: Kind) -> &Cache {
-        &self.by_kind[kind as usize]
+        self.by_kind.get(&kind).unwrap_or(&self.nothing)
     }
 
     /// One object.

@@ -157,9 +157,9 @@ impl Mappings {
         self.dirty.extend(owners);
     }
 
-    /// Takes over a record from the store. Records of kinds that are not synced, or that cannot be read, are left alone.
-    pub fn load(&mut self, value: &[u8]) -> bool {
-        let Some((owner, mapping)) = Record::decode(value) else {
+    /// Takes over a record from the store. Records of kinds that are not known, or that cannot be read, are left alone.
+    pub fn load(&mut self, value: &[u8], kinds: &[Kind]) -> bool {
+        let Some((owner, mapping)) = Record::decode(value, kinds) else {
             return false;
         };
         self.record(&owner, mapping);
@@ -239,11 +239,12 @@ impl Record {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    fn decode(value: &[u8]) -> Option<(Reference, Mapping)> {
+    fn decode(value: &[u8], kinds: &[Kind]) -> Option<(Reference, Mapping)> {
         let record: Record = serde_json::from_slice(value).ok()?;
-        let references = record.references.into_iter().filter_map(Record::into_pair).collect();
+        let references = record.references.into_iter();
+        let references = references.filter_map(|record| record.into_pair(kinds)).collect();
         let owner = Reference {
-            kind: Self::kind(&record.group, &record.kind)?,
+            kind: kind(kinds, &record.group, &record.kind)?,
             key: record.virtual_name.into(),
         };
         Some((
@@ -255,8 +256,8 @@ impl Record {
         ))
     }
 
-    fn into_pair(self) -> Option<(Reference, ObjectKey)> {
-        let kind = Self::kind(&self.group, &self.kind)?;
+    fn into_pair(self, kinds: &[Kind]) -> Option<(Reference, ObjectKey)> {
+        let kind = kind(kinds, &self.group, &self.kind)?;
         Some((
             Reference {
                 kind,
@@ -265,10 +266,11 @@ impl Record {
             self.host_name.into(),
         ))
     }
+}
 
-    fn kind(group: &str, kind: &str) -> Option<Kind> {
-        Kind::parse(kind).filter(|known| known.group() == group)
-    }
+fn kind(kinds: &[Kind], group: &str, name: &str) -> Option<Kind> {
+    let named = |kind: &&Kind| kind.group() == group && kind.name().eq_ignore_ascii_case(name);
+    kinds.iter().find(named).copied()
 }
 
 #[cfg(test)]
@@ -331,7 +333,7 @@ mod tests {
             })
         );
         let mut restarted = Mappings::default();
-        assert!(restarted.load(&value));
+        assert!(restarted.load(&value, &Kind::ALL));
         assert!(restarted.is_referenced(&secret("s")));
         assert!(restarted.take_dirty("me", 10).is_empty());
         restarted.forget(&pod("nginx"));
@@ -343,7 +345,7 @@ mod tests {
         let mut mappings = Mappings::default();
         let job = br#"{"Group":"batch","Version":"v1","Kind":"Job","VirtualName":{"Name":"a"},"HostName":{}}"#;
         for value in [&job[..], b"not JSON", b"{}", b"[]"] {
-            assert!(!mappings.load(value));
+            assert!(!mappings.load(value, &Kind::ALL));
         }
         assert_eq!(mappings.iter().count(), 0);
     }

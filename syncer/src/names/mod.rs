@@ -39,6 +39,8 @@ pub mod keys {
     pub const MANAGED_ANNOTATIONS: &str = "vcluster.loft.sh/managed-annotations";
     /// Annotation that lists the label keys which the virtual side owns.
     pub const MANAGED_LABELS: &str = "vcluster.loft.sh/managed-labels";
+    /// Annotation with a digest of the virtual content that a copy of a custom resource was last made from.
+    pub const APPLIED: &str = "vcluster.loft.sh/applied-digest";
     /// Annotation of a ConfigMap or Secret that is synced although no pod uses it.
     pub const FORCE_SYNC: &str = "vcluster.loft.sh/force-sync";
     /// Annotation of a virtual copy with the host object it was made of, as `<namespace>/<name>`.

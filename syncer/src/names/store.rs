@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 use tracing::{debug, info};
 
 use super::mappings::{PREFIX, Reference};
+use crate::kinds::Kind;
 use crate::world::World;
 
 /// Records per read and per transaction.
@@ -60,6 +61,7 @@ impl MappingStore {
         if let Some(last) = end.last_mut() {
             *last += 1;
         }
+        let kinds: Vec<Kind> = world.settings.kinds().collect();
         let (mut count, mut revision) = (0, 0);
         loop {
             let request = RangeRequest {
@@ -77,7 +79,7 @@ impl MappingStore {
                 revision
             };
             for record in &answer.kvs {
-                count += usize::from(world.mappings().load(&record.value));
+                count += usize::from(world.mappings().load(&record.value, &kinds));
             }
             match answer.kvs.last() {
                 Some(last) if answer.more => {

@@ -1,5 +1,6 @@
 //! The synced kinds. Adding one is a file here and a line in [`TABLE`].
 
+pub mod custom;
 pub mod placement;
 pub mod role;
 
@@ -32,6 +33,7 @@ use crate::clusters::Change;
 use crate::engine::plan::Plan;
 use crate::kinds::{Kind, Side};
 use crate::names::{Claim, Reference, claim};
+use crate::patches;
 use crate::settings::Settings;
 use crate::world::World;
 
@@ -40,7 +42,7 @@ pub use services::address;
 pub use trim::trim;
 
 /// Which side an object comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     /// The host has copies of virtual objects.
     ToHost,
@@ -71,6 +73,7 @@ pub struct HostRule {
 }
 
 /// One line of the table.
+#[derive(Debug)]
 pub struct Resource {
     /// The kind.
     pub kind: Kind,
@@ -80,9 +83,12 @@ pub struct Resource {
     pub when: When,
     /// What it needs on the host.
     pub host_rules: &'static [HostRule],
-    /// Decides what one object needs.
-    pub plan: fn(&World, &Reference) -> Plan,
+    /// What to do about one object.
+    pub plan: Decision,
 }
+
+/// Decides what one virtual object needs.
+pub type Decision = fn(&World, &Reference) -> Plan;
 
 impl Resource {
     /// Whether it is synced with these settings.
@@ -163,14 +169,15 @@ pub const TABLE: &[Resource] = &[
 
 /// The lines that count with these settings. A kind has two of them when objects of both clusters go to the other one.
 pub fn enabled(settings: &Settings) -> impl Iterator<Item = &'static Resource> {
-    TABLE.iter().filter(|resource| resource.is_enabled(settings))
+    let built_in = TABLE.iter().filter(|resource| resource.is_enabled(settings));
+    built_in.chain(settings.custom.iter().copied())
 }
 
 /// Decides what one virtual object needs, whatever happened.
 pub fn plan(world: &World, item: &Reference) -> Plan {
     enabled(&world.settings)
         .filter(|resource| resource.kind == item.kind)
-        .map(|resource| (resource.plan)(world, item))
+        .map(|resource| patches::apply(world, item, resource.direction, (resource.plan)(world, item)))
         .reduce(Plan::then)
         .unwrap_or_default()
 }

@@ -278,7 +278,7 @@ pub fn status_step(item: &Reference, object: &Value, host: &Value) -> Option<Ste
         side: Side::Virtual,
         kind: item.kind,
         key: item.key.clone(),
-        subresource: "status",
+        subresource: if item.kind.has_status() { "status" } else { "" },
         patch: crate::clusters::Patch::Merge,
         body: serde_json::json!({"metadata": {"uid": object["metadata"]["uid"]}, "status": status}),
     })

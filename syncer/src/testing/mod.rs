@@ -12,6 +12,7 @@ use crate::engine::plan::{Plan, Step};
 use crate::kinds::{Kind, Side};
 use crate::names::Reference;
 use crate::object::Object;
+use crate::patches::Patches;
 use crate::resources;
 use crate::settings::{MetricsSettings, NodeSettings, PodSettings, Settings};
 use crate::world::World;
@@ -57,6 +58,8 @@ pub(crate) fn settings() -> Settings {
         from_host: BTreeMap::from([(Kind::Event, Selector::default())]),
         imports: BTreeMap::new(),
         replicas: Default::default(),
+        custom: Vec::new(),
+        patches: Patches::default(),
         pods: PodSettings::default(),
         nodes: NodeSettings {
             kubelet_address: "10.9.9.9".into(),

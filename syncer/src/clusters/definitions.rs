@@ -1,0 +1,62 @@
+//! Definitions of custom resources: read from the host before anything else starts, since only they say which kinds there
+//! are, and given to the virtual cluster.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tracing::{info, warn};
+
+use super::api::{Api, ApiError, Patch};
+use crate::json;
+use crate::kinds::Kind;
+
+/// Delays between attempts.
+const RETRY: std::ops::RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(5);
+
+/// Reads one definition, as soon as the host answers; the problem is a clause.
+pub async fn read(host: &Api, name: &str) -> Result<Value, String> {
+    let mut delay = *RETRY.start();
+    loop {
+        match host.get(Kind::CustomResourceDefinition, "", name).await {
+            Ok(definition) => return Ok(definition),
+            Err(ApiError::Refused { code: 404, .. }) => {
+                return Err(format!(
+                    "the host has no CustomResourceDefinition {name}: install it there first"
+                ));
+            }
+            Err(ApiError::Refused { code: 403, message, .. }) => {
+                return Err(format!("the host does not let its definition be read: {message}"));
+            }
+            Err(error) => {
+                warn!(definition = name, %error, ?delay, "cannot read a definition");
+                tokio::time::sleep(delay).await;
+                delay = (delay * 2).min(*RETRY.end());
+            }
+        }
+    }
+}
+
+/// Makes the definitions in the virtual cluster, or brings those that are there up to date.
+pub async fn install(virtual_: &Api, definitions: &[Value]) {
+    for definition in definitions {
+        let name = json::text(definition, &["metadata", "name"]);
+        let mut delay = *RETRY.start();
+        while let Err(error) = put(virtual_, name, definition).await {
+            warn!(definition = name, %error, ?delay, "cannot give the virtual cluster a definition");
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(*RETRY.end());
+        }
+        info!(definition = name, "the virtual cluster has the definition");
+    }
+}
+
+async fn put(virtual_: &Api, name: &str, definition: &Value) -> Result<(), ApiError> {
+    match virtual_.create(Kind::CustomResourceDefinition, "", definition).await {
+        Err(error) if error.reason() == "AlreadyExists" => {
+            let body = json!({"spec": definition["spec"]});
+            let target = (Kind::CustomResourceDefinition, "", name);
+            virtual_.patch(target, "", Patch::Merge, &body).await.map(drop)
+        }
+        made => made.map(drop),
+    }
+}
