@@ -1,6 +1,5 @@
 //! Tries every decoder with its examples and with mutations of them. `FUZZ_ROUNDS` and `FUZZ_SEED` ask for more or for others.
 
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use decoders::{Mutator, TARGETS};
@@ -22,7 +21,7 @@ fn number(variable: &str, default: u64) -> u64 {
         .unwrap_or(default)
 }
 
-/// One test for all, as the memory is counted for the whole process.
+/// One test for all and nothing beside it, as the memory is counted for the whole process.
 #[test]
 fn no_input_brings_a_decoder_down() {
     let (rounds, start) = (number("FUZZ_ROUNDS", ROUNDS), number("FUZZ_SEED", 1));
@@ -52,22 +51,4 @@ fn no_input_brings_a_decoder_down() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-}
-
-#[test]
-fn every_target_has_a_program_for_libfuzzer() {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz");
-    let manifest = std::fs::read_to_string(format!("{root}/Cargo.toml")).unwrap();
-    let names: BTreeSet<&str> = TARGETS.iter().map(|target| target.name).collect();
-    assert_eq!(names.len(), TARGETS.len(), "two targets have one name");
-    let of_manifest: BTreeSet<&str> = manifest
-        .lines()
-        .skip_while(|line| *line != "[[bin]]")
-        .filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
-        .collect();
-    assert_eq!(of_manifest, names);
-    for name in names {
-        let program = std::fs::read_to_string(format!("{root}/fuzz_targets/{name}.rs")).unwrap();
-        assert!(program.contains(&format!("decoders::run({name:?}, input)")), "{name}");
-    }
 }
