@@ -6,7 +6,7 @@ use apiserver::endpoints::body;
 use apiserver::endpoints::negotiation::Format;
 use apiserver::endpoints::table::{Include, Style, table};
 use apiserver::endpoints::yaml;
-use apiserver::registry::before::{before_create, before_update};
+use apiserver::registry::before::{before_create, before_reservation, before_update};
 use apiserver::registry::codec;
 use apiserver::registry::request::{NO_EXTRA, Request};
 use apiserver::registry::resource::{Action, Resource};
@@ -197,6 +197,7 @@ fn request<'a>(object: &'a Value) -> Request<'a> {
         extra: &NO_EXTRA,
         now: jiff::Timestamp::UNIX_EPOCH,
         dry_run: false,
+        options: &Value::Null,
         warn: &|_| {},
     }
 }
@@ -206,7 +207,9 @@ fn create(resource: &Resource, mut object: Value) {
     let strategy: &dyn Strategy = resource.strategy.as_ref();
     strategy.anticipate(&mut object);
     codec::default(resource, &mut object);
-    let _ = before_create(&request(&like), resource, &resource.gvk, strategy, &mut object);
+    let request = request(&like);
+    let _ = before_reservation(&request, resource, strategy, &mut object, None);
+    let _ = before_create(&request, resource, &resource.gvk, strategy, &mut object, Vec::new());
     show(resource, &object);
     show(resource, &like);
 }
@@ -237,6 +240,15 @@ fn update(resource: &Resource, old: &Value, new: &Value) {
         let (mut old, mut new) = (old.clone(), new.clone());
         strategy.default(&mut old);
         strategy.default(&mut new);
-        let _ = before_update(&request, resource, &resource.gvk, strategy.as_ref(), &mut new, &old);
+        let _ = before_reservation(&request, resource, strategy.as_ref(), &mut new, Some(&old));
+        let _ = before_update(
+            &request,
+            resource,
+            &resource.gvk,
+            strategy.as_ref(),
+            &mut new,
+            &old,
+            Vec::new(),
+        );
     }
 }

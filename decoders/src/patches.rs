@@ -34,9 +34,8 @@ pub(crate) const MERGE_PATCH: Target = Target {
     run: |input| {
         let (object, patch) = halves(input);
         let (live, ty) = live(object);
-        if let Ok(patched) = merge::apply(&live, patch, Some(ty), FieldValidation::Strict) {
-            let _ = merge::diff(&live, &patched.value);
-        }
+        let _ = merge::apply(&live, patch, Some(ty), FieldValidation::Strict);
+        let _ = merge::apply(&live, patch, None, FieldValidation::Ignore);
     },
     seeds: || after_objects(|_| r#"{"metadata":{"labels":{"a":null}},"spec":{"x":[1],"containers":null}}"#.to_owned()),
 };
