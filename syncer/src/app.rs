@@ -130,6 +130,10 @@ async fn custom_resources(options: &Options, host: &Api, settings: &mut Settings
         }
         found.push(definition::for_virtual(&kind, &definition));
         let line = custom::line(kind, direction);
+        let mappings = resource.mappings.objects();
+        if !mappings.is_empty() {
+            settings.imports.insert(line.kind, mappings);
+        }
         let rules = Rules {
             key: format!("{section}[{key:?}].patches"),
             patches: resource.patches,

@@ -69,7 +69,7 @@ pub fn scopes(settings: &Settings) -> BTreeSet<Scope> {
 }
 
 /// What is known of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Foreign {
     /// The objects.
     pub caches: Caches,
@@ -77,6 +77,14 @@ pub struct Foreign {
 }
 
 impl Foreign {
+    /// Nothing is known yet; objects of these kinds may be.
+    pub fn new(kinds: impl Iterator<Item = Kind>) -> Self {
+        Self {
+            caches: Caches::new(kinds),
+            known: Mutex::default(),
+        }
+    }
+
     /// Says that a scope was read once: what is not in the cache does not exist.
     pub fn complete(&self, scope: &Scope) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -131,15 +131,22 @@ fn custom_resources(path: &str, value: &Value) -> Result<(), String> {
         let parsed: CustomResource =
             serde_json::from_value(resource.clone()).map_err(|error| format!("{key}: {error}"))?;
         patches::check_list(&resource["patches"]).map_err(|problem| format!("{key}: patches: {problem}"))?;
+        object_mappings(&resource["mappings"]["byName"]).map_err(|problem| format!("{key}: {problem}"))?;
+        let mapped = !parsed.mappings.by_name.is_empty();
         match (path, parsed.scope) {
             ("sync.toHost.customResources", Scope::Cluster) => {
                 return Err(format!(
                     "{key}: scope must be Namespaced: objects without a namespace are not synced to the host"
                 ));
             }
-            ("sync.fromHost.customResources", Scope::Namespaced) if parsed.enabled => {
+            ("sync.fromHost.customResources", Scope::Namespaced) if parsed.enabled && !mapped => {
                 return Err(format!(
-                    "{key}: scope Namespaced is not supported yet: set it to Cluster or remove the entry"
+                    "{key}: mappings.byName is empty: say which objects are synced, or set scope to Cluster"
+                ));
+            }
+            (_, Scope::Cluster) | ("sync.toHost.customResources", _) if mapped => {
+                return Err(format!(
+                    "{key}: only objects that come from namespaces of the host have mappings: remove them"
                 ));
             }
             _ => {}

@@ -183,8 +183,8 @@ pub struct Imported {
 }
 
 /// Names of the host and the names that they have in the virtual cluster.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Mappings {
     /// From the host's name to the virtual one; [`crate::ObjectMapping`] reads a pair.
     pub by_name: BTreeMap<String, String>,
@@ -193,8 +193,18 @@ pub struct Mappings {
 impl Imported {
     /// What is copied; nothing when that is switched off.
     pub fn objects(&self) -> Vec<ObjectMapping> {
-        let pairs = self.mappings.by_name.iter().filter(|_| self.enabled);
+        match self.enabled {
+            true => self.mappings.objects(),
+            false => Vec::new(),
+        }
+    }
+}
+
+impl Mappings {
+    /// Every pair of names.
+    pub fn objects(&self) -> Vec<ObjectMapping> {
         // The reader of the file refuses other forms.
+        let pairs = self.by_name.iter();
         pairs
             .filter_map(|(from, to)| ObjectMapping::parse(from, to).ok())
             .collect()
@@ -238,6 +248,9 @@ pub struct CustomResource {
     /// How they are changed on their way.
     #[serde(default)]
     pub patches: Vec<Patch>,
+    /// Which of them, and under which names; only of those that come from namespaces of the host.
+    #[serde(default)]
+    pub mappings: Mappings,
 }
 
 /// Whether objects lie in namespaces.

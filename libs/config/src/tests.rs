@@ -176,6 +176,16 @@ fn mistakes_name_the_key_and_its_line() {
              not synced to the host",
         ),
         (
+            "sync:\n  fromHost:\n    customResources: {a.b: {enabled: true}}\n",
+            "vcluster.yaml:3: sync.fromHost.customResources: a.b: mappings.byName is empty: say which objects are synced, or \
+             set scope to Cluster",
+        ),
+        (
+            "sync:\n  toHost:\n    customResources: {a.b: {mappings: {byName: {c/d: e/f}}}}\n",
+            "vcluster.yaml:3: sync.toHost.customResources: a.b: only objects that come from namespaces of the host have \
+             mappings: remove them",
+        ),
+        (
             "sync:\n  toHost:\n    customResources: {a.b: {enabled: true}}\n  fromHost:\n    customResources: {a.b/v2: \
              {enabled: true, scope: Cluster}}\n",
             "vcluster.yaml: sync.toHost.customResources and sync.fromHost.customResources both name a.b: a resource is \

@@ -25,13 +25,6 @@ pub struct Caches {
     nothing: Cache,
 }
 
-impl Default for Caches {
-    /// Empty caches of the built-in kinds.
-    fn default() -> Self {
-        Self::new(Kind::ALL.into_iter())
-    }
-}
-
 impl Caches {
     /// Empty caches of these kinds.
     pub fn new(kinds: impl Iterator<Item = Kind>) -> Self {

@@ -16,7 +16,7 @@ use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::Reference;
 use crate::object::ObjectKey;
-use crate::resources::Direction;
+use crate::resources::{Direction, imports};
 use crate::world::World;
 
 /// The patches of one kind in one direction.
@@ -86,9 +86,9 @@ pub struct Rewriting<'a> {
 
 /// Rewrites what a plan does to its own object.
 pub fn apply(world: &World, item: &Reference, direction: Direction, mut plan: Plan) -> Plan {
-    // Custom resources are rewritten before they are compared, which is why they can be brought back.
-    let rewriting = match item.kind {
-        Kind::Custom(_) => None,
+    let rewriting = match (item.kind, direction) {
+        // They are rewritten before they are compared, which is why their fields can be brought back.
+        (Kind::Custom(_), Direction::ToHost) => None,
         _ => Rewriting::of(world, item, direction),
     };
     let Some(rewriting) = rewriting else {
@@ -116,15 +116,19 @@ impl<'a> Rewriting<'a> {
             let found = world.side(side).get(item.kind, &key.namespace, &key.name);
             found.map(|object| object.value())
         };
+        let host = match direction {
+            Direction::FromHost if item.kind.is_namespaced() => imports::of(world, item),
+            _ => find(
+                Side::Host,
+                &world.host_key(item.kind, &item.key.namespace, &item.key.name),
+            ),
+        };
         Some(Self {
             world,
             direction,
             rules,
             virtual_: find(Side::Virtual, &item.key),
-            host: find(
-                Side::Host,
-                &world.host_key(item.kind, &item.key.namespace, &item.key.name),
-            ),
+            host,
         })
     }
 

@@ -1,11 +1,11 @@
-//! ConfigMaps and Secrets of the host that the virtual cluster has copies of, by the mappings of vcluster.yaml. Who changes
+//! ConfigMaps, Secrets and custom resources of the host that the virtual cluster has copies of, by the mappings of vcluster.yaml. Who changes
 //! a copy gets it back as it was; the host's object is never written to.
 
 use config::ObjectMapping;
 use serde_json::{Map, Value, json};
 
-use super::copied::fields;
-use super::pair;
+use super::copied::{Fields, fields};
+use super::{custom, pair};
 use crate::clusters::Change;
 use crate::engine::plan::Plan;
 use crate::json::{self, Strings};
@@ -14,10 +14,10 @@ use crate::names::{Reference, keys};
 use crate::object::ObjectKey;
 use crate::world::World;
 
-/// What differs between the two kinds.
+/// What differs between kinds.
 struct Content {
-    /// Top-level fields that follow the host's object.
-    fields: &'static [&'static str],
+    /// What follows the host's object.
+    fields: fn(&Value) -> Fields,
     /// Top-level fields that cannot change: another value makes another object.
     fixed: &'static [&'static str],
     /// An object of this name is never copied: every namespace has its own.
@@ -27,12 +27,17 @@ struct Content {
 fn content(kind: Kind) -> Content {
     match kind {
         Kind::Secret => Content {
-            fields: &["data"],
+            fields: |object| fields(object, &["data"]),
             fixed: &["type", "immutable"],
             never: "",
         },
+        Kind::Custom(_) => Content {
+            fields: custom::content,
+            fixed: &[],
+            never: "",
+        },
         _ => Content {
-            fields: &["data", "binaryData"],
+            fields: |object| fields(object, &["data", "binaryData"]),
             fixed: &["immutable"],
             never: "kube-root-ca.crt",
         },
@@ -62,7 +67,13 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
         }
         (Some((from, host)), None) => pair::create_in_namespace(world, item.kind, copy(item, &from, &host, &content)),
         (Some(_), Some(actual)) if pair::is_deleting(&actual) => Plan::nothing(),
-        (Some((from, host)), Some(actual)) => update(item, &actual, &copy(item, &from, &host, &content), &content),
+        (Some((from, host)), Some(actual)) => {
+            let status = match item.kind {
+                Kind::Custom(_) => pair::status_step(item, &actual, &host),
+                _ => None,
+            };
+            update(item, &actual, &copy(item, &from, &host, &content), &content).and(status)
+        }
     }
 }
 
@@ -109,6 +120,13 @@ fn from_namespace<'a>(world: &'a World, mapping: &'a ObjectMapping) -> &'a str {
         .unwrap_or(world.names.host_namespace())
 }
 
+/// The host's object that a copy is made of.
+pub(crate) fn of(world: &World, item: &Reference) -> Option<Value> {
+    let actual = world.virtual_side.get(item.kind, &item.key.namespace, &item.key.name);
+    let origin = actual.and_then(|actual| origin(&actual.value()));
+    source(world, item, origin.as_ref()).map(|(_, host)| host)
+}
+
 /// What an object of the host is called in the virtual cluster: by the mappings of its name, or else of its namespace.
 fn targets(world: &World, kind: Kind, host: &ObjectKey) -> Vec<ObjectKey> {
     let Some(mappings) = world.settings.imports.get(&kind) else {
@@ -153,7 +171,7 @@ fn copy(item: &Reference, from: &ObjectKey, host: &Value, content: &Content) -> 
     metadata["annotations"][keys::IMPORTED_FROM] = json!(from.to_string());
     metadata.insert("name".to_owned(), json!(item.key.name));
     metadata.insert("namespace".to_owned(), json!(item.key.namespace));
-    let mut copy = fields(host, content.fields);
+    let mut copy = (content.fields)(host);
     copy.extend(fields(host, content.fixed));
     copy.insert("apiVersion".to_owned(), json!(item.kind.api_version()));
     copy.insert("kind".to_owned(), json!(item.kind.name()));
@@ -162,7 +180,7 @@ fn copy(item: &Reference, from: &ObjectKey, host: &Value, content: &Content) -> 
 }
 
 fn update(item: &Reference, actual: &Value, wanted: &Value, content: &Content) -> Plan {
-    let of = |object: &Value| Value::Object(fields(object, content.fields));
+    let of = |object: &Value| Value::Object((content.fields)(object));
     let rest = json::merge_diff(&of(actual), &of(wanted));
     let is_another = fields(actual, content.fixed) != fields(wanted, content.fixed);
     if is_another || (rest.is_some() && json::flag(actual, &["immutable"]) == Some(true)) {

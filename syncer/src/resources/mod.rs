@@ -11,7 +11,7 @@ mod copied;
 mod endpoints;
 mod endpointslices;
 mod events;
-mod imports;
+pub(crate) mod imports;
 mod ingresses;
 mod kubernetes;
 mod mirrored;

@@ -38,8 +38,7 @@ fn create(world: &World, item: &Reference, object: &Value) -> Result<Plan, Note>
     let mapping = pair::mapping(world, item);
     let gvk = item.kind.gvk();
     let source = source(world, &gvk, &mapping.host.name, object, &seen);
-    let fields = content(&seen).as_object().cloned().unwrap_or_default();
-    let mut plan = pair::create_copy(world, item, &mapping, &source, fields);
+    let mut plan = pair::create_copy(world, item, &mapping, &source, content(&seen));
     refer(&mut plan, rewriting.as_ref());
     Ok(plan)
 }
@@ -53,8 +52,8 @@ fn update(world: &World, item: &Reference, object: &Value, host: &Value) -> Resu
     let metadata = reconcile_metadata(&source, host);
 
     let unchanged = json::text(host, &["metadata", "annotations", keys::APPLIED]) == digest(object);
-    let (actual, mut wanted) = (content(host), content(&seen));
-    let mut back = content(object);
+    let [actual, mut wanted, own] = [host, &seen, object].map(|object| Value::Object(content(object)));
+    let mut back = own.clone();
     if unchanged {
         wanted = overlay(&actual, &wanted);
         if let Some(rewriting) = &rewriting {
@@ -76,7 +75,7 @@ fn update(world: &World, item: &Reference, object: &Value, host: &Value) -> Resu
         metadata.host,
         json::merge_diff(&actual, &wanted),
     );
-    let up = json::merge_diff(&content(object), &back);
+    let up = json::merge_diff(&own, &back);
     let up = pair::patch_step(Side::Virtual, item, object, metadata.virtual_, up);
     let mut plan = Plan {
         mapping: Some(pair::mapping(world, item)),
@@ -119,7 +118,7 @@ fn refer(plan: &mut Plan, rewriting: Option<&Rewriting<'_>>) {
 }
 
 fn digest(object: &Value) -> String {
-    hex_digest(content(object).to_string().as_bytes())[..16].to_owned()
+    hex_digest(Value::Object(content(object)).to_string().as_bytes())[..16].to_owned()
 }
 
 /// What is wanted, with what only the actual value has.

@@ -209,7 +209,15 @@ fn the_virtual_cluster_shows_what_is_on_the_host() {
         })
     };
     world.put(Side::Host, kind, host("5", "gold"));
-    let created = world.create(&world.plan(kind, "", "plan"), "v");
+    let mut created = world.create(&world.plan(kind, "", "plan"), "v");
+    let steps = summary(&world.plan(kind, "", "plan"));
+    assert_eq!(
+        steps,
+        [r#"patch virtual Database plan status{"metadata":{},"status":{"free":3}}"#]
+    );
+    created["metadata"]["resourceVersion"] = json!("101");
+    created["status"] = json!({"free": 3});
+    world.put(Side::Virtual, kind, created.clone());
     assert_eq!(
         (&created["spec"], &created["metadata"]["labels"]),
         (&json!({"tier": "GOLD"}), &json!({"a": "b"}))
@@ -255,5 +263,36 @@ fn definitions_say_which_version_counts_and_lose_their_conversion() {
     assert_eq!(
         shown["metadata"],
         json!({"name": "databases.db.example.com", "labels": {}, "annotations": {"a": "b"}})
+    );
+}
+
+#[test]
+fn objects_in_namespaces_of_the_host_are_copied_by_their_mappings() {
+    let mut settings = settings();
+    let line = line(database(true), Direction::FromHost);
+    let mapping = config::ObjectMapping::parse("shared/*", "team/*").unwrap();
+    settings.custom.push(line);
+    settings.imports.insert(line.kind, vec![mapping]);
+    let role = crate::resources::role::roles_elsewhere("vc", &settings);
+    assert!(role["shared"].contains("resources: [databases]"), "{role:?}");
+    let world = World::new(settings);
+    let host = json!({
+        "metadata": {"namespace": "shared", "name": "main", "uid": "h", "resourceVersion": "5"}, "spec": {"size": 1}, "status": {"free": 3},
+    });
+    world.put(
+        Side::Virtual,
+        Kind::Namespace,
+        json!({"metadata": {"name": "team", "uid": "n", "resourceVersion": "1"}}),
+    );
+    world
+        .foreign
+        .caches
+        .of(line.kind)
+        .apply(crate::object::Object::new(host));
+    let created = world.create(&world.plan(line.kind, "team", "main"), "v");
+    assert_eq!(created["spec"], json!({"size": 1}));
+    assert_eq!(
+        steps(&world, line.kind),
+        [r#"patch virtual Database team/main status{"metadata":{},"status":{"free":3}}"#]
     );
 }
