@@ -299,7 +299,7 @@ impl Options {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "expected a duration such as 30s, 5m0s or 1h".to_owned())
+    parse_duration(text).map_err(|_| "expected a duration such as 30s, 5m0s or 1h".to_owned())
 }
 
 fn network(text: &str) -> Result<Network, String> {

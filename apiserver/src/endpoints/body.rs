@@ -11,6 +11,7 @@ use machinery::patch::FieldValidation;
 use machinery::schema;
 use machinery::schema::decode::{DecodeError, Decoded, decode};
 use machinery::schema::json::{Node, parse};
+use machinery::schema::yaml::warnings;
 use machinery::status::Status;
 use machinery::wire::{self, Envelope};
 use serde_json::Value;
@@ -66,7 +67,10 @@ pub fn object(
                 &format!("strict decoding error: {}", strict.join(", ")),
             ));
         }
-        FieldValidation::Warn => strict.into_iter().for_each(warn),
+        FieldValidation::Warn => {
+            let lines = strict.iter().flat_map(|finding| warnings(finding));
+            lines.map(str::to_owned).for_each(warn);
+        }
         FieldValidation::Strict | FieldValidation::Ignore => {}
     }
     codec::set_kind(&mut value, kind);
@@ -130,7 +134,7 @@ fn protobuf_object(
 /// # Errors
 /// 400 in upstream's words.
 pub fn delete_options(body: &Bytes, format: Format) -> Result<Value, Status> {
-    let default = GroupVersionKind::new("", "v1", "DeleteOptions");
+    let default = GroupVersionKind::new("meta.k8s.io", "v1", "DeleteOptions");
     let text = match format {
         Format::Protobuf => {
             let envelope = Envelope::parse(body).map_err(|error| Status::bad_request(error.to_string()))?;
@@ -141,18 +145,17 @@ pub fn delete_options(body: &Bytes, format: Format) -> Result<Value, Status> {
                     OPTIONS_SCHEME,
                 )));
             }
-            let ty = codec::type_of(&GroupVersionKind::new("meta.k8s.io", "v1", "DeleteOptions"))?;
+            let ty = codec::type_of(&default)?;
             return wire::decode(&envelope, ty).map_err(|error| Status::bad_request(error.to_string()));
         }
         Format::Json => body.clone(),
         Format::Yaml => yaml::to_json(body).map_err(Status::bad_request)?.0,
     };
-    let sent = kind_of(&text, &default)
-        .map_err(|why| Status::bad_request(format!("couldn't get version/kind; json parse error: {why}")))?;
+    let sent = kind_of(&text, &default).map_err(|why| Status::bad_request(without_kind(&why)))?;
     if sent.kind != "DeleteOptions" {
         return Err(Status::bad_request(not_registered(&sent, OPTIONS_SCHEME)));
     }
-    let ty = codec::type_of(&GroupVersionKind::new("meta.k8s.io", "v1", "DeleteOptions"))?;
+    let ty = codec::type_of(&default)?;
     decode(&text, ty)
         .map(|decoded| decoded.value)
         .map_err(|error| Status::bad_request(error.to_string()))

@@ -16,6 +16,15 @@ pub const STREAM_TYPES: [&str; 2] = [
     "application/vnd.kubernetes.protobuf;stream=watch",
 ];
 
+/// What lists, which watches are asked for in the same way, can be exchanged as.
+pub const STREAMABLE_TYPES: [&str; 5] = [
+    MEDIA_TYPES[0],
+    MEDIA_TYPES[1],
+    MEDIA_TYPES[2],
+    STREAM_TYPES[0],
+    STREAM_TYPES[1],
+];
+
 /// The encoding of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -69,6 +78,8 @@ pub enum Allows {
     Plain,
     /// Tables and metadata.
     Transforms,
+    /// Metadata.
+    Metadata,
     /// The aggregated discovery document.
     Discovery,
 }
@@ -195,22 +206,31 @@ pub fn not_acceptable(accepted: &[&str]) -> Status {
 /// 415 that lists what is accepted.
 pub fn body_format(headers: &HeaderMap) -> Result<Format, Status> {
     let content_type = header_text(headers, header::CONTENT_TYPE);
-    let media_type = content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
     if content_type.is_empty() {
         return Ok(Format::Json);
     }
-    Format::of(&media_type).ok_or_else(|| {
+    let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
+    let media_type = media_type.trim().to_ascii_lowercase();
+    let format = Format::of(&media_type).filter(|_| are_parameters(parameters));
+    format.ok_or_else(|| {
         let message = format!(
             "the body of the request was in an unknown format - accepted media types include: {}",
             MEDIA_TYPES.join(", ")
         );
         Status::failure(415, "UnsupportedMediaType", message)
     })
+}
+
+/// Whether a text is what Go's `mime.ParseMediaType` takes behind a semicolon; another one may end it.
+fn are_parameters(text: &str) -> bool {
+    let text = text.trim();
+    let text = text.strip_suffix(';').unwrap_or(text);
+    let named = |parameter: &str| {
+        parameter
+            .split_once('=')
+            .is_some_and(|(name, _)| !name.trim().is_empty())
+    };
+    text.trim().is_empty() || text.split(';').all(named)
 }
 
 /// A header as text; empty when absent or no text.
@@ -266,7 +286,8 @@ pub(super) fn clauses(accept: &str) -> Vec<Clause<'_>> {
             };
             for (key, value) in parts.filter_map(|part| part.split_once('=')) {
                 match key.trim() {
-                    "q" => clause.quality = value.trim().parse().unwrap_or(1.0),
+                    "q" => clause.quality = value.trim().parse().unwrap_or_default(),
+                    _ if value.trim().is_empty() => {}
                     key => clause.parameters.push((key, value.trim())),
                 }
             }
@@ -292,8 +313,10 @@ fn parameters(clause: &Clause<'_>, format: Format, allows: Allows) -> Option<(Sh
     let version_text = version.to_owned();
     let shape = match (allows, group, version, kind) {
         (Allows::Transforms, "meta.k8s.io", "v1" | "v1beta1", "Table") => Shape::Table(version_text),
-        (Allows::Transforms, "meta.k8s.io", "v1" | "v1beta1", "PartialObjectMetadata") => Shape::Metadata(version_text),
-        (Allows::Transforms, "meta.k8s.io", "v1" | "v1beta1", "PartialObjectMetadataList") => {
+        (Allows::Transforms | Allows::Metadata, "meta.k8s.io", "v1" | "v1beta1", "PartialObjectMetadata") => {
+            Shape::Metadata(version_text)
+        }
+        (Allows::Transforms | Allows::Metadata, "meta.k8s.io", "v1" | "v1beta1", "PartialObjectMetadataList") => {
             Shape::MetadataList(version_text)
         }
         (Allows::Discovery, "apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList") => Shape::Discovery(version_text),

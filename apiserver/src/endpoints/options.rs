@@ -8,7 +8,7 @@ use crate::registry::store::options::{DeleteOptions, Propagation};
 use crate::registry::store::update::malformed_resource_version;
 use crate::storage::continue_token;
 use crate::storage::interface::{ListOptions, Revision, Scope, WatchOptions};
-use machinery::field::{Error, ErrorList, Path};
+use machinery::field::{Error, ErrorList, Path, go_quote};
 use machinery::gvk::GroupKind;
 use machinery::patch::FieldValidation;
 use machinery::selector::{Selector, field, label};
@@ -174,7 +174,8 @@ impl SentDeleteOptions {
             orphan_dependents: query.boolean("orphanDependents"),
             propagation_policy: query.get("propagationPolicy").map(str::to_owned),
             dry_run: query.all("dryRun"),
-            ..SentDeleteOptions::default()
+            uid: some_text(query, "uid"),
+            resource_version: some_text(query, "resourceVersion"),
         })
     }
 
@@ -241,6 +242,11 @@ impl SentDeleteOptions {
         };
         (options, shown)
     }
+}
+
+/// A parameter that says something.
+fn some_text(query: &Query, name: &str) -> Option<String> {
+    query.get(name).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// `ListOptions` after conversion and validation.
@@ -467,7 +473,10 @@ fn parse_version(text: &str) -> Result<Option<u64>, Status> {
 fn check_fields(resource: &Resource, selector: &mut field::Selector) -> Result<(), Status> {
     for term in &mut selector.terms {
         let path = term.path.as_str();
-        if matches!(path, "metadata.name" | "metadata.namespace") {
+        // Kinds of the cluster that have fields of their own do not list their namespace among them.
+        let own = !resource.selectable_fields.is_empty();
+        let namespace = path == "metadata.namespace" && (!own || resource.namespaced());
+        if path == "metadata.name" || namespace {
             continue;
         }
         let named = resource.field_names.iter().find(|(name, _)| *name == path);
@@ -479,16 +488,21 @@ fn check_fields(resource: &Resource, selector: &mut field::Selector) -> Result<(
         if resource.field_names.is_empty() && fields.any(|(known, _)| *known == path) {
             continue;
         }
-        return Err(Status::bad_request(if resource.selectable_fields.is_empty() {
-            format!(
-                "{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
-                machinery::field::go_quote(path)
-            )
-        } else {
-            format!("field label not supported: {path}")
-        }));
+        return Err(Status::bad_request(unsupported_field(resource, path)));
     }
     Ok(())
+}
+
+fn unsupported_field(resource: &Resource, path: &str) -> String {
+    let quoted = go_quote(path);
+    match resource.gvk.kind.as_str() {
+        _ if resource.selectable_fields.is_empty() => {
+            format!("{quoted} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+        }
+        "Job" => format!("field label {quoted} not supported for Job"),
+        "ResourceSlice" => format!("field label not supported for {}: {path}", resource.gvk),
+        _ => format!("field label not supported: {path}"),
+    }
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ pub struct Style<'a> {
     pub include: Include,
     /// Whether the headings are there: watches send them only once.
     pub headings: bool,
+    /// The annotations that are not shown.
+    pub hidden: &'a [&'a str],
     /// The time ages are counted from, in Unix seconds.
     pub now: i64,
 }
@@ -78,7 +80,7 @@ fn row(columns: &Columns, object: Value, style: Style<'_>) -> Value {
     let condition = completed(&object);
     let shown = match style.include {
         Include::Object => object,
-        Include::Metadata => partial(&object, style.version),
+        Include::Metadata => partial(&object, style.version, style.hidden),
         Include::None => Value::Null,
     };
     let mut row = json!({ "cells": cells, "object": shown });
@@ -123,12 +125,22 @@ fn headings(columns: &Columns) -> Value {
         .collect()
 }
 
-/// Only the metadata of an object.
-pub fn partial(object: &Value, version: &str) -> Value {
+/// Only the metadata of an object, without the annotations that are `hidden`.
+pub fn partial(object: &Value, version: &str, hidden: &[&str]) -> Value {
+    let mut metadata = object
+        .get("metadata")
+        .cloned()
+        .unwrap_or_else(|| Value::Object(Map::new()));
+    for annotation in hidden {
+        machinery::meta::remove(&mut metadata, &["annotations", annotation]);
+    }
+    if !hidden.is_empty() && machinery::meta::map_at(&metadata, &["annotations"]).is_some_and(Map::is_empty) {
+        machinery::meta::remove(&mut metadata, &["annotations"]);
+    }
     json!({
         "kind": "PartialObjectMetadata",
         "apiVersion": format!("meta.k8s.io/{version}"),
-        "metadata": object.get("metadata").cloned().unwrap_or_else(|| Value::Object(Map::new())),
+        "metadata": metadata,
     })
 }
 
@@ -140,8 +152,9 @@ pub fn partial_list(
     objects: impl IntoIterator<Item = Result<Value, Status>>,
     metadata: Value,
     version: &str,
+    hidden: &[&str],
 ) -> Result<Value, Status> {
-    let items = objects.into_iter().map(|object| Ok(partial(&object?, version)));
+    let items = objects.into_iter().map(|object| Ok(partial(&object?, version, hidden)));
     let items = items.collect::<Result<Vec<Value>, Status>>()?;
     Ok(json!({
         "kind": "PartialObjectMetadataList",
@@ -166,7 +179,7 @@ mod tests {
 
     #[test]
     fn rows_show_what_was_asked_for() {
-        let object = json!({"kind": "Pod", "metadata": {"name": "p"}, "spec": {}});
+        let object = json!({"kind": "Pod", "metadata": {"name": "p", "annotations": {"inner": "x"}}, "spec": {}});
         for (text, shown) in [
             (
                 "",
@@ -180,6 +193,7 @@ mod tests {
                 version: "v1",
                 include,
                 headings: true,
+                hidden: &["inner"],
                 now: 7,
             };
             let table = table(&COLUMNS, [Ok(object.clone())], json!({}), style).unwrap();

@@ -3,6 +3,7 @@
 use super::Refusal;
 use super::request_info::{RequestInfo, query_pairs};
 use http::Response;
+use machinery::field::go_quote;
 use machinery::status::Status;
 use std::time::{Duration, Instant};
 
@@ -22,10 +23,11 @@ pub fn of(
         None => limit,
         // What has passed before it begins is as good as none.
         Some((_, text)) => match parse_duration(text.strip_prefix('-').unwrap_or(&text)) {
-            Some(timeout) if timeout.is_zero() || text.starts_with('-') => limit,
-            Some(timeout) => timeout.min(limit),
-            None => {
-                let why = format!("invalid timeout specified in the request URL - time: invalid duration {text:?}");
+            Ok(timeout) if timeout.is_zero() || text.starts_with('-') => limit,
+            Ok(timeout) => timeout.min(limit),
+            Err(what) => {
+                let text = go_quote(&text);
+                let why = format!("invalid timeout specified in the request URL - time: {what} duration {text}");
                 return Err(Status::bad_request(why).into());
             }
         },
@@ -46,17 +48,24 @@ pub async fn enforce<B>(
 }
 
 /// Go's `time.ParseDuration`, for durations that are not negative.
-pub fn parse_duration(text: &str) -> Option<Duration> {
+///
+/// # Errors
+/// What Go says before the word `duration`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let invalid = || "invalid".to_owned();
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
-        return Some(Duration::ZERO);
+        return Ok(Duration::ZERO);
+    }
+    if rest.is_empty() {
+        return Err(invalid());
     }
     let mut total = 0.0;
     while !rest.is_empty() {
         let digits = rest
             .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .filter(|end| *end > 0)?;
-        let number: f64 = rest[..digits].parse().ok()?;
+            .unwrap_or(rest.len());
+        let number: f64 = rest[..digits].parse().map_err(|_| invalid())?;
         rest = &rest[digits..];
         let unit = rest
             .find(|c: char| c.is_ascii_digit() || c == '.')
@@ -69,13 +78,12 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
                 "s" => 1.0,
                 "m" => 60.0,
                 "h" => 3600.0,
-                _ => return None,
+                "" => return Err("missing unit in".to_owned()),
+                unit => return Err(format!("unknown unit {} in", go_quote(unit))),
             };
         rest = &rest[unit..];
     }
-    (!text.is_empty())
-        .then(|| Duration::try_from_secs_f64(total).ok())
-        .flatten()
+    Duration::try_from_secs_f64(total).map_err(|_| invalid())
 }
 
 #[cfg(test)]
@@ -87,19 +95,20 @@ mod tests {
     #[test]
     fn durations_are_gos() {
         let millis = |text: &str| parse_duration(text).map(|duration| duration.as_millis());
+        let (invalid, missing) = (Err("invalid".to_owned()), Err("missing unit in".to_owned()));
         for (text, expected) in [
-            ("34s", Some(34_000)),
-            ("1m30s", Some(90_000)),
-            ("1.5h", Some(5_400_000)),
-            ("250ms", Some(250)),
-            ("0", Some(0)),
-            ("0s", Some(0)),
-            ("", None),
-            ("10", None),
-            ("s", None),
-            ("-1s", None),
-            ("1d", None),
-            ("1..s", None),
+            ("34s", Ok(34_000)),
+            ("1m30s", Ok(90_000)),
+            ("1.5h", Ok(5_400_000)),
+            ("250ms", Ok(250)),
+            ("0", Ok(0)),
+            ("0s", Ok(0)),
+            ("", invalid.clone()),
+            ("10", missing.clone()),
+            ("s", invalid.clone()),
+            ("-1s", invalid.clone()),
+            ("1d", Err("unknown unit \"d\" in".to_owned())),
+            ("1..s", invalid.clone()),
         ] {
             assert_eq!(millis(text), expected, "{text}");
         }

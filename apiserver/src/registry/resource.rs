@@ -76,6 +76,9 @@ pub struct Resource {
     pub field_names: &'static [(&'static str, &'static str)],
     /// The columns of server-side tables.
     pub columns: &'static Columns,
+    /// Annotations that are fields of the internal version, of which tables and metadata-only answers are made: they do
+    /// not show them.
+    pub internal_annotations: &'static [&'static str],
     /// What every request for it warns of.
     pub deprecation: Option<&'static str>,
     /// Everything below the object's path.
@@ -92,6 +95,8 @@ pub struct Subresource {
     pub verbs: Verbs,
     /// What it does.
     pub action: Action,
+    /// Whether it answers with tables, too.
+    pub tables: bool,
 }
 
 /// What a subresource does.
@@ -168,6 +173,7 @@ impl Resource {
             selectable_fields: &[],
             field_names: &[],
             columns,
+            internal_annotations: &[],
             deprecation: None,
             subresources: Vec::new(),
         }
@@ -197,8 +203,19 @@ impl Resource {
             gvk,
             verbs: &["get", "patch", "update"],
             action,
+            tables: name == "status",
         });
         self
+    }
+
+    /// Adds the `status` subresource of a kind that has no tables for it.
+    #[must_use]
+    pub fn with_plain_status(self, strategy: impl Strategy) -> Self {
+        let mut resource = self.with_object_subresource("status", strategy);
+        for subresource in &mut resource.subresources {
+            subresource.tables &= subresource.name != "status";
+        }
+        resource
     }
 
     /// Adds the `scale` subresource.
@@ -211,6 +228,7 @@ impl Resource {
             gvk,
             verbs: &["get", "patch", "update"],
             action,
+            tables: true,
         });
         self
     }
@@ -246,6 +264,7 @@ impl Resource {
             gvk: GroupVersionKind::new(group, version, kind),
             verbs,
             action,
+            tables: false,
         });
         self
     }

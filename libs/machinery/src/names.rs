@@ -95,13 +95,17 @@ pub fn dns1123_subdomain(text: &str) -> Vec<String> {
         errors.push(max_characters(DNS1123_SUBDOMAIN_MAX));
     }
     if !matches_dns_subdomain(text) {
-        errors.push(regex_error(
-            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character",
-            DNS1123_SUBDOMAIN,
-            &["example.com"],
-        ));
+        errors.push(subdomain_rule());
     }
     errors
+}
+
+fn subdomain_rule() -> String {
+    regex_error(
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character",
+        DNS1123_SUBDOMAIN,
+        &["example.com"],
+    )
 }
 
 /// A subdomain whose labels may have underscores: the search domains of pods.
@@ -210,11 +214,13 @@ pub fn qualified_name(text: &str) -> Vec<String> {
             if prefix.is_empty() {
                 errors.push("prefix part must be non-empty".to_owned());
             } else {
-                errors.extend(
-                    dns1123_subdomain(prefix)
-                        .into_iter()
-                        .map(|e| format!("prefix part {e}")),
-                );
+                // Keys count bytes where names count characters.
+                if prefix.len() > DNS1123_SUBDOMAIN_MAX {
+                    errors.push(format!("prefix part {}", max_bytes(DNS1123_SUBDOMAIN_MAX)));
+                }
+                if !matches_dns_subdomain(prefix) {
+                    errors.push(format!("prefix part {}", subdomain_rule()));
+                }
             }
             name
         }

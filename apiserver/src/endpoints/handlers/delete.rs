@@ -1,7 +1,7 @@
 //! `DELETE` of an object and of a collection.
 
 use super::{Scope, list};
-use crate::endpoints::negotiation::{Format, body_format};
+use crate::endpoints::negotiation::body_format;
 use crate::endpoints::options::{ReadOptions, SentDeleteOptions, Shown};
 use crate::endpoints::{body, respond};
 use crate::registry::store::options::{DeleteOptions, Propagation};
@@ -43,8 +43,8 @@ pub async fn delete(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Statu
 /// Those of the list and of the first deletion that fails.
 pub async fn delete_collection(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Status> {
     let read = ReadOptions::read(&scope.query, scope.resource(), "", false)?;
-    let selected = read.list(&scope.route.namespace)?;
     let (options, shown) = options(scope, sent)?;
+    let selected = read.list(&scope.route.namespace)?;
     let listed = scope
         .registry(&shown, async |rq| {
             scope.store().delete_collection(rq, &options, selected).await
@@ -58,7 +58,7 @@ fn options(scope: &Scope, sent: &Bytes) -> Result<(DeleteOptions, Shown), Status
     let options = if sent.is_empty() {
         SentDeleteOptions::from_query(&scope.query)?
     } else {
-        let format = body_format(&scope.parts.headers).unwrap_or(Format::Json);
+        let format = body_format(&scope.parts.headers)?;
         SentDeleteOptions::from_object(&body::delete_options(sent, format)?)
     };
     let (options, shown) = options.validate()?;

@@ -61,7 +61,10 @@ pub fn respond(scope: &Scope, listed: &Listed) -> Result<Response<Body>, Status>
             let style = scope.table_style(version)?;
             table::table(scope.resource().columns, objects(scope, listed), metadata, style)?
         }
-        Shape::MetadataList(version) => table::partial_list(objects(scope, listed), metadata, version)?,
+        Shape::MetadataList(version) => {
+            let hidden = scope.resource().internal_annotations;
+            table::partial_list(objects(scope, listed), metadata, version, hidden)?
+        }
         Shape::Metadata(_) => {
             return Err(not_acceptable(format!(
                 "you requested PartialObjectMetadata, but the requested object is a list ({})",

@@ -13,9 +13,10 @@ use crate::server::request::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
 use machinery::meta;
-use machinery::patch::{self, Patched};
+use machinery::patch::{self, FieldValidation, Patched};
 use machinery::schema::Type;
 use machinery::schema::decode::{decode_value, go_kind};
+use machinery::schema::yaml::warnings;
 use machinery::status::{Details, Status};
 use serde_json::Value;
 
@@ -66,6 +67,8 @@ pub struct Patcher {
     text: Bytes,
     /// The configuration of an apply.
     config: Value,
+    /// Which keys are repeated in it.
+    repeated: Vec<String>,
     options: WriteOptions,
     manager: String,
 }
@@ -83,13 +86,14 @@ impl Patcher {
             kind,
             text: sent.clone(),
             config: Value::Null,
+            repeated: Vec::new(),
             options,
             manager,
         };
         if kind == Kind::Apply {
             let malformed =
                 |why: String| Status::bad_request(format!("error decoding YAML: error converting YAML to JSON: {why}"));
-            let (json, findings) = yaml::to_json(sent).map_err(malformed)?;
+            let (json, repeated) = yaml::to_json(sent).map_err(malformed)?;
             patcher.config = serde_json::from_slice(&json).map_err(|error| malformed(error.to_string()))?;
             if !(patcher.config.is_object() || patcher.config.is_null()) {
                 return Err(Status::bad_request(format!(
@@ -97,23 +101,24 @@ impl Patcher {
                     go_kind(&patcher.config)
                 )));
             }
-            patcher.report(scope, findings)?;
+            patcher.repeated = repeated;
         }
         Ok(patcher)
     }
 
-    fn report(&self, scope: &Scope, findings: Vec<String>) -> Result<(), Status> {
-        use machinery::patch::FieldValidation;
+    /// Complains about repeated keys of a configuration, which is done after it was applied.
+    fn report_repeated(&self, rq: &Request<'_>) -> Result<(), Status> {
         match self.options.validation {
-            FieldValidation::Strict if !findings.is_empty() => Err(Status::bad_request(format!(
-                "error strict decoding patch: {}",
-                findings.join(", ")
+            FieldValidation::Strict if !self.repeated.is_empty() => Err(Status::bad_request(format!(
+                "error strict decoding YAML: error converting YAML to JSON: {}",
+                self.repeated.join(", ")
             ))),
             FieldValidation::Warn => {
-                findings.into_iter().for_each(|finding| scope.cx.warnings.add(finding));
+                let lines = self.repeated.iter().flat_map(|finding| warnings(finding));
+                lines.map(str::to_owned).for_each(rq.warn);
                 Ok(())
             }
-            _ => Ok(()),
+            FieldValidation::Strict | FieldValidation::Ignore => Ok(()),
         }
     }
 
@@ -142,6 +147,7 @@ impl Patcher {
         if self.kind == Kind::Apply {
             let force = self.options.force.unwrap_or_default();
             let applied = managers.apply(rq, current, &self.config, &self.manager, force)?;
+            self.report_repeated(rq)?;
             if !applied.changed {
                 return Ok(Some(applied.object));
             }

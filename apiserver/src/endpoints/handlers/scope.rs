@@ -1,7 +1,7 @@
 //! What every handler knows about its request.
 
-use crate::endpoints::installer::Route;
-use crate::endpoints::negotiation::{self, Allows, MEDIA_TYPES, Negotiated, Shape, header_text};
+use crate::endpoints::installer::{Route, Verb};
+use crate::endpoints::negotiation::{self, Allows, MEDIA_TYPES, Negotiated, STREAMABLE_TYPES, Shape, header_text};
 use crate::endpoints::options::Shown;
 use crate::endpoints::query::Query;
 use crate::endpoints::respond::{self, Client};
@@ -44,8 +44,14 @@ impl Scope {
         if let Some(text) = route.store.resource.deprecation {
             cx.warnings.add(text);
         }
-        negotiation::check_accept(&parts.headers, &MEDIA_TYPES)?;
-        let negotiated = negotiation::negotiate(&parts.headers, &query, Allows::Transforms)?;
+        let streams = matches!(route.verb, Verb::List | Verb::Watch);
+        let produces: &[&str] = if streams { &STREAMABLE_TYPES } else { &MEDIA_TYPES };
+        negotiation::check_accept(&parts.headers, produces)?;
+        let allows = match route.subresource() {
+            Some(subresource) if !subresource.tables => Allows::Metadata,
+            _ => Allows::Transforms,
+        };
+        let negotiated = negotiation::negotiate(&parts.headers, &query, allows)?;
         Ok(Scope {
             cx,
             parts,
@@ -148,7 +154,7 @@ impl Scope {
                 };
                 table::table(columns, [Ok(object)], metadata, style)?
             }
-            Shape::Metadata(version) => table::partial(&object, version),
+            Shape::Metadata(version) => table::partial(&object, version, self.resource().internal_annotations),
             Shape::MetadataList(_) => {
                 return Err(not_acceptable(format!(
                     "you requested PartialObjectMetadataList, but the requested object is not a list ({})",
@@ -170,6 +176,7 @@ impl Scope {
             version,
             include,
             headings: true,
+            hidden: self.resource().internal_annotations,
             now: self.now.as_second(),
         })
     }

@@ -202,7 +202,7 @@ impl Encoder {
     fn shaped(&mut self, object: Value) -> Result<Bytes, Status> {
         let shaped = match &self.shape {
             Shape::Plain | Shape::Discovery(_) | Shape::MetadataList(_) => object,
-            Shape::Metadata(version) => table::partial(&object, version),
+            Shape::Metadata(version) => table::partial(&object, version, self.store.resource.internal_annotations),
             Shape::Table(version) => {
                 let headings = std::mem::take(&mut self.headings);
                 let now = jiff::Timestamp::now().as_second();
@@ -210,6 +210,7 @@ impl Encoder {
                     version,
                     include: self.include,
                     headings,
+                    hidden: self.store.resource.internal_annotations,
                     now,
                 };
                 let metadata = json!({"resourceVersion": object.pointer("/metadata/resourceVersion")});

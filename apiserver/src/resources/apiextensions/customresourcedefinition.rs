@@ -263,7 +263,7 @@ pub(super) fn resource() -> Resource {
         categories: &["api-extensions"],
         storage_key: "apiextensions.k8s.io/customresourcedefinitions",
         foreign: &[("v1beta1", v1beta1::to_v1)],
-        ..kind.with_object_subresource("status", status)
+        ..kind.with_plain_status(status)
     }
 }
 

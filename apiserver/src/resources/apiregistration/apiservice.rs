@@ -209,7 +209,7 @@ pub(super) fn resource() -> Resource {
     Resource {
         categories: &["api-extensions"],
         storage_key: "apiregistration.k8s.io/apiservices",
-        ..kind.with_object_subresource("status", status)
+        ..kind.with_plain_status(status)
     }
 }
 

@@ -186,6 +186,7 @@ fn validate_strategy(obj: &Value) -> ErrorList {
 
 pub(super) fn resource() -> Resource {
     let set = Resource {
+        internal_annotations: &[TEMPLATE_GENERATION[2]],
         short_names: &["ds"],
         categories: &["all"],
         ..Resource::namespaced_kind(

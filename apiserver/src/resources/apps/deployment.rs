@@ -188,6 +188,8 @@ pub(super) fn more_than_all(value: &Value, path: &Path) -> Option<Error> {
 
 pub(super) fn resource() -> Resource {
     let deployment = Resource {
+        // `DeprecatedRollbackTo`.
+        internal_annotations: &["deprecated.deployment.rollback.to"],
         short_names: &["deploy"],
         categories: &["all"],
         ..Resource::namespaced_kind(

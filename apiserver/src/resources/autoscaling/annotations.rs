@@ -12,6 +12,9 @@ pub(super) const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions"
 /// How scaling behaves.
 pub(super) const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 
+/// All of them.
+pub(super) const ALL: &[&str] = &[METRICS, CURRENT_METRICS, CONDITIONS, BEHAVIOR];
+
 /// The fields of what is written, in the order of Go's structs.
 const ORDER: [&str; 33] = [
     "type",

@@ -61,6 +61,7 @@ impl Strategy for Autoscaler {
 pub(super) fn resource() -> Resource {
     let stored = GroupVersionKind::new("autoscaling", "v2", "HorizontalPodAutoscaler");
     let autoscaler = Resource {
+        internal_annotations: annotations::ALL,
         short_names: &["hpa"],
         categories: &["all"],
         storage: Some((stored, &CONVERSION)),

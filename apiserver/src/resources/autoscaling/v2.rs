@@ -3,7 +3,7 @@
 use super::super::shared::cells;
 use super::super::shared::checks::text;
 use super::super::shared::status::Status;
-use super::validate;
+use super::{annotations, validate};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, Strategy};
@@ -79,7 +79,8 @@ fn metric(spec: &Value, status: &Value) -> String {
     let target = |field: &str| meta::str_at(spec, &[source, "target", field]);
     let current = |field: &str| match meta::at(status, &[source, "current"]) {
         None => cells::UNKNOWN,
-        Some(current) => meta::str_at(current, &[field]).unwrap_or("0"),
+        // What is missing is printed as Go prints a nil pointer.
+        Some(current) => meta::str_at(current, &[field]).unwrap_or("<nil>"),
     };
     let percent = |value: &Value, part: &str| {
         let number = meta::i64_at(value, &[source, part, "averageUtilization"]);
@@ -161,6 +162,7 @@ impl Strategy for Autoscaler {
 
 pub(super) fn resource() -> Resource {
     let autoscaler = Resource {
+        internal_annotations: annotations::ALL,
         short_names: &["hpa"],
         categories: &["all"],
         ..Resource::namespaced_kind(

@@ -8,6 +8,7 @@ use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
+use machinery::schema::json::{Node, parse};
 use machinery::{meta, names};
 use serde_json::Value;
 
@@ -127,14 +128,15 @@ fn validate_type(obj: &Value) -> ErrorList {
         let decoded = base64::engine::general_purpose::STANDARD
             .decode(text)
             .unwrap_or_default();
-        match serde_json::from_slice::<Value>(&decoded) {
-            Ok(_) => ErrorList::new(),
-            Err(e) => vec![Error::invalid(
-                &data.key(key),
-                "<secret contents redacted>",
-                e.to_string(),
-            )],
-        }
+        let why = match parse(&decoded) {
+            Ok(Node::Object(_) | Node::Null) => return ErrorList::new(),
+            Ok(other) => format!(
+                "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                other.kind()
+            ),
+            Err(error) => error.to_string(),
+        };
+        vec![Error::invalid(&data.key(key), "<secret contents redacted>", why)]
     };
     match meta::str_at(obj, &["type"]).unwrap_or_default() {
         "kubernetes.io/service-account-token" => {
@@ -149,6 +151,9 @@ fn validate_type(obj: &Value) -> ErrorList {
         "kubernetes.io/dockerconfigjson" => json(".dockerconfigjson"),
         "kubernetes.io/basic-auth" if value("username").is_none() && value("password").is_none() => {
             required(&["username", "password"])
+        }
+        "kubernetes.io/ssh-auth" if value("ssh-privatekey").is_some_and(str::is_empty) => {
+            vec![Error::required(&data.key("ssh-privatekey"), "")]
         }
         "kubernetes.io/ssh-auth" => required(&["ssh-privatekey"]),
         "kubernetes.io/tls" => required(&["tls.crt", "tls.key"]),

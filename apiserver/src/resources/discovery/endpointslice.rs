@@ -44,7 +44,11 @@ static COLUMNS: Columns = Columns {
         vec![
             cells::name(obj),
             meta::str_at(obj, &["addressType"]).unwrap_or_default().into(),
-            cells::shortened(&ports, 3, UNSET).into(),
+            // A single port without number or name is no text either.
+            Some(cells::shortened(&ports, 3, UNSET))
+                .filter(|text| !text.is_empty())
+                .unwrap_or_else(|| UNSET.to_owned())
+                .into(),
             cells::shortened(&addresses, 3, UNSET).into(),
             cells::age(obj, now),
         ]

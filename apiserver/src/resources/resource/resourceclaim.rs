@@ -111,16 +111,13 @@ pub(super) fn resource() -> Resource {
         ResourceClaim,
         &COLUMNS,
     );
-    claim.with_object_subresource(
-        "status",
-        Status {
-            keeps: SPEC_AND_METADATA,
-            prepare: status::prepare,
-            privilege: admin_access::of_results,
-            validate: status::validate,
-            ..Status::plain(default)
-        },
-    )
+    claim.with_plain_status(Status {
+        keeps: SPEC_AND_METADATA,
+        prepare: status::prepare,
+        privilege: admin_access::of_results,
+        validate: status::validate,
+        ..Status::plain(default)
+    })
 }
 
 #[cfg(test)]

@@ -111,6 +111,12 @@ impl Strategy for CsiDriver {
             }
         }
         errors.extend(present(&spec, "seLinuxMount", &path));
+        let in_secrets = meta::at(&spec, &["serviceAccountTokenInSecrets"]).filter(|decided| !decided.is_null());
+        if let Some(decided) = in_secrets.filter(|_| requests(obj).is_empty()) {
+            let detail = "serviceAccountTokenInSecrets is set but no tokenRequests are specified";
+            let path = path.child("serviceAccountTokenInSecrets");
+            errors.push(Error::invalid(&path, decided.clone(), detail));
+        }
         if let Some(period) = meta::i64_at(&spec, &["nodeAllocatableUpdatePeriodSeconds"])
             && period < MIN_PERIOD
         {

@@ -4,10 +4,10 @@
 use serde_json::Value;
 
 use super::{Error, FieldValidation, Patched, finish};
-use crate::schema::Type;
 use crate::schema::decode::{self, DecodeError, Decoded};
 use crate::schema::model::{Details, Held, Patch, Property, Scalar, TypeRef};
 use crate::schema::tree::Tree;
+use crate::schema::{Type, encode};
 
 /// More operations in one patch are refused.
 const MAX_OPERATIONS: usize = 10_000;
@@ -35,7 +35,8 @@ pub fn apply(live: &Value, patch: &[u8], ty: Option<&Type>, validation: FieldVal
     for operation in &operations {
         step(&mut patched, operation, &mut copied).map_err(Error::Rejected)?;
     }
-    finish(live, patched, ty, strict, validation, true)
+    let shown = |patched: &Tree| encode::patched_text(live, patched, ty);
+    finish(live, patched, ty, strict, validation, &shown)
 }
 
 static NO_DETAILS: Details = Details {

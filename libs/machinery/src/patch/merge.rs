@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{Error, FieldValidation, Patched, finish, read_object};
-use crate::schema::Type;
 use crate::schema::tree::Tree;
+use crate::schema::{Type, encode};
 
 /// Applies a JSON merge patch to `live` and decodes the result as `ty`; without a type the result stays as it is.
 ///
@@ -23,8 +23,9 @@ pub fn apply(live: &Value, patch: &[u8], ty: Option<&Type>, validation: FieldVal
     };
     let patch = Tree::parse(patch).map_err(|error| Error::Malformed(error.to_string()))?;
     let mut patched = Tree::from(live);
-    merge(&mut patched, patch);
-    finish(live, patched, ty, strict, validation, false)
+    merge(&mut patched, patch.clone());
+    let shown = |patched: &Tree| encode::merged_text(live, &patch, patched, ty);
+    finish(live, patched, ty, strict, validation, &shown)
 }
 
 fn is_null(patch: &[u8]) -> bool {
@@ -155,6 +156,19 @@ mod tests {
                 Error::Malformed(
                     "error decoding patch: json: cannot unmarshal number 1e999 into Go value of type float64".to_owned(),
                 ),
+            ),
+            (
+                r#"{"metadata":{"uid":"u"},"data":5}"#,
+                FieldValidation::Ignore,
+                Error::Invalid {
+                    shown: text.replace(r#"{"a":5,"b":"2"}"#, "5").replace(
+                        r#"{"name":"a","namespace":"n","uid":"u","labels":{"x":"y"}}"#,
+                        r#"{"labels":{"x":"y"},"name":"a","namespace":"n","uid":"u"}"#,
+                    ),
+                    detail:
+                        "json: cannot unmarshal number into Go struct field ConfigMap.data of type map[string]string"
+                            .to_owned(),
+                },
             ),
             (
                 "{",

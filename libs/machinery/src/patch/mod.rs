@@ -15,10 +15,10 @@ pub(crate) use gofmt::{type_of as go_type, value as go_value};
 
 use crate::field::{self, Path};
 use crate::gvk::GroupKind;
+use crate::schema::Type;
 use crate::schema::decode::{self, DecodeError, Decoded};
 use crate::schema::json::Node;
 use crate::schema::tree::Tree;
-use crate::schema::{Type, encode};
 use crate::status::{Details, Status};
 
 /// What to do about unknown and repeated fields.
@@ -106,17 +106,16 @@ fn read_object(patch: &[u8]) -> Result<(Map<String, Value>, Vec<String>), String
     }
 }
 
-/// Decodes what a JSON or merge patch made. `found` is what strict validation already has to say about the patch, which
-/// may be able to change elements of lists.
+/// Decodes what a JSON or merge patch made. `found` is what strict validation already has to say about the patch; `shown` is
+/// the text of the result in messages.
 fn finish(
     live: &Value,
     patched: Tree,
     ty: Option<&Type>,
     found: Vec<String>,
     validation: FieldValidation,
-    reaches_into_lists: bool,
+    shown: &dyn Fn(&Tree) -> String,
 ) -> Result<Patched, Error> {
-    let shown = |patched: &Tree| encode::patched_text(live, patched, ty, reaches_into_lists);
     let outcome = match ty {
         None => kind::Outcome::Same,
         Some(_) => kind::check(live, &patched).map_err(|detail| Error::Invalid {

@@ -25,9 +25,9 @@ const BAD_ORDER: &str = "invalid patch format of setElementOrder list";
 /// When the patch is malformed, contradicts itself or the schema, or the result is none of the type.
 pub fn apply(live: &Value, patch: &[u8], ty: &Type, validation: FieldValidation) -> Result<Patched, Error> {
     let (patch, found) = read_object(patch).map_err(Error::Malformed)?;
-    let shown = || gofmt::value(&without_handled_directives(&patch));
-    let live = live.as_object().cloned().unwrap_or_default();
-    let patched = Value::Object(merge_map(live, patch.clone(), Schema::Object(ty))?);
+    let shown = || gofmt::value(&without_handled_directives(&patch, live));
+    let fields = live.as_object().cloned().unwrap_or_default();
+    let patched = Value::Object(merge_map(fields, patch.clone(), Schema::Object(ty))?);
     match decode::assign(&patched, ty) {
         Ok(Decoded { value, strict }) => conclude(value, found, strict, validation, shown),
         Err(DecodeError::Syntax(error)) => Err(Error::Malformed(error.to_string())),
@@ -36,8 +36,8 @@ pub fn apply(live: &Value, patch: &[u8], ty: &Type, validation: FieldValidation)
 }
 
 /// What is left of a patch in upstream's messages: directives are taken out while they are obeyed, together with the
-/// lists they order.
-fn without_handled_directives(patch: &Map<String, Value>) -> Value {
+/// lists they order, and so are nulls in what is new.
+fn without_handled_directives(patch: &Map<String, Value>, live: &Value) -> Value {
     let ordered: Vec<&str> = patch
         .keys()
         .filter_map(|k| k.strip_prefix(ORDER_PREFIX)?.strip_prefix('/'))
@@ -46,9 +46,16 @@ fn without_handled_directives(patch: &Map<String, Value>) -> Value {
         .iter()
         .filter(|(key, _)| !key.starts_with(ORDER_PREFIX) && *key != RETAIN_KEYS && !ordered.contains(&key.as_str()));
     let shown = kept.map(|(key, value)| {
-        let value = match value {
-            Value::Object(map) if !map.contains_key(DIRECTIVE) => without_handled_directives(map),
-            other => other.clone(),
+        let value = match (value, live.get(key)) {
+            (Value::Object(map), Some(live @ Value::Object(_))) if !map.contains_key(DIRECTIVE) => {
+                without_handled_directives(map, live)
+            }
+            (Value::Array(_), Some(Value::Array(_))) => value.clone(),
+            _ => {
+                let mut value = value.clone();
+                drop_nulls(&mut value);
+                value
+            }
         };
         (key.clone(), value)
     });

@@ -345,7 +345,7 @@ impl<'t> Decoder<'t> {
     }
 
     fn report(&mut self, what: &str, name: &str) {
-        let message = self.in_field(name, |d| format!("{what} {}", crate::field::go_quote(&d.path)));
+        let message = self.in_field(name, |d| format!("{what} \"{}\"", d.path));
         if !self.strict.contains(&message) {
             self.strict.push(message);
         }

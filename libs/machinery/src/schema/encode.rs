@@ -21,20 +21,24 @@ pub fn go_value(value: &Value, ty: &TypeRef) -> String {
     out
 }
 
-/// A patched object as upstream's JSON patch library writes it: what the patch went into has sorted keys, what it left
-/// alone is still in Go's order. `reaches_into_lists` says whether the patch can change elements of lists.
-pub fn patched_text(live: &Value, patched: &Tree, ty: Option<&Type>, reaches_into_lists: bool) -> String {
+/// An object that a JSON patch made, as upstream's JSON patch library writes it: what the patch went into has sorted keys,
+/// what it left alone is still in Go's order.
+pub fn patched_text(live: &Value, patched: &Tree, ty: Option<&Type>) -> String {
     let Some(ty) = ty else {
         return patched.to_string();
     };
     let mut out = String::new();
-    touched(
-        &live.into(),
-        patched,
-        &TypeView::Object(ty),
-        reaches_into_lists,
-        &mut out,
-    );
+    touched(&live.into(), patched, &TypeView::Object(ty), &mut out);
+    out
+}
+
+/// The same for a merge patch, which goes into all that it names, whether it changes it or not.
+pub fn merged_text(live: &Value, patch: &Tree, patched: &Tree, ty: Option<&Type>) -> String {
+    let Some(ty) = ty else {
+        return patched.to_string();
+    };
+    let mut out = String::new();
+    merged(&live.into(), patch, patched, &TypeView::Object(ty), &mut out);
     out
 }
 
@@ -69,10 +73,27 @@ impl<'a> TypeView<'a> {
     }
 }
 
-fn touched(live: &Tree, patched: &Tree, ty: &TypeView<'_>, in_lists: bool, out: &mut String) {
+fn merged(live: &Tree, patch: &Tree, patched: &Tree, ty: &TypeView<'_>, out: &mut String) {
+    let (Tree::Object(live), Tree::Object(patch), Tree::Object(fields)) = (live, patch, patched) else {
+        return write(patched, out);
+    };
+    out.push('{');
+    for (i, (key, value)) in fields.iter().enumerate() {
+        separator(i, key, out);
+        let child = ty.child(key);
+        match (live.get(key), patch.get(key)) {
+            (Some(_), None) => untouched(value, &child, out),
+            (Some(live), Some(patch)) => merged(live, patch, value, &child, out),
+            (None, _) => write(value, out),
+        }
+    }
+    out.push('}');
+}
+
+fn touched(live: &Tree, patched: &Tree, ty: &TypeView<'_>, out: &mut String) {
     let fields = match (live, patched) {
         (_, Tree::Object(fields)) => fields,
-        (Tree::Array(before), Tree::Array(items)) if in_lists => return touched_list(before, items, &ty.item(), out),
+        (Tree::Array(before), Tree::Array(items)) => return touched_list(before, items, &ty.item(), out),
         _ => return untouched(patched, ty, out),
     };
     out.push('{');
@@ -81,7 +102,7 @@ fn touched(live: &Tree, patched: &Tree, ty: &TypeView<'_>, in_lists: bool, out: 
         let child = ty.child(key);
         match live.get(key) {
             Some(before) if before == value => untouched(value, &child, out),
-            Some(before) => touched(before, value, &child, in_lists, out),
+            Some(before) => touched(before, value, &child, out),
             None => write(value, out),
         }
     }
@@ -97,7 +118,7 @@ fn touched_list(before: &[Tree], items: &[Tree], ty: &TypeView<'_>, out: &mut St
         }
         match before.get(i).filter(|_| before.len() == items.len()) {
             _ if before.contains(item) => untouched(item, ty, out),
-            Some(before) => touched(before, item, ty, true, out),
+            Some(before) => touched(before, item, ty, out),
             None => write(item, out),
         }
     }
@@ -192,13 +213,28 @@ mod tests {
         let longer = object(json!([container("a"), container("b"), container("x")]));
         let (a, b) = (r#"{"name":"c","image":"a"}"#, r#"{"name":"c","image":"b"}"#);
         let sorted = r#"{"image":"x","name":"c"}"#;
-        let plain = r#"{"name":"c","image":"x"}"#;
-        for (patched, reaches, expected) in [
-            (&changed, true, format!("{a},{sorted}")),
-            (&changed, false, format!("{a},{plain}")),
-            (&longer, true, format!("{a},{b},{sorted}")),
+        for (patched, expected) in [
+            (&changed, format!("{a},{sorted}")),
+            (&longer, format!("{a},{b},{sorted}")),
         ] {
-            let text = patched_text(&live, &patched.into(), Some(pod), reaches);
+            let text = patched_text(&live, &patched.into(), Some(pod));
+            assert_eq!(text, format!(r#"{{"spec":{{"containers":[{expected}]}}}}"#));
+        }
+        let sorted_a = r#"{"image":"a","name":"c"}"#;
+        for (patch, expected) in [
+            (json!({"metadata": {}}), format!("{a},{b}")),
+            (
+                json!({"spec": {"containers": [container("a"), container("x")]}}),
+                format!("{sorted_a},{sorted}"),
+            ),
+        ] {
+            let patch = Tree::from(&patch);
+            let mut patched = Tree::from(&live);
+            crate::patch::merge::merge(&mut patched, patch.clone());
+            if let Tree::Object(fields) = &mut patched {
+                fields.remove("metadata");
+            }
+            let text = merged_text(&live, &patch, &patched, Some(pod));
             assert_eq!(text, format!(r#"{{"spec":{{"containers":[{expected}]}}}}"#));
         }
     }
@@ -215,7 +251,7 @@ mod tests {
         let mut patched = object.clone();
         patched["spec"]["containers"] = json!([]);
         assert_eq!(
-            patched_text(&object, &(&patched).into(), Some(pod), false),
+            patched_text(&object, &(&patched).into(), Some(pod)),
             r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","labels":{"a":"\u003c","b":"1"}},"spec":{"containers":[],"volumes":[]}}"#
         );
     }

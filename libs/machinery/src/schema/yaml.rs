@@ -1,25 +1,35 @@
-//! YAML bodies: read as upstream reads them (sigs.k8s.io/yaml), by way of JSON, with its texts for what is wrong.
+//! YAML bodies: read as upstream reads them (sigs.k8s.io/yaml on go.yaml.in/yaml/v2), by way of JSON, with its texts for what
+//! is wrong.
 
-use std::cell::Cell;
-use std::collections::BTreeSet;
+mod nodes;
+mod scalar;
+mod value;
+
 use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
 
 use super::Type;
 use super::decode::{self, DecodeError, Decoded};
 
-/// Repeated keys beyond this many are not looked up one by one.
-const MAX_REPEATED: usize = 20;
-
 /// More open brackets than this are refused. The scanner looks at all of them for every token, so that a text of nothing but
-/// brackets would take it hours; upstream's own limit is 10000.
-const MAX_OPEN: usize = 1000;
+/// brackets would take it hours; upstream's own limit is 10000. It also bounds the stack.
+const MAX_DEPTH: usize = 1000;
+
+/// What upstream says before the lines of repeated keys.
+const REPEATED: &str = "yaml: unmarshal errors:\n";
 
 /// What is wrong with a YAML text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct YamlError(String);
+
+impl YamlError {
+    fn new(why: impl fmt::Display) -> Self {
+        YamlError(format!("yaml: {why}"))
+    }
+
+    fn too_deep() -> Self {
+        Self::new(format_args!("exceeded max depth of {MAX_DEPTH}"))
+    }
+}
 
 impl fmt::Display for YamlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,10 +41,7 @@ impl std::error::Error for YamlError {}
 
 /// Refuses texts that are nested deeper than any object, before they are given to a YAML parser. Brackets in texts count, too:
 /// what is in quotes is not known before.
-///
-/// # Errors
-/// When there are too many open brackets.
-pub fn check_nesting(text: &[u8]) -> Result<(), YamlError> {
+fn check_nesting(text: &[u8]) -> Result<(), YamlError> {
     let mut open = 0_usize;
     for byte in text {
         match byte {
@@ -42,30 +49,37 @@ pub fn check_nesting(text: &[u8]) -> Result<(), YamlError> {
             b']' | b'}' => open = open.saturating_sub(1),
             _ => continue,
         }
-        if open > MAX_OPEN {
-            return Err(YamlError(format!("yaml: exceeded max depth of {MAX_OPEN}")));
+        if open > MAX_DEPTH {
+            return Err(YamlError::too_deep());
         }
     }
     Ok(())
 }
 
-/// Reads the first document of a YAML text. Repeated keys are reported, and the last one wins.
+/// Reads the first document of a YAML text. Repeated keys are reported as one finding, and the last one wins.
 ///
 /// # Errors
 /// When the text is no YAML.
 pub fn parse(text: &[u8]) -> Result<Decoded, YamlError> {
     check_nesting(text)?;
-    let repeated = Repeated::default();
-    let value = read(text, &repeated).map_err(|error| syntax_error(&error))?;
-    let count = repeated.seen.get().min(MAX_REPEATED);
-    // The reader tells a place only with an error, so each repeated key is read again to fail at it.
-    let lines: Vec<String> = (0..count).filter_map(|index| find_repeated(text, index)).collect();
+    let text = std::str::from_utf8(text).map_err(|_| YamlError::new("invalid leading UTF-8 octet"))?;
+    let document = nodes::Document::read(text)?;
+    let (value, lines) = value::of(&document)?;
     let strict = if lines.is_empty() {
         Vec::new()
     } else {
-        vec![format!("yaml: unmarshal errors:\n{}", lines.join("\n"))]
+        let lines: Vec<String> = lines.into_iter().map(|line| format!("  {line}")).collect();
+        vec![format!("{REPEATED}{}", lines.join("\n"))]
     };
     Ok(Decoded { value, strict })
+}
+
+/// A finding as warnings: of repeated keys, every line is one (k8s.io/apiserver `parseYAMLWarnings`).
+pub fn warnings(finding: &str) -> Vec<&str> {
+    match finding.strip_prefix(REPEATED) {
+        Some(lines) => lines.split('\n').map(str::trim).collect(),
+        None => vec![finding],
+    }
 }
 
 /// Decodes a YAML text into an object of type `ty`.
@@ -82,200 +96,6 @@ pub fn decode(text: &[u8], ty: &Type) -> Result<Decoded, DecodeError> {
     })
 }
 
-fn read(text: &[u8], repeated: &Repeated) -> Result<Value, serde_yaml::Error> {
-    match serde_yaml::Deserializer::from_slice(text).next() {
-        None => Ok(Value::Null),
-        Some(document) => Tree { repeated }.deserialize(document),
-    }
-}
-
-/// The message of upstream's YAML parser: a line only where it is not the first, counted as that parser counts.
-fn syntax_error(error: &serde_yaml::Error) -> YamlError {
-    let text = error.to_string();
-    let problem = text.split(" at line ").next().unwrap_or(&text);
-    let problem = problem.split(" at position ").next().unwrap_or(problem);
-    let index = error.location().map_or(0, |location| location.line().saturating_sub(1));
-    // Grammar errors are reported one line further up than those of the scanner.
-    let is_grammar = [
-        "did not find expected node content",
-        "did not find expected key",
-        "did not find expected '-'",
-    ]
-    .iter()
-    .any(|start| problem.starts_with(start))
-        || problem.starts_with("did not find expected ',' or");
-    YamlError(match (index, is_grammar) {
-        (0, _) => format!("yaml: {problem}"),
-        (index, true) => format!("yaml: line {index}: {problem}"),
-        (index, false) => format!("yaml: line {}: {problem}", index + 1),
-    })
-}
-
-/// Upstream's line about the repeated key with this number.
-fn find_repeated(text: &[u8], index: usize) -> Option<String> {
-    let repeated = Repeated {
-        fail_at: Some(index),
-        ..Repeated::default()
-    };
-    let error = read(text, &repeated).err()?;
-    let line = error.location()?.line();
-    let key = repeated.key.take();
-    Some(format!(
-        "  line {line}: key {} already set in map",
-        crate::field::go_quote(&key)
-    ))
-}
-
-/// What is known about repeated keys while reading.
-#[derive(Default)]
-struct Repeated {
-    seen: Cell<usize>,
-    /// The number of the one to fail at.
-    fail_at: Option<usize>,
-    /// The key that failed.
-    key: Cell<String>,
-}
-
-/// Reads any value.
-#[derive(Clone, Copy)]
-struct Tree<'r> {
-    repeated: &'r Repeated,
-}
-
-impl<'de> DeserializeSeed<'de> for Tree<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Tree<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any YAML value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom(format!("json: unsupported value: {value}")))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        self.deserialize(deserializer)
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        self.deserialize(deserializer)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = access.next_element_seed(self)? {
-            items.push(item);
-        }
-        Ok(Value::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let mut fields = Map::new();
-        let mut seen = BTreeSet::new();
-        while let Some(key) = access.next_key_seed(Key {
-            repeated: self.repeated,
-            seen: &mut seen,
-        })? {
-            fields.insert(key, access.next_value_seed(self)?);
-        }
-        Ok(Value::Object(fields))
-    }
-}
-
-/// Reads a key, which becomes text if it is a number or a boolean, and notices when it is repeated.
-struct Key<'s, 'r> {
-    repeated: &'r Repeated,
-    seen: &'s mut BTreeSet<String>,
-}
-
-impl Key<'_, '_> {
-    /// Fails where the reader still knows the place.
-    fn take<E: serde::de::Error>(self, key: String) -> Result<String, E> {
-        if !self.seen.insert(key.clone()) {
-            let index = self.repeated.seen.replace(self.repeated.seen.get() + 1);
-            if self.repeated.fail_at == Some(index) {
-                self.repeated.key.set(key);
-                return Err(E::custom("repeated key"));
-            }
-        }
-        Ok(key)
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
-    type Value = String;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Key<'_, '_> {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a scalar as map key")
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<String, E> {
-        self.take(value.to_string())
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<String, E> {
-        self.take(value.to_string())
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<String, E> {
-        self.take(value.to_string())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<String, E> {
-        self.take(value.to_string())
-    }
-
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<String, E> {
-        self.take(value.to_owned())
-    }
-
-    fn visit_unit<E: serde::de::Error>(self) -> Result<String, E> {
-        self.take("null".to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,7 +110,26 @@ mod tests {
                 "a: b\nc: [1, 2.5, true, null]\n",
                 json!({"a": "b", "c": [1, 2.5, true, null]}),
             ),
-            ("1: x\ntrue: y\n", json!({"1": "x", "true": "y"})),
+            ("1: x\ntrue: y\n", json!({"1": "x", "true": true})),
+            (
+                "n: no\n'y': [yes, \"on\", Off, ~, '~']\n",
+                json!({"false": false, "y": [true, "on", false, null, "~"]}),
+            ),
+            (
+                "a: 0x1F\nb: 017\nc: 1_000\nd: 08\ne: 1e3\nf: .5\ng: 2020-01-01\nh: 1:30\ni: 18446744073709551615\n",
+                json!({"a": 31, "b": 15, "c": 1000, "d": 8, "e": 1000, "f": 0.5, "g": "2020-01-01", "h": "1:30",
+                    "i": 18_446_744_073_709_551_615_u64}),
+            ),
+            (
+                "a: !!str 5\nb: !!int \"5\"\nc: !x 5\nd: !!binary YWJj\n",
+                json!({"a": "5", "b": 5, "c": "5", "d": "abc"}),
+            ),
+            (
+                "a: &x {b: 1, c: 2}\nd: {<<: *x, c: 3}\ne: {<<: [{b: 4}, *x]}\n",
+                json!({"a": {"b": 1, "c": 2}, "d": {"b": 1, "c": 3}, "e": {"b": 4, "c": 2}}),
+            ),
+            ("a: 1\n...\n[", json!({"a": 1})),
+            ("a: {b: 1}\na: {c: 2}\n", json!({"a": {"c": 2}})),
             ("a: &x {b: c}\nd: *x\n", json!({"a": {"b": "c"}, "d": {"b": "c"}})),
             ("a: 1\n---\nb: 2\n", json!({"a": 1})),
             ("", json!(null)),
@@ -309,6 +148,20 @@ mod tests {
                 "a: 1\nb: c: d\n",
                 "yaml: line 2: mapping values are not allowed in this context",
             ),
+            ("a:\n  b: 1\n c: 2\n", "yaml: line 2: did not find expected key"),
+            ("a: *b\n", "yaml: unknown anchor 'b' referenced"),
+            ("a: &x [*x]\n", "yaml: anchor 'x' value contains itself"),
+            (
+                "a: {{ .Values.x }}\n",
+                r#"yaml: invalid map key: map[interface {}]interface {}{".Values.x":interface {}(nil)}"#,
+            ),
+            ("a: !!int x\n", "yaml: cannot decode !!str `x` as a !!int"),
+            (
+                "<<: 1\n",
+                "yaml: map merge requires map or sequence of maps as the value",
+            ),
+            ("a: .nan\n", "json: unsupported value: NaN"),
+            ("a: \u{1}", "yaml: control characters are not allowed"),
         ] {
             assert_eq!(parse(text.as_bytes()).unwrap_err().to_string(), expected, "{text}");
         }
@@ -325,6 +178,33 @@ mod tests {
             "unknown field \"foo\"",
         ];
         assert_eq!(decoded.strict, expected);
+    }
+
+    #[test]
+    fn repeated_keys_are_warned_of_one_by_one() {
+        let text = "a:\n  x: 1\na:\n  y: {b: 1, b: 2}\n1: c\n1: d\n";
+        let decoded = parse(text.as_bytes()).unwrap();
+        assert_eq!(decoded.value, json!({"a": {"y": {"b": 2}}, "1": "d"}));
+        assert_eq!(
+            warnings(&decoded.strict[0]),
+            [
+                "line 4: key \"b\" already set in map",
+                "line 4: key \"a\" already set in map",
+                "line 6: key 1 already set in map"
+            ]
+        );
+        assert_eq!(warnings("unknown field \"a\""), ["unknown field \"a\""]);
+    }
+
+    #[test]
+    fn expansion_and_depth_are_bounded() {
+        let mut chain = String::from("a0: &a0 [x]\n");
+        for i in 1..2000 {
+            chain += &format!("a{i}: &a{i} [*a{}]\n", i - 1);
+        }
+        assert!(parse(chain.as_bytes()).is_err());
+        let nested = "- ".repeat(5000);
+        assert!(parse(nested.as_bytes()).is_err());
     }
 
     proptest! {

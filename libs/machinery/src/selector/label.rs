@@ -136,12 +136,6 @@ impl Selector {
             at: 0,
         };
         let mut requirements = parser.requirements()?;
-        for requirement in &requirements {
-            let errors = requirement.validate();
-            if !errors.is_empty() {
-                return Err(format!("unable to parse requirement: {}", field::aggregate(&errors)));
-            }
-        }
         requirements.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(Selector {
             nothing: false,
@@ -229,19 +223,23 @@ impl Selector {
     }
 }
 
-/// Splits into operators, brackets, commas and words.
+/// What stands between tokens.
+const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// Splits into operators, brackets, commas and words, up to a NUL.
 fn tokens(text: &str) -> Vec<&str> {
     const SPECIAL: &str = "=!(),<>";
+    let text = text.split('\0').next().unwrap_or_default();
     let (mut out, mut rest) = (Vec::new(), text);
     loop {
-        rest = rest.trim_start();
+        rest = rest.trim_start_matches(BLANK);
         let Some(first) = rest.chars().next() else { return out };
         let length = if let Some(two) = ["==", "!="].iter().find(|o| rest.starts_with(**o)) {
             two.len()
         } else if SPECIAL.contains(first) {
             1
         } else {
-            rest.find(|c: char| c.is_whitespace() || SPECIAL.contains(c))
+            rest.find(|c: char| BLANK.contains(&c) || SPECIAL.contains(c))
                 .unwrap_or(rest.len())
         };
         out.push(&rest[..length]);
@@ -279,10 +277,15 @@ impl<'a> Parser<'a> {
             if !is_word(token) && token != "!" {
                 return Err(format!("found '{token}', expected: !, identifier, or 'end of string'"));
             }
-            out.push(
-                self.requirement()
-                    .map_err(|e| format!("unable to parse requirement: {e}"))?,
-            );
+            let requirement = self.requirement().and_then(|requirement| {
+                let errors = requirement.validate();
+                if errors.is_empty() {
+                    Ok(requirement)
+                } else {
+                    Err(field::aggregate(&errors))
+                }
+            });
+            out.push(requirement.map_err(|e| format!("unable to parse requirement: {e}"))?);
             match self.next() {
                 "" => return Ok(out),
                 "," if is_word(self.peek()) || self.peek() == "!" => {}
@@ -323,11 +326,7 @@ impl<'a> Parser<'a> {
         self.next();
         let mut values = match operator {
             Operator::In | Operator::NotIn => self.values()?,
-            _ => vec![if is_word(self.peek()) {
-                self.next().to_owned()
-            } else {
-                String::new()
-            }],
+            _ => vec![self.exact_value()?],
         };
         values.sort();
         values.dedup();
@@ -341,23 +340,52 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// What an exact match compares with; nothing at all is the empty value.
+    fn exact_value(&mut self) -> Result<String, String> {
+        if matches!(self.peek(), "" | ",") {
+            return Ok(String::new());
+        }
+        self.word()
+    }
+
     /// `(a,b,)`: an empty place between commas is the empty value.
     fn values(&mut self) -> Result<Vec<String>, String> {
-        if self.next() != "(" {
-            self.at -= 1;
-            return Err(format!("found '{}' expected: '('", self.peek()));
+        match self.next() {
+            "(" => {}
+            other => return Err(format!("found '{other}' expected: '('")),
+        }
+        match self.peek() {
+            ")" => {
+                self.next();
+                return Ok(vec![String::new()]);
+            }
+            token if token == "," || is_word(token) => {}
+            other => return Err(format!("found '{other}', expected: ',', ')' or identifier")),
         }
         let mut values = Vec::new();
         loop {
-            if is_word(self.peek()) {
-                values.push(self.next().to_owned());
-            } else if matches!(self.peek(), "," | ")") {
-                values.push(String::new());
-            }
             match self.next() {
-                "," => {}
-                ")" => return Ok(values),
-                other => return Err(format!("found '{other}', expected: ',' or ')'")),
+                "," => {
+                    if values.is_empty() || matches!(self.peek(), "," | ")") {
+                        values.push(String::new());
+                    }
+                    if self.peek() == ")" {
+                        self.next();
+                        return Ok(values);
+                    }
+                }
+                token if is_word(token) => {
+                    values.push(token.to_owned());
+                    match self.peek() {
+                        "," => {}
+                        ")" => {
+                            self.next();
+                            return Ok(values);
+                        }
+                        other => return Err(format!("found '{other}', expected: ',' or ')'")),
+                    }
+                }
+                other => return Err(format!("found '{other}', expected: ',', or identifier")),
             }
         }
     }
@@ -396,6 +424,45 @@ mod tests {
             "a b", "a,", ",a", "a in web", "a in (", "=x", "a=b=c", "a>x", "!", "-a=x", "a==!",
         ] {
             assert!(Selector::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_as_upstream_does() {
+        for (text, expected) in [
+            (
+                "a in (",
+                "unable to parse requirement: found '', expected: ',', ')' or identifier",
+            ),
+            (
+                "a in ((b))",
+                "unable to parse requirement: found '(', expected: ',', ')' or identifier",
+            ),
+            (
+                "a in (b,",
+                "unable to parse requirement: found '', expected: ',', or identifier",
+            ),
+            (
+                "a in (b c)",
+                "unable to parse requirement: found 'c', expected: ',' or ')'",
+            ),
+            ("a in b", "unable to parse requirement: found 'b' expected: '('"),
+            ("a>=1", "unable to parse requirement: found '=', expected: identifier"),
+            ("a=(b)", "unable to parse requirement: found '(', expected: identifier"),
+            ("a=b c", "found 'c', expected: ',' or 'end of string'"),
+            ("a,", "found '', expected: identifier after ','"),
+            ("(a)", "found '(', expected: !, identifier, or 'end of string'"),
+        ] {
+            assert_eq!(Selector::parse(text).unwrap_err(), expected, "{text}");
+        }
+        // What follows a NUL is not read.
+        assert_eq!(Selector::parse("a\0 b").unwrap().to_string(), "a");
+        for (text, values) in [
+            ("a in ()", vec![""]),
+            ("a in (,b)", vec!["", "b"]),
+            ("a in (b,,c,)", vec!["", "b", "c"]),
+        ] {
+            assert_eq!(Selector::parse(text).unwrap().requirements[0].values, values, "{text}");
         }
     }
 
