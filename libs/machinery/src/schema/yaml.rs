@@ -11,8 +11,11 @@ use super::Type;
 use super::decode::{self, DecodeError, Decoded};
 
 /// More open brackets than this are refused. The scanner looks at all of them for every token, so that a text of nothing but
-/// brackets would take it hours; upstream's own limit is 10000. It also bounds the stack.
-const MAX_DEPTH: usize = 1000;
+/// brackets would take it hours; upstream's own limit is 10000.
+const MAX_OPEN: usize = 1000;
+
+/// Nesting beyond this is refused, too; it bounds the stack.
+const MAX_DEPTH: usize = 200;
 
 /// What upstream says before the lines of repeated keys.
 const REPEATED: &str = "yaml: unmarshal errors:\n";
@@ -26,8 +29,8 @@ impl YamlError {
         YamlError(format!("yaml: {why}"))
     }
 
-    fn too_deep() -> Self {
-        Self::new(format_args!("exceeded max depth of {MAX_DEPTH}"))
+    fn too_deep(limit: usize) -> Self {
+        Self::new(format_args!("exceeded max depth of {limit}"))
     }
 }
 
@@ -49,8 +52,8 @@ fn check_nesting(text: &[u8]) -> Result<(), YamlError> {
             b']' | b'}' => open = open.saturating_sub(1),
             _ => continue,
         }
-        if open > MAX_DEPTH {
-            return Err(YamlError::too_deep());
+        if open > MAX_OPEN {
+            return Err(YamlError::too_deep(MAX_OPEN));
         }
     }
     Ok(())
@@ -182,9 +185,9 @@ mod tests {
 
     #[test]
     fn repeated_keys_are_warned_of_one_by_one() {
-        let text = "a:\n  x: 1\na:\n  y: {b: 1, b: 2}\n1: c\n1: d\n";
+        let text = "a:\n  x: 1\na:\n  z: {b: 1, b: 2}\n1: c\n1: d\n";
         let decoded = parse(text.as_bytes()).unwrap();
-        assert_eq!(decoded.value, json!({"a": {"y": {"b": 2}}, "1": "d"}));
+        assert_eq!(decoded.value, json!({"a": {"z": {"b": 2}}, "1": "d"}));
         assert_eq!(
             warnings(&decoded.strict[0]),
             [

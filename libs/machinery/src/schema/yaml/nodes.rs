@@ -84,7 +84,7 @@ impl<R: std::io::BufRead> Composer<R> {
     /// Makes a node of what starts with an event.
     fn node(&mut self, event: Event, depth: usize) -> Result<Index, YamlError> {
         if depth > MAX_DEPTH {
-            return Err(YamlError::too_deep());
+            return Err(YamlError::too_deep(MAX_DEPTH));
         }
         let line = event.start_mark.line + 1;
         let index = self.nodes.len();

@@ -72,7 +72,7 @@ impl Decoder<'_> {
     /// Counts what is decoded.
     fn enter(&mut self, depth: usize) -> Result<(), YamlError> {
         if depth > MAX_DEPTH {
-            return Err(YamlError::too_deep());
+            return Err(YamlError::too_deep(MAX_DEPTH));
         }
         self.count += 1;
         self.aliased += u64::from(!self.within.is_empty());
