@@ -275,16 +275,19 @@ impl ReadOptions {
     /// # Errors
     /// 400 for what cannot be parsed, 422 on `ListOptions` for what does not fit together.
     pub fn read(query: &Query, resource: &Resource, name: &str, forced: bool) -> Result<Self, Status> {
+        // Selectors are texts at first: they are read after all numbers.
+        let timeout_seconds = query.integer("timeoutSeconds")?;
+        let limit = query.integer("limit")?.unwrap_or_default();
         let labels = label::Selector::parse(query.text("labelSelector")).map_err(Status::bad_request)?;
         let fields = field::Selector::parse(query.text("fieldSelector")).map_err(Status::bad_request)?;
         let mut options = ReadOptions {
             watch: query.boolean("watch").unwrap_or_default(),
             selector: Selector { labels, fields },
             name: String::new(),
-            timeout_seconds: query.integer("timeoutSeconds")?,
+            timeout_seconds,
             resource_version: query.text("resourceVersion").to_owned(),
             version_match: query.text("resourceVersionMatch").to_owned(),
-            limit: query.integer("limit")?.unwrap_or_default(),
+            limit,
             continue_token: query.text("continue").to_owned(),
             bookmarks: query.boolean("allowWatchBookmarks").unwrap_or_default(),
             initial_events: query.boolean("sendInitialEvents"),

@@ -148,9 +148,10 @@ impl std::fmt::Debug for Codec {
 
 /// A name that is exactly one path segment.
 fn segment(name: &str) -> Result<(), Error> {
-    if name.is_empty() || name.contains('/') || matches!(name, "." | "..") {
+    if name.is_empty() || name.contains(['/', '%']) || matches!(name, "." | "..") {
         return Err(Error::Invalid(match name {
             "." | ".." => format!("Name parameter invalid: {name:?}: may not be '{name}'"),
+            _ if name.contains('%') => format!("Name parameter invalid: {name:?}: may not contain '%'"),
             _ => format!("invalid key: {name:?}"),
         }));
     }

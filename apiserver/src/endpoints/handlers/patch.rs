@@ -12,10 +12,11 @@ use crate::registry::{before, codec};
 use crate::server::request::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
+use machinery::gvk::GroupVersion;
 use machinery::meta;
 use machinery::patch::{self, FieldValidation, Patched};
 use machinery::schema::Type;
-use machinery::schema::decode::{decode_value, go_kind};
+use machinery::schema::decode::{DecodeError, decode_value, go_kind};
 use machinery::schema::yaml::warnings;
 use machinery::status::{Details, Status};
 use serde_json::Value;
@@ -152,9 +153,7 @@ impl Patcher {
                 return Ok(Some(applied.object));
             }
             let decoded = decode_value(&applied.object, ty);
-            let mut new = decoded
-                .map_err(|error| Status::failure(500, "", error.to_string()))?
-                .value;
+            let mut new = decoded.map_err(|error| unconvertible(&self.config, &error))?.value;
             default(&mut new);
             return Ok(Some(new));
         }
@@ -170,6 +169,19 @@ impl Patcher {
         managers.update(rq, Some(current), &mut value, &self.manager);
         Ok(Some(value))
     }
+}
+
+/// A configuration that makes an object which is none of its kind (apimachinery `pkg/util/managedfields/internal/structuredmerge.go`).
+fn unconvertible(config: &Value, why: &DecodeError) -> Status {
+    let text = |field: &str| meta::str_at(config, &[field]).unwrap_or_default();
+    let version = GroupVersion::parse(text("apiVersion")).unwrap_or_default();
+    let kind = version.kind(text("kind"));
+    let (namespace, name) = (meta::namespace(config), meta::name(config));
+    let message = format!(
+        "failed to convert new object ({namespace}/{name}; {kind}) to proper version: unable to convert unstructured object \
+         to {kind}: {why}"
+    );
+    Status::failure(500, "", message)
 }
 
 /// Changes an object, or the part of it that a subresource changes.

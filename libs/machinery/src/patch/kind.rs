@@ -96,7 +96,7 @@ pub(super) fn unversioned(live: &Value, patched: &Tree) -> decode::Decoded {
         .filter(|name| !matches!(*name, "apiVersion" | "kind"));
     decode::Decoded {
         value: json!({"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": {}}),
-        strict: lost.map(|name| format!("unknown field \"{name}\"")).collect(),
+        strict: lost.map(|name| format!("unknown field {}", go_quote(name))).collect(),
     }
 }
 

@@ -345,7 +345,11 @@ impl<'t> Decoder<'t> {
     }
 
     fn report(&mut self, what: &str, name: &str) {
-        let message = self.in_field(name, |d| format!("{what} \"{}\"", d.path));
+        let assigning = self.assigning;
+        let message = self.in_field(name, |d| match assigning {
+            true => format!("{what} \"{}\"", d.path),
+            false => format!("{what} {}", crate::field::go_quote(&d.path)),
+        });
         if !self.strict.contains(&message) {
             self.strict.push(message);
         }

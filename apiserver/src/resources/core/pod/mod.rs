@@ -60,6 +60,26 @@ fn validate(obj: &Value) -> ErrorList {
         spec,
         &Path::new("spec"),
     ));
+    errors.extend(tokens_of_nobody(spec));
+    errors
+}
+
+/// Tokens are those of an account. Templates leave it to their pods to have one.
+fn tokens_of_nobody(spec: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if meta::str_at(spec, &["serviceAccountName"]).is_some_and(|name| !name.is_empty()) {
+        return errors;
+    }
+    for (i, volume) in meta::list_at(spec, &["volumes"]).iter().enumerate() {
+        let path = Path::new("spec").child("volumes").index(i).child("projected");
+        for (j, source) in meta::list_at(volume, &["projected", "sources"]).iter().enumerate() {
+            if source.get("serviceAccountToken").is_some_and(Value::is_object) {
+                let path = path.child("sources").index(j).child("serviceAccountToken");
+                let detail = "must not be specified when serviceAccountName is not set";
+                errors.push(Error::forbidden(&path, detail));
+            }
+        }
+    }
     errors
 }
 

@@ -273,6 +273,7 @@ fn validate_names(spec: &Value, path: &Path) -> ErrorList {
     errors.extend(name("runtimeClassName", names::dns1123_subdomain));
     const PREEMPTION: [&str; 2] = ["PreemptLowerPriority", "Never"];
     match meta::str_at(spec, &["preemptionPolicy"]) {
+        Some("") => errors.push(Error::required(&path.child("preemptionPolicy"), "")),
         Some(other) if !PREEMPTION.contains(&other) => {
             errors.push(Error::not_supported(
                 &path.child("preemptionPolicy"),

@@ -267,7 +267,7 @@ pub(super) fn validate_resize(container: &Value, pod_restart_policy: &str, path:
             other => errors.push(Error::not_supported(path, other, &POLICIES)),
         }
         if pod_restart_policy == "Never" && policy != "NotRequired" {
-            let detail = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+            let detail = "must be 'NotRequired' when pod `restartPolicy` is 'Never'";
             errors.push(Error::invalid(path, policy, detail));
         }
     }

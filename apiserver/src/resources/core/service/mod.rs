@@ -50,8 +50,8 @@ static COLUMNS: Columns = Columns {
 fn port(port: &Value) -> String {
     let protocol = meta::str_at(port, &["protocol"]).unwrap_or_default();
     match (cells::number(port, &["port"]), cells::number(port, &["nodePort"])) {
-        (number, 0) => format!("{number}/{protocol}"),
-        (number, node) => format!("{number}:{node}/{protocol}"),
+        (number, node) if node > 0 => format!("{number}:{node}/{protocol}"),
+        (number, _) => format!("{number}/{protocol}"),
     }
 }
 
