@@ -60,3 +60,61 @@ async fn put(virtual_: &Api, name: &str, definition: &Value) -> Result<(), ApiEr
         made => made.map(drop),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::Side;
+    use crate::testing::fake::Fake;
+
+    const NAME: &str = "databases.db.example.com";
+
+    fn definition(versions: &[&str]) -> Value {
+        let versions: Vec<Value> = versions.iter().map(|name| json!({"name": name})).collect();
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": NAME},
+            "spec": {"group": "db.example.com", "versions": versions},
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn definitions_are_waited_for_and_missing_ones_are_told() {
+        let host = Fake::new();
+        let api = Api::new(Side::Host, host.client(), Default::default());
+        let problem = read(&api, NAME).await.unwrap_err();
+        assert!(
+            problem.starts_with("the host has no CustomResourceDefinition databases.db.example.com"),
+            "{problem}"
+        );
+        host.put(Kind::CustomResourceDefinition, definition(&["v1"]));
+        let mut failures = 3;
+        host.set_faults(Some(Box::new(move |_, _| {
+            failures -= 1;
+            (failures >= 0).then_some(503)
+        })));
+        assert_eq!(
+            read(&api, NAME).await.map(|found| found["spec"].clone()),
+            Ok(definition(&["v1"])["spec"].clone())
+        );
+        host.set_faults(Some(Box::new(|_, _| Some(403))));
+        assert!(
+            read(&api, NAME)
+                .await
+                .unwrap_err()
+                .starts_with("the host does not let its definition be read")
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_virtual_cluster_gets_definitions_and_their_changes() {
+        let virtual_ = Fake::new();
+        let api = Api::new(Side::Virtual, virtual_.client(), Default::default());
+        for versions in [&["v1"][..], &["v1", "v2"]] {
+            install(&api, &[definition(versions)]).await;
+            let there = virtual_
+                .get(Kind::CustomResourceDefinition, "", NAME)
+                .expect("it is there");
+            assert_eq!(there["spec"], definition(versions)["spec"]);
+        }
+    }
+}
