@@ -37,6 +37,12 @@ pub enum Kind {
     PriorityClass,
     /// `node.k8s.io/v1` RuntimeClass.
     RuntimeClass,
+    /// `resource.k8s.io/v1` ResourceClaim.
+    ResourceClaim,
+    /// `resource.k8s.io/v1` ResourceClaimTemplate.
+    ResourceClaimTemplate,
+    /// `resource.k8s.io/v1` DeviceClass.
+    DeviceClass,
     /// `v1` Namespace.
     Namespace,
     /// `v1` Node.
@@ -76,7 +82,7 @@ struct Names {
 
 impl Kind {
     /// Every built-in kind.
-    pub const ALL: [Kind; 21] = [
+    pub const ALL: [Kind; 24] = [
         Kind::Pod,
         Kind::Service,
         Kind::Endpoints,
@@ -94,6 +100,9 @@ impl Kind {
         Kind::PodDisruptionBudget,
         Kind::PriorityClass,
         Kind::RuntimeClass,
+        Kind::ResourceClaim,
+        Kind::ResourceClaimTemplate,
+        Kind::DeviceClass,
         Kind::Namespace,
         Kind::Node,
         Kind::Event,
@@ -134,6 +143,11 @@ impl Kind {
             Kind::PodDisruptionBudget => namespaced("policy", "poddisruptionbudgets", "PodDisruptionBudget"),
             Kind::PriorityClass => cluster("scheduling.k8s.io", "priorityclasses", "PriorityClass"),
             Kind::RuntimeClass => cluster("node.k8s.io", "runtimeclasses", "RuntimeClass"),
+            Kind::ResourceClaim => namespaced("resource.k8s.io", "resourceclaims", "ResourceClaim"),
+            Kind::ResourceClaimTemplate => {
+                namespaced("resource.k8s.io", "resourceclaimtemplates", "ResourceClaimTemplate")
+            }
+            Kind::DeviceClass => cluster("resource.k8s.io", "deviceclasses", "DeviceClass"),
             Kind::Namespace => cluster("", "namespaces", "Namespace"),
             Kind::Node => cluster("", "nodes", "Node"),
             Kind::Event => namespaced("", "events", "Event"),

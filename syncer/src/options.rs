@@ -310,6 +310,8 @@ fn to_host(config: &config::ToHost) -> BTreeSet<Kind> {
         (Kind::NetworkPolicy, &config.network_policies),
         (Kind::PodDisruptionBudget, &config.pod_disruption_budgets),
         (Kind::PriorityClass, &config.priority_classes),
+        (Kind::ResourceClaim, &config.resource_claims),
+        (Kind::ResourceClaimTemplate, &config.resource_claim_templates),
         (Kind::ServiceAccount, &config.service_accounts),
         (Kind::StorageClass, &config.storage_classes),
     ];
@@ -332,6 +334,7 @@ fn from_host(config: &Config) -> BTreeMap<Kind, Selector> {
         (Kind::Event, all(from_host.events.enabled)),
         (Kind::IngressClass, selected(&from_host.ingress_classes, false)),
         (Kind::PriorityClass, selected(&from_host.priority_classes, false)),
+        (Kind::DeviceClass, selected(&from_host.device_classes, false)),
         (Kind::RuntimeClass, selected(&from_host.runtime_classes, false)),
         (
             Kind::StorageClass,

@@ -59,6 +59,10 @@ pub struct ToHost {
     pub pod_disruption_budgets: Switch,
     /// PriorityClasses.
     pub priority_classes: Switch,
+    /// ResourceClaims.
+    pub resource_claims: Switch,
+    /// ResourceClaimTemplates.
+    pub resource_claim_templates: Switch,
     /// ServiceAccounts.
     pub service_accounts: Switch,
     /// StorageClasses.
@@ -158,6 +162,8 @@ pub struct FromHost {
     pub ingress_classes: Classes,
     /// PriorityClasses.
     pub priority_classes: Classes,
+    /// DeviceClasses.
+    pub device_classes: Classes,
     /// RuntimeClasses.
     pub runtime_classes: Classes,
     /// StorageClasses.

@@ -28,7 +28,7 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
         wanted: |_, object, _| requests(object),
         actual: requests,
         up: taken_over,
-        status: true,
+        status: Some(copied::whole_status),
         refusal: class_not_selected,
         inherits: true,
         ..BARE

@@ -30,8 +30,8 @@ pub(super) struct Copied {
     pub initial: fn(&World, &Value) -> Fields,
     /// What the virtual object takes over from the host's, as a merge patch.
     pub up: fn(&World, &Value, &Value) -> Option<Value>,
-    /// Whether the status comes back.
-    pub status: bool,
+    /// What of the host's status the virtual object shows.
+    pub status: Option<fn(&World, &Value) -> Option<Value>>,
     /// The objects that it uses, which are synced for that.
     pub references: fn(&World, &Value) -> BTreeSet<Reference>,
     /// Why an object is not synced.
@@ -49,11 +49,16 @@ pub(super) const BARE: Copied = Copied {
     actual: |_| Fields::new(),
     initial: |_, _| Fields::new(),
     up: |_, _, _| None,
-    status: false,
+    status: None,
     references: |_, _| BTreeSet::new(),
     refusal: |_, _| None,
     inherits: false,
 };
+
+/// The host's status as it is.
+pub(super) fn whole_status(_: &World, host: &Value) -> Option<Value> {
+    host.get("status").cloned()
+}
 
 /// Some top-level fields of an object, those that are there.
 pub(super) fn fields(object: &Value, names: &[&str]) -> Fields {
@@ -147,7 +152,11 @@ fn update(world: &World, item: &Reference, object: &Value, host: &Value, copied:
     }
     let metadata = up.as_object_mut().and_then(|up| up.remove("metadata"));
     let up = pair::patch_step(Side::Virtual, item, object, metadata.filter(|m| !m.is_null()), Some(up));
-    let status = copied.status.then(|| pair::status_step(item, object, host)).flatten();
+    let status = copied.status.and_then(|status| {
+        let mut shown = host.clone();
+        json::put(&mut shown, "status", status(world, host));
+        pair::status_step(item, object, &shown)
+    });
     Plan {
         mapping: Some(mapping(world, item, object, copied)),
         ..Plan::nothing()

@@ -45,7 +45,7 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
             let unknown = object["spec"].get("ingressClassName").is_none();
             unknown.then(|| json!({"spec": {"ingressClassName": class}}))
         },
-        status: true,
+        status: Some(copied::whole_status),
         references,
         refusal: |world, object| {
             let name = json::text(object, &["metadata", "name"]);

@@ -8,6 +8,7 @@ mod budgets;
 mod claims;
 mod configmaps;
 mod copied;
+mod devices;
 mod endpoints;
 mod endpointslices;
 mod events;
@@ -160,6 +161,9 @@ pub const TABLE: &[Resource] = &[
     Resource { kind: Kind::PriorityClass, direction: FromHost, when: Named, plan: priorityclasses::plan_mirror, host_rules: &[cluster_rule("scheduling.k8s.io", "priorityclasses", READ)] },
     Resource { kind: Kind::StorageClass, direction: ToHost, when: Named, plan: storageclasses::plan_copy, host_rules: &[cluster_rule("storage.k8s.io", "storageclasses", WRITE)] },
     Resource { kind: Kind::StorageClass, direction: FromHost, when: Named, plan: storageclasses::plan_mirror, host_rules: &[cluster_rule("storage.k8s.io", "storageclasses", READ)] },
+    Resource { kind: Kind::ResourceClaim, direction: ToHost, when: Named, plan: devices::plan_claim, host_rules: &[rule_of("resource.k8s.io", "resourceclaims", WRITE)] },
+    Resource { kind: Kind::ResourceClaimTemplate, direction: ToHost, when: Named, plan: devices::plan_template, host_rules: &[rule_of("resource.k8s.io", "resourceclaimtemplates", WRITE)] },
+    Resource { kind: Kind::DeviceClass, direction: FromHost, when: Named, plan: devices::plan_class, host_rules: &[cluster_rule("resource.k8s.io", "deviceclasses", READ)] },
     Resource { kind: Kind::IngressClass, direction: FromHost, when: Named, plan: mirrored::plan_ingress_class, host_rules: &[cluster_rule("networking.k8s.io", "ingressclasses", READ)] },
     Resource { kind: Kind::RuntimeClass, direction: FromHost, when: Named, plan: mirrored::plan_runtime_class, host_rules: &[cluster_rule("node.k8s.io", "runtimeclasses", READ)] },
     Resource { kind: Kind::CsiDriver, direction: FromHost, when: Named, plan: mirrored::plan_csi_driver, host_rules: &[cluster_rule("storage.k8s.io", "csidrivers", READ)] },

@@ -17,6 +17,7 @@ mod volumes;
 
 use serde_json::Value;
 
+use super::devices;
 use super::pair::{self, Pair};
 use crate::clusters::Change;
 use crate::engine::plan::{Awaited, Note, Place, Plan, Step};
@@ -56,7 +57,7 @@ fn to_host(world: &World, item: &Reference, pod: &Value) -> Plan {
         let warning = format!("Given nodeName {node} does not exist in virtual cluster");
         return Plan::refuse(Note::warning(warning));
     }
-    if let Some(note) = classes::refusal(world, pod) {
+    if let Some(note) = classes::refusal(world, pod).or_else(|| devices::refusal(world, pod)) {
         return Plan::refuse(note);
     }
     let mapping = mapping(world, item, pod);

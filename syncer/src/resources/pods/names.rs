@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::super::devices;
 use crate::json::{self, items_mut};
 use crate::kinds::Kind;
 use crate::names::Reference;
@@ -64,6 +65,11 @@ pub(super) fn for_each_name(spec: &mut Value, visit: &mut dyn FnMut(Target, &mut
                 name_in(source.get_mut("configMap"), "name", CONFIG_MAP, visit);
                 name_in(source.get_mut("secret"), "name", SECRET, visit);
             }
+        }
+    }
+    for entry in items_mut(spec, "resourceClaims") {
+        for (field, kind) in devices::NAMED_BY_PODS {
+            name_in(Some(&mut *entry), field, Target::Used(kind), visit);
         }
     }
     for secret in items_mut(spec, "imagePullSecrets") {

@@ -38,6 +38,8 @@ pub(super) fn up(world: &World, item: &Reference, pod: &Value, host: &Value) -> 
 
 fn wanted(world: &World, item: &Reference, pod: &Value, host: &Value) -> Value {
     let mut status = host.get("status").cloned().unwrap_or_else(|| json!({}));
+    // Claims that the host made from templates have no counterparts.
+    json::remove(&mut status, &["resourceClaimStatuses"]);
     json::put(&mut status, "qosClass", pod["status"].get("qosClass").cloned());
     for (statuses, containers) in STATUS_LISTS.iter().zip(CONTAINER_LISTS) {
         keep_own_containers(&mut status, statuses, json::items(pod, &["spec", containers]));

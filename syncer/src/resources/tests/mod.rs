@@ -1,6 +1,7 @@
 //! Plans for pairs in every state.
 
 mod classes;
+mod devices;
 mod imports;
 mod network;
 mod replicas;

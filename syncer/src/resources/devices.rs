@@ -1,0 +1,94 @@
+//! Dynamic resource allocation: claims and their templates go to the host, where devices are allocated; its device classes
+//! are shown.
+
+use serde_json::{Value, json};
+
+use super::copied::{self, BARE, Copied};
+use super::mirrored::{self, Mirrored};
+use crate::engine::plan::{Note, Plan};
+use crate::json;
+use crate::kinds::Kind;
+use crate::names::{Claim, Reference, claim};
+use crate::world::World;
+
+/// What a pod's entry names, and the kind of it.
+pub(super) const NAMED_BY_PODS: [(&str, Kind); 2] = [
+    ("resourceClaimName", Kind::ResourceClaim),
+    ("resourceClaimTemplateName", Kind::ResourceClaimTemplate),
+];
+
+/// The spec of a claim never changes, so only a new copy gets it.
+const IMMUTABLE: Copied = Copied {
+    initial: |_, object| copied::fields(object, &["spec"]),
+    ..BARE
+};
+
+pub(super) fn plan_claim(world: &World, item: &Reference) -> Plan {
+    let copied = Copied {
+        status: Some(status),
+        ..IMMUTABLE
+    };
+    copied::plan(world, item, &copied)
+}
+
+pub(super) fn plan_template(world: &World, item: &Reference) -> Plan {
+    copied::plan(world, item, &IMMUTABLE)
+}
+
+pub(super) fn plan_class(world: &World, item: &Reference) -> Plan {
+    let mirrored = Mirrored {
+        fields: &["spec"],
+        fixed: &[],
+        exempt: &[],
+    };
+    mirrored::plan(world, item, &mirrored)
+}
+
+/// The host's status, in which consumers are the virtual pods.
+fn status(world: &World, host: &Value) -> Option<Value> {
+    let mut status = host.get("status")?.clone();
+    if let Some(Value::Array(consumers)) = status.get_mut("reservedFor") {
+        consumers.retain_mut(|consumer| {
+            let pod = virtual_consumer(world, consumer);
+            if let Some((name, uid)) = &pod {
+                consumer["name"] = json!(name);
+                consumer["uid"] = json!(uid);
+            }
+            pod.is_some()
+        });
+        if consumers.is_empty() {
+            json::remove(&mut status, &["reservedFor"]);
+        }
+    }
+    Some(status)
+}
+
+fn virtual_consumer(world: &World, consumer: &Value) -> Option<(String, String)> {
+    if consumer["resource"] != "pods" {
+        return None;
+    }
+    let name = json::text(consumer, &["name"]);
+    let host = world.host.get(Kind::Pod, world.names.host_namespace(), name)?.value();
+    match claim(&world.names, &Kind::Pod.gvk(), &host) {
+        Claim::Ours { name, uid, .. } => Some((name, uid)),
+        Claim::Foreign => None,
+    }
+}
+
+/// Why a pod cannot get what it claims.
+pub(super) fn refusal(world: &World, pod: &Value) -> Option<Note> {
+    let entries = json::items(pod, &["spec", "resourceClaims"]);
+    let (_, kind) = NAMED_BY_PODS.iter().find(|(field, kind)| {
+        let named = entries.iter().any(|entry| !json::text(entry, &[field]).is_empty());
+        named && !world.settings.to_host.contains(kind)
+    })?;
+    let section = match kind {
+        Kind::ResourceClaim => "resourceClaims",
+        _ => "resourceClaimTemplates",
+    };
+    Some(Note::warning(format!(
+        "did not sync pod {:?} to host because it uses a {kind}, and these are not synced: set sync.toHost.{section}.enabled \
+         to true",
+        json::text(pod, &["metadata", "name"])
+    )))
+}
