@@ -371,6 +371,10 @@ mod tests {
                 "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp",
             ),
             (
+                r#"[{"op":"add","path":"/a","value":1e999}]"#,
+                "error decoding patch: json: cannot unmarshal number 1e999 into Go struct field jsonPatchOp.value of type float64",
+            ),
+            (
                 r#"[{"op":1}]"#,
                 "error decoding patch: json: cannot unmarshal number into Go struct field jsonPatchOp.op of type string",
             ),

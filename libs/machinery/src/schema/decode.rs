@@ -554,8 +554,8 @@ impl<'t> Decoder<'t> {
                 Value::Object(out)
             }
             Node::Number(text) if !json::fits_untyped(&text) => {
-                let error = format!("json: cannot unmarshal number {text} into Go value of type float64");
-                self.mistyped.get_or_insert(DecodeError::Type(error));
+                let error = self.mismatch(&format!("number {text}"), "float64");
+                self.mistyped.get_or_insert(error);
                 Value::Null
             }
             node => node.into_value(),
