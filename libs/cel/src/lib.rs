@@ -36,6 +36,25 @@ impl Program {
         eval::evaluate(&self.expr, variables, limit)
     }
 
+    /// Why no evaluation is needed to know that it fails: a conversion takes a literal that it cannot convert. cel-go
+    /// evaluates these when it plans a program.
+    #[must_use]
+    pub fn failing_literal(&self) -> Option<Failure> {
+        struct Nothing;
+        impl Variables for Nothing {
+            fn get(&self, _: &str) -> Option<Value> {
+                None
+            }
+        }
+        let mut found = None;
+        check::each_conversion(&self.expr, &mut |conversion| {
+            if found.is_none() {
+                found = eval::evaluate(conversion, &Nothing, u64::MAX).result.err();
+            }
+        });
+        found
+    }
+
     /// Whether the expression names a variable.
     #[must_use]
     pub fn mentions(&self, name: &str) -> bool {

@@ -343,6 +343,46 @@ fn values_are_those_of_cel_go() {
 }
 
 #[test]
+fn conversions_of_literals_fail_before_they_are_evaluated() {
+    for (text, expected) in [
+        ("int('x') == 1", Some("type conversion error from 'string' to 'int'")),
+        ("bool('x')", Some("type conversion error from 'string' to 'bool'")),
+        (
+            "double('x') > 1.0",
+            Some("type conversion error from 'string' to 'double'"),
+        ),
+        ("uint('-1') == u", Some("type conversion error from 'string' to 'uint'")),
+        ("uint(-1) == u", Some("unsigned integer overflow")),
+        ("int(1e30) == 1", Some("integer overflow")),
+        (
+            "string(b'\\xff') == ''",
+            Some("invalid UTF-8 in bytes, cannot convert to string"),
+        ),
+        (
+            "false && int('x') == 1",
+            Some("type conversion error from 'string' to 'int'"),
+        ),
+        (
+            "int(int('x')) == 1",
+            Some("type conversion error from 'string' to 'int'"),
+        ),
+        (
+            "int(dyn('x')) == 1",
+            Some("type conversion error from 'string' to 'int'"),
+        ),
+        (
+            "[1].map(x, int('y')) == [1]",
+            Some("type conversion error from 'string' to 'int'"),
+        ),
+        ("int('1') == 1 && type(1) == int && int(s) == 1", None),
+    ] {
+        let program = compile(text, &environment(), None).unwrap();
+        let found = program.failing_literal().map(|failure| failure.to_string());
+        assert_eq!(found.as_deref(), expected, "{text}");
+    }
+}
+
+#[test]
 fn evaluation_stops_at_its_limit() {
     let program = compile("li.all(x, li.all(y, li.all(z, x + y + z > 0)))", &environment(), None).unwrap();
     let evaluation = program.evaluate(&Given, 20);

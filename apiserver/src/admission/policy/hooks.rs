@@ -85,11 +85,27 @@ fn is_about_policies(attributes: &Attributes<'_>) -> bool {
         .contains(&attributes.resource.resource.as_str())
 }
 
-/// The namespace of the object that is written, unless it is a namespace itself.
+fn namespaces() -> GroupResource {
+    GroupResource::new("", "namespaces")
+}
+
+/// Whether the object that is written lies in a namespace; a namespace itself does not.
+fn is_namespaced(attributes: &Attributes<'_>) -> bool {
+    !attributes.namespace.is_empty() && attributes.resource != namespaces()
+}
+
+/// The namespace of the object that is written.
 pub(super) async fn namespace(lookup: &dyn Lookup, attributes: &Attributes<'_>) -> Result<Option<Value>, Status> {
-    let namespaces = GroupResource::new("", "namespaces");
-    if attributes.namespace.is_empty() || attributes.resource == namespaces {
+    if !is_namespaced(attributes) {
         return Ok(None);
     }
-    lookup.find(&namespaces, "", attributes.namespace).await
+    lookup.find(&namespaces(), "", attributes.namespace).await
+}
+
+/// What a policy looks at lies in a namespace that exists.
+pub(super) fn needs_namespace(attributes: &Attributes<'_>, namespace: Option<&Value>) -> Result<(), Status> {
+    if namespace.is_none() && is_namespaced(attributes) {
+        return Err(Status::not_found(&namespaces(), attributes.namespace));
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use super::super::{Attributes, Lookup, Operation, Plugin, Rights};
 use super::bound::{blame, bound};
 use super::compiled::{Expression, Mutation, Policy};
 use super::facts::{Evaluator, Facts, conditions_hold, encoded};
-use super::hooks::{Compiled, Kind, namespace};
+use super::hooks::{Compiled, Kind, namespace, needs_namespace};
 use super::matching::Write;
 use super::{BUDGET, CONDITIONS_BUDGET};
 use futures::future::BoxFuture;
@@ -57,7 +57,11 @@ impl Mutating {
             namespace: namespace.as_ref(),
         };
         let mut invocations = Vec::new();
-        for bound in bound(&hooks, &write, lookup).await {
+        let bound = bound(&hooks, &write, lookup).await;
+        if !bound.is_empty() {
+            needs_namespace(attributes, namespace.as_ref())?;
+        }
+        for bound in bound {
             let policy = bound.policy;
             let named = format!("policy '{}' with binding '{}'", policy.name, meta::name(bound.binding));
             match bound.parameters {

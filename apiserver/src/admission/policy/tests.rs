@@ -259,3 +259,31 @@ async fn policies_see_the_changes_of_others_if_they_want() {
         assert_eq!(object["data"], expected, "{first}");
     }
 }
+
+#[tokio::test]
+async fn a_policy_needs_the_namespace_that_it_looks_into() {
+    let rule = |resource: &str| {
+        json!({"matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"],
+        "operations": ["CONNECT"], "resources": [resource]}]}, "validations": [{"expression": "true"}]})
+    };
+    for (resource, expected) in [
+        ("pods/exec", Some("namespaces \"gone\" not found")),
+        ("pods/attach", None),
+    ] {
+        let policy = json!({"metadata": {"name": "p", "resourceVersion": "1"}, "spec": rule(resource)});
+        let binding = json!({"metadata": {"name": "b"}, "spec": {"policyName": "p", "validationActions": ["Deny"]}});
+        let objects = Objects::of(&[
+            ("validatingadmissionpolicies", policy),
+            ("validatingadmissionpolicybindings", binding),
+        ]);
+        let mut warnings = Vec::new();
+        let mut asked = attributes(Operation::Connect, "pods", "gone", "a", &mut warnings);
+        asked.subresource = "exec";
+        let result = Validating::default().validate(&objects, &mut asked, &json!({})).await;
+        assert_eq!(
+            result.err().map(|status| status.message).as_deref(),
+            expected,
+            "{resource}"
+        );
+    }
+}

@@ -4,7 +4,7 @@ use super::super::{Attributes, Lookup, Plugin, Rights};
 use super::bound::{blame, bound};
 use super::compiled::{Policy, Validation};
 use super::facts::{Evaluator, Facts, conditions_hold};
-use super::hooks::{Compiled, Kind, namespace};
+use super::hooks::{Compiled, Kind, namespace, needs_namespace};
 use super::matching::Write;
 use super::{BUDGET, CONDITIONS_BUDGET};
 use futures::future::BoxFuture;
@@ -59,7 +59,11 @@ impl Validating {
             object,
             namespace: namespace.as_ref(),
         };
-        for bound in bound(&hooks, &write, lookup).await {
+        let bound = bound(&hooks, &write, lookup).await;
+        if !bound.is_empty() {
+            needs_namespace(attributes, namespace.as_ref())?;
+        }
+        for bound in bound {
             let (policy, binding) = (bound.policy, bound.binding);
             let named = format!("{NAME} '{}' with binding '{}'", policy.name, meta::name(binding));
             let parameters = match bound.parameters {

@@ -68,15 +68,27 @@ impl Network {
         }
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// How far an address is from the first one.
+    fn offset(&self, address: IpAddr) -> Option<u128> {
         let value = match (self.address, address) {
             (IpAddr::V4(_), IpAddr::V4(address)) => u128::from(u32::from(address)),
             (IpAddr::V6(_), IpAddr::V6(address)) => u128::from(address),
-            _ => return false,
+            _ => return None,
         };
-        value
-            .checked_sub(self.base())
+        value.checked_sub(self.base())
+    }
+
+    /// Whether an address lies in the network and can be given out.
+    fn contains(&self, address: IpAddr) -> bool {
+        self.offset(address)
             .is_some_and(|offset| (1..=self.last()).contains(&offset))
+    }
+
+    /// The same for addresses that cannot.
+    fn covers(&self, address: IpAddr) -> bool {
+        // IPv4 has one address behind the last: that for broadcasts.
+        let end = self.last().saturating_add(u128::from(self.address.is_ipv4()));
+        self.offset(address).is_some_and(|offset| offset <= end)
     }
 
     /// The lower part is left to those who ask for an address (upstream `calculateRangeOffset`).
@@ -133,12 +145,10 @@ impl Addresses {
         let own = own.ok_or_else(|| Failure::Refused(format!("no {family} addresses are configured")))?;
         let networks = self.networks_of(*own).await?;
         if let Some(text) = wish {
-            let within = |address: &IpAddr| networks.iter().any(|network| network.contains(*address));
-            let address = text.parse::<IpAddr>().ok().filter(within).ok_or_else(|| {
-                Failure::Refused(format!(
-                    "the provided IP ({text}) is not in the valid range. The range of valid IPs is {own}"
-                ))
-            })?;
+            let address = choose(text, &networks, dry_run.then_some(own)).map_err(Failure::Refused)?;
+            if dry_run {
+                return Ok(address.to_string()); // others may take it anyway before it is asked for again
+            }
             return match self.take(&address.to_string(), parent, dry_run).await? {
                 true => Ok(address.to_string()),
                 false => Err(Failure::Refused("provided IP is already allocated".to_owned())),
@@ -216,6 +226,20 @@ impl Addresses {
             tracing::warn!(address, %error, "cannot free a cluster IP");
         }
     }
+}
+
+/// The address of a text, if it is one of a network's. A dry run only knows the first network.
+fn choose(text: &str, networks: &[Network], first: Option<&Network>) -> Result<IpAddr, String> {
+    const NOWHERE: &str = "the provided network does not match the current range";
+    let address: IpAddr = text.parse().map_err(|_| NOWHERE.to_owned())?;
+    let found = first.or_else(|| networks.iter().find(|network| network.covers(address)));
+    let network = found.ok_or(NOWHERE)?;
+    if network.contains(address) {
+        return Ok(address);
+    }
+    Err(format!(
+        "the provided IP ({address}) is not in the valid range. The range of valid IPs is {network}"
+    ))
 }
 
 async fn list(storage: &Arc<dyn Storage>) -> Result<Vec<Value>, Failure> {

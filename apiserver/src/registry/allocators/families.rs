@@ -140,7 +140,7 @@ fn is_headless_without_selector(service: &Value) -> bool {
 
 /// Services that only prefer two families are left as they are when the cluster has changed meanwhile
 /// (`isMatchingPreferDualStackClusterIPFields`).
-fn still_prefers(service: &Value, old: &Value) -> bool {
+pub(super) fn still_prefers(service: &Value, old: &Value) -> bool {
     let of = |field: &str| [service, old].map(|service| meta::str_at(service, &["spec", field]).unwrap_or_default());
     let [kind, old_kind] = of("type");
     let [policy, old_policy] = of("ipFamilyPolicy");

@@ -16,7 +16,11 @@ use machinery::gvk::GroupKind;
 use machinery::meta;
 use machinery::status::Status;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+const HEALTH_CHECK: &[&str] = &["spec", "healthCheckNodePort"];
+const NODE_PORT: &[&str] = &["nodePort"];
 
 /// Why something could not be reserved.
 #[derive(Debug)]
@@ -72,6 +76,8 @@ impl ServiceAllocator {
         self.reserve_ports(new, old, dry_run, changes).await
     }
 
+    /// Gives a Service its cluster IPs. An update reserves only what comes with another type or with a second family
+    /// (`updateClusterIPs`): other changes are left to the checks.
     async fn reserve_addresses(
         &self,
         new: &mut Value,
@@ -79,38 +85,57 @@ impl ServiceAllocator {
         dry_run: bool,
         changes: &mut Changes,
     ) -> Result<(), Status> {
-        let (wanted, had) = (cluster_ips(new), old.map(cluster_ips).unwrap_or_default());
-        let needs = has_cluster_ip(new) && wanted.first().is_none_or(|first| first != "None");
-        let mut taken: Vec<String> = Vec::new();
-        if needs {
-            let families: Vec<String> = strings(new, "ipFamilies");
-            for (i, family) in families.iter().enumerate() {
-                let wish = wanted.get(i).filter(|ip| !ip.is_empty());
-                if let Some(kept) = wish.filter(|ip| had.contains(ip)) {
-                    taken.push(kept.clone());
-                    continue;
-                }
-                let parent = (meta::namespace(new), meta::name(new));
-                let reserved = self
-                    .0
-                    .addresses
-                    .reserve(family, wish.map(String::as_str), parent, dry_run)
-                    .await;
-                let ip = reserved.map_err(|failure| refused_address(new, &wanted, wish, failure))?;
-                if !dry_run {
-                    changes.new_addresses.push(ip.clone());
-                }
-                taken.push(ip);
+        let had = old.map(cluster_ips).unwrap_or_default();
+        let count = |service: &Value| strings(service, "ipFamilies").len();
+        match old.filter(|old| has_cluster_ip(old)) {
+            None if has_cluster_ip(new) => self.reserve_missing(new, 0, dry_run, changes).await,
+            None => Ok(()),
+            Some(_) if had.first().is_some_and(|ip| ip == "None") => Ok(()),
+            Some(_) if !has_cluster_ip(new) => {
+                changes.old_addresses = had;
+                Ok(())
             }
-            meta::set(new, &["spec", "clusterIPs"], taken.clone());
-            if let Some(first) = taken.first() {
-                meta::set(new, &["spec", "clusterIP"], first.clone());
+            Some(old) if families::still_prefers(new, old) => Ok(()),
+            Some(old) if count(old) == 1 && count(new) == 2 => self.reserve_missing(new, 1, dry_run, changes).await,
+            Some(old) if count(old) == 2 && count(new) == 1 => {
+                changes.old_addresses.extend(had.into_iter().nth(1));
+                Ok(())
             }
+            Some(_) => Ok(()),
         }
-        changes.old_addresses = had
-            .into_iter()
-            .filter(|ip| ip != "None" && !taken.contains(ip))
-            .collect();
+    }
+
+    /// Reserves the addresses of a Service from the one at a position on.
+    async fn reserve_missing(
+        &self,
+        new: &mut Value,
+        from: usize,
+        dry_run: bool,
+        changes: &mut Changes,
+    ) -> Result<(), Status> {
+        let wanted = cluster_ips(new);
+        if wanted.first().is_some_and(|first| first == "None") {
+            return Ok(());
+        }
+        let mut taken: Vec<String> = wanted.iter().take(from).cloned().collect();
+        for (i, family) in strings(new, "ipFamilies").iter().enumerate().skip(from) {
+            let wish = wanted.get(i).filter(|ip| !ip.is_empty());
+            let parent = (meta::namespace(new), meta::name(new));
+            let reserved = self
+                .0
+                .addresses
+                .reserve(family, wish.map(String::as_str), parent, dry_run)
+                .await;
+            let ip = reserved.map_err(|failure| refused_address(new, &wanted, wish, failure))?;
+            if !dry_run {
+                changes.new_addresses.push(ip.clone());
+            }
+            taken.push(ip);
+        }
+        if let Some(first) = taken.first() {
+            meta::set(new, &["spec", "clusterIP"], first.clone());
+        }
+        meta::set(new, &["spec", "clusterIPs"], taken);
         Ok(())
     }
 
@@ -121,94 +146,145 @@ impl ServiceAllocator {
         dry_run: bool,
         changes: &mut Changes,
     ) -> Result<(), Status> {
-        let had = old.map(node_ports).unwrap_or_default();
-        let mut held: Vec<u16> = Vec::new();
-        if wants_node_ports(new) {
-            self.reserve_node_ports(new, &had, &mut held, dry_run, changes).await?;
-        }
-        if wants_health_check_port(new) {
-            let path = Path::new("spec").child("healthCheckNodePort");
-            let wish = self.wish(new, new, &["spec", "healthCheckNodePort"], &path)?;
-            let port = match wish.filter(|port| had.contains(port)) {
-                Some(kept) => kept,
-                None => self.reserve_port(new, wish, &path, dry_run, changes).await?,
+        let mut held: Vec<i64> = Vec::new();
+        if has_node_ports(new) {
+            held = match old {
+                None => self.first_node_ports(new, dry_run, changes).await?,
+                Some(old) => self.next_node_ports(new, old, dry_run, changes).await?,
             };
-            meta::set(new, &["spec", "healthCheckNodePort"], port);
-            held.push(port);
-        }
-        changes.old_ports = had.into_iter().filter(|port| !held.contains(port)).collect();
-        Ok(())
-    }
-
-    /// Gives every port a node port. Ports of different protocols may share a number.
-    async fn reserve_node_ports(
-        &self,
-        new: &mut Value,
-        had: &[u16],
-        held: &mut Vec<u16>,
-        dry_run: bool,
-        changes: &mut Changes,
-    ) -> Result<(), Status> {
-        let ports = meta::list_at(new, &["spec", "ports"]).to_vec();
-        let protocol = |port: &Value| meta::str_at(port, &["protocol"]).unwrap_or("TCP").to_owned();
-        let mut given: Vec<(u16, String)> = Vec::new();
-        for (i, port) in ports.iter().enumerate() {
-            let path = Path::new("spec").child("ports").index(i).child("nodePort");
-            let wish = self.wish(new, port, &["nodePort"], &path)?;
-            let shared =
-                |number: u16| given.iter().any(|(n, _)| *n == number) && !given.contains(&(number, protocol(port)));
-            let sibling = || {
-                let same = |other: &&Value| other.get("port") == port.get("port") && protocol(other) != protocol(port);
-                ports[..i]
-                    .iter()
-                    .zip(&given)
-                    .find(|(other, _)| same(other))
-                    .map(|(_, (number, _))| *number)
-            };
-            let number = match wish {
-                Some(number) if shared(number) => number,
-                Some(number) if had.contains(&number) && !given.iter().any(|(n, _)| *n == number) => number,
-                Some(_) => self.reserve_port(new, wish, &path, dry_run, changes).await?,
-                None => match sibling().filter(|number| shared(*number)) {
-                    Some(number) => number,
-                    None => self.reserve_port(new, None, &path, dry_run, changes).await?,
-                },
-            };
-            given.push((number, protocol(port)));
-        }
-        if let Some(Value::Array(list)) = new.pointer_mut("/spec/ports") {
-            for (port, (number, _)) in list.iter_mut().zip(&given) {
-                meta::set(port, &["nodePort"], *number);
+            if let Some(Value::Array(list)) = new.pointer_mut("/spec/ports") {
+                for (port, number) in list.iter_mut().zip(&held).filter(|(_, number)| **number != 0) {
+                    meta::set(port, &["nodePort"], *number);
+                }
             }
         }
-        held.extend(given.into_iter().map(|(number, _)| number));
+        let checked = old.filter(|old| wants_health_check_port(old));
+        if wants_health_check_port(new) {
+            let port = match checked {
+                Some(old) => number_at(old, HEALTH_CHECK),
+                None => {
+                    self.reserve_health_check(number_at(new, HEALTH_CHECK), dry_run, changes)
+                        .await?
+                }
+            };
+            if checked.is_none() {
+                meta::set(new, HEALTH_CHECK, port);
+            }
+            held.push(port);
+        }
+        let had = old.map(node_ports).unwrap_or_default();
+        changes.old_ports = had
+            .into_iter()
+            .filter(|port| !held.contains(&i64::from(*port)))
+            .collect();
         Ok(())
     }
 
-    fn wish(&self, service: &Value, owner: &Value, field: &[&str], path: &Path) -> Result<Option<u16>, Status> {
-        let outside = |port: i64| invalid(service, &[Error::invalid(path, port, self.0.ports.outside())]);
-        wished(owner, field).map_err(outside)
+    /// The node ports of a new Service: one for all ports of a number (`initNodePorts`).
+    async fn first_node_ports(&self, new: &Value, dry_run: bool, changes: &mut Changes) -> Result<Vec<i64>, Status> {
+        let ports = meta::list_at(new, &["spec", "ports"]);
+        let mut of_number: BTreeMap<i64, i64> = BTreeMap::new();
+        let mut given = Vec::with_capacity(ports.len());
+        for (i, port) in ports.iter().enumerate() {
+            let (number, asked) = (number_at(port, &["port"]), number_at(port, NODE_PORT));
+            if asked == 0 && !gets_node_ports(new) {
+                given.push(0);
+                continue;
+            }
+            let chosen = match of_number.get(&number) {
+                Some(known) if asked == 0 || asked == *known => *known,
+                Some(_) => self.reserve_node_port(new, i, asked, dry_run, changes).await?,
+                None => {
+                    let same = ports.iter().filter(|other| number_at(other, &["port"]) == number);
+                    let requested = same.map(|other| number_at(other, NODE_PORT)).find(|asked| *asked != 0);
+                    let requested = requested.unwrap_or_default();
+                    let chosen = self.reserve_node_port(new, i, requested, dry_run, changes).await?;
+                    of_number.insert(number, chosen);
+                    chosen
+                }
+            };
+            given.push(chosen);
+        }
+        Ok(given)
     }
 
-    async fn reserve_port(
+    /// The node ports of a Service that had some or none (`updateNodePorts`).
+    async fn next_node_ports(
         &self,
-        service: &Value,
-        wish: Option<u16>,
-        path: &Path,
+        new: &Value,
+        old: &Value,
         dry_run: bool,
         changes: &mut Changes,
-    ) -> Result<u16, Status> {
-        let port = self
-            .0
-            .ports
-            .reserve(wish, &changes.new_ports, dry_run)
+    ) -> Result<Vec<i64>, Status> {
+        let had: Vec<i64> = meta::list_at(old, &["spec", "ports"])
+            .iter()
+            .map(|port| number_at(port, NODE_PORT))
+            .collect();
+        let (mut reserved, mut seen, mut given) = (Vec::new(), Vec::new(), Vec::new());
+        for (i, port) in meta::list_at(new, &["spec", "ports"]).iter().enumerate() {
+            let asked = number_at(port, NODE_PORT);
+            if asked == 0 && !gets_node_ports(new) {
+                given.push(0);
+                continue;
+            }
+            let mut chosen = asked;
+            if asked == 0 || !(had.contains(&asked) || reserved.contains(&asked)) {
+                chosen = self.reserve_node_port(new, i, asked, dry_run, changes).await?;
+                reserved.push(chosen);
+            }
+            let protocol = meta::str_at(port, &["protocol"]).unwrap_or_default();
+            if seen.contains(&(protocol, chosen)) {
+                let why = format!("duplicate nodePort: {{{protocol} {chosen}}}");
+                return Err(Status::failure(500, "", why));
+            }
+            seen.push((protocol, chosen));
+            given.push(chosen);
+        }
+        Ok(given)
+    }
+
+    /// Reserves the node port of the port at a position: the one that is asked for, or any for 0.
+    async fn reserve_node_port(
+        &self,
+        service: &Value,
+        index: usize,
+        asked: i64,
+        dry_run: bool,
+        changes: &mut Changes,
+    ) -> Result<i64, Status> {
+        self.reserve_port(asked, dry_run, changes)
             .await
             .map_err(|failure| match failure {
-                Failure::Refused(why) => invalid(service, &[Error::invalid(path, wish.unwrap_or_default(), why)]),
+                Failure::Refused(why) => {
+                    let path = Path::new("spec").child("ports").index(index).child("nodePort");
+                    invalid(service, &[Error::invalid(&path, asked, why)])
+                }
                 Failure::Store(status) => *status,
-            })?;
+            })
+    }
+
+    async fn reserve_health_check(&self, asked: i64, dry_run: bool, changes: &mut Changes) -> Result<i64, Status> {
+        self.reserve_port(asked, dry_run, changes)
+            .await
+            .map_err(|failure| match failure {
+                Failure::Refused(why) => Status::internal(format!(
+                    "failed to allocate requested HealthCheck NodePort {asked}: {why}"
+                )),
+                Failure::Store(status) => *status,
+            })
+    }
+
+    /// A dry run takes any number that is no port for free, as it does with ports outside of the range.
+    async fn reserve_port(&self, asked: i64, dry_run: bool, changes: &mut Changes) -> Result<i64, Failure> {
+        let wish = match u16::try_from(asked) {
+            Ok(0) => None,
+            Ok(port) => Some(port),
+            Err(_) if dry_run => return Ok(asked),
+            Err(_) => return Err(Failure::Refused(self.0.ports.outside())),
+        };
+        let port = self.0.ports.reserve(wish, &changes.new_ports, dry_run).await?;
         changes.new_ports.push(port);
-        Ok(port)
+        Ok(i64::from(port))
     }
 
     async fn free(&self, addresses: &[String], ports: &[u16]) {
@@ -262,14 +338,18 @@ fn kind(service: &Value) -> &str {
 }
 
 fn has_cluster_ip(service: &Value) -> bool {
-    matches!(kind(service), "ClusterIP" | "NodePort" | "LoadBalancer")
+    kind(service) != "ExternalName"
 }
 
-fn wants_node_ports(service: &Value) -> bool {
+fn has_node_ports(service: &Value) -> bool {
+    matches!(kind(service), "NodePort" | "LoadBalancer")
+}
+
+/// Whether ports that ask for no node port get one (`shouldAllocateNodePorts`).
+fn gets_node_ports(service: &Value) -> bool {
     match kind(service) {
-        "NodePort" => true,
         "LoadBalancer" => meta::bool_at(service, &["spec", "allocateLoadBalancerNodePorts"]) != Some(false),
-        _ => false,
+        kind => kind == "NodePort",
     }
 }
 
@@ -305,16 +385,15 @@ pub(super) fn node_ports(service: &Value) -> Vec<u16> {
     ports
 }
 
+/// A number; 0 where there is none.
+fn number_at(value: &Value, path: &[&str]) -> i64 {
+    meta::i64_at(value, path).unwrap_or_default()
+}
+
 fn port_at(value: &Value, path: &[&str]) -> Option<u16> {
     meta::i64_at(value, path)
         .and_then(|port| u16::try_from(port).ok())
         .filter(|port| *port > 0)
-}
-
-/// The port that is asked for at a field; an error is no port at all, and so outside of every range.
-fn wished(owner: &Value, field: &[&str]) -> Result<Option<u16>, i64> {
-    let asked = meta::i64_at(owner, field).filter(|port| *port != 0);
-    asked.map(|port| u16::try_from(port).map_err(|_| port)).transpose()
 }
 
 fn invalid(service: &Value, errors: &[Error]) -> Status {

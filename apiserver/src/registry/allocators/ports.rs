@@ -108,6 +108,8 @@ impl Ports {
     pub(super) async fn reserve(&self, wish: Option<u16>, seen: &[u16], dry_run: bool) -> Result<u16, Failure> {
         let wish = match wish {
             None => None,
+            // A dry run only asks whether somebody has the port.
+            Some(port) if dry_run && self.offset(port).is_none() => return Ok(port),
             Some(port) => Some(self.offset(port).ok_or_else(|| Failure::Refused(self.outside()))?),
         };
         let seen: Vec<usize> = seen.iter().filter_map(|port| self.offset(*port)).collect();

@@ -2,7 +2,7 @@
 
 use super::super::core::pod_template::validate_label_selector;
 use super::super::shared::cells;
-use super::super::shared::checks::{complaints, one_of, required, text};
+use super::super::shared::checks::{complaints, one_of, required, text, unplanned};
 use super::matching;
 use crate::registry::columns::{Column, Columns};
 use cel::Program;
@@ -174,7 +174,10 @@ impl Expressions {
 
 /// What is wrong with an expression that was compiled.
 pub(super) fn complaint(compiled: Result<Program, String>, text: &str, path: &Path) -> Option<Error> {
-    compiled.err().map(|detail| Error::invalid(path, text, detail))
+    match compiled {
+        Err(detail) => Some(Error::invalid(path, text, detail)),
+        Ok(program) => unplanned(&program, path),
+    }
 }
 
 /// The operations that a mutating policy may name.

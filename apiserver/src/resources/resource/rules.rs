@@ -1,6 +1,6 @@
 //! The rules that lists, names and configurations of devices share (`pkg/apis/resource/validation`).
 
-use super::super::shared::checks::{complaints, csi_driver_name, text};
+use super::super::shared::checks::{complaints, csi_driver_name, text, unplanned};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
@@ -141,6 +141,7 @@ pub(super) fn selectors(owner: &Value, path: &Path) -> ErrorList {
             }
             match cel::kubernetes::device::compile_selector(expression) {
                 Err(detail) => vec![Error::invalid(&path, expression, detail)],
+                Ok(program) if program.failing_literal().is_some() => unplanned(&program, &path).into_iter().collect(),
                 Ok(program) if program.cost().is_some_and(|cost| cost.max > MAX_COST) => {
                     vec![Error::forbidden(&path, "too complex, exceeds cost limit")]
                 }

@@ -148,6 +148,15 @@ pub(crate) fn csi_driver_name(name: &str, path: &Path) -> ErrorList {
     errors
 }
 
+/// The complaint about an expression that fails before it is evaluated, in upstream's words.
+pub(crate) fn unplanned(program: &cel::Program, path: &Path) -> Option<Error> {
+    let failure = program.failing_literal()?;
+    Some(Error::internal(
+        path,
+        format!("program instantiation failed: {failure}"),
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

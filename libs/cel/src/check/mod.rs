@@ -14,7 +14,7 @@ pub use cost::{Cost, Sizes};
 pub(crate) use declarations::read as read_type;
 pub use environment::{Environment, Fields};
 pub use types::Type;
-pub(crate) use validators::{mentions, validate};
+pub(crate) use validators::{each_conversion, mentions, validate};
 
 /// Whether a name is that of a type.
 pub(crate) fn is_type_name(name: &str) -> bool {

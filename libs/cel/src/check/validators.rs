@@ -143,6 +143,39 @@ fn same<'e>(types: &Types, parts: impl Iterator<Item = (&'e Expr, bool)>) -> Vec
     issues
 }
 
+/// Shows the conversions in an expression whose argument is a literal or another such conversion.
+pub(crate) fn each_conversion(expr: &Expr, show: &mut impl FnMut(&Expr)) {
+    each(expr, &mut |node| {
+        if is_constant(node) && !matches!(node.kind, Kind::Literal(_)) {
+            show(node);
+        }
+    });
+}
+
+fn is_constant(expr: &Expr) -> bool {
+    const CONVERSIONS: [&str; 10] = [
+        "bool",
+        "bytes",
+        "double",
+        "duration",
+        "dyn",
+        "int",
+        "string",
+        "timestamp",
+        "type",
+        "uint",
+    ];
+    match &expr.kind {
+        Kind::Literal(_) => true,
+        Kind::Call(call) => {
+            CONVERSIONS.iter().any(|name| call.function == *name)
+                && call.target.is_none()
+                && matches!(call.args.as_slice(), [arg] if is_constant(arg))
+        }
+        _ => false,
+    }
+}
+
 /// Whether an expression names a variable.
 pub(crate) fn mentions(expr: &Expr, name: &str) -> bool {
     let mut found = false;

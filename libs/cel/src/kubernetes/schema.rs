@@ -280,6 +280,9 @@ impl Declared {
         if *rule.program.result_type() != Type::Bool {
             return Err("cel expression must evaluate to a bool".to_owned());
         }
+        if let Some(failure) = rule.program.failing_literal() {
+            return Err(format!("program instantiation failed: {failure}"));
+        }
         Ok(rule)
     }
 
@@ -292,6 +295,9 @@ impl Declared {
         let message = self.compile(text, optional_old).map_err(failed)?;
         if *message.program.result_type() != Type::String {
             return Err("messageExpression must evaluate to a string".to_owned());
+        }
+        if let Some(failure) = message.program.failing_literal() {
+            return Err(format!("messageExpression instantiation failed: {failure}"));
         }
         Ok(message)
     }
