@@ -33,9 +33,9 @@ pub const RESERVED: [&str; 21] = [
     "while",
 ];
 
-/// An expression, with what is wrong with it beyond grammar.
+/// An expression, with what is wrong beyond grammar in all that was read of it.
 pub(super) struct Parsed {
-    pub(super) expr: Expr,
+    pub(super) expr: Result<Expr, Stop>,
     pub(super) issues: Vec<Issue>,
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Stop {
     TooDeep(Issue),
 }
 
-pub(super) fn parse(text: &[char], lexemes: &[Lexeme], syntax: Syntax) -> Result<Parsed, Stop> {
+pub(super) fn parse(text: &[char], lexemes: &[Lexeme], syntax: Syntax) -> Parsed {
     let mut parser = Parser {
         text,
         lexemes,
@@ -55,14 +55,14 @@ pub(super) fn parse(text: &[char], lexemes: &[Lexeme], syntax: Syntax) -> Result
         syntax,
         issues: Vec::new(),
     };
-    let expr = parser.expr()?;
-    if parser.peek() != Token::Eof {
-        return Err(Stop::Malformed);
-    }
-    Ok(Parsed {
+    let expr = parser.expr().and_then(|expr| match parser.peek() {
+        Token::Eof => Ok(expr),
+        _ => Err(Stop::Malformed),
+    });
+    Parsed {
         expr,
         issues: parser.issues,
-    })
+    }
 }
 
 pub(super) struct Parser<'a> {

@@ -40,13 +40,20 @@ pub(crate) fn parse(text: &str, syntax: Syntax) -> Result<Expr, Issues> {
     let (lexemes, unread) = lexer::tokens(&chars);
     let mut issues: Vec<Issue> = unread.iter().map(|unread| unread.issue(&chars)).collect();
     let parsed = grammar::parse(&chars, &lexemes, syntax);
-    issues.extend(match &parsed {
-        Ok(parsed) => parsed.issues.clone(),
+    issues.extend(match &parsed.expr {
+        Ok(_) => parsed.issues,
         Err(grammar::Stop::TooDeep(issue)) => vec![issue.clone()],
-        Err(grammar::Stop::Malformed) => recovery::explain(&chars, &lexemes, &unread),
+        Err(grammar::Stop::Malformed) => {
+            // Macros that are whole are expanded although something behind them is malformed.
+            let mut all = recovery::explain(&chars, &lexemes, &unread);
+            let more = parsed.issues.into_iter().filter(|issue| !all.contains(issue));
+            let more: Vec<Issue> = more.collect();
+            all.extend(more);
+            all
+        }
     });
-    match parsed {
-        Ok(parsed) if issues.is_empty() => Ok(parsed.expr),
+    match parsed.expr {
+        Ok(expr) if issues.is_empty() => Ok(expr),
         _ => Err(Issues::render(text, issues)),
     }
 }

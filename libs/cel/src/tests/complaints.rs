@@ -53,6 +53,18 @@ fn what_is_wrong_is_said_in_cel_gos_words() {
             ")",
             "1:1: Syntax error: mismatched input ')' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
         ),
+        (
+            "(has(a) && ",
+            "1:6: invalid argument to has() macro; 1:12: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
+        ),
+        (
+            "[1].all(1, true) +",
+            "1:9: argument must be a simple name; 1:19: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
+        ),
+        (
+            "[1].map(x.y, x) == [1] && as +",
+            "1:10: argument is not an identifier; 1:27: reserved identifier: as; 1:31: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
+        ),
         ("a ? b", "1:6: Syntax error: mismatched input '<EOF>' expecting ':'"),
         (
             "a.true",
