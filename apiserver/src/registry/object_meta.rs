@@ -300,14 +300,10 @@ fn validate_managed_fields(obj: &Value, path: &Path) -> ErrorList {
     for (i, entry) in meta::list_at(obj, &["metadata", "managedFields"]).iter().enumerate() {
         let item = field.index(i);
         let part = |name: &str| meta::str_at(entry, &[name]).unwrap_or_default();
-        match part("operation") {
-            "" => errors.push(Error::required(&item.child("operation"), "must not be empty")),
-            "Apply" | "Update" => {}
-            other => errors.push(Error::not_supported(
-                &item.child("operation"),
-                other,
-                &["Apply", "Update"],
-            )),
+        let operation = part("operation");
+        if !matches!(operation, "Apply" | "Update") {
+            let detail = "must be `Apply` or `Update`";
+            errors.push(Error::invalid(&item.child("operation"), operation, detail));
         }
         if !matches!(part("fieldsType"), "" | "FieldsV1") {
             let detail = "must be `FieldsV1`";
@@ -391,5 +387,42 @@ mod tests {
             texts(&validate_field_manager("a\nb", &path)),
             ["fieldManager: Invalid value: \"a\\nb\": invalid character U+000A (at position 1)"]
         );
+    }
+
+    #[test]
+    fn entries_of_managers_have_a_form() {
+        let entry = |change: Value| {
+            let mut entry =
+                json!({"manager": "m", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1"});
+            let fields = change.as_object().cloned().unwrap_or_default();
+            entry.as_object_mut().unwrap().extend(fields);
+            json!({"metadata": {"name": "a", "managedFields": [entry]}})
+        };
+        let long = "s".repeat(257);
+        for (change, expected) in [
+            (json!({}), vec![]),
+            (
+                json!({"operation": "Apply", "fieldsType": "", "subresource": "status"}),
+                vec![],
+            ),
+            (
+                json!({"operation": "X"}),
+                vec!["metadata.managedFields[0].operation: Invalid value: \"X\": must be `Apply` or `Update`"],
+            ),
+            (
+                json!({"fieldsType": "FieldsV2"}),
+                vec!["metadata.managedFields[0].fieldsType: Invalid value: \"FieldsV2\": must be `FieldsV1`"],
+            ),
+            (
+                json!({"manager": "m\n", "subresource": long}),
+                vec![
+                    "metadata.managedFields[0].manager: Invalid value: \"m\\n\": invalid character U+000A (at position 1)",
+                    "metadata.managedFields[0].subresource: Too long: may not be more than 256 bytes",
+                ],
+            ),
+        ] {
+            let errors = validate(&entry(change), false, &names::path_segment);
+            assert_eq!(texts(&errors), expected);
+        }
     }
 }

@@ -280,4 +280,74 @@ mod tests {
             assert_eq!(texts.join(", "), expected);
         }
     }
+
+    #[test]
+    fn updates_change_only_what_their_subresource_may() {
+        let of = |status: Value| json!({"status": status});
+        let conditions = |list: Value| of(json!({"conditions": list}));
+        let condition = |kind: &str, value: &str| json!({"type": kind, "status": value});
+        let approved = conditions(json!([condition("Approved", "True")]));
+        for (may, new, old, expected) in [
+            (
+                May::Approve,
+                conditions(json!([condition("Approved", "False")])),
+                of(json!({})),
+                "status.conditions[0].status: Unsupported value: \"False\": supported values: \"True\"",
+            ),
+            (
+                May::Approve,
+                conditions(json!([condition("Approved", "True"), condition("Denied", "True")])),
+                of(json!({})),
+                "status.conditions: Invalid value: \"Denied\": Approved and Denied conditions are mutually exclusive",
+            ),
+            (
+                May::Approve,
+                conditions(json!([condition("", "True")])),
+                of(json!({})),
+                "status.conditions[0].type: Required value",
+            ),
+            (
+                May::Issue,
+                approved.clone(),
+                of(json!({})),
+                "status.conditions: Forbidden: updates may not add a condition of type \"Approved\"",
+            ),
+            (
+                May::Approve,
+                conditions(json!([])),
+                approved.clone(),
+                "status.conditions: Forbidden: updates may not remove a condition of type \"Approved\"",
+            ),
+            (
+                May::Issue,
+                approved.clone(),
+                conditions(json!([condition("Approved", "True"), condition("Failed", "True")])),
+                "status.conditions: Forbidden: updates may not remove a condition of type \"Failed\"",
+            ),
+            (
+                May::Issue,
+                of(json!({"certificate": "eA=="})),
+                of(json!({})),
+                "status.certificate: Invalid value: \"<certificate data>\": must contain at least one CERTIFICATE PEM block",
+            ),
+            (
+                May::Issue,
+                of(json!({"certificate": BASE64_STANDARD.encode("-----BEGIN X-----\nAAAA\n-----END X-----\n")})),
+                of(json!({})),
+                "status.certificate: Invalid value: \"<certificate data>\": only CERTIFICATE PEM blocks are allowed, found \"X\"",
+            ),
+            (
+                May::Issue,
+                conditions(json!([condition("Approved", "True"), condition("Failed", "True")])),
+                approved.clone(),
+                "",
+            ),
+        ] {
+            let found = update(&new, &old, may)
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>();
+            assert_eq!(found.join(", "), expected, "{new}");
+        }
+    }
 }

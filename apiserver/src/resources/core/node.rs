@@ -386,3 +386,86 @@ pub(super) fn resource() -> Resource {
     node.with_proxy("NodeProxyOptions")
         .with_object_subresource("status", status)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn texts(errors: ErrorList) -> Vec<String> {
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn some_fields_are_set_once() {
+        let cx = Context {
+            namespace: "",
+            now: "",
+            user: "",
+        };
+        let node = |spec: Value| json!({"metadata": {"name": "n"}, "spec": spec});
+        let old = node(json!({"podCIDRs": ["10.0.0.0/24"], "providerID": "x"}));
+        for (spec, expected) in [
+            (json!({"podCIDRs": ["10.0.0.0/24"], "providerID": "x"}), vec![]),
+            (
+                json!({"podCIDRs": ["10.1.0.0/24"], "providerID": "x"}),
+                vec!["spec.podCIDRs: Forbidden: node updates may not change podCIDR except from \"\" to valid"],
+            ),
+            (
+                json!({"podCIDRs": ["10.0.0.0/24"], "providerID": "y"}),
+                vec!["spec.providerID: Forbidden: node updates may not change providerID except from \"\" to valid"],
+            ),
+            (
+                json!({"podCIDRs": ["10.0.0.0/24"], "providerID": "x", "externalID": "q"}),
+                vec!["spec.externalID: Forbidden: may not be updated"],
+            ),
+        ] {
+            assert_eq!(texts(Node.validate_update(&cx, &node(spec), &old)), expected);
+        }
+        let unset = node(json!({}));
+        assert_eq!(texts(Node.validate_update(&cx, &old, &unset)), [""; 0]);
+        let twice = json!({"key": "a", "effect": "NoSchedule"});
+        let tainted = node(json!({"taints": [twice, twice]}));
+        assert_eq!(
+            texts(validate_taints(&tainted)),
+            [
+                r#"metadata.taints[1]: Duplicate value: {"Key":"a","Value":"","Effect":"NoSchedule","TimeAdded":null}: taints must be unique by key and effect pair"#
+            ]
+        );
+    }
+
+    #[test]
+    fn a_status_is_checked_as_upstream_does() {
+        let address = json!({"type": "a", "address": "b"});
+        for (status, expected) in [
+            (
+                json!({"conditions": [{"type": "", "status": "x"}], "images": [{}]}),
+                vec![],
+            ),
+            (
+                json!({"capacity": {"cpu": "-1"}}),
+                vec!["status.capacity.cpu: Invalid value: \"-1\": must be greater than or equal to 0"],
+            ),
+            (
+                json!({"addresses": [address, address]}),
+                vec![r#"status.addresses[1]: Duplicate value: {"Type":"a","Address":"b"}"#],
+            ),
+            (
+                json!({"declaredFeatures": ["B", "A"]}),
+                vec![r#"status.declaredFeatures[1]: Invalid value: "A": list must be sorted alphabetically"#],
+            ),
+            (
+                json!({"declaredFeatures": ["A", "A"]}),
+                vec![r#"status.declaredFeatures[1]: Duplicate value: "A""#],
+            ),
+            (
+                json!({"declaredFeatures": ["b"]}),
+                vec![
+                    r#"status.declaredFeatures[0]: Invalid value: "b": invalid feature name "b": must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"#,
+                ],
+            ),
+        ] {
+            assert_eq!(texts(validate_status(&json!({"status": status}), &json!({}))), expected);
+        }
+    }
+}

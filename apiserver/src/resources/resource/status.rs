@@ -236,4 +236,66 @@ mod tests {
         prepare(&mut new, &old);
         assert_eq!(new, json!({"status": {}}));
     }
+
+    #[test]
+    fn allocations_are_checked_as_upstream_does() {
+        let claim = |status: Value| json!({"spec": {"devices": {"requests": [{"name": "r", "exactly": {}}]}}, "status": status});
+        let result = |change: Value| {
+            let mut result = json!({"request": "r", "driver": "d.example.com", "pool": "p", "device": "x"});
+            result
+                .as_object_mut()
+                .unwrap()
+                .extend(change.as_object().cloned().unwrap_or_default());
+            result
+        };
+        let allocation = |change: Value| json!({"devices": {"results": [result(change)]}});
+        let consumer = |name: &str| json!({"resource": name, "name": name, "uid": "u"});
+        for (status, old, expected) in [
+            (
+                json!({"allocation": allocation(json!({"request": "no"}))}),
+                json!({}),
+                "status.allocation.devices.results[0].request: Invalid value: \"no\": must be the name of a request in the claim or the name of a request and a subrequest separated by '/'",
+            ),
+            (
+                json!({"allocation": allocation(json!({"driver": ""}))}),
+                json!({}),
+                "status.allocation.devices.results[0].driver: Required value",
+            ),
+            (
+                json!({"allocation": allocation(json!({"shareID": "x"}))}),
+                json!({}),
+                "status.allocation.devices.results[0].shareID: Invalid value: \"x\": error validating uid: invalid UUID length: 1",
+            ),
+            (
+                json!({"allocation": {"devices": {"results": []}, "nodeSelector": {"nodeSelectorTerms": []}}}),
+                json!({}),
+                "status.allocation.nodeSelector.nodeSelectorTerms: Required value: must have at least one node selector term",
+            ),
+            (
+                json!({"allocation": allocation(json!({})), "reservedFor": [consumer(""), consumer("p")]}),
+                json!({}),
+                "status.reservedFor[0].resource: Required value, status.reservedFor[0].name: Required value, status.reservedFor[1]: Duplicate value: \"u\"",
+            ),
+            (
+                json!({"allocation": allocation(json!({})), "devices": [result(json!({"device": "y"}))]}),
+                json!({}),
+                "status.devices[0]: Invalid value: {\"Driver\":\"d.example.com\",\"Pool\":\"p\",\"Device\":\"y\",\"ShareID\":\"\"}: must be an allocated device in the claim",
+            ),
+            (
+                json!({"reservedFor": [consumer("p")]}),
+                json!({"allocation": allocation(json!({}))}),
+                "status.reservedFor: Forbidden: may not be specified when `allocated` is not set",
+            ),
+        ] {
+            let found = validate(&claim(status), &claim(old))
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>();
+            assert_eq!(found.join(", "), expected);
+        }
+        let (new, old) = (allocation(json!({"device": "z"})), allocation(json!({})));
+        let changed = validate(&claim(json!({"allocation": new})), &claim(json!({"allocation": old})));
+        assert_eq!((changed.len(), changed[0].field.as_str()), (1, "status.allocation"));
+        assert!(changed[0].to_string().ends_with("field is immutable"));
+    }
 }
