@@ -87,25 +87,28 @@ pub(super) fn update(new: &Value, old: &Value, may: May) -> ErrorList {
         ErrorList::new()
     };
     let path = Path::new("status");
+    let of_kind = |obj, kind: &str| -> Vec<Value> {
+        let conditions = meta::list_at(obj, &["status", "conditions"]).iter();
+        conditions
+            .filter(|condition| condition["type"] == kind)
+            .cloned()
+            .collect()
+    };
+    let refused = |verb: &str, kind: &str| {
+        let detail = format!("updates may not {verb} a condition of type {}", go_quote(kind));
+        Error::forbidden(&path.child("conditions"), detail)
+    };
     for kind in [APPROVED, DENIED, FAILED] {
-        let of_kind = |obj| -> Vec<Value> {
-            let conditions = meta::list_at(obj, &["status", "conditions"]).iter();
-            conditions
-                .filter(|condition| condition["type"] == kind)
-                .cloned()
-                .collect()
-        };
-        let (before, after) = (of_kind(old), of_kind(new));
-        let allowed = kind == FAILED || may == May::Approve;
-        let verb = match after.len().cmp(&before.len()) {
-            std::cmp::Ordering::Less => Some("remove"),
-            std::cmp::Ordering::Greater if !allowed => Some("add"),
-            std::cmp::Ordering::Equal if before != after => Some("modify"),
-            _ => None,
-        };
-        if let Some(verb) = verb {
-            let detail = format!("updates may not {verb} a condition of type {}", go_quote(kind));
-            errors.push(Error::forbidden(&path.child("conditions"), detail));
+        if of_kind(new, kind).len() < of_kind(old, kind).len() {
+            errors.push(refused("remove", kind));
+        }
+    }
+    for kind in [APPROVED, DENIED].into_iter().filter(|_| may != May::Approve) {
+        let (before, after) = (of_kind(old, kind), of_kind(new, kind));
+        match after.len().cmp(&before.len()) {
+            std::cmp::Ordering::Greater => errors.push(refused("add", kind)),
+            std::cmp::Ordering::Equal if before != after => errors.push(refused("modify", kind)),
+            _ => {}
         }
     }
     let certificate = |obj| text(obj, &["status", "certificate"]).to_owned();
@@ -323,6 +326,12 @@ mod tests {
                 approved.clone(),
                 conditions(json!([condition("Approved", "True"), condition("Failed", "True")])),
                 "status.conditions: Forbidden: updates may not remove a condition of type \"Failed\"",
+            ),
+            (
+                May::Approve,
+                conditions(json!([{"type": "Approved", "status": "True", "reason": "other"}])),
+                approved.clone(),
+                "",
             ),
             (
                 May::Issue,

@@ -2,7 +2,7 @@
 
 use super::super::core::pod_template::affinity;
 use super::super::shared::checks::{csi_driver_name, immutable, one_of, present, text};
-use super::super::shared::{addresses, conditions};
+use super::super::shared::{addresses, conditions, internal};
 use super::request::Names;
 use super::rules::{self, label, list, pool_name, raw_object, set};
 use machinery::field::{Error, ErrorList, Path};
@@ -99,7 +99,10 @@ pub(super) fn validate(new: &Value, old: &Value) -> ErrorList {
     }
     let path = path.child("allocation");
     match (allocation(new), allocation(old)) {
-        (Some(new), Some(old)) => errors.extend(immutable(Some(new), Some(old), &path)),
+        (Some(new), Some(old)) => {
+            let shown = || internal::show("AllocationResult", new);
+            errors.extend(immutable(Some(new), Some(old), &path).map(|error| error.showing(shown())));
+        }
         (Some(allocation), None) => {
             let spec = meta::at(new, &["spec"]).unwrap_or(&Value::Null);
             errors.extend(validate_allocation(allocation, &Names::of(spec), &path));
@@ -296,6 +299,9 @@ mod tests {
         let (new, old) = (allocation(json!({"device": "z"})), allocation(json!({})));
         let changed = validate(&claim(json!({"allocation": new})), &claim(json!({"allocation": old})));
         assert_eq!((changed.len(), changed[0].field.as_str()), (1, "status.allocation"));
-        assert!(changed[0].to_string().ends_with("field is immutable"));
+        assert_eq!(
+            changed[0].to_string(),
+            r#"status.allocation: Invalid value: {"Devices":{"Results":[{"Request":"r","Driver":"d.example.com","Pool":"p","Device":"z","AdminAccess":null,"Tolerations":null,"BindingConditions":null,"BindingFailureConditions":null,"ShareID":null,"ConsumedCapacity":null}],"Config":null},"NodeSelector":null,"AllocationTimestamp":null}: field is immutable"#
+        );
     }
 }

@@ -170,9 +170,8 @@ fn validate_unique_ports(ports: &[Value], kind: &str, path: &Path) -> ErrorList 
         let detail = "may not be used when `type` is 'ClusterIP'";
         errors.extend(with_node_port().map(|(i, _)| Error::forbidden(&path.index(i).child("nodePort"), detail)));
     }
-    // Where node ports are allocated that finds the second one first.
     let mut seen = BTreeSet::new();
-    for (i, port) in with_node_port().filter(|_| !matches!(kind, "NodePort" | "LoadBalancer")) {
+    for (i, port) in with_node_port() {
         let node_port = number(port, "nodePort");
         if !seen.insert((node_port, protocol(port))) {
             errors.push(Error::duplicate(&path.index(i).child("nodePort"), node_port));
@@ -373,9 +372,20 @@ fn validate_policies(obj: &Value, kind: &str, path: &Path) -> ErrorList {
         errors.push(Error::invalid(&path.child("externalTrafficPolicy"), policy, detail));
     }
     let health = meta::i64_at(obj, &["spec", "healthCheckNodePort"]).unwrap_or_default();
-    if health != 0 && !(kind == "LoadBalancer" && text("externalTrafficPolicy") == "Local") {
+    let health_path = path.child("healthCheckNodePort");
+    if kind == "LoadBalancer" && text("externalTrafficPolicy") == "Local" {
+        if health == 0 {
+            errors.push(Error::required(&health_path, ""));
+        } else if !(1..=65535).contains(&health) {
+            errors.push(Error::invalid(
+                &health_path,
+                health,
+                "must be between 1 and 65535, inclusive",
+            ));
+        }
+    } else if health != 0 {
         let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
-        errors.push(Error::invalid(&path.child("healthCheckNodePort"), health, detail));
+        errors.push(Error::invalid(&health_path, health, detail));
     }
     if let Some(policy) = meta::str_at(obj, &["spec", "internalTrafficPolicy"]) {
         errors.extend(one_of(policy, &POLICIES, &path.child("internalTrafficPolicy")));
@@ -461,6 +471,16 @@ mod tests {
             (
                 json!({"type": "LoadBalancer", "ports": [{"port": 80}], "healthCheckNodePort": 31000}),
                 "spec.healthCheckNodePort: Invalid value: 31000: may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+            ),
+            (
+                json!({"type": "LoadBalancer", "ports": [{"port": 80}], "externalTrafficPolicy": "Local",
+                    "healthCheckNodePort": 70000}),
+                "spec.healthCheckNodePort: Invalid value: 70000: must be between 1 and 65535, inclusive",
+            ),
+            (
+                json!({"type": "NodePort", "ports": [{"name": "a", "port": 80, "protocol": "TCP", "nodePort": 30001},
+                    {"name": "b", "port": 81, "protocol": "TCP", "nodePort": 30001}]}),
+                "spec.ports[1].nodePort: Duplicate value: 30001",
             ),
             (
                 json!({"ports": [{"port": 80, "targetPort": 80}], "externalTrafficPolicy": "Local"}),

@@ -90,6 +90,27 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
         field("Constraints", "constraints", list("DeviceConstraint")),
         field("Config", "config", list("DeviceClaimConfiguration")),
     ]),
+    ("AllocationResult", &[
+        field("Devices", "devices", inline("DeviceAllocationResult")),
+        field("NodeSelector", "nodeSelector", pointer("NodeSelector")),
+        field("AllocationTimestamp", "allocationTimestamp", PLAIN),
+    ]),
+    ("DeviceAllocationResult", &[
+        field("Results", "results", list("DeviceRequestAllocationResult")),
+        field("Config", "config", list("DeviceAllocationConfiguration")),
+    ]),
+    ("DeviceRequestAllocationResult", &[
+        field("Request", "request", TEXT), field("Driver", "driver", TEXT), field("Pool", "pool", TEXT),
+        field("Device", "device", TEXT), field("AdminAccess", "adminAccess", PLAIN),
+        field("Tolerations", "tolerations", list("DeviceToleration")),
+        field("BindingConditions", "bindingConditions", PLAIN),
+        field("BindingFailureConditions", "bindingFailureConditions", PLAIN), field("ShareID", "shareID", PLAIN),
+        field("ConsumedCapacity", "consumedCapacity", PLAIN),
+    ]),
+    ("DeviceAllocationConfiguration", &[
+        field("Source", "source", TEXT), field("Requests", "requests", PLAIN),
+        field("Opaque", "opaque", pointer("OpaqueDeviceConfiguration")),
+    ]),
     ("DeviceClaimConfiguration", &[
         field("Requests", "requests", PLAIN), field("Opaque", "opaque", pointer("OpaqueDeviceConfiguration")),
     ]),
