@@ -97,7 +97,11 @@ impl World {
         if self.is_mirrored(kind) {
             ObjectKey::new("", name)
         } else if kind.is_namespaced() {
-            ObjectKey::new(self.names.host_namespace(), &self.names.host_name(name, namespace))
+            let host_name = match kind {
+                Kind::ResourceClaim | Kind::ResourceClaimTemplate => self.names.short_host_name(name, namespace),
+                _ => self.names.host_name(name, namespace),
+            };
+            ObjectKey::new(self.names.host_namespace(), &host_name)
         } else {
             ObjectKey::new("", &self.names.cluster_host_name(name))
         }

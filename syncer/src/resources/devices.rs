@@ -64,14 +64,35 @@ fn status(world: &World, host: &Value) -> Option<Value> {
 }
 
 fn virtual_consumer(world: &World, consumer: &Value) -> Option<(String, String)> {
-    if consumer["resource"] != "pods" {
-        return None;
+    match consumer["resource"] == "pods" {
+        true => virtual_object(world, Kind::Pod, json::text(consumer, &["name"])),
+        false => None,
     }
-    let name = json::text(consumer, &["name"]);
-    let host = world.host.get(Kind::Pod, world.names.host_namespace(), name)?.value();
-    match claim(&world.names, &Kind::Pod.gvk(), &host) {
+}
+
+/// Name and uid of the virtual object that has this name on the host.
+fn virtual_object(world: &World, kind: Kind, host_name: &str) -> Option<(String, String)> {
+    let host = world.host.get(kind, world.names.host_namespace(), host_name)?.value();
+    match claim(&world.names, &kind.gvk(), &host) {
         Claim::Ours { name, uid, .. } => Some((name, uid)),
         Claim::Foreign => None,
+    }
+}
+
+/// Gives the claims in a pod's status their virtual names. Those that the host made from templates have none.
+pub(super) fn translate_claim_statuses(world: &World, status: &mut Value) {
+    let Some(Value::Array(claims)) = status.get_mut("resourceClaimStatuses") else {
+        return;
+    };
+    claims.retain_mut(|claim| {
+        let found = virtual_object(world, Kind::ResourceClaim, json::text(claim, &["resourceClaimName"]));
+        if let Some((name, _)) = &found {
+            claim["resourceClaimName"] = json!(name);
+        }
+        found.is_some()
+    });
+    if claims.is_empty() {
+        json::remove(status, &["resourceClaimStatuses"]);
     }
 }
 

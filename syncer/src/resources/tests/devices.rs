@@ -30,21 +30,37 @@ fn pod_with_claims() -> Value {
 #[test]
 fn a_pod_waits_for_its_claims_and_names_those_of_the_host() {
     let world = world_with_claims();
+    let short = world.names.short_host_name("gpu", "team");
     world.put(Side::Virtual, Kind::ResourceClaim, claim("5"));
     world.put(Side::Virtual, Kind::Pod, pod_with_claims());
     let plan = world.plan(Kind::Pod, "team", "web");
     assert!(plan.steps.is_empty());
-    assert_eq!(plan.waits[0].key.to_string(), "host/gpu-x-team-x-vc");
+    assert_eq!(plan.waits[0].key.to_string(), format!("host/{short}"));
     let host = world.create(&world.plan(Kind::ResourceClaim, "team", "gpu"), "hc");
     assert_eq!(host["spec"], claim("5")["spec"]);
     let pod = world.create(&world.plan(Kind::Pod, "team", "web"), "hp");
     let expected = json!([
-        {"name": "a", "resourceClaimName": "gpu-x-team-x-vc"},
-        {"name": "b", "resourceClaimTemplateName": "each-x-team-x-vc"},
+        {"name": "a", "resourceClaimName": short},
+        {"name": "b", "resourceClaimTemplateName": world.names.short_host_name("each", "team")},
     ]);
     assert_eq!(pod["spec"]["resourceClaims"], expected);
 
     let consumer = |name: &str, uid: &str| json!({"resource": "pods", "name": name, "uid": uid});
+    let status = |name: &str| {
+        let claims =
+            json!([{"name": "a", "resourceClaimName": name}, {"name": "b", "resourceClaimName": "made-by-the-host"}]);
+        json!({"phase": "Pending", "resourceClaimStatuses": claims})
+    };
+    let mut pod = pod;
+    pod["metadata"]["resourceVersion"] = json!("101");
+    pod["status"] = status(&short);
+    world.put(Side::Host, Kind::Pod, pod);
+    let steps = summary(&world.plan(Kind::Pod, "team", "web"));
+    assert!(
+        steps[0].contains(r#""resourceClaimStatuses":[{"name":"a","resourceClaimName":"gpu"}]"#),
+        "{steps:?}"
+    );
+
     let mut host = host;
     host["metadata"]["resourceVersion"] = json!("101");
     host["status"] = json!({
