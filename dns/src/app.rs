@@ -4,6 +4,7 @@ use crate::config::{Listen, configure};
 use crate::corefile::{Disk, ServerBlock, Sources, parse};
 use crate::instance::Instance;
 use crate::metrics::Metrics;
+use crate::networking::Networking;
 use crate::options::Options;
 use crate::plugins::{Reload, Shared};
 use crate::records::{self, Store};
@@ -22,6 +23,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<()> {
         records: store.clone(),
         has_records: options.records_endpoint.is_some(),
         own_addresses: own_addresses(options.bind_address),
+        networking: Arc::new(Networking::read(&options, &Disk)?),
         tasks: chassis.tasks().clone(),
     };
     if let Some(endpoint) = &options.records_endpoint {

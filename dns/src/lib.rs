@@ -7,6 +7,7 @@ mod corefile;
 pub mod decoders;
 mod instance;
 mod metrics;
+mod networking;
 mod options;
 mod plugins;
 mod records;

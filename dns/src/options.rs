@@ -20,6 +20,15 @@ pub struct Options {
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V6(Ipv6Addr::UNSPECIFIED))]
     pub bind_address: IpAddr,
 
+    /// The vcluster.yaml: networking.resolveDNS and networking.advanced.{clusterDomain,fallbackHostCluster} of it count
+    /// wherever the Corefile has the plugin `kubernetes`
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// DNS domain of the host cluster [default: that of the search list in /etc/resolv.conf, or cluster.local]
+    #[arg(long, value_name = "DOMAIN")]
+    pub host_cluster_domain: Option<String>,
+
     /// Where the syncer serves vcluster.dns.v1.Records: http://HOST:PORT or unix:///path. The plugin `kubernetes` needs it
     #[arg(long, value_name = "URL")]
     pub records_endpoint: Option<String>,

@@ -3,6 +3,7 @@
 use crate::config::{Configuration, Listen, configure};
 use crate::corefile::{Disk, parse};
 use crate::metrics::Metrics;
+use crate::networking::Networking;
 use crate::plugins::Shared;
 use crate::records::{Index, Store};
 use crate::request::Transport;
@@ -32,6 +33,7 @@ pub(crate) fn shared() -> Shared {
         records: Arc::default(),
         has_records: true,
         own_addresses: vec![IpAddr::V4(Ipv4Addr::new(10, 240, 0, 1))],
+        networking: Arc::default(),
         tasks: Tasks::new(Health::default(), CancellationToken::new()),
     }
 }
@@ -55,7 +57,15 @@ pub(crate) fn corefile_error(text: &str) -> String {
 impl Lab {
     /// Serves the only address of the Corefile with these records. Jobs are not run.
     pub(crate) fn new(text: &str, records: Vec<Event>) -> Self {
-        let shared = shared();
+        Self::with(text, records, Networking::default())
+    }
+
+    /// The same with settings of vcluster.yaml.
+    pub(crate) fn with(text: &str, records: Vec<Event>, networking: Networking) -> Self {
+        let shared = Shared {
+            networking: Arc::new(networking),
+            ..shared()
+        };
         let blocks = parse("Corefile", text, &Disk).unwrap();
         let listen = Listen {
             address: Ipv4Addr::LOCALHOST.into(),

@@ -92,6 +92,11 @@ impl Fallthrough {
         }
     }
 
+    /// Hands on the names of more zones.
+    pub(crate) fn extend(&mut self, zones: &[Name]) {
+        self.0.extend_from_slice(zones);
+    }
+
     /// Whether `name` is handed on.
     pub(crate) fn applies(&self, name: &Name) -> bool {
         matching(&self.0, name).is_some()

@@ -312,7 +312,7 @@ fn syncer(plane: &ControlPlane, role: &Role) -> Vec<String> {
     let Role::Virtual {
         host_kubeconfig,
         host_namespace,
-        values,
+        ..
     } = role
     else {
         return Vec::new();
@@ -331,18 +331,27 @@ fn syncer(plane: &ControlPlane, role: &Role) -> Vec<String> {
         ("etcd-servers", format!("unix://{}", plane.file("kine.sock"))),
         ("leader-elect", "false".to_string()),
     ]);
-    let values = values.iter().map(|file| ("config", file.display().to_string()));
-    command.extend(flags(&Vec::from_iter(values)));
+    command.extend(config(role));
     command
 }
 
-fn dns(plane: &ControlPlane, _: &Role) -> Vec<String> {
-    flags(&[
+/// The flag that names the vcluster.yaml.
+fn config(role: &Role) -> Vec<String> {
+    match role {
+        Role::Virtual { values: Some(file), .. } => flags(&[("config", file.display().to_string())]),
+        _ => Vec::new(),
+    }
+}
+
+fn dns(plane: &ControlPlane, role: &Role) -> Vec<String> {
+    let mut command = flags(&[
         ("conf", plane.file("Corefile")),
         ("bind-address", "127.0.0.1".to_string()),
         ("dns-port", plane.port("dns/dns").to_string()),
         ("records-endpoint", format!("http://{}", plane.address("syncer/grpc"))),
-    ])
+    ]);
+    command.extend(config(role));
+    command
 }
 
 #[cfg(test)]

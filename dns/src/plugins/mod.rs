@@ -21,6 +21,7 @@ pub(crate) use log::code_name;
 
 use crate::corefile::{Directive, Error, Sources};
 use crate::metrics::Metrics;
+use crate::networking::Networking;
 use crate::records::Store;
 use crate::request::Handler;
 use chassis::{CancellationToken, Tasks};
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) has_records: bool,
     /// Addresses of this name server; the services in front of them answer NS queries.
     pub(crate) own_addresses: Vec<IpAddr>,
+    pub(crate) networking: Arc<Networking>,
     pub(crate) tasks: Tasks,
 }
 

@@ -3,6 +3,7 @@
 use crate::mappings::{ObjectMapping, ServiceMapping};
 use crate::model::{CustomResource, Image, Scope};
 use crate::patches;
+use crate::resolve::Resolution;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -32,6 +33,7 @@ pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
         }
         _ if path.ends_with(".selector.matchExpressions") => requirements(value),
         _ if path.ends_with(".mappings.byName") => object_mappings(value),
+        "networking.resolveDNS" => resolutions(value),
         "networking.replicateServices.toHost" => service_mappings(value, ServiceMapping::to_host),
         "networking.replicateServices.fromHost" => service_mappings(value, ServiceMapping::from_host),
         _ => Ok(()),
@@ -94,6 +96,14 @@ fn object_mappings(value: &Value) -> Result<(), String> {
     for (from, to) in mappings {
         let to = to.as_str().unwrap_or_default();
         ObjectMapping::parse(from, to).map_err(|problem| format!("\"{from}\": \"{to}\": {problem}"))?;
+    }
+    Ok(())
+}
+
+fn resolutions(value: &Value) -> Result<(), String> {
+    let items = value.as_array().into_iter().flatten().enumerate();
+    for (index, item) in items {
+        Resolution::parse(item).map_err(|problem| format!("[{index}]{problem}"))?;
     }
     Ok(())
 }

@@ -1,18 +1,22 @@
 //! The one model of vcluster.yaml: a table of all its keys ([`keys`]), a reader that checks a file against it and names the
-//! line of every mistake, and the settings this version acts on ([`Config`]).
+//! line of every mistake, and the settings this version acts on ([`Config`]). [`digest`] makes the names by which objects of
+//! one virtual cluster are known to the host and, through it, to others.
 #![warn(missing_docs)]
 
 mod checks;
+pub mod digest;
 pub mod keys;
 mod mappings;
 mod model;
 mod patches;
 mod read;
+mod resolve;
 
 pub use checks::toleration;
 pub use mappings::{ObjectMapping, ServiceMapping, ServiceName};
 pub use model::*;
 pub use patches::{Action, ObjectReference, Patch, Path};
+pub use resolve::{Resolution, Source, Target};
 
 use std::fmt;
 

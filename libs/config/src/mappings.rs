@@ -123,7 +123,7 @@ fn service(namespace: Option<&str>, name: &str, form: &str) -> Result<ServiceNam
 }
 
 /// What stands before and after the only slash.
-fn halves(text: &str) -> Option<(&str, &str)> {
+pub(crate) fn halves(text: &str) -> Option<(&str, &str)> {
     text.split_once('/').filter(|(_, name)| !name.contains('/'))
 }
 

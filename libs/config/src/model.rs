@@ -4,6 +4,7 @@ use crate::checks::check_together;
 use crate::keys;
 use crate::mappings::{ObjectMapping, ServiceMapping};
 use crate::patches::Patch;
+use crate::resolve::Resolution;
 use crate::{Error, read};
 use serde::Deserialize;
 use serde_json::Value;
@@ -337,6 +338,9 @@ pub struct Switch {
 pub struct Networking {
     /// Services of one cluster that the other one has, too.
     pub replicate_services: ReplicateServices,
+    /// Names that the virtual cluster's name server resolves to something else.
+    #[serde(rename = "resolveDNS")]
+    pub resolve_dns: Vec<Resolution>,
     /// Settings with good defaults.
     pub advanced: AdvancedNetworking,
 }
@@ -386,6 +390,8 @@ impl ReplicateServices {
 pub struct AdvancedNetworking {
     /// The DNS domain of the virtual cluster.
     pub cluster_domain: String,
+    /// What the virtual cluster's DNS domain does not have is looked up in the host's.
+    pub fallback_host_cluster: bool,
     /// How the kubelets of virtual nodes are reached.
     pub proxy_kubelets: ProxyKubelets,
 }

@@ -146,6 +146,10 @@ fn mistakes_name_the_key_and_its_line() {
             "vcluster.yaml:3: networking.replicateServices.fromHost: b/c cannot be the replica of two Services",
         ),
         (
+            "networking:\n  resolveDNS:\n  - {hostname: a, target: {ip: 192.0.2.1}}\n  - {service: b, target: {ip: 192.0.2.1}}\n",
+            "vcluster.yaml:3: networking.resolveDNS: [1].service: \"b\" is not NAMESPACE/NAME",
+        ),
+        (
             "networking:\n  replicateServices:\n    toHost: [{from: a/b}]\n",
             "vcluster.yaml:3: networking.replicateServices.toHost: {\"from\":\"a/b\"} must have the form {from: SERVICE, to: \
              SERVICE}",
@@ -220,6 +224,7 @@ fn honoured_keys_reach_the_model() {
             (Kind::List, "networking.replicateServices.toHost") => json!([{"from": "a/b", "to": "c"}]),
             (Kind::List, "networking.replicateServices.fromHost") => json!([{"from": "a/b", "to": "c/d"}]),
             (Kind::List, path) if path.ends_with(".patches") => json!([{"path": "spec", "expression": "value"}]),
+            (Kind::List, "networking.resolveDNS") => json!([{"hostname": "a", "target": {"ip": "192.0.2.1"}}]),
             (Kind::List, _) => json!(["other"]),
             (Kind::Any, _) => json!("other"),
             (Kind::Map, path) if path.ends_with("customResources") => json!({"others.example.com": {"enabled": false}}),

@@ -1,6 +1,5 @@
 //! Name translation: a pure function of the virtual cluster's name, its host namespace and the virtual object.
 
-mod digest;
 mod identity;
 mod labels;
 mod mappings;
@@ -8,7 +7,7 @@ mod metadata;
 mod selectors;
 mod store;
 
-pub use digest::{hex_digest, safe_concat, short_digest};
+pub use config::digest::{hex_digest, safe_concat, short_digest};
 pub use identity::{Claim, claim};
 pub use mappings::{Mapping, Mappings, Reference};
 pub use metadata::{MetadataChange, Source, host_metadata, reconcile_metadata};

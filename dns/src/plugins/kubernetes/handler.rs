@@ -10,7 +10,7 @@ use hickory_proto::rr::rdata::CNAME;
 use hickory_proto::rr::{Name, RData, RecordType};
 use std::sync::Arc;
 
-const NAME: &str = "kubernetes";
+pub(super) const NAME: &str = "kubernetes";
 /// Aliases of aliases within the zone.
 const LONGEST_CHAIN: usize = 8;
 

@@ -4,6 +4,7 @@
 mod answer;
 mod handler;
 mod lookup;
+mod resolve;
 mod setup;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use super::handler::Kubernetes;
 use super::lookup::{Pods, Settings};
+use super::resolve::Resolve;
 use crate::corefile::{Directive, Error};
 use crate::plugins::Block;
 use crate::request::Handler;
@@ -14,6 +15,10 @@ const LARGEST_TTL: u32 = 3600;
 
 pub(crate) fn setup(directives: &[Directive], block: &mut Block<'_>) -> Result<Vec<Arc<dyn Handler>>, Error> {
     let mut handlers: Vec<Arc<dyn Handler>> = Vec::new();
+    let rules = &block.shared.networking.rules;
+    if !directives.is_empty() && !rules.is_empty() {
+        handlers.push(Arc::new(Resolve { rules: rules.clone() }));
+    }
     for directive in directives {
         handlers.push(Arc::new(one(directive, block)?));
     }
@@ -33,10 +38,14 @@ fn one(directive: &Directive, block: &mut Block<'_>) -> Result<Kubernetes, Error
             .name
             .error("kubernetes needs the record stream of the syncer: set --records-endpoint"));
     }
-    let zones = match directive.args.as_slice() {
+    let mut zones = match directive.args.as_slice() {
         [] => block.zones.to_vec(),
         zones => zone::parse_all(zones)?,
     };
+    let networking = &block.shared.networking;
+    if let Some(domain) = networking.domain.as_ref().filter(|domain| !zones.contains(domain)) {
+        zones.insert(0, domain.clone());
+    }
     let is_reverse = |zone: &&Name| {
         ["in-addr.arpa.", "ip6.arpa."]
             .iter()
@@ -101,6 +110,9 @@ fn one(directive: &Directive, block: &mut Block<'_>) -> Result<Kubernetes, Error
             }
             _ => return Err(line.unknown("kubernetes")),
         }
+    }
+    if networking.fallback_host_cluster {
+        fallthrough.extend(&settings.zones);
     }
     Ok(Kubernetes {
         settings,

@@ -1,4 +1,4 @@
-//! Joining name parts so that the result fits a DNS label.
+//! What the copies of virtual objects are called on the host: joined name parts that fit a DNS label.
 
 use sha2::{Digest, Sha256};
 
