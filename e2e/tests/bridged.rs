@@ -1,0 +1,160 @@
+//! What vcluster.yaml lets through between the host and a virtual cluster besides synced objects: ConfigMaps and Secrets by
+//! name, replicas of Services, names.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+use e2e::suite::{Case, World, configured, eventually};
+
+const HOST_NAMESPACE: &str = "vcluster-vc-1";
+
+const VALUES: &str = "
+sync:
+  fromHost:
+    configMaps:
+      enabled: true
+      mappings:
+        byName:
+          source/*: imported/*
+          /own: imported/renamed
+    secrets:
+      enabled: true
+      mappings:
+        byName: {source/password: imported/secret}
+networking:
+  replicateServices:
+    fromHost: [{from: source/db, to: imported/database}]
+    toHost: [{from: default/web, to: shop}]
+  resolveDNS:
+  - {hostname: fixed.example.com, target: {ip: 192.0.2.9}}
+  - {hostname: '*.web.example.com', target: {hostname: '*.default.svc.cluster.local'}}
+";
+
+const CASES: &[Case] = &[
+    ("objects_of_the_host_are_copied", objects_of_the_host_are_copied),
+    ("services_have_replicas", services_have_replicas),
+    (
+        "names_have_the_meaning_of_the_rules",
+        names_have_the_meaning_of_the_rules,
+    ),
+];
+
+fn main() -> ExitCode {
+    configured("bridged", 1, VALUES, CASES)
+}
+
+fn objects_of_the_host_are_copied(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    // The namespace was not there when the virtual cluster started.
+    host.run(&["create", "namespace", "source"])?;
+    host.run(&["-n", "source", "create", "configmap", "settings", "--from-literal=a=1"])?;
+    host.run(&[
+        "-n",
+        "source",
+        "create",
+        "secret",
+        "generic",
+        "password",
+        "--from-literal=b=2",
+    ])?;
+    host.run(&["-n", HOST_NAMESPACE, "create", "configmap", "own", "--from-literal=c=3"])?;
+    let data = |kind: &'static str, name: &'static str, expected: &'static str| {
+        eventually(&format!("{kind} {name} holds {expected}"), || {
+            let object = virtual_.json(&["-n", "imported", "get", kind, name])?;
+            Ok((object["data"].to_string() == expected).then_some(object))
+        })
+    };
+    data("configmap", "settings", r#"{"a":"1"}"#)?;
+    data("configmap", "renamed", r#"{"c":"3"}"#)?;
+    data("secret", "secret", r#"{"b":"Mg=="}"#)?;
+
+    let change = r#"{"data":{"a":"tenant"}}"#;
+    virtual_.run(&[
+        "-n",
+        "imported",
+        "patch",
+        "configmap",
+        "settings",
+        "--type=merge",
+        "-p",
+        change,
+    ])?;
+    data("configmap", "settings", r#"{"a":"1"}"#)?;
+    virtual_.run(&["-n", "imported", "delete", "configmap", "settings"])?;
+    data("configmap", "settings", r#"{"a":"1"}"#)?;
+    let change = r#"{"data":{"a":"host"}}"#;
+    host.run(&[
+        "-n",
+        "source",
+        "patch",
+        "configmap",
+        "settings",
+        "--type=merge",
+        "-p",
+        change,
+    ])?;
+    data("configmap", "settings", r#"{"a":"host"}"#)?;
+    host.run(&["-n", "source", "delete", "configmap", "settings"])?;
+    eventually("a copy goes with the object", || {
+        let left = virtual_.names(&["-n", "imported", "get", "configmaps"])?;
+        Ok((!left.iter().any(|name| name.ends_with("/settings"))).then_some(()))
+    })
+}
+
+fn services_have_replicas(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    host.run(&["-n", "source", "create", "service", "clusterip", "db", "--tcp=5432"])?;
+    let service = host.json(&["-n", "source", "get", "service", "db"])?;
+    let endpoints = eventually("the replica leads to the host's Service", || {
+        let shown = virtual_.json(&["-n", "imported", "get", "endpoints", "database"])?;
+        let address = &shown["subsets"][0]["addresses"][0]["ip"];
+        Ok((*address == service["spec"]["clusterIP"]).then_some(shown))
+    })?;
+    ensure!(endpoints["subsets"][0]["ports"][0]["port"] == 5432, "{endpoints}");
+    let replica = virtual_.json(&["-n", "imported", "get", "service", "database"])?;
+    ensure!(replica["spec"]["clusterIP"] == "None", "{replica}");
+    host.run(&["-n", "source", "delete", "service", "db"])?;
+    eventually("the replica goes with the Service", || {
+        Ok(virtual_
+            .names(&["-n", "imported", "get", "services,endpoints"])?
+            .is_empty()
+            .then_some(()))
+    })?;
+
+    virtual_.run(&["create", "service", "clusterip", "web", "--tcp=80"])?;
+    let replica = eventually("the host has a replica", || {
+        Ok(host.json(&["-n", HOST_NAMESPACE, "get", "service", "shop"]).ok())
+    })?;
+    let selector = replica["spec"]["selector"].to_string();
+    let expected = r#"{"app":"web","vcluster.loft.sh/managed-by":"vc-1","vcluster.loft.sh/namespace":"default"}"#;
+    ensure!(selector == expected, "it selects {selector}");
+    ensure!(replica["metadata"]["ownerReferences"][0]["name"] == "vc-1", "{replica}");
+    Ok(())
+}
+
+fn names_have_the_meaning_of_the_rules(world: &World) -> Result<()> {
+    let virtual_ = world.kubectl("vc-1")?;
+    let service = virtual_.json(&["get", "service", "web"])?;
+    let address = service["spec"]["clusterIP"].as_str().context("no address")?;
+    for (name, expected) in [("fixed.example.com", "192.0.2.9"), ("web.web.example.com", address)] {
+        eventually(&format!("{name} is {expected}"), || {
+            Ok((ask(world, name)?.trim() == expected).then_some(()))
+        })?;
+    }
+    virtual_.run(&["delete", "service", "web"])?;
+    let host = world.kubectl("host")?;
+    eventually("the replica goes with the Service", || {
+        let left = host.names(&["-n", HOST_NAMESPACE, "get", "services"])?;
+        Ok((!left.iter().any(|name| name.ends_with("/shop"))).then_some(()))
+    })
+}
+
+/// The addresses that the virtual cluster's name server knows of a name.
+fn ask(world: &World, name: &str) -> Result<String> {
+    let dns = world.access("vc-1")?.dns.context("vc-1 has no DNS")?;
+    let output = Command::new("dig")
+        .args([&format!("@{}", dns.ip()), "-p", &dns.port().to_string(), "+short", name])
+        .output()
+        .context("cannot start dig")?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
