@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use chassis::http::Answer;
 use chassis::{BindAddress, Chassis, Gate, Listener, Tasks, usage};
 use client::leader::Candidate;
 use serde_json::Value;
@@ -58,13 +59,17 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
     if let Some(file) = &options.export_kubeconfig {
         let export = Export::read(file, &world.settings)?;
         let (shutdown, gate) = (chassis.shutdown(), chassis.health().gate("exported-kubeconfig"));
-        let run = export.run(engine.api(Side::Host).clone(), gate);
+        let run = export.run(engine.api(Side::Host).clone(), virtual_.shared.clone(), gate);
         chassis.tasks().spawn_finite("export-kubeconfig", async move {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = run => {}
             }
         });
+    }
+
+    for address in &world.settings.metrics_addresses {
+        serve_metrics(chassis, address).await?;
     }
 
     let kubelet = Kubelet::new(world.clone(), host.clone(), virtual_.shared.clone());
@@ -95,6 +100,23 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
         run.start(&tasks, gate);
     }
     Ok(engine)
+}
+
+/// Serves the metrics of the admin address at another one.
+async fn serve_metrics(chassis: &mut Chassis, address: &str) -> Result<()> {
+    let key = "experimental.syncSettings";
+    let bind: BindAddress = address.parse().map_err(|why| usage(format!("{key}: {why}")))?;
+    let listener = Listener::bind(&bind)
+        .await
+        .with_context(|| format!("{key}: cannot serve metrics"))?;
+    chassis.addresses().insert("metrics", listener.address().clone());
+    let metrics = chassis.metrics().clone();
+    let handler = Arc::new(move |path: &str, _: &str| match path {
+        "/metrics" => Answer::metrics(&metrics),
+        _ => Answer::not_found(),
+    });
+    chassis::http::serve(chassis.tasks(), "metrics", listener, handler);
+    Ok(())
 }
 
 /// Everything that only the leader does.
@@ -306,6 +328,9 @@ fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Wat
     let mut watches: Vec<(Source, Kind, Selection)> = Vec::new();
     for resource in resources::enabled(settings) {
         own.extend(Some(resource.kind).filter(|kind| *kind != Kind::Event));
+        if !resource.is_on_host(settings) {
+            continue;
+        }
         if settings.imports.contains_key(&resource.kind) && resource.direction == Direction::FromHost {
             continue;
         }

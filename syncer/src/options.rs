@@ -185,6 +185,8 @@ impl Options {
             to_host: to_host(&config.sync.to_host),
             from_host: from_host(&config),
             imports: imports(&config.sync.from_host),
+            exports: self.exports(&config.export_kube_config)?,
+            metrics_addresses: metrics_addresses(&config.experimental.sync_settings),
             replicas: replicas(&config.networking.replicate_services, &self.target_namespace),
             // What the definitions of custom resources say is not known before the host is asked.
             custom: Vec::new(),
@@ -289,6 +291,37 @@ impl Options {
         })
     }
 
+    /// The Secrets with a kubeconfig, if there is one to publish.
+    fn exports(&self, config: &config::ExportKubeConfig) -> Result<Vec<config::KubeConfigSecret>> {
+        if self.export_kubeconfig.is_none() {
+            let defaults = Config::parse("", "").map(|defaults| defaults.export_kube_config);
+            return if defaults.as_ref() == Ok(config) {
+                Ok(Vec::new())
+            } else {
+                Err(usage(
+                    "--config: exportKubeConfig needs --export-kubeconfig, the kubeconfig to publish".to_owned(),
+                ))
+            };
+        }
+        let mut secrets = config.secrets();
+        let mut names = BTreeSet::new();
+        for secret in &mut secrets {
+            if secret.name.is_empty() {
+                secret.name = format!("vc-{}", self.name);
+            }
+            if secret.namespace.is_empty() {
+                secret.namespace.clone_from(&self.target_namespace);
+            }
+            if !names.insert((secret.namespace.clone(), secret.name.clone())) {
+                let (namespace, name) = (&secret.namespace, &secret.name);
+                return Err(usage(format!(
+                    "--config: exportKubeConfig would write the Secret {namespace}/{name} twice"
+                )));
+            }
+        }
+        Ok(secrets)
+    }
+
     fn rewrite_hosts(&self, config: &config::RewriteHosts) -> Option<RewriteHosts> {
         // As in the container image: whoever runs the syncer may run this, too.
         let user = std::fs::metadata("/proc/self").map_or(0, |process| process.uid());
@@ -306,17 +339,26 @@ impl Options {
 
 fn to_host(config: &config::ToHost) -> BTreeSet<Kind> {
     let switches = [
-        (Kind::Ingress, &config.ingresses),
-        (Kind::NetworkPolicy, &config.network_policies),
-        (Kind::PodDisruptionBudget, &config.pod_disruption_budgets),
-        (Kind::PriorityClass, &config.priority_classes),
-        (Kind::ResourceClaim, &config.resource_claims),
-        (Kind::ResourceClaimTemplate, &config.resource_claim_templates),
-        (Kind::ServiceAccount, &config.service_accounts),
-        (Kind::StorageClass, &config.storage_classes),
+        (Kind::Pod, config.pods.enabled),
+        (Kind::Service, config.services.enabled),
+        (Kind::Endpoints, config.endpoints.enabled),
+        (Kind::EndpointSlice, config.endpoint_slices.enabled),
+        (Kind::ConfigMap, config.config_maps.enabled),
+        (Kind::Secret, config.secrets.enabled),
+        (Kind::PersistentVolumeClaim, config.persistent_volume_claims.enabled),
+        (Kind::Ingress, config.ingresses.enabled),
+        (Kind::NetworkPolicy, config.network_policies.enabled),
+        (Kind::PodDisruptionBudget, config.pod_disruption_budgets.enabled),
+        (Kind::PriorityClass, config.priority_classes.enabled),
+        (Kind::ResourceClaim, config.resource_claims.enabled),
+        (Kind::ResourceClaimTemplate, config.resource_claim_templates.enabled),
+        (Kind::ServiceAccount, config.service_accounts.enabled),
+        (Kind::StorageClass, config.storage_classes.enabled),
     ];
-    let on = switches.into_iter().filter(|(_, switch)| switch.enabled);
-    on.map(|(kind, _)| kind).collect()
+    switches
+        .into_iter()
+        .filter_map(|(kind, on)| on.then_some(kind))
+        .collect()
 }
 
 fn from_host(config: &Config) -> BTreeMap<Kind, Selector> {
@@ -412,6 +454,14 @@ fn patches(config: &Config) -> Result<Patches, String> {
     Ok(all)
 }
 
+fn metrics_addresses(config: &config::SyncSettings) -> Vec<String> {
+    let addresses = [&config.host_metrics_bind_address, &config.virtual_metrics_bind_address];
+    let mut addresses: Vec<String> = addresses.into_iter().cloned().collect();
+    addresses.retain(|address| !matches!(address.as_str(), "" | "0"));
+    addresses.dedup();
+    addresses
+}
+
 fn is_dns_label(text: &str) -> bool {
     let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = text.as_bytes();
@@ -476,13 +526,31 @@ mod tests {
         write("sync:\n  toHost:\n    pods:\n      rewriteHosts: {enabled: false}\n");
         assert!(parse(&[&flag]).expect("valid").pods.rewrite_hosts.is_none());
         write(
-            "sync:\n  toHost:\n    ingresses: {enabled: true}\n  fromHost:\n    storageClasses:\n      enabled: true\n      \
+            "sync:\n  toHost:\n    ingresses: {enabled: true}\n    secrets: {enabled: false}\n  fromHost:\n    storageClasses:\n      enabled: true\n      \
                selector: {matchLabels: {tier: gold}}\n",
         );
         let settings = parse(&[&flag]).expect("valid");
-        assert_eq!(settings.to_host, BTreeSet::from([Kind::Ingress]));
+        let defaults = parse(&[]).expect("valid").to_host;
+        let expected = defaults.iter().copied().filter(|kind| *kind != Kind::Secret);
+        assert_eq!(settings.to_host, expected.chain([Kind::Ingress]).collect());
+        assert_eq!(defaults.len(), 7);
         assert!(settings.from_host[&Kind::StorageClass].matches_labels(Some(&serde_json::json!({"tier": "gold"}))));
         assert!(!settings.from_host[&Kind::StorageClass].matches_labels(None));
+        write("exportKubeConfig: {additionalSecrets: [{namespace: tools}]}\n");
+        let error = parse(&[&flag]).expect_err("nothing to publish").to_string();
+        assert!(error.contains("exportKubeConfig needs --export-kubeconfig"), "{error}");
+        let settings = parse(&[&flag, "--export-kubeconfig=k"]).expect("valid");
+        let names: Vec<String> = settings
+            .exports
+            .iter()
+            .map(|secret| format!("{}/{}", secret.namespace, secret.name))
+            .collect();
+        assert_eq!(names, ["host/vc-vc", "tools/vc-vc"]);
+        write("exportKubeConfig: {secret: {name: vc-vc}}\n");
+        let error = parse(&[&flag, "--export-kubeconfig=k"]).expect_err("twice").to_string();
+        assert!(error.contains("the Secret host/vc-vc twice"), "{error}");
+        write("experimental: {syncSettings: {hostMetricsBindAddress: ':9', virtualMetricsBindAddress: '0'}}\n");
+        assert_eq!(parse(&[&flag]).expect("valid").metrics_addresses, [":9"]);
         write("sync:\n  toHost:\n    gatewayApi: {enabled: true}\n");
         let error = parse(&[&flag]).expect_err("not supported").to_string();
         assert!(

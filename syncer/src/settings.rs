@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use config::{ObjectMapping, ServiceMapping, ServiceName};
+use config::{KubeConfigSecret, ObjectMapping, ServiceMapping, ServiceName};
 use machinery::selector::label::Selector;
 use serde_json::Value;
 
 use crate::kinds::Kind;
 use crate::object::ObjectKey;
 use crate::patches::Patches;
-use crate::resources::Resource;
+use crate::resources::{Direction, Resource};
 
 /// The settings of one syncer.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub struct Settings {
     pub workload_service_account: String,
     /// Whether host objects are owned by the control plane's Service.
     pub set_owner: bool,
-    /// Kinds that are synced to the host, of those that need not be.
+    /// Kinds that are synced to the host.
     pub to_host: BTreeSet<Kind>,
     /// Kinds that are shown in the virtual cluster as they are on the host, and which of their objects.
     pub from_host: BTreeMap<Kind, Selector>,
@@ -43,6 +43,10 @@ pub struct Settings {
     pub custom: Vec<&'static Resource>,
     /// How fields are rewritten on their way.
     pub patches: Patches,
+    /// Secrets of the host with a kubeconfig of the virtual cluster, by their full names.
+    pub exports: Vec<KubeConfigSecret>,
+    /// Where metrics are served besides the admin address.
+    pub metrics_addresses: Vec<String>,
     /// Every ConfigMap is synced, not only those in use.
     pub all_config_maps: bool,
     /// Every Secret is synced, not only those in use.
@@ -61,6 +65,13 @@ impl Settings {
         Kind::ALL
             .into_iter()
             .chain(self.custom.iter().map(|resource| resource.kind))
+    }
+
+    /// Whether virtual objects of a kind have copies on the host.
+    pub fn is_copied(&self, kind: Kind) -> bool {
+        let mut custom = self.custom.iter();
+        self.to_host.contains(&kind)
+            || custom.any(|resource| resource.kind == kind && resource.direction == Direction::ToHost)
     }
 
     /// The kind of this group and name, if it is known.

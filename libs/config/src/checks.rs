@@ -1,5 +1,6 @@
 //! What must hold for the values this version acts on, beyond their type.
 
+use crate::export::{check_secrets, check_server};
 use crate::mappings::{ObjectMapping, ServiceMapping};
 use crate::model::{CustomResource, Image, Scope};
 use crate::patches;
@@ -33,6 +34,9 @@ pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
         }
         _ if path.ends_with(".selector.matchExpressions") => requirements(value),
         _ if path.ends_with(".mappings.byName") => object_mappings(value),
+        "exportKubeConfig.server" => check_server(value.as_str().unwrap_or_default()),
+        "exportKubeConfig.additionalSecrets" => check_secrets(value),
+        _ if path.ends_with("MetricsBindAddress") => metrics_address(value.as_str().unwrap_or_default()),
         "networking.resolveDNS" => resolutions(value),
         "networking.replicateServices.toHost" => service_mappings(value, ServiceMapping::to_host),
         "networking.replicateServices.fromHost" => service_mappings(value, ServiceMapping::from_host),
@@ -49,6 +53,18 @@ pub(crate) fn check_together(document: &Value) -> Result<(), String> {
                 "sync.toHost.{kind}.enabled and sync.fromHost.{kind}.enabled cannot both be true: set one of them to false"
             ));
         }
+    }
+    let export = &document["exportKubeConfig"];
+    let older = ["name", "namespace"].iter().any(|field| export["secret"][field] != "");
+    if older
+        && export["additionalSecrets"]
+            .as_array()
+            .is_some_and(|secrets| !secrets.is_empty())
+    {
+        return Err(
+            "exportKubeConfig.secret and exportKubeConfig.additionalSecrets cannot both be set: add the Secret to the list"
+                .to_owned(),
+        );
     }
     for kind in ["configMaps", "secrets"] {
         let imported = &document["sync"]["fromHost"][kind];
@@ -98,6 +114,17 @@ fn object_mappings(value: &Value) -> Result<(), String> {
         ObjectMapping::parse(from, to).map_err(|problem| format!("\"{from}\": \"{to}\": {problem}"))?;
     }
     Ok(())
+}
+
+/// As in vCluster, "0" serves nothing.
+fn metrics_address(text: &str) -> Result<(), String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let is_host = host.is_empty() || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+    if matches!(text, "" | "0") || (is_host && port.parse::<u16>().is_ok()) {
+        Ok(())
+    } else {
+        Err(format!("{text:?} is not an address such as :8080 or 127.0.0.1:8080"))
+    }
 }
 
 fn resolutions(value: &Value) -> Result<(), String> {

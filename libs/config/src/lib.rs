@@ -5,6 +5,7 @@
 
 mod checks;
 pub mod digest;
+mod export;
 pub mod keys;
 mod mappings;
 mod model;
@@ -13,6 +14,7 @@ mod read;
 mod resolve;
 
 pub use checks::toleration;
+pub use export::{ExportKubeConfig, KubeConfigSecret, ServiceAccountLogin};
 pub use mappings::{ObjectMapping, ServiceMapping, ServiceName};
 pub use model::*;
 pub use patches::{Action, ObjectReference, Patch, Path};

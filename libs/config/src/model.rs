@@ -1,6 +1,7 @@
 //! The settings this version acts on, in the outline of the file.
 
 use crate::checks::check_together;
+use crate::export::ExportKubeConfig;
 use crate::keys;
 use crate::mappings::{ObjectMapping, ServiceMapping};
 use crate::patches::Patch;
@@ -14,6 +15,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Config {
+    /// The kubeconfig that the host has of the virtual cluster.
+    pub export_kube_config: ExportKubeConfig,
     /// Which objects are synced, and how.
     pub sync: Sync,
     /// Names on the network.
@@ -48,6 +51,14 @@ pub struct Sync {
 pub struct ToHost {
     /// Pods.
     pub pods: Pods,
+    /// Services.
+    pub services: Switch,
+    /// Endpoints of Services without a selector.
+    pub endpoints: Switch,
+    /// EndpointSlices of Services without a selector.
+    pub endpoint_slices: Switch,
+    /// PersistentVolumeClaims.
+    pub persistent_volume_claims: Switch,
     /// ConfigMaps.
     pub config_maps: Selection,
     /// Secrets.
@@ -76,6 +87,8 @@ pub struct ToHost {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pods {
+    /// Whether they are synced.
+    pub enabled: bool,
     /// Images to replace, by exact name.
     pub translate_image: BTreeMap<String, String>,
     /// Tolerations that every host pod gets; [`crate::toleration`] reads them.
@@ -147,6 +160,8 @@ impl TryFrom<Value> for Image {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Selection {
+    /// Whether any of them are.
+    pub enabled: bool,
     /// All of them, not only those in use.
     pub all: bool,
 }
@@ -475,6 +490,10 @@ pub struct Experimental {
 pub struct SyncSettings {
     /// The control plane's Service owns the host objects.
     pub set_owner: bool,
+    /// Another address at which metrics are served; empty or "0" for none.
+    pub host_metrics_bind_address: String,
+    /// One more.
+    pub virtual_metrics_bind_address: String,
 }
 
 impl Config {

@@ -150,6 +150,29 @@ fn mistakes_name_the_key_and_its_line() {
             "vcluster.yaml:3: networking.resolveDNS: [1].service: \"b\" is not NAMESPACE/NAME",
         ),
         (
+            "exportKubeConfig:\n  server: example.com\n",
+            "vcluster.yaml:2: exportKubeConfig.server: \"example.com\" is not a URL that begins with https:// or http://",
+        ),
+        (
+            "exportKubeConfig:\n  additionalSecrets: [{context: a}]\n",
+            "vcluster.yaml:2: exportKubeConfig.additionalSecrets: [0] must have a name or a namespace",
+        ),
+        (
+            "exportKubeConfig:\n  additionalSecrets: [{name: a, sever: b}]\n",
+            "vcluster.yaml:2: exportKubeConfig.additionalSecrets: [0]: unknown field `sever`, expected one of `name`, \
+             `namespace`, `context`, `server`, `insecure`, `serviceAccount`",
+        ),
+        (
+            "exportKubeConfig:\n  secret: {name: a}\n  additionalSecrets: [{name: b}]\n",
+            "vcluster.yaml: exportKubeConfig.secret and exportKubeConfig.additionalSecrets cannot both be set: add the Secret to \
+             the list",
+        ),
+        (
+            "experimental:\n  syncSettings: {hostMetricsBindAddress: example.com}\n",
+            "vcluster.yaml:2: experimental.syncSettings.hostMetricsBindAddress: \"example.com\" is not an address such as \
+             :8080 or 127.0.0.1:8080",
+        ),
+        (
             "networking:\n  replicateServices:\n    toHost: [{from: a/b}]\n",
             "vcluster.yaml:3: networking.replicateServices.toHost: {\"from\":\"a/b\"} must have the form {from: SERVICE, to: \
              SERVICE}",
@@ -219,12 +242,15 @@ fn honoured_keys_reach_the_model() {
         };
         let other = match (kind, path) {
             (Kind::Bool, _) => json!(!default.as_bool().unwrap()),
-            (Kind::Text, _) => json!("other"),
             (Kind::List, path) if path.ends_with("matchExpressions") => json!([{"key": "other", "operator": "Exists"}]),
             (Kind::List, "networking.replicateServices.toHost") => json!([{"from": "a/b", "to": "c"}]),
             (Kind::List, "networking.replicateServices.fromHost") => json!([{"from": "a/b", "to": "c/d"}]),
             (Kind::List, path) if path.ends_with(".patches") => json!([{"path": "spec", "expression": "value"}]),
+            (Kind::Text, "exportKubeConfig.server") => json!("https://other"),
+            (Kind::Text, path) if path.ends_with("MetricsBindAddress") => json!(":8080"),
+            (Kind::List, "exportKubeConfig.additionalSecrets") => json!([{"name": "other"}]),
             (Kind::List, "networking.resolveDNS") => json!([{"hostname": "a", "target": {"ip": "192.0.2.1"}}]),
+            (Kind::Text, _) => json!("other"),
             (Kind::List, _) => json!(["other"]),
             (Kind::Any, _) => json!("other"),
             (Kind::Map, path) if path.ends_with("customResources") => json!({"others.example.com": {"enabled": false}}),

@@ -54,8 +54,11 @@ pub enum Direction {
 /// When a kind is synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// With every configuration: pods need it.
+    /// With every configuration.
     Always,
+    /// When the configuration names it for the direction. Its virtual objects are known with every configuration: some are
+    /// the syncer's own, and the name server answers from them.
+    Known,
     /// When the configuration names it for the direction.
     Named,
 }
@@ -92,13 +95,23 @@ pub struct Resource {
 pub type Decision = fn(&World, &Reference) -> Plan;
 
 impl Resource {
-    /// Whether it is synced with these settings.
+    /// Whether its virtual objects are looked at with these settings.
     pub fn is_enabled(&self, settings: &Settings) -> bool {
-        match (self.when, self.direction) {
-            (When::Always, _) => true,
-            (When::Named, Direction::ToHost) => settings.to_host.contains(&self.kind),
-            (When::Named, Direction::FromHost) => {
-                settings.from_host.contains_key(&self.kind) || settings.imports.contains_key(&self.kind)
+        self.when == When::Known || self.is_on_host(settings)
+    }
+
+    /// Whether its objects on the host are looked at, which takes the rights that it names.
+    pub fn is_on_host(&self, settings: &Settings) -> bool {
+        let to_host = |kind| settings.to_host.contains(&kind);
+        match (self.when, self.direction, self.kind) {
+            (When::Always, ..) => true,
+            // Secrets carry the tokens of pods.
+            (_, Direction::ToHost, Kind::Secret) => to_host(Kind::Secret) || to_host(Kind::Pod),
+            // Replicas are Services.
+            (_, Direction::ToHost, Kind::Service) => to_host(Kind::Service) || !settings.replicas.to_host.is_empty(),
+            (_, Direction::ToHost, kind) => to_host(kind),
+            (_, Direction::FromHost, kind) => {
+                settings.from_host.contains_key(&kind) || settings.imports.contains_key(&kind)
             }
         }
     }
@@ -135,23 +148,23 @@ pub(crate) const fn cluster_rule(
 }
 
 use Direction::{FromHost, ToHost};
-use When::{Always, Named};
+use When::{Always, Known, Named};
 
 /// Every synced kind, in the order in which they are explained.
 #[rustfmt::skip]
 pub const TABLE: &[Resource] = &[
-    Resource { kind: Kind::Pod, direction: ToHost, when: Always, plan: pods::plan, host_rules: &[
+    Resource { kind: Kind::Pod, direction: ToHost, when: Known, plan: pods::plan, host_rules: &[
         rule("pods", WRITE), rule("pods/status", PATCH), rule("pods/ephemeralcontainers", PATCH), rule("pods/log", GET),
         rule("pods/exec", CALL), rule("pods/attach", CALL), rule("pods/portforward", CALL),
     ] },
-    Resource { kind: Kind::Service, direction: ToHost, when: Always, plan: services::plan, host_rules: &[rule("services", WRITE)] },
-    Resource { kind: Kind::Endpoints, direction: ToHost, when: Always, plan: endpoints::plan, host_rules: &[rule("endpoints", WRITE)] },
-    Resource { kind: Kind::EndpointSlice, direction: ToHost, when: Always, plan: endpointslices::plan, host_rules: &[rule_of("discovery.k8s.io", "endpointslices", WRITE)] },
+    Resource { kind: Kind::Service, direction: ToHost, when: Known, plan: services::plan, host_rules: &[rule("services", WRITE)] },
+    Resource { kind: Kind::Endpoints, direction: ToHost, when: Known, plan: endpoints::plan, host_rules: &[rule("endpoints", WRITE)] },
+    Resource { kind: Kind::EndpointSlice, direction: ToHost, when: Known, plan: endpointslices::plan, host_rules: &[rule_of("discovery.k8s.io", "endpointslices", WRITE)] },
     Resource { kind: Kind::ConfigMap, direction: FromHost, when: Named, plan: imports::plan, host_rules: &[] },
-    Resource { kind: Kind::ConfigMap, direction: ToHost, when: Always, plan: configmaps::plan, host_rules: &[rule("configmaps", WRITE)] },
+    Resource { kind: Kind::ConfigMap, direction: ToHost, when: Named, plan: configmaps::plan, host_rules: &[rule("configmaps", WRITE)] },
     Resource { kind: Kind::Secret, direction: FromHost, when: Named, plan: imports::plan, host_rules: &[] },
-    Resource { kind: Kind::Secret, direction: ToHost, when: Always, plan: secrets::plan, host_rules: &[rule("secrets", WRITE)] },
-    Resource { kind: Kind::PersistentVolumeClaim, direction: ToHost, when: Always, plan: claims::plan, host_rules: &[rule("persistentvolumeclaims", WRITE)] },
+    Resource { kind: Kind::Secret, direction: ToHost, when: Named, plan: secrets::plan, host_rules: &[rule("secrets", WRITE)] },
+    Resource { kind: Kind::PersistentVolumeClaim, direction: ToHost, when: Named, plan: claims::plan, host_rules: &[rule("persistentvolumeclaims", WRITE)] },
     Resource { kind: Kind::PersistentVolume, direction: FromHost, when: Always, plan: volumes::plan, host_rules: &[] },
     Resource { kind: Kind::ServiceAccount, direction: ToHost, when: Named, plan: serviceaccounts::plan, host_rules: &[rule("serviceaccounts", WRITE)] },
     Resource { kind: Kind::Ingress, direction: ToHost, when: Named, plan: ingresses::plan, host_rules: &[rule_of("networking.k8s.io", "ingresses", WRITE)] },

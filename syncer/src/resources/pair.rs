@@ -26,9 +26,12 @@ pub enum Pair {
     Nothing,
 }
 
-/// Looks both sides up.
+/// Looks both sides up. Of a kind that is not synced there is nothing.
 pub fn load(world: &World, item: &Reference) -> Pair {
     let Reference { kind, key } = item;
+    if !world.settings.is_copied(*kind) {
+        return Pair::Nothing;
+    }
     let virtual_ = world
         .virtual_side
         .get(*kind, &key.namespace, &key.name)

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use super::{HostRule, READ, enabled};
 use crate::foreign;
+use crate::kinds::Kind;
 use crate::settings::Settings;
 
 type Words = BTreeSet<String>;
@@ -62,21 +63,44 @@ pub fn roles_elsewhere(name: &str, settings: &Settings) -> BTreeMap<String, Stri
 
 fn host_rules(settings: &Settings) -> impl Iterator<Item = &'static HostRule> {
     enabled(settings)
+        .filter(|resource| resource.is_on_host(settings))
         .flat_map(|resource| resource.host_rules)
         .chain(super::nodes::host_rules(settings))
         .chain(crate::kubelet::metrics_api::host_rules(settings))
 }
 
-/// What has to be read of objects that are not ours, by namespace. A watch of one object by its name is a right to that name.
+/// What has to be done with objects that are not synced, by namespace. A watch of one object by its name takes a right to that
+/// name only.
 fn elsewhere(settings: &Settings) -> BTreeMap<String, Vec<Rule>> {
     let mut namespaces: BTreeMap<String, Vec<Rule>> = BTreeMap::new();
-    for scope in foreign::scopes(settings) {
-        namespaces.entry(scope.namespace).or_default().push(Rule {
-            group: scope.kind.group(),
-            resource: scope.kind.plural(),
-            verbs: words(READ),
-            names: scope.name.into_iter().collect(),
+    let mut add = |namespace: &str, kind: Kind, verbs: &[&str], name: &str| {
+        namespaces.entry(namespace.to_owned()).or_default().push(Rule {
+            group: kind.group(),
+            resource: kind.plural(),
+            verbs: words(verbs),
+            names: Some(name.to_owned())
+                .filter(|name| !name.is_empty())
+                .into_iter()
+                .collect(),
         });
+    };
+    for secret in &settings.exports {
+        // What does not exist yet cannot be named.
+        add(&secret.namespace, Kind::Secret, &["create"], "");
+        add(&secret.namespace, Kind::Secret, &["get", "patch"], &secret.name);
+    }
+    if !settings.service_name.is_empty() {
+        for kind in [Kind::Service, Kind::Endpoints] {
+            add(&settings.host_namespace, kind, READ, &settings.service_name);
+        }
+    }
+    for scope in foreign::scopes(settings) {
+        add(
+            &scope.namespace,
+            scope.kind,
+            READ,
+            scope.name.as_deref().unwrap_or_default(),
+        );
     }
     namespaces
 }
@@ -143,7 +167,6 @@ mod tests {
     use machinery::selector::label::Selector;
 
     use super::*;
-    use crate::kinds::Kind;
     use crate::testing::settings;
 
     /// The Role of the virtual cluster that deploy/kustomize describes.
@@ -182,6 +205,30 @@ mod tests {
         assert!(!role(NAME, &settings).contains(of_ingresses));
         settings.to_host.insert(Kind::Ingress);
         assert!(role(NAME, &settings).contains(of_ingresses));
+    }
+
+    #[test]
+    fn what_is_not_synced_needs_no_rights() {
+        let mut settings = settings();
+        let resources = |settings: &Settings| role(NAME, settings);
+        settings.to_host.remove(&Kind::ConfigMap);
+        settings.to_host.remove(&Kind::Secret);
+        assert!(!resources(&settings).contains("configmaps"));
+        assert!(
+            resources(&settings).contains("secrets"),
+            "tokens of pods are in Secrets"
+        );
+        settings.to_host.clear();
+        settings.from_host.clear();
+        let left = "  - apiGroups: [\"\"]\n    resources: [secrets]\n    verbs: [create]\n  \
+                    - apiGroups: [\"\"]\n    resources: [endpoints, services]\n    resourceNames: [vc]\n    \
+                    verbs: [get, list, watch]\n  \
+                    - apiGroups: [\"\"]\n    resources: [secrets]\n    resourceNames: [vc-vc]\n    verbs: [get, patch]\n";
+        assert_eq!(
+            resources(&settings).split_once("rules:\n").unwrap().1,
+            left,
+            "the control plane's own"
+        );
     }
 
     #[test]

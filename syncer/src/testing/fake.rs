@@ -334,13 +334,9 @@ fn target(path: &str) -> Option<Target> {
         ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
         rest => ("", rest),
     };
-    let plural = if rest.first() == Some(&"serviceaccounts") {
-        "secrets"
-    } else {
-        rest.first()?
-    };
+    let plural = rest.first()?;
     Some(Target {
-        kind: Kind::ALL.into_iter().find(|kind| kind.plural() == plural)?,
+        kind: Kind::ALL.into_iter().find(|kind| kind.plural() == *plural)?,
         namespace: namespace.to_owned(),
         name: (*rest.get(1).unwrap_or(&"")).to_owned(),
         subresource: (*rest.get(2).unwrap_or(&"")).to_owned(),

@@ -54,12 +54,26 @@ pub(crate) fn settings() -> Settings {
         set_owner: true,
         all_config_maps: false,
         all_secrets: false,
-        to_host: BTreeSet::new(),
+        to_host: BTreeSet::from([
+            Kind::Pod,
+            Kind::Service,
+            Kind::Endpoints,
+            Kind::EndpointSlice,
+            Kind::ConfigMap,
+            Kind::Secret,
+            Kind::PersistentVolumeClaim,
+        ]),
         from_host: BTreeMap::from([(Kind::Event, Selector::default())]),
         imports: BTreeMap::new(),
         replicas: Default::default(),
         custom: Vec::new(),
         patches: Patches::default(),
+        exports: vec![config::KubeConfigSecret {
+            name: "vc-vc".into(),
+            namespace: "host".into(),
+            ..Default::default()
+        }],
+        metrics_addresses: Vec::new(),
         pods: PodSettings::default(),
         nodes: NodeSettings {
             kubelet_address: "10.9.9.9".into(),

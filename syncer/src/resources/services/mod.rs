@@ -58,7 +58,7 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
         return plan;
     }
     match pair::load(world, item) {
-        Pair::Nothing if is_dns(item) && world.settings.dns_service => create_dns(world),
+        Pair::Nothing if is_dns(item) && is_dns_kept(world) => create_dns(world),
         Pair::Nothing => Plan {
             forget: true,
             ..Plan::nothing()
@@ -79,6 +79,11 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
 
 fn is_dns(item: &Reference) -> bool {
     item.key.namespace == DNS_NAMESPACE && item.key.name == DNS_NAME
+}
+
+/// Whether the DNS Service is ours to make. Without a copy on the host it would have an address that leads nowhere.
+fn is_dns_kept(world: &World) -> bool {
+    world.settings.dns_service && world.settings.to_host.contains(&Kind::Service)
 }
 
 fn create_dns(world: &World) -> Plan {

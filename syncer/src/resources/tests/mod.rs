@@ -144,6 +144,31 @@ fn a_host_object_that_is_not_ours_is_left_alone() {
 }
 
 #[test]
+fn a_kind_that_is_switched_off_stays_where_it_is() {
+    let mut world = small_world();
+    world.settings.to_host.remove(&Kind::ConfigMap);
+    world.put(Side::Virtual, Kind::Pod, pod(json!({})));
+    // Nothing will come that the pod could wait for.
+    assert_eq!(plan_pod(&world), ["create host Pod host/web-x-team-x-vc"]);
+    assert_eq!(world.plan(Kind::ConfigMap, "team", "settings").steps, []);
+    world.settings.to_host.clear();
+    for (kind, name) in [
+        (Kind::Pod, "web"),
+        (Kind::Service, "kube-dns"),
+        (Kind::Endpoints, "web"),
+    ] {
+        assert_eq!(summary(&world.plan(kind, "team", name)), Vec::<String>::new(), "{kind}");
+    }
+    namespace(&world, "default");
+    namespace(&world, "kube-system");
+    assert_eq!(
+        summary(&world.plan(Kind::Service, "default", "kubernetes")),
+        ["create virtual Service default/kubernetes"]
+    );
+    assert_eq!(world.plan(Kind::Service, "kube-system", "kube-dns").steps, []);
+}
+
+#[test]
 fn two_virtual_objects_with_one_host_name_do_not_share_it() {
     let world = small_world();
     let mut first = config_map("a-x-b", "1", json!({}));
