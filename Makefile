@@ -83,6 +83,13 @@ bench-api: ## The API server beside a kube-apiserver (KUBE_APISERVER=FILE) or an
 	$(CARGO) build --release -p e2e --example bench-api
 	@$(TARGET)/release/examples/bench-api $(ARGS)
 
+.PHONY: bench-sync
+bench-sync: ## The syncer between two API servers: latency, bursts, requests, memory; ARGS="--quick" for a short run
+	@hack/prerequisites.sh cargo cc protoc
+	$(CARGO) build --release -p apiserver -p kine-shim -p syncer --bins
+	$(CARGO) build --release -p e2e --example bench-sync
+	@$(TARGET)/release/examples/bench-sync $(ARGS)
+
 .PHONY: fmt
 fmt: ## Format the code
 	$(CARGO) fmt --all

@@ -2,7 +2,6 @@
 //! machine and in one run. What counts are the ratios.
 
 mod cases;
-mod connection;
 mod load;
 mod peer;
 mod report;

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use e2e::process::{cpu_time, peak_memory, resident_memory};
-use e2e::standalone::{Server, ServerKind, Site, Store, StoreKind};
+use e2e::standalone::{Connection, Dialer, Server, ServerKind, Site, Store, StoreKind};
 use e2e::suite::binary;
 use serde_json::{Value, json};
 
 use crate::Options;
-use crate::connection::{Connection, Dialer};
 
 /// A server on its store.
 pub(crate) struct Peer {
@@ -67,8 +66,7 @@ impl Peer {
         let unlimited = ["--max-requests-inflight=2000", "--max-mutating-requests-inflight=1000"].map(str::to_string);
         let ours = matches!(server, ServerKind::Ours(_));
         let server = site.server("server", server, &store, &unlimited).await?;
-        let (certificate, key) = site.administrator();
-        let dialer = Rc::new(Dialer::new(server.port, &site.path("pki/ca.crt"), &certificate, &key)?);
+        let dialer = Rc::new(site.dialer(&server)?);
         let peer = Self {
             name,
             ours: ours && name == "apiserver",

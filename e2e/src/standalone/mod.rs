@@ -1,5 +1,7 @@
 //! One store and any API servers on it, ours or upstream's in every combination: what is compared and measured.
 
+mod bridge;
+mod connection;
 mod program;
 mod server;
 mod store;
@@ -15,6 +17,8 @@ use tempfile::TempDir;
 
 use crate::process::Ports;
 
+pub use bridge::Bridge;
+pub use connection::{Answer, Connection, Dialer};
 pub use program::Program;
 pub use server::{Server, ServerKind, kube_apiserver};
 pub use store::{Store, StoreKind, compact};
@@ -87,6 +91,15 @@ impl Site {
     /// It does not start, or is not ready in time.
     pub async fn server(&mut self, name: &str, kind: &ServerKind, store: &Store, extra: &[String]) -> Result<Server> {
         Server::start(self, name, kind, store, extra).await
+    }
+
+    /// Connections to a server as the administrator.
+    ///
+    /// # Errors
+    /// The keys cannot be read.
+    pub fn dialer(&self, server: &Server) -> Result<Dialer> {
+        let (certificate, key) = self.administrator();
+        Dialer::new(server.port, &self.path("pki/ca.crt"), &certificate, &key)
     }
 
     fn program(&self, name: &str, binary: &Path, arguments: &[String]) -> Result<Program> {

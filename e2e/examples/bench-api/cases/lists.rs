@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use e2e::standalone::Connection;
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 
 use crate::Scale;
-use crate::connection::Connection;
 use crate::load::percentile;
 use crate::peer::{Peer, Peers};
 use crate::report::{Line, Report};

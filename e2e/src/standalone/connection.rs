@@ -21,25 +21,33 @@ use tokio_rustls::TlsConnector;
 const WINDOW: u32 = 4 << 20;
 
 /// Opens connections as the administrator.
-pub(crate) struct Dialer {
+#[derive(Clone)]
+pub struct Dialer {
     address: SocketAddr,
     tls: TlsConnector,
 }
 
 /// An answer that was read whole.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Bytes,
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status code.
+    pub status: u16,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// One connection.
 #[derive(Clone)]
-pub(crate) struct Connection {
+pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
 }
 
 impl Dialer {
-    pub(crate) fn new(port: u16, authority: &Path, certificate: &Path, key: &Path) -> Result<Self> {
+    /// For the server on a port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// A file cannot be used.
+    pub fn new(port: u16, authority: &Path, certificate: &Path, key: &Path) -> Result<Self> {
         let identity = load_identity(("the certificate", certificate), ("the key", key))?;
         let mut config = client_config(load_authorities("the authority", authority)?, Some(identity))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
@@ -49,7 +57,11 @@ impl Dialer {
         })
     }
 
-    pub(crate) async fn connect(&self) -> Result<Connection> {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn connect(&self) -> Result<Connection> {
         let stream = TcpStream::connect(self.address).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").context("no name")?;
@@ -69,7 +81,10 @@ impl Dialer {
 
 impl Connection {
     /// Sends a request and reads the whole answer; an empty body for null.
-    pub(crate) async fn send(&mut self, method: &str, path: &str, body: &Value) -> Result<Answer> {
+    ///
+    /// # Errors
+    /// The connection breaks.
+    pub async fn send(&mut self, method: &str, path: &str, body: &Value) -> Result<Answer> {
         let body = if body.is_null() {
             Vec::new()
         } else {
@@ -79,7 +94,10 @@ impl Connection {
     }
 
     /// The same with a body that is encoded already.
-    pub(crate) async fn send_bytes(&mut self, method: &str, path: &str, body: Bytes) -> Result<Answer> {
+    ///
+    /// # Errors
+    /// The connection breaks.
+    pub async fn send_bytes(&mut self, method: &str, path: &str, body: Bytes) -> Result<Answer> {
         let answer = self.open(method, path, "application/json", body).await?;
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.context("the answer breaks off")?;
@@ -90,7 +108,10 @@ impl Connection {
     }
 
     /// The body of a successful watch in a format, frame by frame.
-    pub(crate) async fn watch(&mut self, path: &str, accept: &str) -> Result<Incoming> {
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn watch(&mut self, path: &str, accept: &str) -> Result<Incoming> {
         let answer = self.open("GET", path, accept, Bytes::new()).await?;
         ensure!(answer.status() == 200, "GET {path}: {}", answer.status());
         Ok(answer.into_body())
@@ -106,7 +127,7 @@ impl Connection {
             .uri(format!("https://localhost{path}"))
             .header(header::ACCEPT, accept)
             .header(header::CONTENT_TYPE, media_type)
-            .header(header::USER_AGENT, "bench-api/1.0");
+            .header(header::USER_AGENT, "bench/1.0");
         self.sender.ready().await.context("the connection is closed")?;
         let answer = self.sender.send_request(request.body(Full::new(body))?);
         answer.await.context("no answer")

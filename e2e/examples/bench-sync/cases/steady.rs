@@ -1,0 +1,67 @@
+//! 50 pods per second: how long each change takes to the other side, and what a pod costs the host over its life.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{host_requests, since};
+use crate::Scale;
+use crate::clusters::Clusters;
+use crate::pods::{self, Name};
+use crate::report::{Report, percentile};
+use crate::sightings::{Seen, spans};
+
+const PER_SECOND: u32 = 50;
+/// Milliseconds.
+const P50_MOST: f64 = 5.0;
+const P99_MOST: f64 = 25.0;
+
+pub(crate) async fn run(clusters: &Clusters, scale: Scale, report: &mut Report) -> Result<()> {
+    // The first pod brings the node with it.
+    let first = Name::many("busy", "first", 1);
+    live(clusters, &first).await?;
+
+    let names = Name::many("busy", "web", scale.steady);
+    let before = host_requests(clusters).await?;
+    live(clusters, &names).await?;
+    report.title("50 pods per second, one after another");
+    let pairs = || {
+        names.iter().map(|name| {
+            (
+                clusters.virtual_.pods.of(&name.key()),
+                clusters.host.pods.of(&name.host_key()),
+            )
+        })
+    };
+    let mut down = spans(pairs().map(|(virtual_, host)| (virtual_.added, host.added)))?;
+    let mut up = spans(pairs().map(|(virtual_, host)| (host.running, virtual_.running)))?;
+    for (what, times) in [("to the host", &mut down), ("status to the virtual cluster", &mut up)] {
+        report.goal(&format!("{what}, p50 in ms"), percentile(times, 0.5), P50_MOST);
+        report.goal(&format!("{what}, p99 in ms"), percentile(times, 0.99), P99_MOST);
+    }
+
+    pods::delete(&clusters.virtual_, &names).await?;
+    let keys = |of: fn(&Name) -> String| names.iter().map(of).collect::<Vec<_>>();
+    let gone = |seen: &Seen| seen.gone.is_some();
+    clusters.host.pods.until(&keys(Name::host_key), "gone", gone).await?;
+    clusters.virtual_.pods.until(&keys(Name::key), "gone", gone).await?;
+    let requests = since(&before, host_requests(clusters).await?);
+    let per_pod = |verb: &str| requests.get(verb).copied().unwrap_or(0.0) / names.len() as f64;
+    report.goal("creations on the host per pod over its life", per_pod("create"), 1.0);
+    report.goal("deletions", per_pod("delete"), 1.0);
+    report.goal("patches", per_pod("patch"), 0.0);
+    report.goal("reads", per_pod("get") + per_pod("list"), 0.0);
+    Ok(())
+}
+
+/// Creates pods at the pace, and waits until all of them run in both clusters.
+async fn live(clusters: &Clusters, names: &[Name]) -> Result<()> {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
+    for name in names {
+        ticks.tick().await;
+        pods::create(&clusters.virtual_, std::slice::from_ref(name)).await?;
+    }
+    let keys: Vec<String> = names.iter().map(Name::key).collect();
+    let running = |seen: &Seen| seen.running.is_some();
+    clusters.virtual_.pods.until(&keys, "running", running).await
+}
