@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::json::Strings;
 
+mod collisions;
+mod selection;
+
 const LONG_CONFIG_MAP: &str = "my.config.with.dots-and-a-rather-long-name-for-a-config.map";
 
 #[test]
