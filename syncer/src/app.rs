@@ -49,7 +49,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
     chassis.addresses().insert("kubelet", listener.address().clone());
 
     let metrics = Metrics::new(chassis.metrics());
-    let api = |side, connection: &Connection| Api::new(side, connection.shared.clone(), metrics.requests.clone());
+    let api = |side, connection: &Connection| Api::new(side, connection.shared.clone(), metrics.clusters.clone());
     let (virtual_api, host_api) = (api(Side::Virtual, &virtual_), api(Side::Host, &host));
     let definitions = custom_resources(&options, &host_api, &mut settings).await?;
     let world = Arc::new(World::new(settings));
@@ -75,6 +75,8 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
     let kubelet = Kubelet::new(world.clone(), host.clone(), virtual_.shared.clone());
     kubelet::serve(chassis.tasks(), listener, kubelet, kubelet::tls(&options)?);
     let records = grpc::records::Publisher::new(world.clone());
+    let publisher = records.clone();
+    engine.listen(move |kind, change| publisher.observe(kind, change));
     grpc::register(chassis, &engine, &records);
 
     let informers = informers(&world.settings, &engine, chassis);
@@ -231,10 +233,7 @@ impl Run {
                 first_lists.push(announced);
             }
             let name = format!("watch {}", watch.name);
-            tasks.spawn(
-                name,
-                until_shutdown(Box::pin(follow(watch, engine.clone(), records.clone(), synced))),
-            );
+            tasks.spawn(name, until_shutdown(Box::pin(follow(watch, engine.clone(), synced))));
         }
         tasks.spawn("events", until_shutdown(Box::pin(events.run())));
         tasks.spawn("records", until_shutdown(Box::pin(records.clone().run())));
@@ -247,6 +246,7 @@ impl Run {
                 )),
             );
         }
+        tasks.spawn("versions", until_shutdown(Box::pin(engine.clone().learn_versions())));
         let world = engine.world().clone();
         let register = {
             let world = world.clone();
@@ -261,18 +261,14 @@ impl Run {
                 let _ = list.wait_for(|synced| *synced).await;
             }
             records.complete();
-            tokio::join!(engine.run(), store.run(&world));
+            let sweep = engine.clone().sweep(world.settings.compare_every);
+            tokio::join!(engine.run(), sweep, store.run(&world));
         };
         tasks.spawn("engine", until_shutdown(Box::pin(main)));
     }
 }
 
-async fn follow(
-    watch: Watch,
-    engine: Arc<Engine>,
-    records: Arc<grpc::records::Publisher>,
-    synced: watch::Sender<bool>,
-) {
+async fn follow(watch: Watch, engine: Arc<Engine>, synced: watch::Sender<bool>) {
     let world = engine.world().clone();
     let kind = watch.informer.kind;
     let cache = match &watch.source {
@@ -295,12 +291,7 @@ async fn follow(
     watch
         .informer
         .run(cache, announce, |change| match &watch.source {
-            Source::Side(side) => {
-                engine.observe(*side, kind, &change);
-                if *side == Side::Virtual {
-                    records.observe(kind, &change);
-                }
-            }
+            Source::Side(side) => engine.observe(*side, kind, &change),
             Source::ControlPlane => engine.observe_control_plane(kind, &change),
             Source::Foreign(_) => engine.observe_foreign(kind, &change),
             Source::Others => engine.observe_other_pod(&change),
@@ -396,6 +387,7 @@ fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Wat
                     Source::Others => others::trim,
                     _ => trim(side, kind),
                 },
+                compare_every: settings.compare_every,
             };
             Watch {
                 name,

@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::clusters::RequestCounter;
+use crate::clusters::Meters;
 use crate::kinds::{Kind, Side};
 
 /// Upper bounds of the lag histogram, in seconds.
@@ -36,12 +36,14 @@ pub struct LagLabels {
 /// The syncer's metrics; clones share the numbers.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// Requests to both API servers.
-    pub requests: RequestCounter,
+    /// The way to both API servers.
+    pub clusters: Meters,
     /// Objects that wait for their turn.
     pub queue_length: Gauge,
     /// Attempts that failed and are made again.
     pub failures: Family<KindLabel, Counter>,
+    /// Objects that were found to differ although nothing had happened to them.
+    pub divergences: Family<KindLabel, Counter>,
     lag: Family<LagLabels, Histogram>,
 }
 
@@ -49,9 +51,10 @@ impl Metrics {
     /// Registers everything.
     pub fn new(registry: &chassis::Metrics) -> Self {
         let metrics = Self {
-            requests: RequestCounter::default(),
+            clusters: Meters::default(),
             queue_length: Gauge::default(),
             failures: Family::default(),
+            divergences: Family::default(),
             lag: Family::new_with_constructor(|| Histogram::new(LAG_BUCKETS)),
         };
         let copy = metrics.clone();
@@ -59,7 +62,32 @@ impl Metrics {
             registry.register(
                 "syncer_requests",
                 "Requests by cluster, verb, resource and status code",
-                copy.requests,
+                copy.clusters.requests,
+            );
+            registry.register(
+                "syncer_pushbacks",
+                "Answers with which a server asked for less",
+                copy.clusters.pushbacks,
+            );
+            registry.register(
+                "syncer_concurrency_limit",
+                "Objects that may be worked on at the same time, as the server lets",
+                copy.clusters.limits,
+            );
+            registry.register(
+                "syncer_watch_repairs",
+                "Watches that were rebuilt because they lost something, were silent or had another history",
+                copy.clusters.repairs,
+            );
+            registry.register(
+                "syncer_lost_changes",
+                "Changes that a watch had not shown and a comparison found",
+                copy.clusters.lost,
+            );
+            registry.register(
+                "syncer_divergences",
+                "Objects that differed although nothing had happened to them, found by looking at all again",
+                copy.divergences,
             );
             registry.register(
                 "syncer_queue_length",

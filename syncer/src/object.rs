@@ -44,19 +44,31 @@ pub struct Object {
 }
 
 impl Object {
-    /// Takes over an object as the API server sent it. Field ownership is dropped: nothing here reads it.
-    pub fn new(mut value: Value) -> Self {
+    /// Takes over an object as the API server sent it.
+    pub fn new(value: Value) -> Self {
+        Self::with_value(value).0
+    }
+
+    /// The same, with the tree that is kept of it. Field ownership is dropped: nothing here reads it.
+    pub fn with_value(mut value: Value) -> (Self, Value) {
         if let Some(metadata) = value.get_mut("metadata") {
             json::remove(metadata, &["managedFields"]);
         }
         let metadata = &value["metadata"];
-        Self {
+        let object = Self {
             key: ObjectKey::new(json::text(metadata, &["namespace"]), json::text(metadata, &["name"])),
             uid: json::text(metadata, &["uid"]).into(),
-            // Resource versions of one resource type are comparable integers since Kubernetes 1.35.
-            version: json::text(metadata, &["resourceVersion"]).parse().unwrap_or_default(),
+            version: Self::version_of(&value),
             text: value.to_string().into_bytes().into(),
-        }
+        };
+        (object, value)
+    }
+
+    /// The resource version that an object states. Those of one resource type are comparable integers since Kubernetes 1.35.
+    pub fn version_of(value: &Value) -> u64 {
+        json::text(value, &["metadata", "resourceVersion"])
+            .parse()
+            .unwrap_or_default()
     }
 
     /// The same version without its content.

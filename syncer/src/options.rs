@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use chassis::{CommonOptions, Defaults, usage};
@@ -58,6 +59,11 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
           default_missing_value = "true")]
     pub leader_elect: bool,
+
+    /// How often what is known of both clusters is compared with what is there, in seconds: finds what a watch has not shown;
+    /// 0 turns it off
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub compare_interval: u32,
 
     /// The vcluster.yaml; what other flags say goes before it [default: the defaults of every key]
     #[arg(long, value_name = "FILE")]
@@ -193,6 +199,7 @@ impl Options {
             patches: patches(&config).map_err(|problem| self.wrong(&problem))?,
             all_config_maps: config.sync.to_host.config_maps.all,
             all_secrets: config.sync.to_host.secrets.all,
+            compare_every: Duration::from_secs(self.compare_interval.into()),
             pods: PodSettings {
                 translate_image: pods.translate_image.clone(),
                 tolerations: self.enforced_tolerations(&pods.enforce_tolerations)?,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use config::{KubeConfigSecret, ObjectMapping, ServiceMapping, ServiceName};
 use machinery::selector::label::Selector;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub all_config_maps: bool,
     /// Every Secret is synced, not only those in use.
     pub all_secrets: bool,
+    /// How often both sides are compared with what is known of them; never when zero.
+    pub compare_every: Duration,
     /// How pods are changed on their way.
     pub pods: PodSettings,
     /// What virtual nodes look like, and where pods may run.

@@ -1,5 +1,6 @@
 //! Everything that a decision may look at: both clusters as they are known, the names, and the settings.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -17,6 +18,45 @@ use crate::resources::nodes::others::OtherPods;
 use crate::resources::placement::Placement;
 use crate::resources::volumes::Volumes;
 use crate::settings::Settings;
+
+/// Minor version of Kubernetes that this was made for.
+const OWN_MINOR: u32 = 36;
+
+/// The minor versions of both API servers, as they say themselves.
+#[derive(Debug)]
+pub struct Versions {
+    virtual_: AtomicU32,
+    host: AtomicU32,
+}
+
+impl Default for Versions {
+    fn default() -> Self {
+        Self {
+            virtual_: AtomicU32::new(OWN_MINOR),
+            host: AtomicU32::new(OWN_MINOR),
+        }
+    }
+}
+
+impl Versions {
+    /// The version of one side; the one this was made for until it is known. A newer server is taken for that, too: what it
+    /// knows beyond is not known here.
+    pub fn minor(&self, side: Side) -> u32 {
+        self.of(side).load(Ordering::Relaxed).min(OWN_MINOR)
+    }
+
+    /// A server has said which version it is.
+    pub fn learn(&self, side: Side, minor: u32) {
+        self.of(side).store(minor, Ordering::Relaxed);
+    }
+
+    fn of(&self, side: Side) -> &AtomicU32 {
+        match side {
+            Side::Virtual => &self.virtual_,
+            Side::Host => &self.host,
+        }
+    }
+}
 
 /// The state of the bridge. Plans read it; only watches and the answers to our own writes change it.
 #[derive(Debug)]
@@ -39,6 +79,8 @@ pub struct World {
     pub other_pods: OtherPods,
     /// Which claims have volumes.
     pub volumes: Volumes,
+    /// How new both servers are.
+    pub versions: Versions,
     /// The time, which tests choose.
     pub clock: fn() -> Timestamp,
     mappings: Mutex<Mappings>,
@@ -59,6 +101,7 @@ impl World {
             placement: Placement::default(),
             other_pods: OtherPods::default(),
             volumes: Volumes::default(),
+            versions: Versions::default(),
             clock: Timestamp::now,
             mappings: Mutex::default(),
             mappings_changed: Notify::new(),

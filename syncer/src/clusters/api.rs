@@ -1,5 +1,6 @@
 //! Requests to one API server: plain JSON in and out, every request counted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,14 +9,20 @@ use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::{counter::Counter, family::Family};
+use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
+use super::flow::Flow;
+use super::listing::Listing;
 use crate::json;
 use crate::kinds::{Kind, Side};
 
 /// No request that is not a watch takes longer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Only the metadata of each object of a list.
+const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=1,application/json";
 /// Name under which written fields are recorded.
 const FIELD_MANAGER: &str = "vcluster-syncer";
 
@@ -28,8 +35,43 @@ pub struct RequestLabels {
     code: u16,
 }
 
-/// Requests by cluster, verb, resource and status code; code 0 means that no answer came.
-pub type RequestCounter = Family<RequestLabels, Counter>;
+/// A cluster, as a label.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ClusterLabel {
+    cluster: &'static str,
+}
+
+impl From<Side> for ClusterLabel {
+    fn from(side: Side) -> Self {
+        Self { cluster: side.as_str() }
+    }
+}
+
+/// What was repaired: the watch of which kind in which cluster, and what was wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RepairLabels {
+    /// Which cluster.
+    pub cluster: &'static str,
+    /// Plural name of the kind.
+    pub resource: &'static str,
+    /// `lost`, `silent` or `rewound`.
+    pub reason: &'static str,
+}
+
+/// What is measured of the way to both API servers; clones share the numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Meters {
+    /// Requests by cluster, verb, resource and status code; code 0 means that no answer came.
+    pub requests: Family<RequestLabels, Counter>,
+    /// Answers with which a server pushed back.
+    pub pushbacks: Family<ClusterLabel, Counter>,
+    /// How many objects may be worked on at the same time.
+    pub limits: Family<ClusterLabel, Gauge>,
+    /// Watches that were rebuilt.
+    pub repairs: Family<RepairLabels, Counter>,
+    /// Changes that a watch had not shown.
+    pub lost: Family<ClusterLabel, Counter>,
+}
 
 /// Why a request failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -134,13 +176,31 @@ impl Patch {
 pub struct Api {
     side: Side,
     client: Client,
-    requests: RequestCounter,
+    meters: Meters,
+    flow: Arc<Flow>,
 }
 
 impl Api {
     /// A client that counts its requests.
-    pub fn new(side: Side, client: Client, requests: RequestCounter) -> Self {
-        Self { side, client, requests }
+    pub fn new(side: Side, client: Client, meters: Meters) -> Self {
+        let flow = Arc::<Flow>::default();
+        meters.limits.get_or_create(&side.into()).set(gauge(flow.limit()));
+        Self {
+            side,
+            client,
+            meters,
+            flow,
+        }
+    }
+
+    /// What is counted.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    /// How much may be asked at a time.
+    pub fn flow(&self) -> &Flow {
+        &self.flow
     }
 
     /// The connection itself, for requests that are not about objects.
@@ -232,10 +292,51 @@ impl Api {
         .await
     }
 
+    /// Reads a whole list, of each object only the metadata, which `each` gets as it arrives; returns what the list says
+    /// about itself.
+    pub async fn list_metadata<I: DeserializeOwned, L: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        query: &str,
+        mut each: impl FnMut(I),
+    ) -> Result<L, ApiError> {
+        let path = format!("{}?{query}", kind.path(namespace));
+        let request = Request::get(path).header(header::ACCEPT, METADATA_ONLY);
+        let exchange = async {
+            let mut body = self.send("list", kind.plural(), request, Vec::new()).await?.into_body();
+            let mut listing = Listing::default();
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| self.unreachable(&error.to_string()))?;
+                if let Ok(data) = frame.into_data() {
+                    listing
+                        .feed(&data, &mut each)
+                        .map_err(|error| self.unreachable(&error.to_string()))?;
+                }
+            }
+            listing.finish().map_err(|error| self.unreachable(&error.to_string()))
+        };
+        tokio::time::timeout(REQUEST_TIMEOUT, exchange)
+            .await
+            .map_err(|_| self.unreachable("timed out"))?
+    }
+
+    /// The minor version of the server.
+    pub async fn minor(&self) -> Result<u32, ApiError> {
+        let request = Request::get("/version").header(header::ACCEPT, "application/json");
+        let answer = self.exchange("get", "version", request, Vec::new()).await?;
+        // Some providers add a plus sign.
+        let digits = json::text(&answer, &["minor"]).trim_end_matches(|c: char| !c.is_ascii_digit());
+        digits
+            .parse()
+            .map_err(|_| self.unreachable("its /version names no minor version"))
+    }
+
     /// Opens a watch; the body is a stream of JSON documents, one per line.
     pub async fn watch(&self, kind: Kind, namespace: &str, query: &str) -> Result<Body, ApiError> {
         let path = format!("{}?watch=true&{query}", kind.path(namespace));
-        let send = self.send("watch", kind, Method::GET, &path, None);
+        let request = Request::get(path).header(header::ACCEPT, "application/json");
+        let send = self.send("watch", kind.plural(), request, Vec::new());
         let response = tokio::time::timeout(REQUEST_TIMEOUT, send)
             .await
             .map_err(|_| self.unreachable("timed out"))??;
@@ -250,8 +351,27 @@ impl Api {
         path: &str,
         body: Option<(&'static str, &Value)>,
     ) -> Result<Value, ApiError> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::ACCEPT, "application/json");
+        let mut payload = Vec::new();
+        if let Some((content_type, value)) = body {
+            request = request.header(header::CONTENT_TYPE, content_type);
+            payload = value.to_string().into_bytes();
+        }
+        self.exchange(verb, kind.plural(), request, payload).await
+    }
+
+    async fn exchange(
+        &self,
+        verb: &'static str,
+        resource: &'static str,
+        request: http::request::Builder,
+        payload: Vec<u8>,
+    ) -> Result<Value, ApiError> {
         let exchange = async {
-            let response = self.send(verb, kind, method, path, body).await?;
+            let response = self.send(verb, resource, request, payload).await?;
             let bytes = response
                 .into_body()
                 .collect()
@@ -268,20 +388,10 @@ impl Api {
     async fn send(
         &self,
         verb: &'static str,
-        kind: Kind,
-        method: Method,
-        path: &str,
-        body: Option<(&'static str, &Value)>,
+        resource: &'static str,
+        request: http::request::Builder,
+        payload: Vec<u8>,
     ) -> Result<http::Response<Body>, ApiError> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::ACCEPT, "application/json");
-        let mut payload = Vec::new();
-        if let Some((content_type, value)) = body {
-            request = request.header(header::CONTENT_TYPE, content_type);
-            payload = value.to_string().into_bytes();
-        }
         let request = request
             .body(Body::from(payload))
             .map_err(|error| self.unreachable(&error.to_string()))?;
@@ -289,11 +399,12 @@ impl Api {
             let labels = RequestLabels {
                 cluster: self.side.as_str(),
                 verb,
-                resource: kind.plural(),
+                resource,
                 code,
             };
-            self.requests.get_or_create(&labels).inc();
+            self.meters.requests.get_or_create(&labels).inc();
         };
+        let sent = Instant::now();
         let response = match self.client.send(request).await {
             Ok(response) => response,
             Err(error) => {
@@ -302,10 +413,22 @@ impl Api {
             }
         };
         count(response.status().as_u16());
+        self.heed(&response, sent);
         if response.status().is_success() {
             return Ok(response);
         }
         Err(refusal(response).await)
+    }
+
+    /// Lets an answer decide how much is asked from now on.
+    fn heed(&self, response: &http::Response<Body>, sent: Instant) {
+        let code = response.status().as_u16();
+        let pushed_back = self.flow.answered(code, retry_after(response), sent, Instant::now());
+        if pushed_back {
+            self.meters.pushbacks.get_or_create(&self.side.into()).inc();
+        }
+        let limit = gauge(self.flow.limit());
+        self.meters.limits.get_or_create(&self.side.into()).set(limit);
     }
 
     fn unreachable(&self, cause: &str) -> ApiError {
@@ -314,6 +437,15 @@ impl Api {
             cause: cause.to_owned(),
         }
     }
+}
+
+fn gauge(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn retry_after(response: &http::Response<Body>) -> Option<Duration> {
+    let value = response.headers().get(header::RETRY_AFTER)?;
+    value.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
 /// The whole chain of causes: the outermost one alone rarely says more than "connect error".
@@ -332,11 +464,7 @@ fn describe(error: &dyn std::error::Error) -> String {
 
 async fn refusal(response: http::Response<Body>) -> ApiError {
     let status = response.status();
-    let retry_after = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .map(Duration::from_secs);
+    let retry_after = retry_after(&response);
     let bytes = response
         .into_body()
         .collect()

@@ -3,28 +3,55 @@
 //! Two sources feed it: the watch, and the answers to our own writes. The second makes a write visible at once, so that
 //! nothing has to be read back or waited for; resource versions decide which of the two is newer.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use serde_json::Value;
+
+use crate::json;
 use crate::object::{Object, ObjectKey};
 
 /// Deleted uids that are remembered, so that late events about them do not bring them back.
 const REMEMBERED_DELETIONS: usize = 256;
 
 /// How one object changed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Change {
     /// The version before, if there was one.
     pub old: Option<Arc<Object>>,
     /// The version after, if there is one.
     pub new: Option<Arc<Object>>,
+    /// Both as trees, made when somebody looks: several do.
+    values: [OnceCell<Value>; 2],
 }
 
 impl Change {
+    /// From one version to another.
+    pub fn new(old: Option<Arc<Object>>, new: Option<Arc<Object>>) -> Self {
+        Self {
+            old,
+            new,
+            values: Default::default(),
+        }
+    }
+
     /// The object after the change, or before it when it is gone.
     pub fn object(&self) -> Option<&Arc<Object>> {
         self.new.as_ref().or(self.old.as_ref())
+    }
+
+    /// The parsed version before.
+    pub fn old_value(&self) -> Option<&Value> {
+        let old = self.old.as_ref()?;
+        Some(self.values[0].get_or_init(|| old.value()))
+    }
+
+    /// The parsed version after.
+    pub fn new_value(&self) -> Option<&Value> {
+        let new = self.new.as_ref()?;
+        Some(self.values[1].get_or_init(|| new.value()))
     }
 }
 
@@ -38,6 +65,8 @@ pub struct Cache {
 struct Inner {
     objects: BTreeMap<ObjectKey, Arc<Object>>,
     deleted: VecDeque<Box<str>>,
+    /// The newest version ever seen.
+    newest: u64,
 }
 
 impl Cache {
@@ -72,6 +101,34 @@ impl Cache {
         self.len() == 0
     }
 
+    /// The versions of all objects.
+    pub fn versions(&self) -> BTreeMap<ObjectKey, u64> {
+        let inner = self.read();
+        let versions = inner.objects.iter();
+        versions.map(|(key, object)| (key.clone(), object.version())).collect()
+    }
+
+    /// The newest version that the server ever showed.
+    pub fn newest(&self) -> u64 {
+        self.read().newest
+    }
+
+    /// Takes over a version as the server sent it, unless it is old news.
+    pub fn take(&self, value: Value) -> Option<Change> {
+        // Every answer to a write of ours comes again from the watch: it need not be written down a second time to see that.
+        let metadata = &value["metadata"];
+        let (namespace, name) = (json::text(metadata, &["namespace"]), json::text(metadata, &["name"]));
+        let version = Object::version_of(&value);
+        let known = self.get(namespace, name);
+        if version != 0 && known.is_some_and(|known| known.version() >= version) {
+            return None;
+        }
+        let (object, value) = Object::with_value(value);
+        let mut change = self.apply(object)?;
+        change.values[1] = OnceCell::from(value);
+        Some(change)
+    }
+
     /// Takes over a version unless it is old news.
     pub fn apply(&self, object: Object) -> Option<Change> {
         self.write().apply(object)
@@ -90,9 +147,20 @@ impl Cache {
         }
     }
 
-    /// Takes over a complete list, read at `version`, of the objects whose keys `covers` accepts.
-    pub fn replace(&self, objects: Vec<Object>, version: u64, covers: impl Fn(&ObjectKey) -> bool) -> Vec<Change> {
+    /// Takes over a complete list, read at `version` when nothing newer than `seen` had been shown before, of the objects
+    /// whose keys `covers` accepts. A list that is older than that comes from a server whose store was put back: then the
+    /// list alone counts.
+    pub fn replace(
+        &self,
+        objects: Vec<Object>,
+        (version, seen): (u64, u64),
+        covers: impl Fn(&ObjectKey) -> bool,
+    ) -> Vec<Change> {
         let mut inner = self.write();
+        if version != 0 && version < seen {
+            return inner.start_over(objects, version, covers);
+        }
+        inner.newest = inner.newest.max(version);
         let listed: std::collections::BTreeSet<ObjectKey> = objects.iter().map(|object| object.key().clone()).collect();
         // What we wrote after the list was read is not in the list, and not gone either.
         let vanished: Vec<ObjectKey> = inner
@@ -118,10 +186,31 @@ impl Cache {
 }
 
 impl Inner {
+    fn start_over(&mut self, objects: Vec<Object>, version: u64, covers: impl Fn(&ObjectKey) -> bool) -> Vec<Change> {
+        self.newest = version;
+        self.deleted.clear();
+        let (mut before, others) = std::mem::take(&mut self.objects)
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|(key, _)| covers(key));
+        self.objects = others;
+        let mut changes = Vec::new();
+        for object in objects {
+            let new = Arc::new(object);
+            let old = before.remove(new.key());
+            self.objects.insert(new.key().clone(), new.clone());
+            // The same numbers may stand for something else by now.
+            changes.push(Change::new(old, Some(new)));
+        }
+        let gone = before.into_values().map(|old| Change::new(Some(old), None));
+        changes.extend(gone);
+        changes
+    }
+
     fn apply(&mut self, object: Object) -> Option<Change> {
         if self.deleted.iter().any(|uid| !uid.is_empty() && **uid == *object.uid()) {
             return None;
         }
+        self.newest = self.newest.max(object.version());
         let old = self.objects.get(object.key()).cloned();
         if old
             .as_ref()
@@ -131,7 +220,7 @@ impl Inner {
         }
         let new = Arc::new(object);
         self.objects.insert(new.key().clone(), new.clone());
-        Some(Change { old, new: Some(new) })
+        Some(Change::new(old, Some(new)))
     }
 
     fn remove(&mut self, key: &ObjectKey, uid: &str) -> Option<Change> {
@@ -143,10 +232,7 @@ impl Inner {
             self.deleted.pop_front();
         }
         self.deleted.push_back(old.uid().into());
-        Some(Change {
-            old: Some(old),
-            new: None,
-        })
+        Some(Change::new(Some(old), None))
     }
 }
 
@@ -201,9 +287,29 @@ mod tests {
         cache.apply(object("written-meanwhile", "3", 12));
         cache.apply(object("of-another-list", "5", 5));
         let list = vec![object("kept", "1", 3), object("new", "4", 9)];
-        let changes = cache.replace(list, 10, |key| key.name != "of-another-list");
+        let changes = cache.replace(list, (10, 9), |key| key.name != "of-another-list");
         assert_eq!(names(&changes), ["gone", "new"]);
         assert_eq!(cache.len(), 4);
+    }
+
+    #[test]
+    fn a_store_that_was_put_back_counts_from_anew() {
+        let cache = Cache::default();
+        cache.apply(object("kept", "1", 30));
+        cache.apply(object("gone", "2", 40));
+        cache.apply(object("of-another-list", "3", 35));
+        let seen = cache.newest();
+        assert_eq!(seen, 40);
+        let changes = cache.replace(vec![object("kept", "1", 20)], (25, seen), |key| {
+            key.name != "of-another-list"
+        });
+        assert_eq!(names(&changes), ["kept", "gone"]);
+        assert_eq!(cache.get("ns", "kept").map(|object| object.version()), Some(20));
+        assert!(
+            cache.apply(object("gone", "2", 26)).is_some(),
+            "what happened is forgotten"
+        );
+        assert_eq!(cache.newest(), 26);
     }
 
     #[test]

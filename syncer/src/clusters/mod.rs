@@ -4,11 +4,14 @@ mod api;
 mod cache;
 mod connect;
 pub mod definitions;
+mod flow;
 mod informer;
+mod listing;
 
-pub use api::{Api, ApiError, Patch, RequestCounter};
+pub use api::{Api, ApiError, Meters, Patch};
 pub use cache::{Cache, Change};
 pub use connect::{ConnectError, Connection, connect};
+pub use flow::Flow;
 pub use informer::{Informer, Selection};
 
 use std::collections::BTreeMap;

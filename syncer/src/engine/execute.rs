@@ -14,7 +14,7 @@ use crate::clusters::{Api, ApiError, Patch};
 use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::{Claim, Reference, claim};
-use crate::object::{Object, ObjectKey};
+use crate::object::ObjectKey;
 use crate::resources::{REFRESH_AT, pair, trim};
 
 /// Requested lifetime of service-account tokens, in seconds: ten years, which the API server may shorten.
@@ -45,10 +45,11 @@ pub(super) struct Failure {
     pub(super) cause: String,
     /// For the owner of the virtual object; `None` when it repairs itself.
     pub(super) note: Option<String>,
-    /// When to try again; `None` is later each time.
-    pub(super) again_after: Option<Duration>,
-    /// Somebody else has what this needs and is expected to give it up: the owner is told only when that takes long.
-    pub(super) contended: bool,
+    /// Not to be tried again before that; later each time.
+    pub(super) again_after: Duration,
+    /// It is expected to pass (somebody gives up what this needs, or the server recovers): the owner is told only when that
+    /// takes long.
+    pub(super) passing: bool,
 }
 
 impl Failure {
@@ -56,8 +57,8 @@ impl Failure {
         Outcome::Failed(Self {
             cause: cause.into(),
             note: None,
-            again_after: Some(after),
-            contended: false,
+            again_after: after,
+            passing: false,
         })
     }
 }
@@ -148,8 +149,8 @@ impl Engine {
         Outcome::Failed(Failure {
             cause: text.clone(),
             note: Some(text),
-            again_after: Some(REFUSED),
-            contended: false,
+            again_after: REFUSED,
+            passing: false,
         })
     }
 
@@ -280,7 +281,7 @@ impl Engine {
         if answer
             .get("metadata")
             .is_some_and(|metadata| metadata.get("uid").is_some())
-            && let Some(change) = self.world.side(side).of(kind).apply(Object::new(answer))
+            && let Some(change) = self.world.side(side).of(kind).take(answer)
         {
             self.observe(side, kind, &change);
         }
@@ -342,17 +343,17 @@ fn failure(prefix: &str, error: &ApiError) -> Outcome {
     let text = format!("{prefix}: {error}");
     // What the allocators of API servers say about an address or a node port that another Service holds.
     let contended = text.contains("is already allocated");
-    let (note, again_after) = match error.code() {
-        // The server is away or busy: it says so itself when it is back.
-        429 | 503 => (None, error.retry_after()),
-        400..=499 if contended => (Some(text.clone()), None),
-        400..=499 => (Some(text.clone()), Some(REFUSED)),
-        _ => (Some(text.clone()), error.retry_after()),
+    let (again_after, passing) = match error.code() {
+        // The server is away or busy.
+        0 | 429 | 503 | 504 => (error.retry_after().unwrap_or_default(), true),
+        400..=499 if contended => (Duration::ZERO, true),
+        400..=499 => (REFUSED, false),
+        _ => (error.retry_after().unwrap_or_default(), false),
     };
     Outcome::Failed(Failure {
+        note: Some(text.clone()),
         cause: text,
-        note,
         again_after,
-        contended,
+        passing,
     })
 }

@@ -20,6 +20,11 @@ impl Lag {
         self.noticed.entry(item.clone()).or_insert((side, now));
     }
 
+    /// Whether a change of the object waits.
+    pub fn is_noticed(&self, item: &Reference) -> bool {
+        self.noticed.contains_key(item)
+    }
+
     /// The object is dealt with; returns where the change came from and how long it took.
     pub fn finished(&mut self, item: &Reference, now: Instant) -> Option<(Side, Duration)> {
         let (side, since) = self.noticed.remove(item)?;

@@ -7,10 +7,11 @@ mod execute;
 mod lag;
 pub mod plan;
 mod queue;
+mod sweep;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -31,12 +32,14 @@ use crate::world::World;
 use execute::{Failure, Outcome};
 use plan::{Awaited, Note, Place, Plan};
 
-/// Plans that are carried out at the same time.
-const IN_FLIGHT: usize = 64;
 /// How long to wait for the watch to show what a write without an answer did.
 const ECHO: Duration = Duration::from_secs(2);
 
-/// The delay between attempts from which on it is worth telling that somebody else holds what is needed.
+/// How often both servers are asked for their version, and how soon again when they did not answer.
+const VERSIONS_EVERY: Duration = Duration::from_secs(600);
+const VERSIONS_RETRY: Duration = Duration::from_secs(5);
+
+/// How long something fails that is expected to pass, before its owner is told.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Laned for Reference {
@@ -55,7 +58,11 @@ pub struct Engine {
     state: Mutex<State>,
     wake: Notify,
     running: AtomicBool,
+    listener: OnceLock<Listener>,
 }
+
+/// Hears of changes of the virtual cluster.
+type Listener = Box<dyn Fn(Kind, &Change) + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -67,6 +74,8 @@ struct State {
     echoes: HashMap<Reference, Instant>,
     lag: Lag,
     last_errors: HashMap<Kind, String>,
+    /// Objects that are only looked at because it is their turn.
+    swept: HashSet<Reference>,
 }
 
 /// How the work on one kind stands.
@@ -100,6 +109,7 @@ impl Engine {
             state: Mutex::default(),
             wake: Notify::new(),
             running: AtomicBool::new(false),
+            listener: OnceLock::new(),
         })
     }
 
@@ -108,8 +118,19 @@ impl Engine {
         &self.world
     }
 
-    /// Takes over a change that a watch reported.
+    /// Tells somebody of every change of the virtual cluster, be it from the watch or our own; only the first caller's is told.
+    pub fn listen(&self, listener: impl Fn(Kind, &Change) + Send + Sync + 'static) {
+        // A second listener would be a mistake that its tests show.
+        let _ = self.listener.set(Box::new(listener));
+    }
+
+    /// Takes over a change that a watch, or the answer to a write, reported.
     pub fn observe(&self, side: Side, kind: Kind, change: &Change) {
+        if side == Side::Virtual
+            && let Some(listener) = self.listener.get()
+        {
+            listener(kind, change);
+        }
         let items = resources::affected(&self.world, side, kind, change);
         if kind == Kind::Event && side == Side::Host && items.is_empty() {
             self.release(change);
@@ -172,13 +193,29 @@ impl Engine {
         }
     }
 
+    /// Asks both servers for their version: at once, and again now and then, because a cluster is upgraded while we run.
+    pub async fn learn_versions(self: Arc<Self>) {
+        let learn = async |side| {
+            loop {
+                let known = self.api(side).minor().await;
+                if let Ok(minor) = known {
+                    self.world.versions.learn(side, minor);
+                }
+                tokio::time::sleep(if known.is_ok() { VERSIONS_EVERY } else { VERSIONS_RETRY }).await;
+            }
+        };
+        tokio::join!(learn(Side::Virtual), learn(Side::Host));
+    }
+
     /// Runs for ever.
     pub async fn run(self: Arc<Self>) {
         self.resync(None);
         self.running.store(true, Ordering::Relaxed);
         let mut running = FuturesUnordered::new();
         loop {
-            let next = if running.len() < IN_FLIGHT {
+            let paused = self.paused();
+            let has_room = paused.is_none() && running.len() < self.limit();
+            let next = if has_room {
                 self.state().queue.pop(Instant::now())
             } else {
                 None
@@ -187,7 +224,7 @@ impl Engine {
                 running.push(self.work(item));
                 continue;
             }
-            let due = self.state().queue.next_due();
+            let due = paused.or_else(|| self.state().queue.next_due());
             let timer = async {
                 match due {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -197,9 +234,23 @@ impl Engine {
             tokio::select! {
                 Some(()) = running.next(), if !running.is_empty() => {}
                 () = self.wake.notified() => {}
-                () = timer, if running.len() < IN_FLIGHT => {}
+                () = timer, if has_room || paused.is_some() => {}
             }
         }
+    }
+
+    /// How many plans may be carried out at the same time: as many as both servers let.
+    fn limit(&self) -> usize {
+        self.host_api.flow().limit().min(self.virtual_api.flow().limit())
+    }
+
+    /// Until when a server wants to be left alone.
+    fn paused(&self) -> Option<Instant> {
+        let now = Instant::now();
+        self.host_api
+            .flow()
+            .paused(now)
+            .max(self.virtual_api.flow().paused(now))
     }
 
     async fn work(&self, item: Reference) {
@@ -220,9 +271,10 @@ impl Engine {
         let planned_for = self.virtual_version(item);
         let changes = self.state().changes;
         let plan = resources::plan(&self.world, item);
+        self.note_divergence(item, &plan);
         self.await_all(item, &plan.waits, changes);
         self.record_names(item, &plan);
-        let names_error = plan.notes.iter().any(|note| note.reason == "SyncError");
+        let names_error = plan.notes.iter().any(Note::is_error);
         for note in &plan.notes {
             self.tell(item, note);
         }
@@ -274,18 +326,12 @@ impl Engine {
         let now = Instant::now();
         let mut state = self.state();
         state.last_errors.insert(item.kind, failure.cause.clone());
-        let delay = match failure.again_after {
-            Some(after) => {
-                state.queue.push_at(item.clone(), now + after);
-                after
-            }
-            None => state.queue.push_failed(item.clone(), now),
-        };
+        let failing = state.queue.push_failed(item.clone(), failure.again_after, now);
         drop(state);
         if let Some(text) = failure
             .note
             .as_ref()
-            .filter(|_| !failure.contended || delay >= PATIENCE)
+            .filter(|_| !failure.passing || failing >= PATIENCE)
         {
             self.tell(item, &Note::error(text.clone()));
         }
@@ -393,33 +439,8 @@ impl Engine {
     }
 
     fn everything(&self) -> Vec<Reference> {
-        let mut items = resources::at_start(&self.world);
-        for resource in resources::enabled(&self.world.settings) {
-            let kind = resource.kind;
-            let own = self.world.virtual_side.of(kind).list();
-            items.extend(own.into_iter().map(|object| Reference {
-                kind,
-                key: object.key().clone(),
-            }));
-            for object in self.world.host.of(kind).list() {
-                let change = Change {
-                    old: None,
-                    new: Some(object),
-                };
-                items.extend(resources::counterparts(&self.world, kind, &change));
-            }
-        }
-        for kind in Kind::ALL {
-            for object in self.world.foreign.caches.of(kind).list() {
-                let change = Change {
-                    old: None,
-                    new: Some(object),
-                };
-                items.extend(resources::affected_by_foreign(&self.world, kind, &change));
-            }
-        }
-        // Names that were recorded for objects that vanished while nobody watched.
-        items.extend(self.world.mappings().iter().map(|(item, _)| item.clone()));
+        let spots = self.spots();
+        let mut items: Vec<Reference> = spots.iter().flat_map(|spot| self.items_at(spot)).collect();
         items.sort();
         items.dedup();
         items

@@ -135,6 +135,12 @@ pub struct Note {
     pub text: String,
 }
 
+impl From<Note> for Vec<Note> {
+    fn from(note: Note) -> Self {
+        vec![note]
+    }
+}
+
 impl Note {
     /// Something that keeps the object from being synced.
     pub fn error(text: impl Into<String>) -> Self {
@@ -142,6 +148,11 @@ impl Note {
             reason: "SyncError",
             text: text.into(),
         }
+    }
+
+    /// Whether it keeps the object from being synced.
+    pub fn is_error(&self) -> bool {
+        self.reason == "SyncError"
     }
 
     /// Something that was left out or has to be waited for.
@@ -186,10 +197,10 @@ impl Plan {
         }
     }
 
-    /// Only a message; looked at again when something changes, or after a while.
-    pub fn refuse(note: Note) -> Self {
+    /// Only messages; looked at again when something changes, or after a while.
+    pub fn refuse(notes: impl Into<Vec<Note>>) -> Self {
         Self {
-            notes: vec![note],
+            notes: notes.into(),
             again_after: Some(Duration::from_secs(15)),
             ..Self::default()
         }

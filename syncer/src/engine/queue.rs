@@ -28,7 +28,8 @@ pub struct FairQueue<K> {
     again: HashSet<K>,
     later: BTreeSet<(Instant, K)>,
     due: HashMap<K, Instant>,
-    failures: BTreeMap<K, u32>,
+    /// How often work on a key failed in a row, and since when.
+    failures: BTreeMap<K, (u32, Instant)>,
 }
 
 impl<K> Default for FairQueue<K> {
@@ -78,16 +79,18 @@ impl<K: Laned> FairQueue<K> {
         self.later.insert((at, key));
     }
 
-    /// Asks for work on a key after a failure, later each time.
-    pub fn push_failed(&mut self, key: K, now: Instant) -> Duration {
-        let failures = self.failures.entry(key.clone()).or_default();
+    /// Asks for work on a key after a failure, later each time and not before `at_least`; returns for how long it has failed.
+    pub fn push_failed(&mut self, key: K, at_least: Duration, now: Instant) -> Duration {
+        let (failures, since) = self.failures.entry(key.clone()).or_insert((0, now));
         let delay = BACKOFF
             .start()
             .saturating_mul(1 << (*failures).min(16))
-            .min(*BACKOFF.end());
+            .min(*BACKOFF.end())
+            .max(at_least);
         *failures += 1;
+        let failing = now.saturating_duration_since(*since);
         self.push_at(key, now + delay);
-        delay
+        failing
     }
 
     /// Says that a key did not fail.
@@ -123,6 +126,11 @@ impl<K: Laned> FairQueue<K> {
         if self.again.remove(key) {
             self.push(key.clone());
         }
+    }
+
+    /// Whether a key will come by itself.
+    pub fn is_waiting(&self, key: &K) -> bool {
+        self.queued.contains(key) || self.running.contains(key) || self.due.contains_key(key)
     }
 
     /// When the next key becomes due.
@@ -199,22 +207,30 @@ mod tests {
     #[test]
     fn failures_are_tried_again_ever_later() {
         let mut queue = FairQueue::default();
-        let now = Instant::now();
-        let mut last = Duration::ZERO;
+        let began = Instant::now();
+        let (mut now, mut last) = (began, Duration::ZERO);
         for _ in 0..20 {
-            let delay = queue.push_failed(key("a", 1), now);
-            assert!(delay >= last && delay <= *BACKOFF.end());
+            assert_eq!(queue.push_failed(key("a", 1), Duration::ZERO, now), now - began);
+            let due = queue.next_due().expect("a time");
+            assert!(due - now >= last && due - now <= *BACKOFF.end());
             assert_eq!(queue.pop(now), None);
-            let taken = queue.pop(now + delay).expect("due");
+            let taken = queue.pop(due).expect("due");
             queue.done(&taken);
-            last = delay;
+            (last, now) = (due - now, due);
         }
         assert_eq!(last, *BACKOFF.end());
         queue.succeed(&key("a", 1));
-        assert_eq!(queue.push_failed(key("a", 1), now), *BACKOFF.start());
+        assert_eq!(queue.push_failed(key("a", 1), Duration::ZERO, now), Duration::ZERO);
+        assert_eq!(queue.next_due(), Some(now + *BACKOFF.start()));
         queue.push(key("a", 1));
         assert!(queue.pop(now).is_some(), "news does not wait for the delay");
         assert_eq!(queue.next_due(), None);
+        queue.push_failed(key("b", 1), Duration::from_secs(7), now);
+        assert_eq!(
+            queue.next_due(),
+            Some(now + Duration::from_secs(7)),
+            "the server knows better"
+        );
     }
 
     proptest! {

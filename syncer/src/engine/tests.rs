@@ -13,6 +13,10 @@ use crate::settings::Settings;
 use crate::testing::fake::Fake;
 use crate::testing::settings;
 
+mod comparer;
+mod convergence;
+mod repairs;
+
 /// Longer than any backoff.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -20,6 +24,7 @@ struct Bridge {
     virtual_: Fake,
     host: Fake,
     engine: Arc<Engine>,
+    metrics: chassis::Metrics,
     tasks: tokio::task::JoinSet<()>,
 }
 
@@ -49,10 +54,14 @@ impl Bridge {
     }
 
     fn between(virtual_: Fake, host: Fake) -> Self {
-        let settings: Settings = settings();
+        Self::configured(virtual_, host, settings())
+    }
+
+    fn configured(virtual_: Fake, host: Fake, settings: Settings) -> Self {
         let world = Arc::new(World::new(settings));
-        let metrics = Metrics::new(&chassis::Metrics::default());
-        let api = |side, fake: &Fake| Api::new(side, fake.client(), metrics.requests.clone());
+        let registry = chassis::Metrics::default();
+        let metrics = Metrics::new(&registry);
+        let api = |side, fake: &Fake| Api::new(side, fake.client(), metrics.clusters.clone());
         let (recorder, events) = client::Recorder::new(virtual_.client(), "syncer");
         let engine = Engine::new(
             world,
@@ -65,6 +74,7 @@ impl Bridge {
             virtual_,
             host,
             engine,
+            metrics: registry,
             tasks: tokio::task::JoinSet::new(),
         };
         bridge.tasks.spawn(events.run());
@@ -97,6 +107,7 @@ impl Bridge {
                 kind,
                 selection,
                 trim: resources::trim(side, kind),
+                compare_every: self.engine.world().settings.compare_every,
             };
             let (synced, listed) = tokio::sync::watch::channel(false);
             lists.push(listed);
@@ -122,6 +133,7 @@ impl Bridge {
             kind: Kind::Service,
             selection,
             trim: |_| (),
+            compare_every: Duration::ZERO,
         };
         let engine = self.engine.clone();
         self.tasks.spawn(async move {
@@ -140,13 +152,15 @@ impl Bridge {
             for mut list in lists {
                 list.wait_for(|synced| *synced).await.expect("the informer lives");
             }
-            engine.run().await;
+            let sweep = engine.clone().sweep(engine.world().settings.compare_every);
+            tokio::join!(engine.run(), sweep);
         });
     }
 
     /// Kills the syncer and starts a new one that knows nothing.
     fn restart(self) -> Self {
-        Self::between(self.virtual_.clone(), self.host.clone())
+        let settings = self.engine.world().settings.clone();
+        Self::configured(self.virtual_.clone(), self.host.clone(), settings)
     }
 
     async fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
@@ -167,7 +181,7 @@ impl Bridge {
             let name = json_text(&pod, "name");
             if pod["metadata"].get("deletionTimestamp").is_some() {
                 self.host.remove(Kind::Pod, "host", &name);
-            } else if pod["spec"].get("nodeName").is_none() {
+            } else if pod["status"]["phase"] != "Running" {
                 self.host.change(Kind::Pod, "host", &name, |pod| {
                     pod["spec"]["nodeName"] = json!("worker-1");
                     pod["status"] =

@@ -66,14 +66,18 @@ impl Publisher {
 
     /// Takes over a change of the virtual cluster.
     pub fn observe(&self, kind: Kind, change: &Change) {
-        let keys: Vec<RecordKey> = [&change.old, &change.new]
+        let versions = [
+            change.old.as_ref().zip(change.old_value()),
+            change.new.as_ref().zip(change.new_value()),
+        ];
+        let keys: Vec<RecordKey> = versions
             .into_iter()
             .flatten()
-            .filter_map(|object| match kind {
+            .filter_map(|(object, value)| match kind {
                 Kind::Namespace => Some((RecordKind::Namespace, object.key().clone())),
                 Kind::Service => Some((RecordKind::Service, object.key().clone())),
                 Kind::Pod => Some((RecordKind::Pod, object.key().clone())),
-                Kind::EndpointSlice => Some((RecordKind::Service, service_of(&object.value())?)),
+                Kind::EndpointSlice => Some((RecordKind::Service, service_of(value)?)),
                 _ => None,
             })
             .collect();

@@ -155,7 +155,7 @@ fn update(world: &World, item: &Reference, object: &Value, host: &Value, copied:
     let status = copied.status.and_then(|status| {
         let mut shown = host.clone();
         json::put(&mut shown, "status", status(world, host));
-        pair::status_step(item, object, &shown)
+        pair::status_step(world, item, object, &shown)
     });
     Plan {
         mapping: Some(mapping(world, item, object, copied)),

@@ -73,10 +73,8 @@ pub(super) fn of_service(world: &World, change: &Change) -> Vec<Reference> {
     let Some(service) = change.object() else {
         return Vec::new();
     };
-    let selects = |object: &Option<std::sync::Arc<crate::object::Object>>| {
-        object.as_ref().map(|object| endpoints::has_selector(&object.value()))
-    };
-    if selects(&change.old) == selects(&change.new) {
+    let selects = |service: Option<&Value>| service.map(endpoints::has_selector);
+    if selects(change.old_value()) == selects(change.new_value()) {
         return Vec::new();
     }
     let key = service.key();

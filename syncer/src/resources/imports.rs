@@ -69,7 +69,7 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
         (Some(_), Some(actual)) if pair::is_deleting(&actual) => Plan::nothing(),
         (Some((from, host)), Some(actual)) => {
             let status = match item.kind {
-                Kind::Custom(_) => pair::status_step(item, &actual, &host),
+                Kind::Custom(_) => pair::status_step(world, item, &actual, &host),
                 _ => None,
             };
             update(item, &actual, &copy(item, &from, &host, &content), &content).and(status)

@@ -18,6 +18,7 @@ mod kubernetes;
 mod mirrored;
 mod networkpolicies;
 pub mod nodes;
+mod ownership;
 pub mod pair;
 mod pods;
 mod priorityclasses;
@@ -277,19 +278,22 @@ fn own_item(kind: Kind, change: &Change) -> Vec<Reference> {
 /// The virtual objects that a host object belongs to.
 pub fn counterparts(world: &World, kind: Kind, change: &Change) -> Vec<Reference> {
     let mut items = Vec::new();
-    for object in [&change.old, &change.new].into_iter().flatten() {
-        let value = object.value();
+    let versions = [
+        change.old.as_ref().zip(change.old_value()),
+        change.new.as_ref().zip(change.new_value()),
+    ];
+    for (object, value) in versions.into_iter().flatten() {
         let item = match kind {
             _ if world.is_mirrored(kind) => Some(Reference {
                 kind,
                 key: object.key().clone(),
             }),
-            Kind::Event => events::item(world, &value),
-            Kind::Service if replicas::is_replica(&value) => Some(replicas::item(&object.key().name)),
-            Kind::Secret if is_token_secret(&value) => pods::pod_of_token_secret(&value),
-            _ => match claim(&world.names, &kind.gvk(), &value) {
+            Kind::Event => events::item(world, value),
+            Kind::Service if replicas::is_replica(value) => Some(replicas::item(&object.key().name)),
+            Kind::Secret if is_token_secret(value) => pods::pod_of_token_secret(value),
+            _ => match claim(&world.names, &kind.gvk(), value) {
                 Claim::Ours { namespace, name, .. } => Some(Reference::new(kind, &namespace, &name)),
-                Claim::Foreign if matches!(kind, Kind::Service | Kind::Endpoints) => nodes::of_service(world, &value),
+                Claim::Foreign if matches!(kind, Kind::Service | Kind::Endpoints) => nodes::of_service(world, value),
                 Claim::Foreign => None,
             },
         };

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::ownership;
 use crate::engine::plan::{Awaited, Note, Place, Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
@@ -270,13 +271,11 @@ pub fn patch_step(
 }
 
 /// Brings the status of the host's object up, if it differs.
-pub fn status_step(item: &Reference, object: &Value, host: &Value) -> Option<Step> {
+pub fn status_step(world: &World, item: &Reference, object: &Value, host: &Value) -> Option<Step> {
     let empty = serde_json::json!({});
-    let (actual, wanted) = (
-        object.get("status").unwrap_or(&empty),
-        host.get("status").unwrap_or(&empty),
-    );
-    let status = json::merge_diff(actual, wanted)?;
+    let actual = object.get("status").unwrap_or(&empty);
+    let wanted = ownership::shown_status(world, item.kind, host.get("status"));
+    let status = json::merge_diff(actual, &wanted)?;
     Some(Step::Patch {
         side: Side::Virtual,
         kind: item.kind,

@@ -52,7 +52,7 @@ impl Placement {
             return Vec::new();
         };
         let key = (side, object.key().clone());
-        let new = change.new.as_ref().and_then(|pod| assigned(side, &pod.value()));
+        let new = change.new_value().and_then(|pod| assigned(side, pod));
         let mut inner = self.inner();
         let old = match &new {
             Some(placed) => inner.pods.insert(key.clone(), placed.clone()),
@@ -158,10 +158,7 @@ mod tests {
                 {"type": "Ready", "status": ready}, {"type": "ContainersReady", "status": containers},
             ]},
         });
-        Change {
-            old: None,
-            new: Some(Arc::new(Object::new(pod))),
-        }
+        Change::new(None, Some(Arc::new(Object::new(pod))))
     }
 
     #[test]
@@ -186,10 +183,7 @@ mod tests {
         let here = pod("a", "n", "True", "True");
         placement.observe(Side::Virtual, &here);
         placement.observe(Side::Host, &here);
-        let gone = Change {
-            old: here.new.clone(),
-            new: None,
-        };
+        let gone = Change::new(here.new.clone(), None);
         placement.observe(Side::Host, &gone);
         assert!(placement.is_used("n"));
         assert_eq!(placement.observe(Side::Virtual, &gone), ["n"]);

@@ -12,7 +12,7 @@ use crate::engine::plan::{Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::Reference;
-use crate::object::{Object, ObjectKey};
+use crate::object::ObjectKey;
 use crate::world::World;
 
 /// Label of volumes that were made up.
@@ -28,10 +28,10 @@ pub struct Volumes {
 impl Volumes {
     /// Notes a change of a virtual claim; returns the volumes that it concerns.
     pub fn observe(&self, change: &Change) -> Vec<Reference> {
-        let volume = |object: &Object| json::text(&object.value(), &["spec", "volumeName"]).to_owned();
+        let volume = |claim: &Value| json::text(claim, &["spec", "volumeName"]).to_owned();
         let (old, new) = (
-            change.old.as_deref().map(volume).unwrap_or_default(),
-            change.new.as_deref().map(volume).unwrap_or_default(),
+            change.old_value().map(volume).unwrap_or_default(),
+            change.new_value().map(volume).unwrap_or_default(),
         );
         let Some(claim) = change.object() else {
             return Vec::new();

@@ -1,8 +1,9 @@
 //! An API server in memory: objects, watches, patches, graceful deletion, and faults on demand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -17,26 +18,71 @@ use crate::json;
 use crate::kinds::Kind;
 
 type Answer = UnsyncBoxBody<Bytes, Infallible>;
-type Key = (Kind, String, String);
+pub(crate) type Key = (Kind, String, String);
 
-/// Decides which requests fail, and with which status; 0 breaks the connection.
+/// Decides which requests fail, and with which status; 0 breaks the connection, [`NO_ANSWER`] lets the client wait.
 pub(crate) type Faults = Box<dyn FnMut(&Method, &str) -> Option<u16> + Send>;
+/// A request that is never answered.
+pub(crate) const NO_ANSWER: u16 = 1;
+/// Decides what is refused by a policy of the cluster, and with which words.
+pub(crate) type Admission = Box<dyn Fn(&Value) -> Option<String> + Send>;
+/// How often watches that show nothing say so.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 
 /// One API server.
 #[derive(Clone)]
 pub(crate) struct Fake {
     state: Arc<Mutex<State>>,
     version: Arc<watch::Sender<u64>>,
+    availability: Arc<watch::Sender<Availability>>,
+}
+
+/// What a client meets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Availability {
+    /// Answers.
+    #[default]
+    Up,
+    /// Nothing at all, for as long as it takes.
+    Paused,
+    /// Nobody listens, and watches are closed.
+    Down,
+}
+
+/// What watches do to events.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Disorder {
+    /// Decides.
+    pub(crate) seed: u64,
+    /// Whether events are also lost.
+    pub(crate) loses: bool,
 }
 
 #[derive(Default)]
 struct State {
+    /// Of all objects that ever were.
+    uids: u64,
+    admission: Option<Admission>,
+    disorder: Option<Disorder>,
+    /// Watches that are open show nothing more, not even bookmarks.
+    mute_before: u64,
+    /// Watches are numbered.
+    watches: u64,
+    /// What came before is forgotten.
+    compacted: u64,
     objects: BTreeMap<Key, Value>,
     history: Vec<(u64, Key, &'static str, Value)>,
     requests: Vec<String>,
     faults: Option<Faults>,
     /// What the cluster IPs of this server begin with; empty for any.
     network: &'static str,
+}
+
+impl State {
+    fn new_uid(&mut self) -> Value {
+        self.uids += 1;
+        json!(format!("uid-{}", self.uids))
+    }
 }
 
 /// What a path names.
@@ -52,7 +98,49 @@ impl Fake {
         Self {
             state: Arc::default(),
             version: Arc::new(watch::Sender::new(1)),
+            availability: Arc::default(),
         }
+    }
+
+    /// Pauses, kills or starts it.
+    pub(crate) fn set_availability(&self, availability: Availability) {
+        self.availability.send_replace(availability);
+    }
+
+    /// Has a policy look at what is created.
+    pub(crate) fn set_admission(&self, admission: Option<Admission>) {
+        self.state().admission = admission;
+    }
+
+    /// Lets watches show events in another order, several times, or never; or as they should again.
+    pub(crate) fn set_disorder(&self, disorder: Option<Disorder>) {
+        self.state().disorder = disorder;
+    }
+
+    /// Lets the watches that are open show nothing any more.
+    pub(crate) fn mute(&self) {
+        let mut state = self.state();
+        state.mute_before = state.watches;
+    }
+
+    /// Forgets history: whoever comes with an old version has to list.
+    pub(crate) fn compact(&self) {
+        self.state().compacted = *self.version.borrow();
+    }
+
+    /// What is stored, for [`Fake::put_back`].
+    pub(crate) fn snapshot(&self) -> (u64, BTreeMap<Key, Value>) {
+        let state = self.state();
+        (*self.version.borrow(), state.objects.clone())
+    }
+
+    /// Puts the store back to what it was. Watches stay open, and show what happens from now on if it is newer than what
+    /// they have shown.
+    pub(crate) fn put_back(&self, (version, objects): (u64, BTreeMap<Key, Value>)) {
+        let mut state = self.state();
+        state.objects = objects;
+        state.history.retain(|(at, ..)| *at <= version);
+        self.version.send_replace(version);
     }
 
     /// A client of this server.
@@ -108,7 +196,7 @@ impl Fake {
         let key = key_of(kind, &object);
         let mut state = self.state();
         if object["metadata"].get("uid").is_none() {
-            object["metadata"]["uid"] = json!(format!("uid-{}", *self.version.borrow() + 1));
+            object["metadata"]["uid"] = state.new_uid();
         }
         let event = if state.objects.contains_key(&key) {
             "MODIFIED"
@@ -168,27 +256,50 @@ impl Fake {
         let bytes = body.collect_bytes().await.map_err(std::io::Error::other)?;
         let path = parts.uri.path().to_owned();
         let query = parts.uri.query().unwrap_or_default().to_owned();
+        self.available().await?;
+        let (answer, fault) = self.answer(&parts.method, &path, &query, &bytes);
+        match fault {
+            Some(0) => Err(std::io::Error::other("connection reset")),
+            Some(NO_ANSWER) => std::future::pending().await,
+            _ => Ok(answer),
+        }
+    }
+
+    /// Waits until it is up; an error when nobody listens.
+    async fn available(&self) -> Result<(), std::io::Error> {
+        let mut availability = self.availability.subscribe();
+        let now = availability.wait_for(|now| *now != Availability::Paused).await;
+        match now.map(|now| *now) {
+            Ok(Availability::Up) => Ok(()),
+            _ => Err(std::io::Error::other("connection refused")),
+        }
+    }
+
+    /// The answer, and how it goes wrong.
+    fn answer(&self, method: &Method, path: &str, query: &str, bytes: &[u8]) -> (Response<Answer>, Option<u16>) {
         let mut state = self.state();
-        state.requests.push(format!("{} {path}", parts.method));
-        let fault = state.faults.as_mut().and_then(|faults| faults(&parts.method, &path));
+        state.requests.push(format!("{method} {path}"));
+        let fault = state.faults.as_mut().and_then(|faults| faults(method, path));
         match fault {
             // Half of what fails has happened all the same.
-            Some(0) if bytes.len() % 2 == 0 => return Err(std::io::Error::other("connection reset")),
-            Some(0) => {}
-            Some(code) => return Ok(status(code, "Injected", "injected fault")),
-            None => {}
+            Some(0 | NO_ANSWER) if bytes.len().is_multiple_of(2) => return (ok(Value::Null), fault),
+            Some(code) if code > NO_ANSWER => return (status(code, "Injected", "injected fault"), fault),
+            _ => {}
         }
-        let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let Some(target) = target(&path) else {
-            return Ok(status(404, "NotFound", &path));
+        if path == "/version" {
+            return (ok(json!({"major": "1", "minor": "36"})), fault);
+        }
+        let body: Value = serde_json::from_slice(bytes).unwrap_or_default();
+        let Some(target) = target(path) else {
+            return (status(404, "NotFound", path), fault);
         };
-        let answer = match parts.method {
-            Method::GET if query.contains("watch=true") => return Ok(self.watch(target, &query)),
-            Method::GET if target.name.is_empty() => list(&state, *self.version.borrow(), &target, &query),
+        let answer = match *method {
+            Method::GET if query.contains("watch=true") => self.watch(&mut state, target, query),
+            Method::GET if target.name.is_empty() => list(&state, *self.version.borrow(), &target, query),
             Method::GET => state
                 .objects
                 .get(&target.key())
-                .map_or_else(|| status(404, "NotFound", &path), |object| ok(object.clone())),
+                .map_or_else(|| status(404, "NotFound", path), |object| ok(object.clone())),
             Method::POST if query.contains("dryRun=All") => {
                 if is_in_range(&state, cluster_ip(&body)) {
                     ok(body)
@@ -201,18 +312,14 @@ impl Fake {
             Method::DELETE => {
                 let uid = json::text(&body, &["preconditions", "uid"]);
                 match state.objects.get(&target.key()) {
-                    None => status(404, "NotFound", &path),
+                    None => status(404, "NotFound", path),
                     Some(object) if object["metadata"]["uid"] != uid => status(409, "Conflict", "the UID differs"),
                     Some(_) => ok(self.graceful(&mut state, &target, json::integer(&body, &["gracePeriodSeconds"]))),
                 }
             }
-            _ => status(405, "MethodNotAllowed", &path),
+            _ => status(405, "MethodNotAllowed", path),
         };
-        if fault == Some(0) {
-            Err(std::io::Error::other("connection reset after the request"))
-        } else {
-            Ok(answer)
-        }
+        (answer, fault)
     }
 
     fn create(&self, state: &mut State, target: &Target, mut body: Value) -> Response<Answer> {
@@ -221,6 +328,10 @@ impl Fake {
                 let Some(mut pod) = state.objects.get(&target.key()).cloned() else {
                     return status(404, "NotFound", "no such pod");
                 };
+                let uid = &body["metadata"]["uid"];
+                if !uid.is_null() && *uid != pod["metadata"]["uid"] {
+                    return status(409, "Conflict", "the UID differs");
+                }
                 if !json::text(&pod, &["spec", "nodeName"]).is_empty() {
                     return status(409, "Conflict", "the pod is already assigned");
                 }
@@ -231,10 +342,13 @@ impl Fake {
             "token" => ok(json!({"status": {"token": "secret-token", "expirationTimestamp": "2040-01-01T00:00:00Z"}})),
             _ => {
                 let key = key_of(target.kind, &body);
+                if let Some(why) = state.admission.as_ref().and_then(|admission| admission(&body)) {
+                    return status(403, "Forbidden", &why);
+                }
                 if state.objects.contains_key(&key) {
                     return status(409, "AlreadyExists", "it already exists");
                 }
-                body["metadata"]["uid"] = json!(format!("uid-{}", *self.version.borrow() + 1));
+                body["metadata"]["uid"] = state.new_uid();
                 if target.kind == Kind::Service {
                     allocate(state, &mut body);
                 }
@@ -279,35 +393,27 @@ impl Fake {
         self.store(state, target.key(), "DELETED", object)
     }
 
-    fn watch(&self, target: Target, query: &str) -> Response<Answer> {
+    fn watch(&self, state: &mut State, target: Target, query: &str) -> Response<Answer> {
         let from = parameter(query, "resourceVersion").parse().unwrap_or_default();
-        let selector = Selector::of(query);
-        let receiver = self.version.subscribe();
-        let first = (self.state.clone(), receiver, from, 0_usize);
-        let stream = futures::stream::unfold(first, move |(state, mut receiver, from, mut next)| {
-            let (kind, namespace, selector) = (target.kind, target.namespace.clone(), selector.clone());
-            async move {
-                loop {
-                    let line = {
-                        let state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                        let mut found = None;
-                        while let Some((version, key, event, object)) = state.history.get(next) {
-                            next += 1;
-                            let named = key.0 == kind && (namespace.is_empty() || key.1 == namespace);
-                            if named && *version > from && selector.matches(object) {
-                                found = Some(json!({"type": event, "object": object}).to_string());
-                                break;
-                            }
-                        }
-                        found
-                    };
-                    if let Some(line) = line {
-                        let frame = Frame::data(Bytes::from(format!("{line}\n")));
-                        return Some((Ok::<_, Infallible>(frame), (state, receiver, from, next)));
-                    }
-                    receiver.changed().await.ok()?;
-                }
-            }
+        if from < state.compacted {
+            return status(410, "Expired", "too old resource version");
+        }
+        state.watches += 1;
+        let watching = Watching {
+            fake: self.clone(),
+            number: state.watches,
+            seed: state.disorder.map_or(1, |disorder| disorder.seed) ^ state.watches,
+            target,
+            selector: Selector::of(query),
+            changes: self.version.subscribe(),
+            availability: self.availability.subscribe(),
+            shown: from,
+            pending: VecDeque::new(),
+        };
+        let stream = futures::stream::unfold(watching, async move |mut watching| {
+            let line = watching.next().await?;
+            let frame = Frame::data(Bytes::from(format!("{line}\n")));
+            Some((Ok::<_, Infallible>(frame), watching))
         });
         Response::new(StreamBody::new(stream).boxed_unsync())
     }
@@ -315,6 +421,108 @@ impl Fake {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// One open watch.
+struct Watching {
+    fake: Fake,
+    number: u64,
+    seed: u64,
+    target: Target,
+    selector: Selector,
+    changes: watch::Receiver<u64>,
+    availability: watch::Receiver<Availability>,
+    /// Everything up to this version was shown.
+    shown: u64,
+    pending: VecDeque<Value>,
+}
+
+impl Watching {
+    /// The next line; `None` when the server has gone away.
+    async fn next(&mut self) -> Option<Value> {
+        let mut bookmark_at = tokio::time::Instant::now() + BOOKMARK_EVERY;
+        loop {
+            let availability = *self.availability.borrow_and_update();
+            match availability {
+                Availability::Up => {}
+                Availability::Down => return None,
+                Availability::Paused => {
+                    self.availability.changed().await.ok()?;
+                    continue;
+                }
+            }
+            if let Some(line) = self.pending.pop_front() {
+                return Some(line);
+            }
+            self.collect().await;
+            if !self.pending.is_empty() {
+                continue;
+            }
+            tokio::select! {
+                changed = self.changes.changed() => changed.ok()?,
+                changed = self.availability.changed() => changed.ok()?,
+                () = tokio::time::sleep_until(bookmark_at) => {
+                    bookmark_at += BOOKMARK_EVERY;
+                    if !self.is_mute() {
+                        let version = self.fake.version.borrow().to_string();
+                        return Some(json!({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}}));
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_mute(&self) -> bool {
+        self.number <= self.fake.state().mute_before
+    }
+
+    /// Takes over what has happened since, in the order in which it will be shown.
+    async fn collect(&mut self) {
+        let disorder = self.fake.state().disorder;
+        if disorder.is_some() {
+            // Else there would never be two events that could change places.
+            let pause = Duration::from_millis(next(&mut self.seed) % 300);
+            tokio::time::sleep(pause).await;
+        }
+        let mut news = Vec::new();
+        {
+            let state = self.fake.state();
+            let from = state.history.partition_point(|(version, ..)| *version <= self.shown);
+            for (version, key, event, object) in &state.history[from..] {
+                self.shown = *version;
+                let target = &self.target;
+                let named = key.0 == target.kind && (target.namespace.is_empty() || key.1 == target.namespace);
+                if named && self.selector.matches(object) {
+                    news.push(json!({"type": event, "object": object}));
+                }
+            }
+        }
+        if self.is_mute() {
+            return;
+        }
+        let Some(disorder) = disorder else {
+            return self.pending.extend(news);
+        };
+        for place in (1..news.len()).rev() {
+            news.swap(place, (next(&mut self.seed) % (place as u64 + 1)) as usize);
+        }
+        for event in news {
+            match next(&mut self.seed) % 4 {
+                0 if disorder.loses => {}
+                1 => self.pending.extend([event.clone(), event]),
+                _ => self.pending.push_back(event),
+            }
+        }
+    }
+}
+
+/// xorshift: enough disorder, and the same for the same seed.
+pub(crate) fn next(state: &mut u64) -> u64 {
+    *state = (*state).max(1);
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
 }
 
 impl Target {
@@ -473,6 +681,11 @@ fn ok(value: Value) -> Response<Answer> {
 
 fn status(code: u16, reason: &str, message: &str) -> Response<Answer> {
     let mut response = ok(json!({"kind": "Status", "code": code, "reason": reason, "message": message}));
+    if code == 429 {
+        response
+            .headers_mut()
+            .insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
+    }
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response
 }

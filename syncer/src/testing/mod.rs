@@ -3,6 +3,7 @@
 pub(crate) mod fake;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use machinery::selector::label::Selector;
@@ -74,6 +75,7 @@ pub(crate) fn settings() -> Settings {
             ..Default::default()
         }],
         metrics_addresses: Vec::new(),
+        compare_every: Duration::from_secs(600),
         pods: PodSettings::default(),
         nodes: NodeSettings {
             kubelet_address: "10.9.9.9".into(),

@@ -84,7 +84,9 @@ fn update(world: &World, item: &Reference, object: &Value, host: &Value) -> Resu
     refer(&mut plan, rewriting.as_ref());
     let mut plan = plan.and(down).and(up);
     // Until the host's controllers say something, what stands there is the virtual object's own.
-    let told = host.get("status").and_then(|_| pair::status_step(item, object, host));
+    let told = host
+        .get("status")
+        .and_then(|_| pair::status_step(world, item, object, host));
     if let Some(status) = told {
         let status = match &rewriting {
             Some(rewriting) => rewriting.step(item, status)?,

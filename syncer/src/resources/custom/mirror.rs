@@ -23,7 +23,7 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
             object: shown(item, &host),
         }),
         (Some(_), Some(actual)) if pair::is_deleting(&actual) => Plan::nothing(),
-        (Some(host), Some(actual)) => update(item, &actual, &host),
+        (Some(host), Some(actual)) => update(world, item, &actual, &host),
     }
 }
 
@@ -42,11 +42,11 @@ fn shown(item: &Reference, host: &Value) -> Value {
     object
 }
 
-fn update(item: &Reference, actual: &Value, host: &Value) -> Plan {
+fn update(world: &World, item: &Reference, actual: &Value, host: &Value) -> Plan {
     let content = |object| Value::Object(content(object));
     let metadata = json::merge_diff(&metadata(actual), &metadata(host));
     let rest = json::merge_diff(&content(actual), &content(host));
     Plan::nothing()
         .and(pair::patch_step(Side::Virtual, item, actual, metadata, rest))
-        .and(pair::status_step(item, actual, host))
+        .and(pair::status_step(world, item, actual, host))
 }

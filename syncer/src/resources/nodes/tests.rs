@@ -413,10 +413,7 @@ fn other_pod(name: &str, node: &str, phase: &str) -> Change {
         "status": {"phase": phase},
     });
     others::trim(&mut pod);
-    Change {
-        old: None,
-        new: Some(std::sync::Arc::new(Object::new(pod))),
-    }
+    Change::new(None, Some(std::sync::Arc::new(Object::new(pod))))
 }
 
 #[test]
@@ -434,10 +431,7 @@ fn a_scheduler_here_does_not_count_on_what_others_have() {
     assert_eq!(node["status"]["capacity"]["cpu"], "4");
     change_virtual(&world, json!({"status": {"capacity": {"example.com/gpu": "1"}}}));
     assert!(plan(&world).is_empty(), "what was added for the scheduler stays");
-    let gone = Change {
-        old: change.new,
-        new: None,
-    };
+    let gone = Change::new(change.new, None);
     assert_eq!(world.other_pods.observe(&gone), ["n-1"]);
     let steps = plan(&world);
     assert!(

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::ownership;
 use super::{classes, containers, dns, downward, environment, hosts, names, pair, scheduling, tokens, volumes};
 use crate::engine::plan::{Awaited, Note, Place};
 use crate::json;
@@ -29,6 +30,7 @@ pub(super) fn translate(world: &World, item: &Reference, host_name: &str, pod: &
 
     let subdomain = json::text(&spec, &["subdomain"]).to_owned();
     json::remove(&mut spec, DROPPED);
+    notes.extend(ownership::fit_spec(world, &mut spec));
     json::put(&mut spec, "automountServiceAccountToken", Some(json!(false)));
     json::put(&mut spec, "enableServiceLinks", Some(json!(false)));
     classes::translate(world, namespace, &mut spec);

@@ -71,6 +71,8 @@ fn to_host(world: &World, item: &Reference, pod: &Value) -> Plan {
     }
     if plan.waits.is_empty() && plan.notes.is_empty() {
         plan = match create::translate(world, item, &mapping.host.name, pod) {
+            // It would not be the pod that was asked for.
+            Ok(created) if created.notes.iter().any(Note::is_error) => Plan::refuse(created.notes),
             Ok(created) => created.notes.into_iter().fold(
                 Plan::step(Step::Create {
                     side: Side::Host,
@@ -181,13 +183,10 @@ fn readiness(world: &World, target: &Reference) -> Readiness {
 
 /// The pods whose host labels have to follow new labels of their namespace.
 pub(super) fn of_relabelled_namespace(world: &World, change: &Change) -> Vec<Reference> {
-    let labels = |object: &Option<std::sync::Arc<crate::object::Object>>| {
-        object
-            .as_ref()
-            .map(|object| json::strings(&object.value(), &["metadata", "labels"]))
-            .unwrap_or_default()
-    };
-    let Some(namespace) = change.object().filter(|_| labels(&change.old) != labels(&change.new)) else {
+    let labels =
+        |namespace: Option<&Value>| namespace.map(|namespace| json::strings(namespace, &["metadata", "labels"]));
+    let differ = labels(change.old_value()).unwrap_or_default() != labels(change.new_value()).unwrap_or_default();
+    let Some(namespace) = change.object().filter(|_| differ) else {
         return Vec::new();
     };
     let pods = world.virtual_side.of(Kind::Pod).list_in(&namespace.key().name);

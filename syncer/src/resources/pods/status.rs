@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::{devices, pair};
+use super::super::{devices, ownership, pair};
 use super::names::CONTAINER_LISTS;
 use crate::clusters::Patch;
 use crate::engine::plan::Step;
@@ -37,7 +37,7 @@ pub(super) fn up(world: &World, item: &Reference, pod: &Value, host: &Value) -> 
 }
 
 fn wanted(world: &World, item: &Reference, pod: &Value, host: &Value) -> Value {
-    let mut status = host.get("status").cloned().unwrap_or_else(|| json!({}));
+    let mut status = ownership::shown_status(world, Kind::Pod, host.get("status"));
     devices::translate_claim_statuses(world, &mut status);
     json::put(&mut status, "qosClass", pod["status"].get("qosClass").cloned());
     for (statuses, containers) in STATUS_LISTS.iter().zip(CONTAINER_LISTS) {

@@ -201,7 +201,7 @@ fn update(world: &World, item: &Reference, actual: &Value, host: &Value) -> Plan
     };
     // An address that is still to come must not be confused with one that the Service does not have.
     let status = if up.is_empty() {
-        pair::status_step(item, object, host)
+        pair::status_step(world, item, object, host)
     } else {
         None
     };

@@ -129,17 +129,11 @@ fn names_are_mapped_as_exactly_as_they_are_given() {
         ("elsewhere", "one", ""),
     ] {
         let object = Object::new(host_map(namespace, name, 1, json!({})));
-        let keys: Vec<String> = super::super::imports::affected(
-            &world,
-            Kind::ConfigMap,
-            &Change {
-                old: None,
-                new: Some(object.into()),
-            },
-        )
-        .iter()
-        .map(|item| item.key.to_string())
-        .collect();
+        let keys: Vec<String> =
+            super::super::imports::affected(&world, Kind::ConfigMap, &Change::new(None, Some(object.into())))
+                .iter()
+                .map(|item| item.key.to_string())
+                .collect();
         assert_eq!(keys.join(" "), expected, "{namespace}/{name}");
     }
     // A namespace that is missing is made first, one that ends is waited for.
