@@ -1,5 +1,7 @@
 use super::*;
 use crate::admission::testing::{Objects, attributes};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
 struct Nobody;
@@ -66,15 +68,16 @@ async fn ask(asked: Asked) -> Option<String> {
     Some(said.unwrap_or(text))
 }
 
-async fn table(
-    rows: Vec<(
-        Operation,
-        (&'static str, &'static str, &'static str),
-        Value,
-        Value,
-        &str,
-    )>,
-) {
+/// Operation, group with resource and subresource, the object before and after, and what is said against it.
+type Row<'a> = (
+    Operation,
+    (&'static str, &'static str, &'static str),
+    Value,
+    Value,
+    &'a str,
+);
+
+async fn table(rows: Vec<Row<'_>>) {
     for (operation, resource, old, new, expected) in rows {
         let shown = format!("{operation:?} {resource:?} {old} {new}");
         let name = match resource.1 {
