@@ -84,7 +84,17 @@ impl Network {
             .is_some_and(|offset| (1..=self.last()).contains(&offset))
     }
 
-    /// The same for addresses that cannot.
+    /// The address, or why it cannot be given out.
+    fn give_out(&self, address: IpAddr) -> Result<IpAddr, String> {
+        if self.contains(address) {
+            return Ok(address);
+        }
+        Err(format!(
+            "the provided IP ({address}) is not in the valid range. The range of valid IPs is {self}"
+        ))
+    }
+
+    /// Whether an address lies in the network, also one that cannot be given out.
     fn covers(&self, address: IpAddr) -> bool {
         // IPv4 has one address behind the last: that for broadcasts.
         let end = self.last().saturating_add(u128::from(self.address.is_ipv4()));
@@ -143,13 +153,19 @@ impl Addresses {
     ) -> Result<String, Failure> {
         let own = self.networks.iter().find(|network| network.family() == family);
         let own = own.ok_or_else(|| Failure::Refused(format!("no {family} addresses are configured")))?;
+        if dry_run {
+            // Others may take any address before it is asked for in earnest, so none is looked for.
+            let chosen = match wish.map(str::parse) {
+                None => Ok(own.address),
+                Some(Ok(address)) => own.give_out(address),
+                Some(Err(_)) => Err(NOWHERE.to_owned()),
+            };
+            return chosen.map(|address| address.to_string()).map_err(Failure::Refused);
+        }
         let networks = self.networks_of(*own).await?;
         if let Some(text) = wish {
-            let address = choose(text, &networks, dry_run.then_some(own)).map_err(Failure::Refused)?;
-            if dry_run {
-                return Ok(address.to_string()); // others may take it anyway before it is asked for again
-            }
-            return match self.take(&address.to_string(), parent, dry_run).await? {
+            let address = choose(text, &networks).map_err(Failure::Refused)?;
+            return match self.take(&address.to_string(), parent).await? {
                 true => Ok(address.to_string()),
                 false => Err(Failure::Refused("provided IP is already allocated".to_owned())),
             };
@@ -160,7 +176,7 @@ impl Addresses {
             .flat_map(candidates)
             .filter(|address| !used.contains(address));
         for address in free {
-            if self.take(&address, parent, dry_run).await? {
+            if self.take(&address, parent).await? {
                 return Ok(address);
             }
         }
@@ -198,14 +214,7 @@ impl Addresses {
     }
 
     /// Makes the object of an address; `false` when there is one.
-    pub(super) async fn take(&self, address: &str, parent: (&str, &str), dry_run: bool) -> Result<bool, Failure> {
-        if dry_run {
-            return match self.objects.get("", address, Revision::Latest).await {
-                Ok(_) => Ok(false),
-                Err(Error::NotFound { .. }) => Ok(true),
-                Err(error) => Err(unavailable(error)),
-            };
-        }
+    pub(super) async fn take(&self, address: &str, parent: (&str, &str)) -> Result<bool, Failure> {
         let object = codec::to_bytes(&ip_address(address, parent));
         match self.objects.create("", address, object).await {
             Ok(_) => Ok(true),
@@ -228,18 +237,13 @@ impl Addresses {
     }
 }
 
-/// The address of a text, if it is one of a network's. A dry run only knows the first network.
-fn choose(text: &str, networks: &[Network], first: Option<&Network>) -> Result<IpAddr, String> {
-    const NOWHERE: &str = "the provided network does not match the current range";
+const NOWHERE: &str = "the provided network does not match the current range";
+
+/// The address of a text, if one of the networks gives it out.
+fn choose(text: &str, networks: &[Network]) -> Result<IpAddr, String> {
     let address: IpAddr = text.parse().map_err(|_| NOWHERE.to_owned())?;
-    let found = first.or_else(|| networks.iter().find(|network| network.covers(address)));
-    let network = found.ok_or(NOWHERE)?;
-    if network.contains(address) {
-        return Ok(address);
-    }
-    Err(format!(
-        "the provided IP ({address}) is not in the valid range. The range of valid IPs is {network}"
-    ))
+    let network = networks.iter().find(|network| network.covers(address));
+    network.ok_or(NOWHERE)?.give_out(address)
 }
 
 async fn list(storage: &Arc<dyn Storage>) -> Result<Vec<Value>, Failure> {
@@ -371,5 +375,22 @@ mod tests {
         assert!(v6.contains("fd00::f:ffff".parse().unwrap()) && !v6.contains("fd00::10:0".parse().unwrap()));
         assert_eq!(v6.at(1).to_string(), "fd00::1");
         assert!(network("::", 0).last() > 1 << 100);
+    }
+
+    #[test]
+    fn addresses_are_of_some_network_and_not_at_its_edge() {
+        let networks = [network("10.96.0.0", 16), network("10.200.0.0", 24)];
+        let edge = |address: &str, network: &str| {
+            format!("the provided IP ({address}) is not in the valid range. The range of valid IPs is {network}")
+        };
+        for (text, expected) in [
+            ("10.200.0.1", Ok(())),
+            ("10.97.0.1", Err(NOWHERE.to_owned())),
+            ("x", Err(NOWHERE.to_owned())),
+            ("10.96.0.0", Err(edge("10.96.0.0", "10.96.0.0/16"))),
+            ("10.200.0.255", Err(edge("10.200.0.255", "10.200.0.0/24"))),
+        ] {
+            assert_eq!(choose(text, &networks).map(drop), expected, "{text}");
+        }
     }
 }

@@ -123,3 +123,21 @@ async fn ports_of_one_number_share_their_node_port() {
     let first = allocator.first_node_ports(&quiet, true, &mut Changes::default()).await;
     assert_eq!(first.unwrap(), [0, 7]);
 }
+
+#[tokio::test]
+async fn a_dry_run_looks_for_no_address() {
+    let allocator = allocator();
+    let outside = "the provided IP (11.0.0.1) is not in the valid range. The range of valid IPs is 10.0.0.0/24";
+    for (wish, expected) in [
+        (None, Ok("10.0.0.0")),
+        (Some("10.0.0.9"), Ok("10.0.0.9")),
+        (Some("11.0.0.1"), Err(outside)),
+    ] {
+        let found = allocator.addresses().reserve("IPv4", wish, ("n", "s"), true).await;
+        let found = found.map_err(|failure| match failure {
+            Failure::Refused(why) => why,
+            Failure::Store(status) => status.message,
+        });
+        assert_eq!(found, expected.map(str::to_owned).map_err(str::to_owned), "{wish:?}");
+    }
+}

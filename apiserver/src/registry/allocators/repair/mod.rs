@@ -80,7 +80,7 @@ impl ServiceAllocator {
             }
             if remedy != Remedy::None {
                 let parent = (meta::namespace(service), meta::name(service));
-                self.addresses().take(&address, parent, false).await.map_err(status)?;
+                self.addresses().take(&address, parent).await.map_err(status)?;
             }
         }
         Ok(findings)
