@@ -221,6 +221,7 @@ fn show(resource: &Resource, object: &Value) {
         version: "v1",
         include: Include::Metadata,
         headings: true,
+        hidden: resource.internal_annotations,
         now: 0,
     };
     let _ = table(resource.columns, [Ok(object.clone())], Value::Null, style);
