@@ -166,6 +166,14 @@ async fn custom_resources(options: &Options, host: &Api, settings: &mut Settings
         added.map_err(|problem| options.wrong(&problem))?;
         settings.custom.push(line);
     }
+    let kinds: BTreeSet<Kind> = resources::enabled(settings).map(|resource| resource.kind).collect();
+    for (kind, name) in kinds.into_iter().filter_map(|kind| Some((kind, kind.definition()?))) {
+        let wrong = |problem: String| options.wrong(&format!("sync of {}: {problem}", kind.plural()));
+        let definition = definitions::read(host, &name).await.map_err(wrong)?;
+        let wanted = Wanted::parse(&format!("{name}/{}", kind.version()));
+        let described = definition::kind(&wanted, &definition).map_err(wrong)?;
+        found.push(definition::for_virtual(&described, &definition));
+    }
     Ok(found)
 }
 
@@ -332,7 +340,9 @@ fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Wat
                 labels: labels(&settings.nodes.required_labels),
                 ..everything("")
             },
-            (Kind::PersistentVolume, _) => continue,
+            (Kind::PersistentVolume, Direction::FromHost) => continue,
+            // What the host makes for our claims and snapshots carries no mark.
+            (Kind::PersistentVolume | Kind::VolumeSnapshotContent, _) => everything(""),
             (_, Direction::FromHost) => everything(""),
             (kind, Direction::ToHost) if kind.is_namespaced() => ours.clone(),
             (_, Direction::ToHost) => ours_of_cluster.clone(),

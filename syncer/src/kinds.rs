@@ -1,5 +1,8 @@
 //! The kinds that the syncer watches, and where the API serves them.
 
+/// The group of the CSI snapshotter's custom resources.
+const SNAPSHOTS: &str = "snapshot.storage.k8s.io";
+
 /// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -25,6 +28,16 @@ pub enum Kind {
     StorageClass,
     /// `storage.k8s.io/v1` CSIDriver.
     CsiDriver,
+    /// `storage.k8s.io/v1` CSINode.
+    CsiNode,
+    /// `storage.k8s.io/v1` CSIStorageCapacity.
+    CsiStorageCapacity,
+    /// `snapshot.storage.k8s.io/v1` VolumeSnapshot.
+    VolumeSnapshot,
+    /// `snapshot.storage.k8s.io/v1` VolumeSnapshotContent.
+    VolumeSnapshotContent,
+    /// `snapshot.storage.k8s.io/v1` VolumeSnapshotClass.
+    VolumeSnapshotClass,
     /// `networking.k8s.io/v1` Ingress.
     Ingress,
     /// `networking.k8s.io/v1` IngressClass.
@@ -82,7 +95,7 @@ struct Names {
 
 impl Kind {
     /// Every built-in kind.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 29] = [
         Kind::Pod,
         Kind::Service,
         Kind::Endpoints,
@@ -94,6 +107,11 @@ impl Kind {
         Kind::PersistentVolume,
         Kind::StorageClass,
         Kind::CsiDriver,
+        Kind::CsiNode,
+        Kind::CsiStorageCapacity,
+        Kind::VolumeSnapshot,
+        Kind::VolumeSnapshotContent,
+        Kind::VolumeSnapshotClass,
         Kind::Ingress,
         Kind::IngressClass,
         Kind::NetworkPolicy,
@@ -137,6 +155,11 @@ impl Kind {
             Kind::PersistentVolume => cluster("", "persistentvolumes", "PersistentVolume"),
             Kind::StorageClass => cluster("storage.k8s.io", "storageclasses", "StorageClass"),
             Kind::CsiDriver => cluster("storage.k8s.io", "csidrivers", "CSIDriver"),
+            Kind::CsiNode => cluster("storage.k8s.io", "csinodes", "CSINode"),
+            Kind::CsiStorageCapacity => namespaced("storage.k8s.io", "csistoragecapacities", "CSIStorageCapacity"),
+            Kind::VolumeSnapshot => namespaced(SNAPSHOTS, "volumesnapshots", "VolumeSnapshot"),
+            Kind::VolumeSnapshotContent => cluster(SNAPSHOTS, "volumesnapshotcontents", "VolumeSnapshotContent"),
+            Kind::VolumeSnapshotClass => cluster(SNAPSHOTS, "volumesnapshotclasses", "VolumeSnapshotClass"),
             Kind::Ingress => namespaced("networking.k8s.io", "ingresses", "Ingress"),
             Kind::IngressClass => cluster("networking.k8s.io", "ingressclasses", "IngressClass"),
             Kind::NetworkPolicy => namespaced("networking.k8s.io", "networkpolicies", "NetworkPolicy"),
@@ -179,6 +202,11 @@ impl Kind {
     /// The API version.
     pub fn version(self) -> &'static str {
         self.names().version
+    }
+
+    /// The name of the custom resource definition that it takes on both sides; `None` when every API server has it.
+    pub fn definition(self) -> Option<String> {
+        (self.group() == SNAPSHOTS).then(|| format!("{}.{SNAPSHOTS}", self.plural()))
     }
 
     /// Whether its status is written by itself.

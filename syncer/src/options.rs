@@ -353,6 +353,9 @@ fn to_host(config: &config::ToHost) -> BTreeSet<Kind> {
         (Kind::ConfigMap, config.config_maps.enabled),
         (Kind::Secret, config.secrets.enabled),
         (Kind::PersistentVolumeClaim, config.persistent_volume_claims.enabled),
+        (Kind::PersistentVolume, config.persistent_volumes.enabled),
+        (Kind::VolumeSnapshot, config.volume_snapshots.enabled),
+        (Kind::VolumeSnapshotContent, config.volume_snapshot_contents.enabled),
         (Kind::Ingress, config.ingresses.enabled),
         (Kind::NetworkPolicy, config.network_policies.enabled),
         (Kind::PodDisruptionBudget, config.pod_disruption_budgets.enabled),
@@ -393,6 +396,15 @@ fn from_host(config: &Config) -> BTreeMap<Kind, Selector> {
             ),
         ),
         (Kind::CsiDriver, all(from_host.csi_drivers.enabled.is_on(schedules))),
+        (Kind::CsiNode, all(from_host.csi_nodes.enabled.is_on(schedules))),
+        (
+            Kind::CsiStorageCapacity,
+            all(from_host.csi_storage_capacities.enabled.is_on(schedules)),
+        ),
+        (
+            Kind::VolumeSnapshotClass,
+            all(from_host.volume_snapshot_classes.enabled),
+        ),
     ];
     kinds
         .into_iter()

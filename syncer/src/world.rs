@@ -14,6 +14,7 @@ use crate::kinds::{Kind, Side};
 use crate::names::{Mappings, Names, Reference};
 use crate::object::{Object, ObjectKey};
 use crate::resources::Direction;
+use crate::resources::capacities::Capacities;
 use crate::resources::nodes::others::OtherPods;
 use crate::resources::placement::Placement;
 use crate::resources::volumes::Volumes;
@@ -77,6 +78,8 @@ pub struct World {
     pub placement: Placement,
     /// What the pods of others take from nodes.
     pub other_pods: OtherPods,
+    /// Which objects of the host say where there is room for volumes.
+    pub capacities: Capacities,
     /// Which claims have volumes.
     pub volumes: Volumes,
     /// How new both servers are.
@@ -100,6 +103,7 @@ impl World {
             settings,
             placement: Placement::default(),
             other_pods: OtherPods::default(),
+            capacities: Capacities::default(),
             volumes: Volumes::default(),
             versions: Versions::default(),
             clock: Timestamp::now,

@@ -59,6 +59,12 @@ pub struct ToHost {
     pub endpoint_slices: Switch,
     /// PersistentVolumeClaims.
     pub persistent_volume_claims: Switch,
+    /// PersistentVolumes; needs the right to read and write those of the host.
+    pub persistent_volumes: Switch,
+    /// VolumeSnapshots.
+    pub volume_snapshots: Switch,
+    /// VolumeSnapshotContents; needs the right to read and write those of the host.
+    pub volume_snapshot_contents: Switch,
     /// ConfigMaps.
     pub config_maps: Selection,
     /// Secrets.
@@ -186,6 +192,12 @@ pub struct FromHost {
     pub storage_classes: Classes,
     /// CSIDrivers.
     pub csi_drivers: AutoSwitch,
+    /// CSINodes of the nodes that are shown.
+    pub csi_nodes: AutoSwitch,
+    /// CSIStorageCapacities.
+    pub csi_storage_capacities: AutoSwitch,
+    /// VolumeSnapshotClasses.
+    pub volume_snapshot_classes: Switch,
     /// ConfigMaps, by name.
     pub config_maps: Imported,
     /// Secrets, by name.

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::copied::{self, BARE, Copied, Fields};
-use super::{mirrored, pair, pair::Pair};
-use crate::engine::plan::{Note, Plan};
+use super::{mirrored, pair, pair::Pair, volumes};
+use crate::engine::plan::{Note, Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::{Reference, keys};
@@ -38,25 +38,71 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
             // Whoever deletes the copy deletes the claim: its data is going.
             pair::delete(Side::Virtual, item, &object)
         }
-        Pair::Both(object, host) if is_bound_to_another(&object, &host) => {
-            let text = format!(
-                "Error syncing: the claim is bound to volume {}, but its copy on the host to {}; it is deleted",
-                json::text(&object, &["spec", "volumeName"]),
-                json::text(&host, &["spec", "volumeName"]),
-            );
-            let note = Note {
-                reason: "VolumeNameDiffers",
-                text,
-            };
-            pair::delete(Side::Virtual, item, &object).note(note)
+        Pair::Both(object, host) if !pair::is_deleting(&object) && is_bound_to_another(world, &object, &host) => {
+            recreate(item, &object, &host, &volume_of(world, &host))
+        }
+        // Nothing is kept from deletion any longer than it takes to make the claim anew.
+        Pair::Both(_, host) | Pair::Replaced(_, host) if is_kept(&host) => {
+            let release = Some(json!({"annotations": {keys::SKIP_BACKSYNC: null}}));
+            Plan::nothing().and(pair::patch_step(Side::Host, item, &host, release, None))
         }
         _ => copied::plan(world, item, &copied),
     }
 }
 
-fn is_bound_to_another(object: &Value, host: &Value) -> bool {
-    let volume = |claim| json::text(claim, &["spec", "volumeName"]);
-    !volume(object).is_empty() && !volume(host).is_empty() && volume(object) != volume(host)
+/// The virtual name of the volume that the host has bound a copy to; empty when there is none yet.
+fn volume_of(world: &World, host: &Value) -> String {
+    match json::text(host, &["spec", "volumeName"]) {
+        "" => String::new(),
+        name => volumes::in_virtual(world, name),
+    }
+}
+
+fn is_bound_to_another(world: &World, object: &Value, host: &Value) -> bool {
+    let (shown, bound) = (json::text(object, &["spec", "volumeName"]), volume_of(world, host));
+    !shown.is_empty() && !bound.is_empty() && shown != bound
+}
+
+fn is_kept(host: &Value) -> bool {
+    json::text(host, &["metadata", "annotations", keys::SKIP_BACKSYNC]) == "true"
+}
+
+/// Makes a claim anew with the volume that its copy is bound to: of a bound claim this cannot be changed. The copy, and the
+/// data, must not go with the claim as it was: whatever comes between the steps, it is kept.
+fn recreate(item: &Reference, object: &Value, host: &Value, volume: &str) -> Plan {
+    let shown = json::text(object, &["spec", "volumeName"]);
+    let text = format!("the claim is bound to volume {shown}, but its copy on the host to {volume}; it is made anew");
+    let note = Note {
+        reason: "VolumeNameDiffers",
+        text,
+    };
+    let mut spec = object["spec"].clone();
+    spec["volumeName"] = json!(volume);
+    let fresh = json!({
+        "apiVersion": item.kind.api_version(),
+        "kind": item.kind.name(),
+        "metadata": {
+            "namespace": item.key.namespace,
+            "name": item.key.name,
+            "labels": json::strings(object, &["metadata", "labels"]),
+            "annotations": json::strings(object, &["metadata", "annotations"]),
+        },
+        "spec": spec,
+    });
+    let keep = Some(json!({"annotations": {keys::SKIP_BACKSYNC: "true"}}));
+    let held = !json::items(object, &["metadata", "finalizers"]).is_empty();
+    let release = held.then(|| json!({"finalizers": null}));
+    Plan::nothing()
+        .and(pair::patch_step(Side::Host, item, host, keep, None))
+        .and([pair::delete_step(Side::Virtual, item, object, None)])
+        // Deleted first: what protects claims would put its finalizer back.
+        .and(pair::patch_step(Side::Virtual, item, object, release, None))
+        .and([Step::Create {
+            side: Side::Virtual,
+            kind: item.kind,
+            object: fresh,
+        }])
+        .note(note)
 }
 
 fn class(object: &Value) -> &str {
@@ -102,6 +148,9 @@ fn host_spec(world: &World, object: &Value) -> Value {
         let class = host_class(world, class);
         json::put(&mut spec, "storageClassName", Some(json!(class)));
     }
+    if world.settings.to_host.contains(&Kind::PersistentVolume) {
+        bind_by_host_names(world, &mut spec);
+    }
     let namespace = json::text(object, &["metadata", "namespace"]);
     for source in ["dataSource", "dataSourceRef"] {
         let Some(source) = spec.get_mut(source) else { continue };
@@ -115,15 +164,36 @@ fn host_spec(world: &World, object: &Value) -> Value {
     spec
 }
 
+/// A claim that asks for certain volumes asks for their copies, which have the copy of their class.
+fn bind_by_host_names(world: &World, spec: &mut Value) {
+    let volume = json::text(spec, &["volumeName"]).to_owned();
+    let selector = spec.get("selector").filter(|selector| selector.is_object()).cloned();
+    if !volume.is_empty() {
+        json::put(spec, "volumeName", Some(json!(volumes::on_host(world, &volume))));
+    }
+    if let Some(selector) = &selector {
+        json::put(spec, "selector", Some(world.names.label_selector_to_host(selector)));
+    }
+    let class = json::text(spec, &["storageClassName"]).to_owned();
+    let is_copy = !world.settings.to_host.contains(&Kind::StorageClass) && !class.is_empty();
+    if is_copy && (!volume.is_empty() || selector.is_some()) {
+        json::put(
+            spec,
+            "storageClassName",
+            Some(json!(world.names.cluster_host_name(&class))),
+        );
+    }
+}
+
 fn requests(claim: &Value) -> Fields {
     let requests = json::at(claim, &["spec", "resources", "requests"]).cloned();
     let spec = requests.map(|requests| ("spec".to_owned(), json!({"resources": {"requests": requests}})));
     spec.into_iter().collect()
 }
 
-fn taken_over(_: &World, object: &Value, host: &Value) -> Option<Value> {
+fn taken_over(world: &World, object: &Value, host: &Value) -> Option<Value> {
     let mut change = json!({});
-    let volume = json::text(host, &["spec", "volumeName"]);
+    let volume = volume_of(world, host);
     if !volume.is_empty() && json::text(object, &["spec", "volumeName"]).is_empty() {
         change["spec"] = json!({"volumeName": volume});
     }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::copied::{self, BARE, Copied};
-use super::mirrored::{self, Mirrored};
+use super::mirrored::{self, Mirrored, PLAIN};
 use crate::engine::plan::{Note, Plan};
 use crate::json;
 use crate::kinds::Kind;
@@ -38,8 +38,7 @@ pub(super) fn plan_template(world: &World, item: &Reference) -> Plan {
 pub(super) fn plan_class(world: &World, item: &Reference) -> Plan {
     let mirrored = Mirrored {
         fields: &["spec"],
-        fixed: &[],
-        exempt: &[],
+        ..PLAIN
     };
     mirrored::plan(world, item, &mirrored)
 }

@@ -156,7 +156,7 @@ pub(super) fn affected(world: &World, kind: Kind, change: &Change) -> Vec<Refere
     keys.into_iter().map(|key| Reference { kind, key }).collect()
 }
 
-fn metadata(object: &Value) -> Map<String, Value> {
+pub(super) fn metadata(object: &Value) -> Map<String, Value> {
     let map = |name: &str| {
         let mut map: Strings = json::strings(object, &["metadata", name]);
         // The product's own marks say something about the object that has them, not about its copies.

@@ -7,7 +7,7 @@ use super::pair;
 use crate::engine::plan::{Note, Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
-use crate::names::Reference;
+use crate::names::{Reference, keys};
 use crate::world::World;
 
 /// What differs between kinds.
@@ -18,13 +18,25 @@ pub(super) struct Mirrored {
     pub fixed: &'static [&'static str],
     /// Objects of these names are shown whatever is selected, and never taken away: both clusters have them by themselves.
     pub exempt: &'static [&'static str],
+    /// Whether an object of this name has a place in the virtual cluster.
+    pub fits: fn(&World, &str) -> bool,
+    /// Objects of ours carry the mark, and others are left alone.
+    pub marked: bool,
 }
+
+/// A kind of which nothing but metadata is shown.
+pub(super) const PLAIN: Mirrored = Mirrored {
+    fields: &[],
+    fixed: &[],
+    exempt: &[],
+    fits: |_, _| true,
+    marked: false,
+};
 
 pub(super) fn plan_ingress_class(world: &World, item: &Reference) -> Plan {
     let mirrored = Mirrored {
         fields: &["spec"],
-        fixed: &[],
-        exempt: &[],
+        ..PLAIN
     };
     plan(world, item, &mirrored)
 }
@@ -33,7 +45,7 @@ pub(super) fn plan_runtime_class(world: &World, item: &Reference) -> Plan {
     let mirrored = Mirrored {
         fields: &["overhead", "scheduling"],
         fixed: &["handler"],
-        exempt: &[],
+        ..PLAIN
     };
     plan(world, item, &mirrored)
 }
@@ -41,8 +53,18 @@ pub(super) fn plan_runtime_class(world: &World, item: &Reference) -> Plan {
 pub(super) fn plan_csi_driver(world: &World, item: &Reference) -> Plan {
     let mirrored = Mirrored {
         fields: &["spec"],
-        fixed: &[],
-        exempt: &[],
+        ..PLAIN
+    };
+    plan(world, item, &mirrored)
+}
+
+/// What the drivers of a node offer: shown with the node.
+pub(super) fn plan_csi_node(world: &World, item: &Reference) -> Plan {
+    let mirrored = Mirrored {
+        fields: &["spec"],
+        fits: |world, name| world.virtual_side.get(Kind::Node, "", name).is_some(),
+        marked: true,
+        ..PLAIN
     };
     plan(world, item, &mirrored)
 }
@@ -59,14 +81,18 @@ fn selected(world: &World, kind: Kind, name: &str, exempt: &[&str]) -> Option<Va
 pub(super) fn plan(world: &World, item: &Reference, mirrored: &Mirrored) -> Plan {
     let name = item.key.name.as_str();
     let actual = world.virtual_side.get(item.kind, "", name).map(|object| object.value());
-    match (selected(world, item.kind, name, mirrored.exempt), actual) {
+    let mark = mirrored.marked.then(|| world.names.vcluster());
+    let is_marked = |object: &Value| Some(json::text(object, &["metadata", "labels", keys::MARKER])) == mark;
+    let shown = selected(world, item.kind, name, mirrored.exempt).filter(|_| (mirrored.fits)(world, name));
+    match (shown, actual) {
         (None, None) => Plan::nothing(),
+        (None, Some(actual)) if mirrored.marked && !is_marked(&actual) => Plan::nothing(),
         (None, Some(_)) if mirrored.exempt.contains(&name) => Plan::nothing(),
         (None, Some(actual)) => pair::delete(Side::Virtual, item, &actual),
         (Some(host), None) => Plan::step(Step::Create {
             side: Side::Virtual,
             kind: item.kind,
-            object: copy(item, &host, mirrored),
+            object: copy(item, &host, mirrored, mark),
         }),
         (Some(host), Some(actual)) if pair::is_deleting(&actual) || pair::is_deleting(&host) => Plan::nothing(),
         (Some(host), Some(actual)) => {
@@ -75,7 +101,7 @@ pub(super) fn plan(world: &World, item: &Reference, mirrored: &Mirrored) -> Plan
             if mirrored.fixed.iter().any(differs) {
                 return pair::delete(Side::Virtual, item, &actual);
             }
-            update(item, &actual, &copy(item, &host, mirrored), mirrored)
+            update(item, &actual, &copy(item, &host, mirrored, mark), mirrored)
         }
     }
 }
@@ -87,8 +113,11 @@ fn metadata(object: &Value) -> Map<String, Value> {
         .collect()
 }
 
-fn copy(item: &Reference, host: &Value, mirrored: &Mirrored) -> Value {
+fn copy(item: &Reference, host: &Value, mirrored: &Mirrored, mark: Option<&str>) -> Value {
     let mut metadata = metadata(host);
+    if let Some(mark) = mark {
+        metadata["labels"][keys::MARKER] = json!(mark);
+    }
     metadata.insert("name".to_owned(), json!(item.key.name));
     let mut object = json!({
         "apiVersion": item.kind.api_version(), "kind": item.kind.name(), "metadata": metadata,

@@ -4,7 +4,9 @@ pub mod custom;
 pub mod placement;
 pub mod role;
 
+mod bound;
 mod budgets;
+pub mod capacities;
 mod claims;
 mod configmaps;
 mod copied;
@@ -26,6 +28,7 @@ mod replicas;
 mod secrets;
 mod serviceaccounts;
 mod services;
+mod snapshots;
 mod storageclasses;
 mod trim;
 mod used;
@@ -111,6 +114,10 @@ impl Resource {
             // Replicas are Services.
             (_, Direction::ToHost, Kind::Service) => to_host(Kind::Service) || !settings.replicas.to_host.is_empty(),
             (_, Direction::ToHost, kind) => to_host(kind),
+            // Volumes are made up for claims, unless the host's are known.
+            (_, Direction::FromHost, Kind::PersistentVolume) => {
+                to_host(Kind::PersistentVolumeClaim) && !to_host(Kind::PersistentVolume)
+            }
             (_, Direction::FromHost, kind) => {
                 settings.from_host.contains_key(&kind) || settings.imports.contains_key(&kind)
             }
@@ -166,7 +173,8 @@ pub const TABLE: &[Resource] = &[
     Resource { kind: Kind::Secret, direction: FromHost, when: Named, plan: imports::plan, host_rules: &[] },
     Resource { kind: Kind::Secret, direction: ToHost, when: Named, plan: secrets::plan, host_rules: &[rule("secrets", WRITE)] },
     Resource { kind: Kind::PersistentVolumeClaim, direction: ToHost, when: Named, plan: claims::plan, host_rules: &[rule("persistentvolumeclaims", WRITE)] },
-    Resource { kind: Kind::PersistentVolume, direction: FromHost, when: Always, plan: volumes::plan, host_rules: &[] },
+    Resource { kind: Kind::PersistentVolume, direction: ToHost, when: Named, plan: volumes::plan_real, host_rules: &[cluster_rule("", "persistentvolumes", WRITE)] },
+    Resource { kind: Kind::PersistentVolume, direction: FromHost, when: Named, plan: volumes::plan, host_rules: &[] },
     Resource { kind: Kind::ServiceAccount, direction: ToHost, when: Named, plan: serviceaccounts::plan, host_rules: &[rule("serviceaccounts", WRITE)] },
     Resource { kind: Kind::Ingress, direction: ToHost, when: Named, plan: ingresses::plan, host_rules: &[rule_of("networking.k8s.io", "ingresses", WRITE)] },
     Resource { kind: Kind::NetworkPolicy, direction: ToHost, when: Named, plan: networkpolicies::plan, host_rules: &[rule_of("networking.k8s.io", "networkpolicies", WRITE)] },
@@ -181,6 +189,17 @@ pub const TABLE: &[Resource] = &[
     Resource { kind: Kind::IngressClass, direction: FromHost, when: Named, plan: mirrored::plan_ingress_class, host_rules: &[cluster_rule("networking.k8s.io", "ingressclasses", READ)] },
     Resource { kind: Kind::RuntimeClass, direction: FromHost, when: Named, plan: mirrored::plan_runtime_class, host_rules: &[cluster_rule("node.k8s.io", "runtimeclasses", READ)] },
     Resource { kind: Kind::CsiDriver, direction: FromHost, when: Named, plan: mirrored::plan_csi_driver, host_rules: &[cluster_rule("storage.k8s.io", "csidrivers", READ)] },
+    Resource { kind: Kind::CsiNode, direction: FromHost, when: Named, plan: mirrored::plan_csi_node, host_rules: &[cluster_rule("storage.k8s.io", "csinodes", READ)] },
+    Resource { kind: Kind::CsiStorageCapacity, direction: FromHost, when: Named, plan: capacities::plan, host_rules: &[cluster_rule("storage.k8s.io", "csistoragecapacities", READ)] },
+    Resource { kind: Kind::VolumeSnapshot, direction: ToHost, when: Named, plan: snapshots::plan, host_rules: &[
+        rule_of("snapshot.storage.k8s.io", "volumesnapshots", WRITE), custom::definition::RIGHT,
+    ] },
+    Resource { kind: Kind::VolumeSnapshotContent, direction: ToHost, when: Named, plan: snapshots::plan_content, host_rules: &[
+        cluster_rule("snapshot.storage.k8s.io", "volumesnapshotcontents", WRITE), custom::definition::RIGHT,
+    ] },
+    Resource { kind: Kind::VolumeSnapshotClass, direction: FromHost, when: Named, plan: snapshots::plan_class, host_rules: &[
+        cluster_rule("snapshot.storage.k8s.io", "volumesnapshotclasses", READ), custom::definition::RIGHT,
+    ] },
     Resource { kind: Kind::Node, direction: FromHost, when: Always, plan: nodes::plan, host_rules: &[] },
     Resource { kind: Kind::Event, direction: FromHost, when: Named, plan: events::plan, host_rules: &[rule("events", READ)] },
 ];
@@ -215,6 +234,16 @@ pub fn affected(world: &World, side: Side, kind: Kind, change: &Change) -> Vec<R
             items.extend(own_item(Kind::Endpoints, change));
             items.extend(replicas::of_virtual_service(world, change));
             items.extend(endpointslices::of_service(world, change));
+        }
+        Kind::CsiStorageCapacity if side == Side::Host => items.extend(world.capacities.observe(change)),
+        Kind::Node if side == Side::Virtual => {
+            let csi = change
+                .object()
+                .map(|node| Reference::new(Kind::CsiNode, "", &node.key().name));
+            items.extend(csi.filter(|_| world.settings.from_host.contains_key(&Kind::CsiNode)));
+            if change.old.is_none() || change.new.is_none() {
+                items.extend(capacities::of_nodes(world));
+            }
         }
         Kind::PersistentVolumeClaim if side == Side::Virtual => items.extend(world.volumes.observe(change)),
         Kind::Namespace => items.extend(pods::of_relabelled_namespace(world, change)),
@@ -290,6 +319,9 @@ pub fn counterparts(world: &World, kind: Kind, change: &Change) -> Vec<Reference
             }),
             Kind::Event => events::item(world, value),
             Kind::Service if replicas::is_replica(value) => Some(replicas::item(&object.key().name)),
+            Kind::PersistentVolume => bound::item(world, kind, &volumes::REAL, value),
+            Kind::VolumeSnapshotContent => bound::item(world, kind, &snapshots::CONTENT, value),
+            Kind::CsiStorageCapacity => None,
             Kind::Secret if is_token_secret(value) => pods::pod_of_token_secret(value),
             _ => match claim(&world.names, &kind.gvk(), value) {
                 Claim::Ours { namespace, name, .. } => Some(Reference::new(kind, &namespace, &name)),

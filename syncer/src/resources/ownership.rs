@@ -78,6 +78,10 @@ const STATUS: &[Shown] = &[
     shown(Kind::PersistentVolumeClaim, "allocatedResourceStatuses", 32),
     shown(Kind::PersistentVolumeClaim, "currentVolumeAttributesClassName", 34),
     shown(Kind::PersistentVolumeClaim, "modifyVolumeStatus", 34),
+    shown(Kind::PersistentVolume, "phase", ALWAYS),
+    shown(Kind::PersistentVolume, "message", ALWAYS),
+    shown(Kind::PersistentVolume, "reason", ALWAYS),
+    shown(Kind::PersistentVolume, "lastPhaseTransitionTime", 29),
 ];
 
 /// Lists of containers' statuses, which have the same fields: `*Statuses` above.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::copied::{self, BARE, Copied};
-use super::mirrored::{self, Mirrored};
+use super::mirrored::{self, Mirrored, PLAIN};
 use crate::engine::plan::Plan;
 use crate::json;
 use crate::names::Reference;
@@ -40,6 +40,7 @@ pub(super) fn plan_mirror(world: &World, item: &Reference) -> Plan {
         fields: &["description"],
         fixed: &["value", "globalDefault", "preemptionPolicy"],
         exempt: SYSTEM,
+        ..PLAIN
     };
     mirrored::plan(world, item, &mirrored)
 }

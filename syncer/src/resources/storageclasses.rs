@@ -1,7 +1,7 @@
 //! StorageClasses: copies of the virtual cluster's on the host, or the host's as they are.
 
 use super::copied::{self, BARE, Copied};
-use super::mirrored::{self, Mirrored};
+use super::mirrored::{self, Mirrored, PLAIN};
 use crate::engine::plan::Plan;
 use crate::names::Reference;
 use crate::world::World;
@@ -27,7 +27,7 @@ pub(super) fn plan_mirror(world: &World, item: &Reference) -> Plan {
     let mirrored = Mirrored {
         fields: CHANGING,
         fixed: FIXED,
-        exempt: &[],
+        ..PLAIN
     };
     mirrored::plan(world, item, &mirrored)
 }

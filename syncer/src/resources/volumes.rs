@@ -1,17 +1,20 @@
 //! PersistentVolumes of the virtual cluster: what stands for the host's volume behind each bound claim. Volumes of the host
-//! belong to no namespace, and reading them would take more rights than the virtual cluster needs.
+//! belong to no namespace, and reading them would take more rights than the virtual cluster needs. Only if vcluster.yaml
+//! wants them ([`plan_real`]) they are the host's, and those of the virtual cluster have copies there.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::pair;
+use super::bound::{self, Bound};
+use super::copied::{self, BARE, Copied, Fields};
+use super::{mirrored, pair};
 use crate::clusters::{Change, Patch};
 use crate::engine::plan::{Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
-use crate::names::Reference;
+use crate::names::{Claim, Reference, claim};
 use crate::object::ObjectKey;
 use crate::world::World;
 
@@ -55,6 +58,109 @@ impl Volumes {
     fn claim(&self, volume: &str) -> Option<ObjectKey> {
         let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         claims.get(volume).cloned()
+    }
+}
+
+/// Fields of a volume's spec that can change.
+const CHANGING: &[&str] = &[
+    "capacity",
+    "accessModes",
+    "persistentVolumeReclaimPolicy",
+    "mountOptions",
+];
+
+/// Volumes of the host and copies of virtual ones.
+pub(super) const REAL: Bound = Bound {
+    shows: "vcluster.loft.sh/host-pv",
+    reference: "claimRef",
+    owner: Kind::PersistentVolumeClaim,
+    complete: |spec, claim| {
+        if let Some(class) = claim["spec"].get("storageClassName") {
+            spec["storageClassName"] = class.clone();
+        }
+    },
+    goes: |host| json::text(host, &["spec", "persistentVolumeReclaimPolicy"]) != "Delete",
+    copied: Copied {
+        excluded: &["vcluster.loft.sh/host-pv", "pv.kubernetes.io/bound-by-controller"],
+        initial: |world, object| Fields::from_iter([("spec".to_owned(), host_spec(world, object))]),
+        wanted: |_, object, _| changing(object),
+        actual: changing,
+        up: claim_of_host,
+        status: Some(copied::whole_status),
+        refusal: |world, object| {
+            let name = json::text(object, &["metadata", "name"]);
+            let class = json::text(object, &["spec", "storageClassName"]);
+            mirrored::limit(
+                world,
+                "persistent volume",
+                name,
+                Kind::StorageClass,
+                "storage class",
+                class,
+            )
+        },
+        inherits: true,
+        ..BARE
+    },
+};
+
+/// Decides about a volume when the host's are known. One that was made up before has to make way for the real one.
+pub(super) fn plan_real(world: &World, item: &Reference) -> Plan {
+    let actual = world
+        .virtual_side
+        .get(item.kind, "", &item.key.name)
+        .map(|object| object.value());
+    match actual.filter(|actual| json::text(actual, &["metadata", "labels", FAKE]) == "true") {
+        Some(made_up) => remove(item, &made_up),
+        None => bound::plan(world, item, &REAL),
+    }
+}
+
+fn changing(object: &Value) -> Fields {
+    let fields = copied::fields(&object["spec"], CHANGING);
+    Fields::from_iter([("spec".to_owned(), Value::Object(fields))])
+}
+
+fn host_spec(world: &World, object: &Value) -> Value {
+    let mut spec = object["spec"].clone();
+    // The host binds it by itself.
+    json::remove(&mut spec, &["claimRef"]);
+    let class = json::text(&object["spec"], &["storageClassName"]);
+    if !class.is_empty() {
+        spec["storageClassName"] = json!(world.names.cluster_host_name(class));
+    }
+    spec
+}
+
+/// The virtual claim to which the host has bound the copy.
+fn claim_of_host(world: &World, object: &Value, host: &Value) -> Option<Value> {
+    let claim = bound::reference_to(REAL.owner, &bound::owner(world, &REAL, host)?);
+    let held = &object["spec"][REAL.reference];
+    let differs = ["namespace", "name", "uid"]
+        .iter()
+        .any(|field| held[*field] != claim[*field]);
+    differs.then(|| json!({"spec": {REAL.reference: claim}}))
+}
+
+/// The name that a volume of the virtual cluster has on the host.
+pub(super) fn on_host(world: &World, name: &str) -> String {
+    let volume = world.virtual_side.get(Kind::PersistentVolume, "", name);
+    let shows = volume.map(|volume| json::text(&volume.value(), &["metadata", "annotations", REAL.shows]).to_owned());
+    match shows {
+        Some(shows) if !shows.is_empty() => shows,
+        _ => world.host_name(Kind::PersistentVolume, "", name),
+    }
+}
+
+/// The name that a volume of the host has in the virtual cluster.
+pub(super) fn in_virtual(world: &World, name: &str) -> String {
+    let volume = world
+        .host
+        .get(Kind::PersistentVolume, "", name)
+        .map(|volume| volume.value());
+    match volume.map(|volume| claim(&world.names, &Kind::PersistentVolume.gvk(), &volume)) {
+        Some(Claim::Ours { name, .. }) => name,
+        _ => name.to_owned(),
     }
 }
 
@@ -127,8 +233,8 @@ fn volume(name: &str, claim: &Value) -> Value {
     })
 }
 
-/// Nobody else lets go of a volume that does not exist.
-fn remove(item: &Reference, actual: &Value) -> Plan {
+/// Nobody else lets go of what does not exist.
+pub(super) fn remove(item: &Reference, actual: &Value) -> Plan {
     let held = !json::items(actual, &["metadata", "finalizers"]).is_empty();
     let release = held.then(|| json!({"finalizers": null}));
     let release = pair::patch_step(Side::Virtual, item, actual, release, None);

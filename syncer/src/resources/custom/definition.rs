@@ -7,7 +7,7 @@ use crate::kinds::CustomKind;
 use crate::resources::HostRule;
 
 /// What it takes to read definitions.
-pub(super) const RIGHT: HostRule =
+pub const RIGHT: HostRule =
     super::super::cluster_rule("apiextensions.k8s.io", "customresourcedefinitions", super::super::GET);
 
 /// A key of `customResources`: the resource, its group, and the version if one is named.

@@ -1,5 +1,6 @@
 //! Plans for pairs in every state.
 
+mod bound;
 mod classes;
 mod devices;
 mod imports;

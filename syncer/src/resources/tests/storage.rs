@@ -120,8 +120,42 @@ fn a_claim_that_is_bound_elsewhere_is_not_two_claims() {
     other["metadata"]["resourceVersion"] = json!("9");
     world.put(Side::Virtual, Kind::PersistentVolumeClaim, other);
     let plan = world.plan(Kind::PersistentVolumeClaim, "team", "data");
-    assert_eq!(summary(&plan), ["delete virtual PersistentVolumeClaim team/data c1"]);
+    assert_eq!(
+        summary(&plan),
+        [
+            "patch host PersistentVolumeClaim host/data-x-team-x-vc {\"metadata\":{\"annotations\":\
+             {\"vcluster.loft.sh/skip-backsync\":\"true\"}}}",
+            "delete virtual PersistentVolumeClaim team/data c1",
+            "create virtual PersistentVolumeClaim team/data",
+        ]
+    );
     assert_eq!(plan.notes[0].reason, "VolumeNameDiffers");
+    let Some(Step::Create { object, .. }) = plan.steps.last() else {
+        panic!("the claim is made anew")
+    };
+    assert_eq!(object["spec"]["volumeName"], "pv-1");
+
+    // Its data outlives what comes between.
+    let mut host = world
+        .host
+        .get(Kind::PersistentVolumeClaim, "host", "data-x-team-x-vc")
+        .expect("the copy")
+        .value();
+    host["metadata"]["resourceVersion"] = json!("103");
+    host["metadata"]["annotations"][keys::SKIP_BACKSYNC] = json!("true");
+    world.put(Side::Host, Kind::PersistentVolumeClaim, host);
+    world.take(Side::Virtual, Kind::PersistentVolumeClaim, "team", "data");
+    assert_eq!(plan_claim(&world), Vec::<String>::new());
+    let mut anew = object.clone();
+    anew["metadata"]["uid"] = json!("c3");
+    world.put(Side::Virtual, Kind::PersistentVolumeClaim, anew);
+    assert_eq!(
+        plan_claim(&world),
+        [
+            "patch host PersistentVolumeClaim host/data-x-team-x-vc {\"metadata\":{\"annotations\":\
+             {\"vcluster.loft.sh/skip-backsync\":null}}}"
+        ]
+    );
 }
 
 #[test]

@@ -1,0 +1,115 @@
+//! VolumeSnapshots, to the host, and their contents; classes of snapshots from the host. Their kinds are custom resources of
+//! the CSI snapshotter (`github.com/kubernetes-csi/external-snapshotter`, `client/apis/volumesnapshot/v1`).
+
+use serde_json::{Value, json};
+
+use super::bound::{self, Bound};
+use super::copied::{self, BARE, Copied, Fields};
+use super::mirrored::{self, Mirrored, PLAIN};
+use crate::engine::plan::Plan;
+use crate::json;
+use crate::kinds::Kind;
+use crate::names::{Claim, Reference, claim, keys};
+use crate::world::World;
+
+/// Field of the source with the name of a content that is there already.
+const CONTENT_NAME: &str = "volumeSnapshotContentName";
+/// Field of the status with the name of the content that was made.
+const BOUND_NAME: &str = "boundVolumeSnapshotContentName";
+
+pub(super) const CONTENT: Bound = Bound {
+    shows: "vcluster.loft.sh/host-volumesnapshotcontent",
+    reference: "volumeSnapshotRef",
+    owner: Kind::VolumeSnapshot,
+    complete: |_, _| (),
+    goes: |_| true,
+    copied: Copied {
+        excluded: &["vcluster.loft.sh/host-volumesnapshotcontent"],
+        initial: |world, object| Fields::from_iter([("spec".to_owned(), content_spec(world, object))]),
+        wanted: |_, object, _| part_of_spec(object, &["deletionPolicy", "volumeSnapshotClassName"]),
+        actual: |host| part_of_spec(host, &["deletionPolicy", "volumeSnapshotClassName"]),
+        status: Some(copied::whole_status),
+        ..BARE
+    },
+};
+
+/// Some fields of the spec.
+fn part_of_spec(object: &Value, names: &[&str]) -> Fields {
+    let fields = copied::fields(&object["spec"], names);
+    Fields::from_iter([("spec".to_owned(), Value::Object(fields))])
+}
+
+pub(super) fn plan(world: &World, item: &Reference) -> Plan {
+    let copied = Copied {
+        initial: |world, object| Fields::from_iter([("spec".to_owned(), spec(world, object))]),
+        wanted: |_, object, _| part_of_spec(object, &["volumeSnapshotClassName"]),
+        actual: |host| part_of_spec(host, &["volumeSnapshotClassName"]),
+        status: Some(with_virtual_content),
+        ..BARE
+    };
+    copied::plan(world, item, &copied)
+}
+
+fn spec(world: &World, object: &Value) -> Value {
+    let mut spec = object["spec"].clone();
+    if json::text(object, &["metadata", "annotations", keys::SKIP_TRANSLATE]) == "true" {
+        return spec;
+    }
+    let namespace = json::text(object, &["metadata", "namespace"]);
+    if let Some(source) = spec.get_mut("source") {
+        if let Some(claim) = source.get("persistentVolumeClaimName").and_then(Value::as_str) {
+            let name = world.host_name(Kind::PersistentVolumeClaim, namespace, claim);
+            json::put(source, "persistentVolumeClaimName", Some(json!(name)));
+        }
+        if let Some(content) = source.get(CONTENT_NAME).and_then(Value::as_str) {
+            let name = content_on_host(world, content);
+            json::put(source, CONTENT_NAME, Some(json!(name)));
+        }
+    }
+    spec
+}
+
+/// The name of a content on the host: that of the one which it shows, or of its copy.
+fn content_on_host(world: &World, name: &str) -> String {
+    let content = world.virtual_side.get(Kind::VolumeSnapshotContent, "", name);
+    let shows =
+        content.map(|content| json::text(&content.value(), &["metadata", "annotations", CONTENT.shows]).to_owned());
+    match shows {
+        Some(shows) if !shows.is_empty() => shows,
+        _ => world.host_name(Kind::VolumeSnapshotContent, "", name),
+    }
+}
+
+/// The host's status, in which the content has its virtual name.
+fn with_virtual_content(world: &World, host: &Value) -> Option<Value> {
+    let mut status = host.get("status")?.clone();
+    let content = world
+        .host
+        .get(Kind::VolumeSnapshotContent, "", json::text(&status, &[BOUND_NAME]));
+    if let Some(content) = content
+        && let Claim::Ours { name, .. } = claim(&world.names, &Kind::VolumeSnapshotContent.gvk(), &content.value())
+    {
+        status[BOUND_NAME] = json!(name);
+    }
+    Some(status)
+}
+
+pub(super) fn plan_content(world: &World, item: &Reference) -> Plan {
+    bound::plan(world, item, &CONTENT)
+}
+
+fn content_spec(world: &World, object: &Value) -> Value {
+    let mut spec = object["spec"].clone();
+    let reference = |field| json::text(object, &["spec", CONTENT.reference, field]);
+    let snapshot = world.host_key(Kind::VolumeSnapshot, reference("namespace"), reference("name"));
+    spec[CONTENT.reference] = json!({"namespace": snapshot.namespace, "name": snapshot.name});
+    spec
+}
+
+pub(super) fn plan_class(world: &World, item: &Reference) -> Plan {
+    let mirrored = Mirrored {
+        fields: &["driver", "parameters", "deletionPolicy"],
+        ..PLAIN
+    };
+    mirrored::plan(world, item, &mirrored)
+}
