@@ -118,6 +118,11 @@ impl World {
         Ok(Kubectl::new(&self.access(cluster)?.kubeconfig))
     }
 
+    /// kubectl with a kubeconfig of the caller's.
+    pub fn kubectl_with(&self, kubeconfig: &Path) -> Kubectl {
+        Kubectl::new(kubeconfig)
+    }
+
     /// A process by name, e.g. `vc-1/syncer`.
     ///
     /// # Errors

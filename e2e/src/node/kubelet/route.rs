@@ -8,10 +8,24 @@ pub(super) enum Route {
     Healthz,
     Pods,
     StatsSummary,
+    Metrics(Measured),
     Logs(Target),
     Exec(Target),
     Attach(Target),
     PortForward { namespace: String, pod: String },
+}
+
+/// Where measurements are shown in Prometheus' format, and which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Measured {
+    /// `/metrics`: the kubelet itself.
+    Kubelet,
+    /// `/metrics/cadvisor`: containers.
+    Containers,
+    /// `/metrics/resource`: what a metrics server reads.
+    Resources,
+    /// `/metrics/probes`: probes, which simulated pods do not have.
+    Probes,
 }
 
 /// A container of a pod on this node.
@@ -34,6 +48,10 @@ pub(super) fn route(path: &str) -> Option<Route> {
         ["healthz"] => Route::Healthz,
         ["pods"] | ["runningpods"] => Route::Pods,
         ["stats", "summary"] => Route::StatsSummary,
+        ["metrics"] => Route::Metrics(Measured::Kubelet),
+        ["metrics", "cadvisor"] => Route::Metrics(Measured::Containers),
+        ["metrics", "resource"] => Route::Metrics(Measured::Resources),
+        ["metrics", "probes"] => Route::Metrics(Measured::Probes),
         ["containerLogs", namespace, pod, container] => Route::Logs(target(namespace, pod, container)),
         ["exec", namespace, pod, container] | ["exec", namespace, pod, _, container] => {
             Route::Exec(target(namespace, pod, container))

@@ -185,6 +185,10 @@ impl Kubelet {
                     &self.pods.on(&self.node),
                 )))
             }
+            Route::Metrics(measured) => Ok(text(
+                StatusCode::OK,
+                stats::exposition(measured, &self.pods.on(&self.node)),
+            )),
             Route::Logs(target) => self.logs(target, &query).await,
             Route::Exec(target) => self.exec(target, query, request, tasks).await,
             Route::Attach(target) => self.attach(target, query, request, tasks).await,

@@ -251,6 +251,21 @@ async fn plain_requests() {
         status == StatusCode::OK && summary.contains("\"nodeName\":\"node-1\""),
         "{summary}"
     );
+    for (path, series) in [
+        ("/metrics", "kubelet_running_pods 1"),
+        ("/metrics/cadvisor", "machine_cpu_cores 16"),
+        (
+            "/metrics/resource",
+            "pod_memory_working_set_bytes{namespace=\"shop\",pod=\"web-0\"} 0",
+        ),
+        ("/metrics/probes", "# TYPE prober_probe_total counter"),
+    ] {
+        let (status, text) = node.get(path).await;
+        assert!(
+            status == StatusCode::OK && text.lines().any(|line| line == series),
+            "{path}: {text}"
+        );
+    }
     let (_, log) = node.get("/containerLogs/shop/web-0/web?tailLines=2").await;
     assert_eq!(
         log.lines().filter(|line| line.starts_with("heartbeat")).count(),
