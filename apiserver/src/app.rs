@@ -159,6 +159,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     let kubelet = Kubelet {
         transport,
         address_types: options.kubelet_preferred_address_types.clone(),
+        loopback_ports: options.loopback_kubelet_ports.clone(),
         objects: stored,
         nodes: objects,
         tasks: chassis.tasks().clone(),

@@ -199,6 +199,11 @@ pub struct Options {
     )]
     pub kubelet_preferred_address_types: Vec<String>,
 
+    /// Ports of this machine's loopback addresses behind which kubelets are, as in the Pod of a virtual cluster: requests
+    /// are passed on to the kubelet of a node there, where nothing else may be reached
+    #[arg(long, value_name = "PORT,...", value_delimiter = ',', help_heading = "Kubelets")]
+    pub loopback_kubelet_ports: Vec<u16>,
+
     #[command(flatten)]
     pub common: CommonOptions,
 }

@@ -25,6 +25,7 @@ pub(crate) fn create(options: CreateCerts) -> Result<()> {
     }
     let plane = ControlPlane {
         service: Some(service),
+        scheduler: false,
         name: options.name,
         server: options.server,
         domain: options.cluster_domain,
@@ -78,7 +79,7 @@ mod tests {
             cluster_domain: "cluster.local".to_owned(),
         };
         create(options(&dir)).unwrap();
-        let files = ["ca.crt", "apiserver.crt", "kubelet.key", "admin.conf"].map(str::to_owned);
+        let files = ["ca.crt", "apiserver.crt", "sa.key", "admin.conf"].map(str::to_owned);
         let first = contents(&dir, &files);
         assert_eq!(first.len(), files.len());
         create(options(&dir)).unwrap();

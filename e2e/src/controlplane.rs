@@ -37,6 +37,8 @@ pub enum Role {
         host_namespace: String,
         /// The vcluster.yaml, if there is one.
         values: Option<PathBuf>,
+        /// Whether it assigns its pods to nodes itself.
+        scheduler: bool,
     },
 }
 
@@ -63,7 +65,7 @@ struct Service {
 }
 
 const ANY: fn(&Role) -> bool = |_| true;
-const HOST: fn(&Role) -> bool = |role| matches!(role, Role::Host);
+const SCHEDULES: fn(&Role) -> bool = |role| matches!(role, Role::Host | Role::Virtual { scheduler: true, .. });
 const VIRTUAL: fn(&Role) -> bool = |role| matches!(role, Role::Virtual { .. });
 
 /// In start order: each of the first two is waited for, the others start together.
@@ -88,7 +90,7 @@ const SERVICES: &[Service] = &[
     },
     Service {
         binary: "scheduler",
-        role: HOST,
+        role: SCHEDULES,
         ports: &[],
         flags: scheduler,
     },
@@ -126,6 +128,8 @@ pub struct ControlPlane {
     dir: PathBuf,
     role: Role,
     ports: BTreeMap<String, u16>,
+    /// Ports of the kubelets on this machine.
+    kubelets: Vec<u16>,
     pki: Pki,
 }
 
@@ -161,6 +165,7 @@ impl ControlPlane {
             server,
             domain: DOMAIN.to_string(),
             service: role.service(name),
+            scheduler: SCHEDULES(&role),
             names: vec![FIRST_SERVICE.to_string()],
         };
         let pki = description.prepare(&dir.join("pki"))?;
@@ -172,9 +177,15 @@ impl ControlPlane {
             name: name.to_string(),
             dir: dir.to_path_buf(),
             role,
+            kubelets: own.get("syncer/kubelet").copied().into_iter().collect(),
             ports: own,
             pki,
         })
+    }
+
+    /// Says where the kubelets of its nodes are.
+    pub fn set_kubelets(&mut self, ports: Vec<u16>) {
+        self.kubelets = ports;
     }
 
     /// The API server's URL.
@@ -265,7 +276,7 @@ fn apiserver(plane: &ControlPlane, role: &Role) -> Vec<String> {
         // The syncer runs beside the API server; the other addresses of a node lead to it through the host's network.
         Role::Virtual { .. } => "VirtualKubelet,InternalIP,Hostname",
     };
-    flags(&[
+    let mut command = flags(&[
         ("etcd-servers", format!("unix://{}", plane.file("kine.sock"))),
         ("bind-address", "127.0.0.1".to_string()),
         ("advertise-address", "127.0.0.1".to_string()),
@@ -287,7 +298,12 @@ fn apiserver(plane: &ControlPlane, role: &Role) -> Vec<String> {
         ("kubelet-client-key", plane.secret("apiserver-kubelet-client.key")),
         ("kubelet-certificate-authority", plane.secret("ca.crt")),
         ("kubelet-preferred-address-types", kubelets.to_string()),
-    ])
+    ]);
+    let ports: Vec<String> = plane.kubelets.iter().map(u16::to_string).collect();
+    if !ports.is_empty() {
+        command.extend(flags(&[("loopback-kubelet-ports", ports.join(","))]));
+    }
+    command
 }
 
 fn controller_manager(plane: &ControlPlane, _: &Role) -> Vec<String> {
@@ -325,8 +341,8 @@ fn syncer(plane: &ControlPlane, role: &Role) -> Vec<String> {
         ("service-name", plane.name.clone()),
         ("kubelet-address", "127.0.0.1".to_string()),
         ("kubelet-port", plane.port("syncer/kubelet").to_string()),
-        ("tls-cert-file", plane.secret("kubelet.crt")),
-        ("tls-private-key-file", plane.secret("kubelet.key")),
+        ("tls-signing-cert-file", plane.secret("ca.crt")),
+        ("tls-signing-key-file", plane.secret("ca.key")),
         ("client-ca-file", plane.secret("ca.crt")),
         ("etcd-servers", format!("unix://{}", plane.file("kine.sock"))),
         ("leader-elect", "false".to_string()),
@@ -370,6 +386,7 @@ mod tests {
             host_kubeconfig: "/h".into(),
             host_namespace: "vcluster-vc-1".to_string(),
             values: None,
+            scheduler: false,
         };
         let lines = || {
             let specs = prepare(dir.path(), role.clone()).processes(Path::new("/bin"), dir.path());

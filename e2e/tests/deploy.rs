@@ -202,6 +202,7 @@ fn the_containers_are_the_services_of_the_playground() {
         host_kubeconfig: "/host".into(),
         host_namespace: "vcluster".to_owned(),
         values: None,
+        scheduler: false,
     };
     let plane = ControlPlane::prepare("vc", &dir.path().join("vc"), role, &mut ports).unwrap();
     let processes = plane.processes(Path::new("/"), dir.path());
@@ -302,6 +303,7 @@ fn files_and_sockets_are_where_the_arguments_say() {
             name: "vcluster".to_owned(),
             namespace: "vcluster".to_owned(),
         }),
+        scheduler: false,
         names: Vec::new(),
     };
     let made = plane.files();

@@ -73,7 +73,8 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
     }
 
     let kubelet = Kubelet::new(world.clone(), host.clone(), virtual_.shared.clone());
-    kubelet::serve(chassis.tasks(), listener, kubelet, kubelet::tls(&options)?);
+    let tls = kubelet::tls(&options, &world.settings)?;
+    kubelet::serve(chassis.tasks(), listener, kubelet, tls);
     let records = grpc::records::Publisher::new(world.clone());
     let publisher = records.clone();
     engine.listen(move |kind, change| publisher.observe(kind, change));

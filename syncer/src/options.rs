@@ -137,6 +137,25 @@ pub struct Options {
     #[arg(long, value_name = "FILE", requires = "tls_cert_file", help_heading = "Kubelet")]
     pub tls_private_key_file: Option<PathBuf>,
 
+    /// Authority that signs the certificate of the kubelet API, which then names the addresses of all nodes
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_signing_key_file",
+        conflicts_with = "tls_cert_file",
+        help_heading = "Kubelet"
+    )]
+    pub tls_signing_cert_file: Option<PathBuf>,
+
+    /// Key of that authority
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_signing_cert_file",
+        help_heading = "Kubelet"
+    )]
+    pub tls_signing_key_file: Option<PathBuf>,
+
     /// Authorities of the client certificates that may use the kubelet API; without it only /healthz is answered
     #[arg(long, value_name = "FILE", help_heading = "Kubelet")]
     pub client_ca_file: Option<PathBuf>,

@@ -26,6 +26,8 @@ pub struct Kubelet {
     pub transport: Transport,
     /// Which of a node's addresses to try, best first (`--kubelet-preferred-address-types`).
     pub address_types: Vec<String>,
+    /// Ports of kubelets at loopback addresses (`--loopback-kubelet-ports`).
+    pub loopback_ports: Vec<u16>,
     /// Reads pods and whatever requests are proxied to as they are in the store.
     pub objects: Getter,
     /// Reads nodes.

@@ -142,10 +142,12 @@ async fn of_node(kubelet: &Kubelet, name: &Name<'_>) -> Result<Target, Status> {
             Err(error) => return Err(Status::bad_request(error.to_string())),
         },
     };
-    if addresses.is_empty() || !addresses.into_iter().all(proxyable) {
+    let is_kubelet = name.port.is_empty() || name.port == own.to_string();
+    let beside = is_kubelet && kubelet.loopback_ports.contains(&own) && addresses.iter().all(IpAddr::is_loopback);
+    if addresses.is_empty() || !(beside || addresses.into_iter().all(proxyable)) {
         return Err(Status::bad_request(NOT_ALLOWED));
     }
-    if name.port.is_empty() || name.port == own.to_string() {
+    if is_kubelet {
         return Ok(Target {
             security: Security::Kubelet,
             host,

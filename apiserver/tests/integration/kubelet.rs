@@ -115,6 +115,7 @@ async fn client() -> Client {
     let kubelet = Arc::new(Kubelet {
         transport: Transport::new(Some(trust(authority.certificate())), Some(own)).unwrap(),
         address_types: vec!["Hostname".to_owned(), "InternalIP".to_owned()],
+        loopback_ports: Vec::new(),
         objects: objects(port),
         nodes: objects(port),
         tasks: Tasks::new(Health::default(), CancellationToken::new()),

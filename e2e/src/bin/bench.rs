@@ -122,6 +122,7 @@ async fn cold_start(world: &World, dir: &Path, round: usize) -> Result<Duration>
         host_kubeconfig,
         host_namespace: "vcluster-cold".to_string(),
         values: None,
+        scheduler: false,
     };
     let mut ports = Ports::open(&dir.join("ports.json"))?;
     let plane = ControlPlane::prepare("cold", dir, role, &mut ports)?;

@@ -1,6 +1,7 @@
 //! Starting and stopping a playground in this process.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -54,14 +55,16 @@ impl Playground {
     pub fn prepare(settings: &Settings, tasks: &Tasks) -> Result<Self> {
         let layout = &settings.layout;
         let mut ports = Ports::open(&layout.ports())?;
-        let host = ControlPlane::prepare("host", &layout.host(), Role::Host, &mut ports)?;
+        let mut host = ControlPlane::prepare("host", &layout.host(), Role::Host, &mut ports)?;
         let mut clusters = Vec::new();
         let values = Some(layout.values()).filter(|values| values.exists());
+        let scheduler = values.as_deref().map(schedules).transpose()?.unwrap_or_default();
         for name in &settings.clusters {
             let role = Role::Virtual {
                 host_kubeconfig: host.pki().path("syncer.conf"),
                 host_namespace: namespace_of(name),
                 values: values.clone(),
+                scheduler,
             };
             clusters.push(ControlPlane::prepare(name, &layout.cluster(name), role, &mut ports)?);
         }
@@ -71,6 +74,7 @@ impl Playground {
             let address = ([127, 0, 0, 1], ports.get(&format!("{name}/kubelet"))?).into();
             nodes.push(NodeIdentity { name, index, address });
         }
+        host.set_kubelets(nodes.iter().map(|node| node.address.port()).collect());
         let access = |plane: &ControlPlane, namespace: Option<String>| ClusterAccess {
             name: plane.name.clone(),
             server: plane.server(),
@@ -267,6 +271,13 @@ impl Starter {
         processes.extend(rest);
         ready.map(drop)
     }
+}
+
+/// Whether the virtual clusters assign their pods to nodes themselves.
+fn schedules(values: &Path) -> Result<bool> {
+    let text = fs::read_to_string(values).with_context(|| format!("cannot read {}", values.display()))?;
+    let config = config::Config::parse(&values.display().to_string(), &text)?;
+    Ok(config.schedules())
 }
 
 /// The namespace of the host a virtual cluster lives in.

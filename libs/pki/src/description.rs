@@ -18,6 +18,8 @@ pub struct ControlPlane {
     pub domain: String,
     /// The Service of the host that leads to it; none for a cluster with nodes of its own.
     pub service: Option<Service>,
+    /// Whether it has a scheduler.
+    pub scheduler: bool,
     /// DNS names and addresses of the API server that do not follow from the rest.
     pub names: Vec<String>,
 }
@@ -39,12 +41,9 @@ struct Identity {
     of: fn(&ControlPlane) -> bool,
 }
 
-/// The host names of all virtual nodes.
-const KUBELETS: &str = "*.nodes.vcluster.com";
-
 const ADMINISTRATORS: &[&str] = &["system:masters"];
 const EVERY: fn(&ControlPlane) -> bool = |_| true;
-const WITH_NODES: fn(&ControlPlane) -> bool = |plane| plane.service.is_none();
+const SCHEDULING: fn(&ControlPlane) -> bool = |plane| plane.scheduler;
 
 const IDENTITIES: [Identity; 4] = [
     Identity {
@@ -63,7 +62,7 @@ const IDENTITIES: [Identity; 4] = [
         file: "scheduler.conf",
         user: "system:kube-scheduler",
         groups: &[],
-        of: WITH_NODES,
+        of: SCHEDULING,
     },
     Identity {
         file: "syncer.conf",
@@ -118,20 +117,14 @@ impl ControlPlane {
             .collect();
         let own = of_service("kubernetes", "default");
         let server = local.iter().chain(&own).chain(&in_front).chain(&self.names).cloned();
-        let mut certificates = vec![
+        // The syncer issues its certificate as the kubelet of all nodes itself: it names their addresses.
+        vec![
             ("apiserver", Profile::server("kube-apiserver", server)),
             (
                 "apiserver-kubelet-client",
                 Profile::client("kube-apiserver-kubelet-client", ADMINISTRATORS.iter().copied()),
             ),
-        ];
-        // The syncer is the kubelet of all nodes of a virtual cluster; nodes of its own have certificates of their own.
-        if self.service.is_some() {
-            let nodes = [KUBELETS.to_string()];
-            let kubelet = local.iter().chain(&in_front).chain(&nodes).cloned();
-            certificates.push(("kubelet", Profile::server("system:node:syncer", kubelet)));
-        }
-        certificates
+        ]
     }
 
     fn identities(&self) -> impl Iterator<Item = &'static Identity> {
@@ -147,6 +140,7 @@ mod tests {
 
     fn plane(service: Option<Service>) -> ControlPlane {
         ControlPlane {
+            scheduler: service.is_none(),
             name: "team".to_string(),
             server: "https://127.0.0.1:8443".to_string(),
             domain: "cluster.local".to_string(),
@@ -172,8 +166,7 @@ mod tests {
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
                 .collect();
             assert_eq!(made, plane.files().into_iter().collect());
-            assert_eq!(made.contains("kubelet.key"), plane.service.is_some());
-            assert_eq!(made.contains("scheduler.conf"), plane.service.is_none());
+            assert_eq!(made.contains("scheduler.conf"), plane.scheduler);
         }
     }
 

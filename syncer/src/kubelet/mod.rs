@@ -3,6 +3,7 @@
 
 mod access;
 mod authorization;
+mod certificate;
 mod exposition;
 mod host;
 pub mod metrics_api;
@@ -27,8 +28,9 @@ use hyper::body::{Frame, Incoming};
 use kube::client::Body as HostBody;
 use serde_json::{Value, json};
 
+pub use certificate::tls;
 pub use registration::register;
-pub use server::{serve, tls};
+pub use server::serve;
 
 use crate::clusters::Connection;
 use crate::json;
@@ -66,6 +68,11 @@ impl Kubelet {
             host,
             authority: Authority::new(virtual_),
         })
+    }
+
+    /// What is known.
+    fn world(&self) -> &World {
+        &self.world
     }
 
     /// Answers a request of somebody who may have shown a certificate.

@@ -4,67 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use chassis::tls::{Authority, Identity, Profile, load_authorities, load_identity, server_config};
 use chassis::{Listener, Tasks};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::Kubelet;
 use super::access::Caller;
-use crate::options::Options;
-use crate::resources::nodes::addresses;
+use super::certificate::Tls;
 
 /// How long a client may take for its handshake and its headers.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The TLS side of the server: the certificate that the flags name, or a self-signed one.
-pub fn tls(options: &Options) -> Result<ServerConfig> {
-    let identity = match (&options.tls_cert_file, &options.tls_private_key_file) {
-        (Some(certificate), Some(key)) => {
-            load_identity(("--tls-cert-file", certificate), ("--tls-private-key-file", key))?
-        }
-        _ => self_signed(options)?,
-    };
-    let authorities = match &options.client_ca_file {
-        Some(file) => Some(load_authorities("--client-ca-file", file)?),
-        None => None,
-    };
-    let mut config = server_config(identity, authorities)?;
-    // Sessions are upgrades, which HTTP/2 does not have.
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-fn self_signed(options: &Options) -> Result<Identity> {
-    let failed = "cannot make a certificate for the kubelet API";
-    let authority = Authority::generate("vcluster-syncer-kubelet").context(failed)?;
-    let names = [
-        options
-            .kubelet_advertise_address
-            .unwrap_or(options.kubelet_address)
-            .to_string(),
-        "localhost".to_owned(),
-        format!("*.{}", addresses::DOMAIN),
-    ];
-    let issued = authority
-        .issue(&Profile::server("system:node:syncer", names))
-        .context(failed)?;
-    let certificate = CertificateDer::from_pem_slice(issued.certificate.as_bytes()).context(failed)?;
-    let key = PrivateKeyDer::from_pem_slice(issued.key.as_str().as_bytes()).context(failed)?;
-    Ok(Identity {
-        certificates: vec![certificate],
-        key,
-    })
-}
-
 /// Serves the kubelet API as a task, until shutdown.
-pub fn serve(tasks: &Tasks, listener: Listener, kubelet: Arc<Kubelet>, tls: ServerConfig) {
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
+pub fn serve(tasks: &Tasks, listener: Listener, kubelet: Arc<Kubelet>, tls: Tls) {
     let connections = tasks.clone();
     tasks.spawn("kubelet", async move {
         let shutdown = connections.shutdown();
@@ -81,7 +35,8 @@ pub fn serve(tasks: &Tasks, listener: Listener, kubelet: Arc<Kubelet>, tls: Serv
                     continue;
                 }
             };
-            let (acceptor, kubelet, shutdown) = (acceptor.clone(), kubelet.clone(), shutdown.clone());
+            let acceptor = TlsAcceptor::from(tls.config(kubelet.world()));
+            let (kubelet, shutdown) = (kubelet.clone(), shutdown.clone());
             connections.spawn_finite("kubelet connection", async move {
                 tokio::select! {
                     served = talk(acceptor, kubelet, connection) => {

@@ -1,5 +1,7 @@
 //! Under which names and addresses the kubelet of a virtual node is reached, and which node such a name means.
 
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 
 use super::service;
@@ -42,6 +44,17 @@ pub(super) fn of(world: &World, node: &str, host: &[Value]) -> Value {
 /// The port of the kubelet.
 pub(super) fn endpoints(world: &World) -> Value {
     json!({"kubeletEndpoint": {"Port": world.settings.nodes.kubelet_port}})
+}
+
+/// The addresses that nodes have of their own.
+pub fn of_nodes(world: &World) -> impl Iterator<Item = IpAddr> {
+    let by_ip = world.settings.nodes.by_ip;
+    let nodes = by_ip
+        .then(|| world.virtual_side.of(Kind::Node).list())
+        .unwrap_or_default();
+    nodes
+        .into_iter()
+        .filter_map(|node| service::address(world, &node.key().name)?.parse().ok())
 }
 
 /// The virtual node that a host, as in a URL without its port, means.
