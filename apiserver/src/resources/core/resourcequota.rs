@@ -2,6 +2,7 @@
 
 use super::super::shared::cells;
 use super::super::shared::checks::{NEGATIVE, amounts, text};
+use super::super::shared::internal;
 use super::super::shared::pod_defaults::round_up;
 use super::super::shared::status::Status;
 use super::pod_template::resources;
@@ -255,7 +256,8 @@ fn validate_selector(obj: &Value, selector: &Value, hard: &[&str], path: &Path) 
         }
         for _ in hard.iter().filter(|name| is_standard(name) && !fits(scope, name)) {
             let detail = "unsupported scope applied to resource";
-            errors.push(Error::invalid(path, internal(selector), detail));
+            let shown = internal::show("ScopeSelector", selector);
+            errors.push(Error::invalid(path, selector.clone(), detail).showing(shown));
         }
         let by_class = matches!(scope, "PriorityClass" | "VolumeAttributesClass");
         if SCOPES.contains(&scope) && !by_class && operator != "Exists" {
@@ -285,20 +287,6 @@ fn validate_selector(obj: &Value, selector: &Value, hard: &[&str], path: &Path) 
     let plain = meta::at(obj, &["spec", "scopes"]).cloned().unwrap_or_default();
     errors.extend((0..conflicting(&scopes)).map(|_| Error::invalid(path, plain.clone(), "conflicting scopes")));
     errors
-}
-
-/// A selector in its internal version, which messages show.
-fn internal(selector: &Value) -> Value {
-    let requirements = meta::list_at(selector, &["matchExpressions"])
-        .iter()
-        .map(|requirement| {
-            json!({
-                "ScopeName": text(requirement, &["scopeName"]),
-                "Operator": text(requirement, &["operator"]),
-                "Values": requirement.get("values"),
-            })
-        });
-    json!({ "MatchExpressions": requirements.collect::<Vec<Value>>() })
 }
 
 /// `ValidateResourceQuotaStatusUpdate`.

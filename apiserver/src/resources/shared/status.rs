@@ -6,9 +6,12 @@ use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use serde_json::{Value, json};
 
-/// What a status write cannot change where it leaves metadata alone too, but for managed fields.
+/// What a status write cannot change where it leaves metadata alone too, but for managed fields
+/// (`ResetObjectMetaForStatus`).
 pub(crate) const SPEC_AND_METADATA: &[&str] = &[
     "spec",
+    "metadata.deletionTimestamp",
+    "metadata.generation",
     "metadata.labels",
     "metadata.annotations",
     "metadata.finalizers",

@@ -17,6 +17,8 @@ const LISTS: [&str; 3] = [
     "ephemeralContainerStatuses",
 ];
 const HEALTH: [&str; 3] = ["Healthy", "Unhealthy", "Unknown"];
+/// The longest message about the health of a resource, in bytes.
+const MESSAGE_MAX: usize = 1024;
 
 /// Checks a new status against the pod's spec and its old status.
 pub(super) fn validate(new: &Value, old: &Value) -> ErrorList {
@@ -315,6 +317,15 @@ fn validate_devices(allocated: &[Value], owner: Option<&Value>, path: &Path) -> 
         for (j, device) in meta::list_at(resource, &["resources"]).iter().enumerate() {
             let path = path.child("resources").index(j);
             errors.extend(one_of(text(device, &["health"]), &HEALTH, &path.child("health")));
+            let message = meta::str_at(device, &["message"]);
+            errors.extend(message.and_then(|message| match message.len() {
+                0 => Some(Error::required(
+                    &path.child("message"),
+                    "must be non-empty if specified",
+                )),
+                length if length > MESSAGE_MAX => Some(Error::too_long(&path.child("message"), MESSAGE_MAX)),
+                _ => None,
+            }));
             let id = text(device, &["resourceID"]);
             if !ids.insert(id) {
                 errors.push(Error::duplicate(&path.child("resourceID"), id));

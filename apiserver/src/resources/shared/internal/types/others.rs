@@ -164,6 +164,9 @@ pub(super) static TYPES: &[(&str, &[Field])] = &[
     ("RoleRef", &[
         field("APIGroup", "apiGroup", TEXT), field("Kind", "kind", TEXT), field("Name", "name", TEXT),
     ]),
+    ("ScopeSelector", &[
+        field("MatchExpressions", "matchExpressions", list("ScopedResourceSelectorRequirement")),
+    ]),
     ("ScopedResourceSelectorRequirement", &[
         field("ScopeName", "scopeName", TEXT), field("Operator", "operator", TEXT), field("Values", "values", PLAIN),
     ]),
