@@ -112,7 +112,7 @@ fn headings(columns: &Columns) -> Value {
                 Description::Text(text) => text,
                 Description::Field(ty, field) => schema::builtin(ty)
                     .and_then(|ty| ty.property(field))
-                    .map_or("", |property| &property.description),
+                    .map_or("", |property| as_documented(&property.description)),
             };
             json!({
                 "name": column.name,
@@ -123,6 +123,12 @@ fn headings(columns: &Columns) -> Value {
             })
         })
         .collect()
+}
+
+/// The documentation of a field as it stands in upstream's source: only OpenAPI documents add the values that it allows.
+fn as_documented(description: &str) -> &str {
+    const ADDED: &str = "\n\nPossible enum values:";
+    description.split(ADDED).next().unwrap_or(description)
 }
 
 /// Only the metadata of an object, without the annotations that are `hidden`.
@@ -176,6 +182,13 @@ mod tests {
         ],
         cells: |object, now| vec![object["metadata"]["name"].clone(), json!(now)],
     };
+
+    #[test]
+    fn headings_leave_out_what_openapi_adds() {
+        let added = "what it is.\n\nPossible enum values:\n - `\"A\"`";
+        assert_eq!(as_documented(added), "what it is.");
+        assert_eq!(as_documented("what it is."), "what it is.");
+    }
 
     #[test]
     fn rows_show_what_was_asked_for() {
