@@ -1,17 +1,29 @@
-//! How much is asked of an API server at a time: a little more with every answer, half as much whenever it pushes back
-//! (additive increase, multiplicative decrease), and nothing at all for the moment that it asks for.
+//! How much is asked of an API server at a time: as much as it answers without letting requests wait, half as much whenever it
+//! pushes back, and nothing at all for the moment that it asks for.
 //!
-//! Servers of Kubernetes push back with 429 and `Retry-After` when the queues of API Priority and Fairness are full.
+//! Servers of Kubernetes push back with 429 and `Retry-After` when the queues of API Priority and Fairness are full. Long before
+//! that, requests wait: then asking more gains nothing, and whoever comes next waits for all that were asked before. How many
+//! wait is seen from how much longer answers take than the fastest did (as TCP Vegas estimates the queue of a network).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What is worked on at the same time when nobody pushes back.
+/// What is worked on at the same time at most.
 const MOST: f64 = 64.0;
+/// Where it begins.
+const FIRST: f64 = 16.0;
+/// What waiting alone never leads below: a busy machine answers unevenly.
+const LEAST_FOR_WAITING: f64 = 8.0;
 /// What is always tried: else nothing would be heard of better times.
 const LEAST: f64 = 1.0;
+/// Requests that may wait at the server: with fewer, more are sent; with more, fewer are.
+const WAITING: std::ops::Range<f64> = 4.0..12.0;
+/// Answers that come sooner say nothing about waiting.
+const FAST: Duration = Duration::from_millis(2);
+/// How long the fastest answer is the measure.
+const MEASURE_FOR: Duration = Duration::from_secs(300);
 /// Longest time for which nothing is asked. What was pushed back itself waits for as long as the server says; others find
 /// out earlier, one by one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -28,15 +40,54 @@ struct Inner {
     /// When it was last halved: answers to what was asked before say nothing new.
     halved: Option<Instant>,
     resume: Option<Instant>,
+    times: Option<Times>,
+}
+
+/// How long answers take, in seconds.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    fastest: f64,
+    usual: f64,
+    since: Instant,
+}
+
+impl Times {
+    fn first(took: f64, now: Instant) -> Self {
+        Self {
+            fastest: took,
+            usual: took,
+            since: now,
+        }
+    }
+
+    fn add(&mut self, took: f64, now: Instant) {
+        self.usual += (took - self.usual) / 16.0;
+        if took <= self.fastest {
+            (self.fastest, self.since) = (took, now);
+        } else if now.saturating_duration_since(self.since) > MEASURE_FOR {
+            // Servers get slower, too. Half way at a time, because now requests may be waiting.
+            (self.fastest, self.since) = ((self.fastest + took.min(self.usual)) / 2.0, now);
+        }
+    }
+
+    /// Of `limit` requests under way, how many wait.
+    fn waiting(&self, limit: f64) -> f64 {
+        let floor = self.fastest.max(FAST.as_secs_f64());
+        if self.usual <= floor {
+            return 0.0;
+        }
+        limit * (1.0 - floor / self.usual)
+    }
 }
 
 impl Default for Flow {
     fn default() -> Self {
         Self {
             inner: Mutex::new(Inner {
-                limit: MOST,
+                limit: FIRST,
                 halved: None,
                 resume: None,
+                times: None,
             }),
         }
     }
@@ -54,7 +105,7 @@ impl Flow {
         let mut inner = self.inner();
         if !pushed_back {
             if code != 0 {
-                inner.limit = (inner.limit + 1.0 / inner.limit).min(MOST);
+                inner.succeeded(now.saturating_duration_since(sent).as_secs_f64(), now);
             }
             return false;
         }
@@ -85,6 +136,20 @@ impl Flow {
     }
 }
 
+impl Inner {
+    fn succeeded(&mut self, took: f64, now: Instant) {
+        let times = self.times.get_or_insert_with(|| Times::first(took, now));
+        times.add(took, now);
+        let waiting = times.waiting(self.limit);
+        // One more or less for each round of answers.
+        if waiting < WAITING.start {
+            self.limit = (self.limit + 1.0 / self.limit).min(MOST);
+        } else if waiting > WAITING.end {
+            self.limit = (self.limit - 1.0 / self.limit).max(LEAST_FOR_WAITING.min(self.limit));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -93,15 +158,64 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    /// A server that takes `each` for a request, one after the other, and answers in the order in which they came. Returns what
+    /// the limit is in the end.
+    fn serve(flow: &Flow, each: Duration, most: usize, requests: usize) -> usize {
+        let mut now = Instant::now();
+        let mut under_way = std::collections::VecDeque::new();
+        for _ in 0..requests {
+            while under_way.len() < flow.limit().min(most) {
+                under_way.push_back(now);
+            }
+            now += each;
+            let sent = under_way.pop_front().expect("at least one");
+            flow.answered(201, None, sent, now);
+        }
+        flow.limit()
+    }
+
+    #[test]
+    fn more_is_asked_only_while_nothing_waits() {
+        // One at a time: whatever is asked beyond that waits.
+        let flow = Flow::default();
+        serve(&flow, Duration::from_millis(5), 1, 20);
+        let limit = serve(&flow, Duration::from_millis(5), 64, 5_000);
+        assert!((6..=16).contains(&limit), "{limit}");
+        // All at a time, each of which takes long: nothing waits.
+        let flow = Flow::default();
+        let mut now = Instant::now();
+        for _ in 0..4_000 {
+            flow.answered(201, None, now, now + Duration::from_millis(40));
+            now += Duration::from_millis(1);
+        }
+        assert_eq!(flow.limit(), 64);
+    }
+
+    #[test]
+    fn a_server_that_became_slower_is_measured_by_that() {
+        let flow = Flow::default();
+        let mut now = Instant::now();
+        let mut answer = |took: u64, count: usize| {
+            for _ in 0..count {
+                flow.answered(200, None, now, now + Duration::from_millis(took));
+                now += Duration::from_millis(100);
+            }
+            flow.limit()
+        };
+        answer(5, 500);
+        assert!(answer(50, 1_000) < 20, "all of them seem to wait");
+        assert!(answer(50, 20_000) > 50, "but they do not");
+    }
+
     #[test]
     fn a_wave_of_refusals_halves_once_and_answers_bring_it_back() {
         let flow = Flow::default();
         let began = Instant::now();
-        assert_eq!((flow.limit(), flow.paused(began)), (64, None));
+        assert_eq!((flow.limit(), flow.paused(began)), (16, None));
         for _ in 0..64 {
             assert!(flow.answered(429, Some(SECOND), began, began + SECOND));
         }
-        assert_eq!(flow.limit(), 32);
+        assert_eq!(flow.limit(), 8);
         assert_eq!(flow.paused(began + SECOND), Some(began + 2 * SECOND));
         assert_eq!(flow.paused(began + 2 * SECOND), None);
         for second in 3..20 {
@@ -121,24 +235,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pushback_changes_nothing() {
+    fn what_is_no_pushback_is_an_answer() {
         let flow = Flow::default();
         let now = Instant::now();
         for code in [0, 200, 404, 409, 422, 500, 503] {
             assert!(!flow.answered(code, None, now, now));
         }
-        assert_eq!((flow.limit(), flow.paused(now)), (64, None));
+        assert_eq!(flow.paused(now), None);
         assert!(flow.answered(503, Some(60 * SECOND), now, now));
         assert_eq!(flow.paused(now), Some(now + LONGEST_PAUSE));
     }
 
     proptest! {
         #[test]
-        fn the_limit_stays_in_bounds(codes in prop::collection::vec((0..600u16, any::<bool>()), 0..200)) {
+        fn the_limit_stays_in_bounds(answers in prop::collection::vec((0..600u16, any::<bool>(), 0..90u64), 0..300)) {
             let flow = Flow::default();
             let mut now = Instant::now();
-            for (code, asks) in codes {
-                flow.answered(code, asks.then_some(SECOND), now, now);
+            for (code, asks, took) in answers {
+                flow.answered(code, asks.then_some(SECOND), now, now + Duration::from_millis(took));
                 now += Duration::from_millis(7);
                 prop_assert!((1..=64).contains(&flow.limit()));
             }

@@ -47,9 +47,19 @@ pub(super) struct Failure {
     pub(super) note: Option<String>,
     /// Not to be tried again before that; later each time.
     pub(super) again_after: Duration,
-    /// It is expected to pass (somebody gives up what this needs, or the server recovers): the owner is told only when that
-    /// takes long.
-    pub(super) passing: bool,
+    /// Whether it is expected to pass by itself.
+    pub(super) passing: Passing,
+}
+
+/// Whether a failure is expected to pass by itself: then the owner is told only when that takes long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passing {
+    /// Somebody has to do something.
+    No,
+    /// Somebody has what this needs, and is expected to give it up.
+    Contended,
+    /// The server is away or busy, for this as for everything else.
+    Unavailable,
 }
 
 impl Failure {
@@ -58,7 +68,7 @@ impl Failure {
             cause: cause.into(),
             note: None,
             again_after: after,
-            passing: false,
+            passing: Passing::No,
         })
     }
 }
@@ -150,7 +160,7 @@ impl Engine {
             cause: text.clone(),
             note: Some(text),
             again_after: REFUSED,
-            passing: false,
+            passing: Passing::No,
         })
     }
 
@@ -345,10 +355,10 @@ fn failure(prefix: &str, error: &ApiError) -> Outcome {
     let contended = text.contains("is already allocated");
     let (again_after, passing) = match error.code() {
         // The server is away or busy.
-        0 | 429 | 503 | 504 => (error.retry_after().unwrap_or_default(), true),
-        400..=499 if contended => (Duration::ZERO, true),
-        400..=499 => (REFUSED, false),
-        _ => (error.retry_after().unwrap_or_default(), false),
+        0 | 429 | 503 | 504 => (error.retry_after().unwrap_or_default(), Passing::Unavailable),
+        400..=499 if contended => (Duration::ZERO, Passing::Contended),
+        400..=499 => (REFUSED, Passing::No),
+        _ => (error.retry_after().unwrap_or_default(), Passing::No),
     };
     Outcome::Failed(Failure {
         note: Some(text.clone()),

@@ -29,7 +29,7 @@ use crate::metrics::Metrics;
 use crate::names::Reference;
 use crate::resources;
 use crate::world::World;
-use execute::{Failure, Outcome};
+use execute::{Failure, Outcome, Passing};
 use plan::{Awaited, Note, Place, Plan};
 
 /// How long to wait for the watch to show what a write without an answer did.
@@ -74,6 +74,8 @@ struct State {
     echoes: HashMap<Reference, Instant>,
     lag: Lag,
     last_errors: HashMap<Kind, String>,
+    /// Since when every write has failed because a server is away or busy.
+    unavailable: Option<Instant>,
     /// Objects that are only looked at because it is their turn.
     swept: HashSet<Reference>,
 }
@@ -292,6 +294,9 @@ impl Engine {
         let mut state = self.state();
         match outcome {
             Outcome::Done => {
+                if written {
+                    state.unavailable = None;
+                }
                 if !names_error {
                     state.queue.succeed(item);
                 }
@@ -327,12 +332,14 @@ impl Engine {
         let mut state = self.state();
         state.last_errors.insert(item.kind, failure.cause.clone());
         let failing = state.queue.push_failed(item.clone(), failure.again_after, now);
+        let lasting = match failure.passing {
+            Passing::No => true,
+            Passing::Contended => failing >= PATIENCE,
+            // With very many objects, each of them is tried rarely: what the others met counts, too.
+            Passing::Unavailable => failing.max(now - *state.unavailable.get_or_insert(now)) >= PATIENCE,
+        };
         drop(state);
-        if let Some(text) = failure
-            .note
-            .as_ref()
-            .filter(|_| !failure.passing || failing >= PATIENCE)
-        {
+        if let Some(text) = failure.note.as_ref().filter(|_| lasting) {
             self.tell(item, &Note::error(text.clone()));
         }
         self.metrics.failures.get_or_create(&item.kind.into()).inc();

@@ -27,7 +27,11 @@ pub(crate) async fn run(clusters: &Clusters, scale: Scale, report: &mut Report) 
         .iter()
         .filter(|(verb, _)| *verb != "watch")
         .map(|(_, count)| count);
-    report.goal("requests to the host other than watches", others.sum(), 0.0);
+    report.goal(
+        "requests to the host other than watches",
+        others.sum::<f64>().abs(),
+        0.0,
+    );
     report.number("watches opened again", requests.get("watch").copied().unwrap_or(0.0));
     report.number(
         "processor time, % of one",

@@ -42,16 +42,27 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     }),
 ];
 
-/// The syncer's requests to the host so far, by verb.
+/// The syncer's requests to the host so far, as `verb resource code`.
 async fn host_requests(clusters: &Clusters) -> Result<BTreeMap<String, f64>> {
     let mut sums = BTreeMap::new();
     for (labels, count) in clusters.bridge.counter("syncer_requests_total").await? {
-        let verb = labels.split("verb=\"").nth(1).and_then(|rest| rest.split('"').next());
-        if let Some(verb) = verb.filter(|_| labels.contains("cluster=\"host\"")) {
-            *sums.entry(verb.to_string()).or_insert(0.0) += count;
+        let label = |name: &str| {
+            let rest = labels.split(&format!("{name}=\"")).nth(1);
+            rest.and_then(|rest| rest.split('"').next()).unwrap_or_default()
+        };
+        if label("cluster") == "host" {
+            let key = format!("{} {} {}", label("verb"), label("resource"), label("code"));
+            *sums.entry(key).or_insert(0.0) += count;
         }
     }
     Ok(sums)
+}
+
+/// How many of them have this verb.
+fn with_verb(requests: &BTreeMap<String, f64>, verb: &str) -> f64 {
+    let of_verb = requests.iter().filter(|(key, _)| key.split(' ').next() == Some(verb));
+    // No summands make -0.
+    of_verb.map(|(_, count)| count).sum::<f64>().abs()
 }
 
 /// What came since `before`.

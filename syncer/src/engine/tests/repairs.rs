@@ -147,7 +147,7 @@ async fn a_host_that_pushes_back_is_asked_for_less() {
         });
         tokio::time::sleep(SECOND).await;
     }
-    assert!(bridge.engine.limit() > 16);
+    assert!(bridge.engine.limit() > 8);
 }
 
 #[tokio::test(start_paused = true)]
