@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{host_requests, since};
+use super::{host_requests, since, with_verb};
 use crate::Scale;
 use crate::clusters::Clusters;
 use crate::report::Report;
@@ -23,16 +23,10 @@ pub(crate) async fn run(clusters: &Clusters, scale: Scale, report: &mut Report) 
     let spent = clusters.cpu()[0].saturating_sub(cpu[0]);
     report.title("A syncer with nothing to do");
     report.goal("memory, MiB", clusters.memory()?, HELD_MOST);
-    let others = requests
-        .iter()
-        .filter(|(verb, _)| *verb != "watch")
-        .map(|(_, count)| count);
-    report.goal(
-        "requests to the host other than watches",
-        others.sum::<f64>().abs(),
-        0.0,
-    );
-    report.number("watches opened again", requests.get("watch").copied().unwrap_or(0.0));
+    let watches = with_verb(&requests, "watch");
+    let others = requests.values().sum::<f64>() - watches;
+    report.goal("requests to the host other than watches", others.abs(), 0.0);
+    report.number("watches opened again", watches);
     report.number(
         "processor time, % of one",
         spent.as_secs_f64() / scale.idle.as_secs_f64() * 100.0,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{host_requests, since};
+use super::{host_requests, since, with_verb};
 use crate::Scale;
 use crate::clusters::Clusters;
 use crate::pods::{self, Name};
@@ -46,11 +46,14 @@ pub(crate) async fn run(clusters: &Clusters, scale: Scale, report: &mut Report) 
     clusters.host.pods.until(&keys(Name::host_key), "gone", gone).await?;
     clusters.virtual_.pods.until(&keys(Name::key), "gone", gone).await?;
     let requests = since(&before, host_requests(clusters).await?);
-    let per_pod = |verb: &str| requests.get(verb).copied().unwrap_or(0.0) / names.len() as f64;
+    let per_pod = |verb: &str| with_verb(&requests, verb) / names.len() as f64;
     report.goal("creations on the host per pod over its life", per_pod("create"), 1.0);
     report.goal("deletions", per_pod("delete"), 1.0);
     report.goal("patches", per_pod("patch"), 0.0);
     report.goal("reads", per_pod("get") + per_pod("list"), 0.0);
+    for (request, count) in &requests {
+        report.number(&format!("  {request}"), *count);
+    }
     Ok(())
 }
 
