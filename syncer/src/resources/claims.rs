@@ -38,7 +38,10 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
             // Whoever deletes the copy deletes the claim: its data is going.
             pair::delete(Side::Virtual, item, &object)
         }
-        Pair::Both(object, host) if !pair::is_deleting(&object) && is_bound_to_another(world, &object, &host) => {
+        // A deletion of ours that somebody held up is gone on with.
+        Pair::Both(object, host)
+            if is_bound_to_another(world, &object, &host) && (!pair::is_deleting(&object) || is_kept(&host)) =>
+        {
             recreate(item, &object, &host, &volume_of(world, &host))
         }
         // Nothing is kept from deletion any longer than it takes to make the claim anew.

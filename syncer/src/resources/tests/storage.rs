@@ -144,6 +144,14 @@ fn a_claim_that_is_bound_elsewhere_is_not_two_claims() {
     host["metadata"]["resourceVersion"] = json!("103");
     host["metadata"]["annotations"][keys::SKIP_BACKSYNC] = json!("true");
     world.put(Side::Host, Kind::PersistentVolumeClaim, host);
+    let mut held = claim(json!({"volumeName": "pv-2"}));
+    held["metadata"]["resourceVersion"] = json!("10");
+    held["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    held["metadata"]["finalizers"] = json!(["kubernetes.io/pvc-protection"]);
+    world.put(Side::Virtual, Kind::PersistentVolumeClaim, held);
+    let steps = plan_claim(&world);
+    assert_eq!(steps.len(), 4, "{steps:?}");
+    assert!(steps.iter().all(|step| !step.starts_with("delete host")), "{steps:?}");
     world.take(Side::Virtual, Kind::PersistentVolumeClaim, "team", "data");
     assert_eq!(plan_claim(&world), Vec::<String>::new());
     let mut anew = object.clone();
