@@ -3,9 +3,9 @@
 use sha2::{Digest, Sha256};
 
 /// Longest name, label key or label value that is used as it is, in bytes.
-const MAX_LENGTH: usize = 63;
+pub const MAX_LENGTH: usize = 63;
 /// Bytes of the joined parts that survive in front of the digest.
-const KEPT: usize = 52;
+pub const KEPT: usize = 52;
 /// Hex digits of the digest in a shortened name.
 const DIGITS: usize = 10;
 

@@ -46,7 +46,9 @@ pub fn claim(names: &Names, kind: &str, host: &Value) -> Claim {
         && json::text(metadata, &["labels", keys::CONTROLLED_BY]).is_empty()
         && agrees(keys::OBJECT_KIND, kind)
         && agrees(keys::OBJECT_HOST_NAME, host_name)
-        && agrees(keys::OBJECT_HOST_NAMESPACE, host_namespace);
+        && agrees(keys::OBJECT_HOST_NAMESPACE, host_namespace)
+        && agrees(keys::VCLUSTER_NAME, names.vcluster())
+        && agrees(keys::VCLUSTER_NAMESPACE, names.host_namespace());
     if !ours {
         return Claim::Foreign;
     }

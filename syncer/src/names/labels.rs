@@ -25,7 +25,7 @@ impl Names {
         labels
             .iter()
             .filter(|(key, _)| !self.is_rewritten(key))
-            .map(|(key, value)| (self.label_to_host(key).to_owned(), value.clone()))
+            .map(|(key, value)| (self.label_to_host(key).into_owned(), value.clone()))
             .collect()
     }
 
@@ -35,7 +35,8 @@ impl Names {
             return Some(original);
         }
         let hidden = self.rewritten.iter().any(|(original, _)| *original == key)
-            || key.starts_with(keys::NAMESPACE_LABEL_PREFIX);
+            || key.starts_with(keys::NAMESPACE_LABEL_PREFIX)
+            || key.starts_with(&self.hidden_prefix);
         (!hidden).then_some(key)
     }
 

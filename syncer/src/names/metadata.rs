@@ -11,13 +11,15 @@ use super::{Names, keys};
 use crate::json::{self, Strings};
 
 /// Annotations that describe the pair itself and are never copied in either direction.
-const NEVER_COPIED: [&str; 9] = [
+const NEVER_COPIED: [&str; 11] = [
     keys::OBJECT_NAME,
     keys::OBJECT_NAMESPACE,
     keys::OBJECT_UID,
     keys::OBJECT_KIND,
     keys::OBJECT_HOST_NAME,
     keys::OBJECT_HOST_NAMESPACE,
+    keys::VCLUSTER_NAME,
+    keys::VCLUSTER_NAMESPACE,
     keys::MANAGED_ANNOTATIONS,
     keys::MANAGED_LABELS,
     keys::IMPORTED_FROM,
@@ -128,6 +130,11 @@ fn wanted(source: &Source<'_>) -> Wanted {
             keys::OBJECT_HOST_NAMESPACE.to_owned(),
             source.names.host_namespace().to_owned(),
         );
+    } else {
+        // Outside of namespaces, the marker alone can be that of two virtual clusters.
+        let (name, namespace) = (source.names.vcluster(), source.names.host_namespace());
+        annotations.insert(keys::VCLUSTER_NAME.to_owned(), name.to_owned());
+        annotations.insert(keys::VCLUSTER_NAMESPACE.to_owned(), namespace.to_owned());
     }
     Wanted { labels, annotations }
 }
@@ -145,9 +152,14 @@ fn is_private(key: &str, excluded: &[&str]) -> bool {
     key.starts_with(keys::PREFIX) || is_excluded(key, excluded)
 }
 
+/// Annotations of the product mean something on the host. A virtual object may have one only where its copy has one
+/// anyway, as the copies that a virtual cluster inside this one makes do.
 fn copied_annotations(source: &Source<'_>) -> Strings {
     let mut annotations = json::strings(source.object, &["metadata", "annotations"]);
-    annotations.retain(|key, _| !is_excluded(key, source.excluded));
+    annotations.retain(|key, _| {
+        !is_excluded(key, source.excluded)
+            && (!key.starts_with(keys::PREFIX) || source.host_annotations.contains_key(key))
+    });
     annotations
 }
 

@@ -1,5 +1,7 @@
 //! Name translation: a pure function of the virtual cluster's name, its host namespace and the virtual object.
 
+use std::borrow::Cow;
+
 mod identity;
 mod labels;
 mod mappings;
@@ -7,6 +9,7 @@ mod metadata;
 mod selectors;
 mod store;
 
+use config::digest;
 pub use config::digest::{hex_digest, safe_concat, short_digest};
 pub use identity::{Claim, claim};
 pub use mappings::{Mapping, Mappings, Reference};
@@ -34,6 +37,10 @@ pub mod keys {
     pub const OBJECT_HOST_NAME: &str = "vcluster.loft.sh/object-host-name";
     /// Annotation with the host namespace.
     pub const OBJECT_HOST_NAMESPACE: &str = "vcluster.loft.sh/object-host-namespace";
+    /// Annotation of copies outside of namespaces with the virtual cluster's name.
+    pub const VCLUSTER_NAME: &str = "vcluster.loft.sh/vcluster-name";
+    /// Annotation of copies outside of namespaces with the virtual cluster's host namespace.
+    pub const VCLUSTER_NAMESPACE: &str = "vcluster.loft.sh/vcluster-namespace";
     /// Annotation that lists the annotation keys which the virtual side owns.
     pub const MANAGED_ANNOTATIONS: &str = "vcluster.loft.sh/managed-annotations";
     /// Annotation that lists the label keys which the virtual side owns.
@@ -46,7 +53,7 @@ pub mod keys {
     pub const IMPORTED_FROM: &str = "vcluster.loft.sh/imported-from";
     /// Annotation of host objects that have no virtual object of their own.
     pub const SKIP_BACKSYNC: &str = "vcluster.loft.sh/skip-backsync";
-    /// Annotation of a claim whose spec goes to the host as it is.
+    /// Annotation of a claim whose class goes to the host as it is.
     pub const SKIP_TRANSLATE: &str = "vcluster.loft.sh/skip-translate";
     /// Annotation of a virtual Service that is between two addresses: what it was, as a merge patch.
     pub const SERVICE_BETWEEN: &str = "vcluster.loft.sh/service-between-addresses";
@@ -62,7 +69,12 @@ pub struct Names {
     vcluster: String,
     host_namespace: String,
     rewritten: Vec<(&'static str, String)>,
+    /// What all keys begin with behind which labels are hidden.
+    hidden_prefix: String,
 }
+
+/// Prefix of the keys behind which labels are hidden.
+const HIDDEN_LABEL_PREFIX: &str = "vcluster.loft.sh/label";
 
 /// Label keys that are hidden behind a hashed key on the host, because they mean something there.
 const REWRITTEN_LABELS: [&str; 4] = ["release", keys::NAMESPACE, keys::MARKER, keys::CONTROLLED_BY];
@@ -72,12 +84,16 @@ impl Names {
     pub fn new(vcluster: &str, host_namespace: &str) -> Self {
         let rewritten = REWRITTEN_LABELS
             .iter()
-            .map(|key| (*key, hashed_key("vcluster.loft.sh/label", vcluster, key)))
+            .map(|key| (*key, hashed_key(HIDDEN_LABEL_PREFIX, vcluster, key)))
             .collect();
+        let mut hidden_prefix = format!("{HIDDEN_LABEL_PREFIX}-{vcluster}-x-");
+        // Longer keys are cut there before their digest is added.
+        hidden_prefix.truncate(digest::KEPT);
         Self {
             vcluster: vcluster.to_owned(),
             host_namespace: host_namespace.to_owned(),
             rewritten,
+            hidden_prefix,
         }
     }
 
@@ -128,11 +144,25 @@ impl Names {
     }
 
     /// The label key on the host for a label key of a virtual object.
-    pub fn label_to_host<'a>(&'a self, key: &'a str) -> &'a str {
-        self.rewritten
-            .iter()
-            .find(|(virtual_key, _)| *virtual_key == key)
-            .map_or(key, |(_, host)| host)
+    ///
+    /// Keys that look like those which say something there about namespaces or hidden labels are hidden too: a tenant who
+    /// wrote them could pass for a pod of another namespace. A virtual cluster inside this one has such keys rightly.
+    pub fn label_to_host<'a>(&'a self, key: &'a str) -> Cow<'a, str> {
+        if let Some((_, host)) = self.rewritten.iter().find(|(virtual_key, _)| *virtual_key == key) {
+            return Cow::Borrowed(host);
+        }
+        if key.starts_with(keys::NAMESPACE_LABEL_PREFIX) || key.starts_with(&self.hidden_prefix) {
+            return Cow::Owned(hashed_key(HIDDEN_LABEL_PREFIX, &self.vcluster, key));
+        }
+        Cow::Borrowed(key)
+    }
+
+    /// Whether the host name of an object can be nobody else's: its parts can be told from it, and nothing was cut off.
+    /// Otherwise another virtual cluster of the namespace may have an object whose host name is the same.
+    pub fn is_exclusive(&self, name: &str, namespace: &str) -> bool {
+        let joined = [name, "x", namespace, "x", &self.vcluster].join("-");
+        let separators = joined.as_bytes().windows(3).filter(|window| *window == b"-x-");
+        joined.len() <= digest::MAX_LENGTH && separators.count() == 2
     }
 
     /// Whether a virtual label key is one of the host's rewritten keys and therefore stays away from the host.

@@ -8,7 +8,7 @@ use crate::json::{items_mut, object_mut};
 impl Names {
     /// A map selector (Services): keys under their host names plus the marks of ownership; empty stays empty.
     pub fn map_selector_to_host(&self, selector: &Map<String, Value>, namespace: &str) -> Map<String, Value> {
-        let mut host = self.rename_keys(selector, |key| self.label_to_host(key).to_owned());
+        let mut host = self.rename_keys(selector, |key| self.label_to_host(key).into_owned());
         if !selector.is_empty() {
             host.insert(keys::MARKER.to_owned(), json!(self.vcluster));
             host.insert(keys::NAMESPACE.to_owned(), json!(namespace));
@@ -18,7 +18,7 @@ impl Names {
 
     /// A label selector with its keys under their host names.
     pub fn label_selector_to_host(&self, selector: &Value) -> Value {
-        self.rename_selector(selector, |key| self.label_to_host(key).to_owned())
+        self.rename_selector(selector, |key| self.label_to_host(key).into_owned())
     }
 
     /// A namespace selector as a selector on the labels that pods carry for their virtual namespace.

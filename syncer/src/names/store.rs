@@ -79,7 +79,8 @@ impl MappingStore {
                 revision
             };
             for record in &answer.kvs {
-                count += usize::from(world.mappings().load(&record.value, &kinds));
+                let namespace = world.names.host_namespace();
+                count += usize::from(world.mappings().load(&record.value, &kinds, namespace));
             }
             match answer.kvs.last() {
                 Some(last) if answer.more => {

@@ -118,7 +118,7 @@ fn labels_go_down_marked_and_come_back_without_marks() {
     let labels = strings(&[
         ("app", "web"),
         ("release", "r1"),
-        ("vcluster.loft.sh/label-vc-x-0000000000", "kept"),
+        ("vcluster.loft.sh/label-other-x-0000000000", "kept"),
     ]);
     let host = names.labels_to_host(&labels, Some("team"));
     assert_eq!(host[keys::MARKER], "vc");
@@ -129,11 +129,65 @@ fn labels_go_down_marked_and_come_back_without_marks() {
         .filter_map(|(key, value)| Some((names.label_to_virtual(key)?.to_owned(), value.clone())))
         .collect();
     assert_eq!(back, labels);
-    let rewritten = strings(&[(names.label_to_host("release"), "spoofed")]);
-    assert!(
-        !names
-            .label_keys_to_host(&rewritten)
-            .contains_key(names.label_to_host("release"))
+}
+
+#[test]
+fn labels_that_speak_for_the_syncer_are_hidden() {
+    let names = Names::new("vc", "host");
+    let namespace_label = names.namespace_label("team");
+    let written = strings(&[
+        (&names.label_to_host("release"), "spoofed"),
+        (&namespace_label, "spoofed"),
+        ("vcluster.loft.sh/label-vc-x-0000000000", "spoofed"),
+        (keys::MARKER, "other"),
+        (keys::NAMESPACE, "other"),
+    ]);
+    let host = names.labels_to_host(&written, Some("team"));
+    assert!(!host.contains_key(&*names.label_to_host("release")), "{host:?}");
+    assert!(!host.contains_key(&namespace_label), "{host:?}");
+    assert!(!host.contains_key("vcluster.loft.sh/label-vc-x-0000000000"), "{host:?}");
+    assert_eq!((&*host[keys::MARKER], &*host[keys::NAMESPACE]), ("vc", "team"));
+    // A virtual cluster inside selects its pods by them: selectors follow.
+    let selector = names.label_selector_to_host(&json!({"matchLabels": {&namespace_label: "spoofed"}}));
+    let hidden = names.label_to_host(&namespace_label).into_owned();
+    assert_eq!(selector["matchLabels"], json!({&hidden: "spoofed"}));
+    assert_eq!(host[&hidden], "spoofed");
+    assert_eq!(names.label_to_virtual(&hidden), None);
+    // The keys of one virtual cluster are no secrets of another one.
+    let outer = Names::new("outer", "host");
+    assert_ne!(outer.label_to_host(&namespace_label), namespace_label);
+    assert_ne!(outer.label_to_host(&namespace_label), hidden);
+}
+
+#[test]
+fn a_host_name_is_exclusive_when_its_parts_can_be_told_from_it() {
+    let names = |vcluster| Names::new(vcluster, "host");
+    let table = [
+        ("vc", "web", "team", true),
+        ("vc", "web-x-prod", "team", false),
+        ("vc", "web", "a-x-b", false),
+        ("vc", "web", "x-b", false),
+        ("vc", "web-x", "b", false),
+        ("b-x-vc", "web", "team", false),
+        ("x-vc", "web", "team", false),
+        (
+            "vc",
+            "a-name-of-fifty-characters-which-leaves-too-little-room",
+            "team",
+            false,
+        ),
+    ];
+    for (vcluster, name, namespace, expected) in table {
+        assert_eq!(
+            names(vcluster).is_exclusive(name, namespace),
+            expected,
+            "{name} {namespace} {vcluster}"
+        );
+    }
+    // What the rule is for: two objects of two virtual clusters, one host name.
+    assert_eq!(
+        names("vc").host_name("web-x-team", "b"),
+        names("b-x-vc").host_name("web", "team")
     );
 }
 
@@ -156,8 +210,8 @@ fn selectors() {
     assert_eq!(
         selector,
         json!({
-            "matchLabels": {key: "a", keys::MARKER: "vc", keys::NAMESPACE: "team"},
-            "matchExpressions": [{"key": key, "operator": "Exists"}],
+            "matchLabels": {&*key: "a", keys::MARKER: "vc", keys::NAMESPACE: "team"},
+            "matchExpressions": [{"key": &*key, "operator": "Exists"}],
         })
     );
 

@@ -1,5 +1,7 @@
 //! PersistentVolumeClaims, to the host, which binds them. The virtual claim takes over what the host has made of its copy.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::copied::{self, BARE, Copied, Fields};
@@ -16,6 +18,9 @@ const BINDING: &[&str] = &[
     "pv.kubernetes.io/bound-by-controller",
     "volume.beta.kubernetes.io/storage-provisioner",
 ];
+/// What a claim can be filled from.
+const SOURCES: [&str; 2] = ["dataSource", "dataSourceRef"];
+const CLAIM: &str = "PersistentVolumeClaim";
 /// What `spec.storageClassName` was once.
 const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
 
@@ -30,6 +35,7 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
         up: taken_over,
         status: Some(copied::whole_status),
         refusal: class_not_selected,
+        references: sources,
         inherits: true,
         ..BARE
     };
@@ -142,8 +148,32 @@ fn class_annotation(world: &World, _: &Value, annotations: &mut json::Strings) {
     }
 }
 
+/// The claims that a claim is filled from.
+fn sources(_: &World, object: &Value) -> BTreeSet<Reference> {
+    let namespace = json::text(object, &["metadata", "namespace"]);
+    SOURCES
+        .iter()
+        .filter_map(|field| json::at(object, &["spec", field]))
+        .filter(|source| json::text(source, &["kind"]) == CLAIM)
+        .map(|source| Reference::new(Kind::PersistentVolumeClaim, namespace, json::text(source, &["name"])))
+        .collect()
+}
+
 fn host_spec(world: &World, object: &Value) -> Value {
     let mut spec = object["spec"].clone();
+    let namespace = json::text(object, &["metadata", "namespace"]);
+    for source in SOURCES {
+        let Some(source) = spec.get_mut(source) else { continue };
+        let name = json::text(source, &["name"]);
+        // Also of kinds that are not synced, which then do not exist there: the same name would be somebody else's.
+        let name = match json::text(source, &["kind"]) {
+            CLAIM => world.host_name(Kind::PersistentVolumeClaim, namespace, name),
+            _ => world.names.host_name(name, namespace),
+        };
+        json::put(source, "name", Some(json!(name)));
+        // Everything lies in one namespace there.
+        json::remove(source, &["namespace"]);
+    }
     if json::text(object, &["metadata", "annotations", keys::SKIP_TRANSLATE]) == "true" {
         return spec;
     }
@@ -153,16 +183,6 @@ fn host_spec(world: &World, object: &Value) -> Value {
     }
     if world.settings.to_host.contains(&Kind::PersistentVolume) {
         bind_by_host_names(world, &mut spec);
-    }
-    let namespace = json::text(object, &["metadata", "namespace"]);
-    for source in ["dataSource", "dataSourceRef"] {
-        let Some(source) = spec.get_mut(source) else { continue };
-        if json::text(source, &["kind"]) == "PersistentVolumeClaim" {
-            let name = world.host_name(Kind::PersistentVolumeClaim, namespace, json::text(source, &["name"]));
-            json::put(source, "name", Some(json!(name)));
-            // Everything lies in one namespace there.
-            json::remove(source, &["namespace"]);
-        }
     }
     spec
 }

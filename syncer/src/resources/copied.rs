@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::pair::{self, Pair};
+use super::usable;
 use crate::engine::plan::{Note, Plan};
 use crate::json::{self, Strings};
 use crate::kinds::Side;
@@ -79,20 +80,34 @@ pub(super) fn plan(world: &World, item: &Reference, copied: &Copied) -> Plan {
         Pair::Host(host) => pair::delete(Side::Host, item, &host),
         Pair::Replaced(_, host) if !copied.inherits => pair::delete(Side::Host, item, &host),
         Pair::Virtual(object) if pair::is_deleting(&object) => Plan::nothing(),
-        Pair::Virtual(object) => match (copied.refusal)(world, &object) {
-            Some(note) => Plan::refuse(note),
+        Pair::Virtual(object) => match obstacles(world, item, &object, copied) {
+            Some(obstacles) => obstacles,
             None => create(world, item, &object, copied),
         },
         Pair::Both(object, host) | Pair::Replaced(object, host) => {
             if pair::is_deleting(&object) {
                 pair::delete(Side::Host, item, &host)
-            } else if let Some(note) = (copied.refusal)(world, &object) {
-                Plan::refuse(note)
+            } else if let Some(obstacles) = obstacles(world, item, &object, copied) {
+                obstacles
             } else {
                 update(world, item, &object, &host, copied)
             }
         }
     }
+}
+
+/// What has to happen before an object is synced; `None` when nothing has to.
+fn obstacles(world: &World, item: &Reference, object: &Value, copied: &Copied) -> Option<Plan> {
+    if let Some(note) = (copied.refusal)(world, object) {
+        return Some(Plan::refuse(note));
+    }
+    let references = (copied.references)(world, object);
+    let obstacles = usable::obstacles(world, &references)?;
+    Some(Plan {
+        // What it uses is not synced before that is known.
+        mapping: Some(mapping(world, item, object, copied)),
+        ..obstacles
+    })
 }
 
 fn mapping(world: &World, item: &Reference, object: &Value, copied: &Copied) -> Mapping {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::pair::{self, Pair};
-use super::{kubernetes, replicas};
+use super::{kubernetes, replicas, usable};
 use crate::engine::plan::Plan;
 use crate::json;
 use crate::kinds::{Kind, Side};
@@ -26,7 +26,15 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
         .get(Kind::Service, &item.key.namespace, &item.key.name)
         .map(|object| object.value());
     let by_hand = service.as_ref().is_some_and(|service| !has_selector(service));
+    // The host goes by the name alone: it would send the clients of whoever has the Service to these addresses.
+    let service = Reference::new(Kind::Service, &item.key.namespace, &item.key.name);
+    let obstacles = if by_hand {
+        usable::obstacles(world, [&service])
+    } else {
+        None
+    };
     match pair::load(world, item) {
+        Pair::Virtual(_) | Pair::Both(..) if obstacles.is_some() => obstacles.unwrap_or_default(),
         Pair::Nothing => Plan {
             forget: true,
             ..Plan::nothing()

@@ -1,5 +1,7 @@
 //! EndpointSlices, to the host: only those of Services without a selector, because the host makes the others itself.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::copied::{self, BARE, Copied, Fields};
@@ -28,6 +30,7 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
         wanted,
         actual: |host| copied::fields(host, &["endpoints", "ports"]),
         labels: host_labels,
+        references: |_, slice| BTreeSet::from([service(slice)]),
         ..BARE
     };
     match pair::load(world, item) {
@@ -48,13 +51,20 @@ fn is_by_hand(world: &World, slice: &Value) -> bool {
             .is_some_and(|service| !endpoints::has_selector(&service.value()))
 }
 
+/// The Service of a slice.
+fn service(slice: &Value) -> Reference {
+    let namespace = json::text(slice, &["metadata", "namespace"]);
+    Reference::new(
+        Kind::Service,
+        namespace,
+        json::text(slice, &["metadata", "labels", SERVICE_NAME]),
+    )
+}
+
 fn host_labels(world: &World, object: &Value) -> Strings {
-    let namespace = json::text(object, &["metadata", "namespace"]);
-    let service = json::text(object, &["metadata", "labels", SERVICE_NAME]);
-    Strings::from_iter([(
-        SERVICE_NAME.to_owned(),
-        world.host_name(Kind::Service, namespace, service),
-    )])
+    let Reference { kind, key } = service(object);
+    let name = world.host_name(kind, &key.namespace, &key.name);
+    Strings::from_iter([(SERVICE_NAME.to_owned(), name)])
 }
 
 fn wanted(world: &World, object: &Value, _: Option<&Value>) -> Fields {

@@ -13,11 +13,15 @@ use crate::kinds::Kind;
 use crate::names::Reference;
 use crate::world::World;
 
-/// Annotations with the name of a Secret, or its namespace and name.
-const SECRET_ANNOTATIONS: [&str; 3] = [
-    "nginx.ingress.kubernetes.io/auth-secret",
-    "nginx.ingress.kubernetes.io/auth-tls-secret",
-    "nginx.ingress.kubernetes.io/proxy-ssl-secret",
+/// Annotations with the name of an object, or its namespace and name (`internal/ingress/annotations` of ingress-nginx).
+const NAMING_ANNOTATIONS: [(&str, Kind); 7] = [
+    ("nginx.ingress.kubernetes.io/auth-secret", Kind::Secret),
+    ("nginx.ingress.kubernetes.io/auth-tls-secret", Kind::Secret),
+    ("nginx.ingress.kubernetes.io/proxy-ssl-secret", Kind::Secret),
+    ("nginx.ingress.kubernetes.io/auth-proxy-set-headers", Kind::ConfigMap),
+    ("nginx.ingress.kubernetes.io/custom-headers", Kind::ConfigMap),
+    ("nginx.ingress.kubernetes.io/fastcgi-params-configmap", Kind::ConfigMap),
+    ("nginx.ingress.kubernetes.io/default-backend", Kind::Service),
 ];
 /// What comes before the name of a Service in the keys of annotations.
 const ALB_ACTIONS: &str = "alb.ingress.kubernetes.io/actions.";
@@ -97,8 +101,8 @@ fn rename(holder: &mut Value, field: &str, translate: impl Fn(&str) -> String) {
     }
 }
 
-/// The Secret that an annotation names.
-fn secret<'a>(namespace: &'a str, value: &'a str) -> (&'a str, &'a str) {
+/// The namespace and name of the object that an annotation names.
+fn named<'a>(namespace: &'a str, value: &'a str) -> (&'a str, &'a str) {
     value.split_once('/').unwrap_or((namespace, value))
 }
 
@@ -106,23 +110,37 @@ fn references(_: &World, object: &Value) -> BTreeSet<Reference> {
     let namespace = json::text(object, &["metadata", "namespace"]);
     let tls = json::items(object, &["spec", "tls"])
         .iter()
-        .map(|tls| (namespace, json::text(tls, &["secretName"])));
-    let annotated = SECRET_ANNOTATIONS
-        .iter()
-        .map(|key| secret(namespace, json::text(object, &["metadata", "annotations", key])));
+        .map(|tls| (Kind::Secret, namespace, json::text(tls, &["secretName"])));
+    let annotated = NAMING_ANNOTATIONS.iter().map(|(key, kind)| {
+        let (namespace, name) = named(namespace, json::text(object, &["metadata", "annotations", key]));
+        (*kind, namespace, name)
+    });
+    let backends = backends(object).map(|name| (Kind::Service, namespace, name));
     tls.chain(annotated)
-        .filter(|(_, name)| !name.is_empty())
-        .map(|(namespace, name)| Reference::new(Kind::Secret, namespace, name))
+        .chain(backends)
+        .filter(|(_, _, name)| !name.is_empty())
+        .map(|(kind, namespace, name)| Reference::new(kind, namespace, name))
         .collect()
+}
+
+/// The Services behind an ingress.
+fn backends(object: &Value) -> impl Iterator<Item = &str> {
+    let paths = json::items(object, &["spec", "rules"])
+        .iter()
+        .flat_map(|rule| json::items(rule, &["http", "paths"]));
+    let backends = paths.filter_map(|path| path.get("backend"));
+    backends
+        .chain(json::at(object, &["spec", "defaultBackend"]))
+        .map(|backend| json::text(backend, &["service", "name"]))
 }
 
 fn annotations(world: &World, object: &Value, annotations: &mut Strings) {
     let namespace = json::text(object, &["metadata", "namespace"]);
     let service = |name: &str| world.host_name(Kind::Service, namespace, name);
-    for key in SECRET_ANNOTATIONS {
+    for (key, kind) in NAMING_ANNOTATIONS {
         if let Some(value) = annotations.get_mut(key) {
-            let (of, name) = secret(namespace, value);
-            let host = world.host_key(Kind::Secret, of, name);
+            let (of, name) = named(namespace, value);
+            let host = world.host_key(kind, of, name);
             *value = if value.contains('/') {
                 host.to_string()
             } else {

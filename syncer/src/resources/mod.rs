@@ -31,6 +31,7 @@ mod services;
 mod snapshots;
 mod storageclasses;
 mod trim;
+mod usable;
 mod used;
 pub mod volumes;
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::engine::plan::Note;
 use crate::json;
 use crate::kinds::Kind;
+use crate::names::Reference;
 use crate::resources::{mirrored, priorityclasses};
 use crate::world::World;
 
@@ -53,6 +54,22 @@ fn priority_class(world: &World, name: &str) -> String {
     } else {
         class
     }
+}
+
+/// The objects behind these names of which the host has copies.
+pub(super) fn references(world: &World, pod: &Value) -> Vec<Reference> {
+    let namespace = json::text(pod, &["metadata", "namespace"]);
+    let of = |field| json::text(pod, &["spec", field]);
+    let account = match of("serviceAccountName") {
+        "" => DEFAULT_ACCOUNT,
+        account => account,
+    };
+    let class = of("priorityClassName");
+    let copied = |kind: &Kind| world.settings.to_host.contains(kind);
+    let account = Some(Reference::new(Kind::ServiceAccount, namespace, account));
+    let class = (!class.is_empty()).then(|| Reference::new(Kind::PriorityClass, "", class));
+    let named = account.into_iter().chain(class);
+    named.filter(|reference| copied(&reference.kind)).collect()
 }
 
 /// Why a pod is not synced: it names a class of the host that is not selected.

@@ -19,7 +19,17 @@ pub(super) struct Created {
 }
 
 /// Fields whose value is the host's business.
-const DROPPED: &[&str] = &["serviceAccount", "subdomain", "priority", "preemptionPolicy"];
+const DROPPED: &[&str] = &[
+    "overhead",
+    "preemptionPolicy",
+    "priority",
+    "serviceAccount",
+    "subdomain",
+];
+/// Fields that only a pod which exists may have; [`super::update`] adds them.
+const ADDED_LATER: &str = "ephemeralContainers";
+/// Names a group of pods that only the virtual cluster knows.
+const GROUP: &str = "schedulingGroup";
 
 /// Translates a virtual pod; `Err` says what has to be known first.
 pub(super) fn translate(world: &World, item: &Reference, host_name: &str, pod: &Value) -> Result<Created, Awaited> {
@@ -30,6 +40,13 @@ pub(super) fn translate(world: &World, item: &Reference, host_name: &str, pod: &
 
     let subdomain = json::text(&spec, &["subdomain"]).to_owned();
     json::remove(&mut spec, DROPPED);
+    json::remove(&mut spec, &[ADDED_LATER]);
+    if spec.get(GROUP).is_some() {
+        json::remove(&mut spec, &[GROUP]);
+        notes.push(Note::warning(
+            "the host schedules the pods of a scheduling group one by one: spec.schedulingGroup is not synced",
+        ));
+    }
     notes.extend(ownership::fit_spec(world, &mut spec));
     json::put(&mut spec, "automountServiceAccountToken", Some(json!(false)));
     json::put(&mut spec, "enableServiceLinks", Some(json!(false)));
@@ -41,7 +58,8 @@ pub(super) fn translate(world: &World, item: &Reference, host_name: &str, pod: &
     dns::translate(world, namespace, &mut spec)?;
     let service_links = json::flag(pod, &["spec", "enableServiceLinks"]) != Some(false);
     let variables = environment::variables(world, namespace, api_address.as_deref(), service_links);
-    volumes::translate(&item.key, &mut spec);
+    volumes::name_own_claims(&item.key.name, &mut spec);
+    volumes::redirect_host_paths(&world.names, &mut spec);
     names::for_each_name(&mut spec, &mut |target, name| {
         names::translate(world, namespace, target, name)
     });

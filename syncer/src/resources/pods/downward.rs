@@ -25,7 +25,19 @@ const FIELDS: [(&str, &str); 4] = [
     ("spec.serviceAccountName", SERVICE_ACCOUNT),
 ];
 
-/// The annotations that carry the virtual identity of a pod.
+/// All of these annotations.
+const CARRIERS: [&str; 7] = [
+    NAME,
+    NAMESPACE,
+    UID,
+    SERVICE_ACCOUNT,
+    LABELS,
+    OWNER_REFERENCES,
+    OWNER_SET_KIND,
+];
+
+/// The annotations that carry the virtual identity of a pod. The copy that a virtual cluster inside this one has made has
+/// them already, and says who its pod is.
 pub(super) fn carriers(pod: &Value) -> Strings {
     let metadata = &pod["metadata"];
     let text = |path: &[&str]| json::text(pod, path).to_owned();
@@ -42,6 +54,9 @@ pub(super) fn carriers(pod: &Value) -> Strings {
     if let Some(kind) = owner_set_kind(pod) {
         carriers.insert(OWNER_SET_KIND.to_owned(), kind.to_owned());
     }
+    let mut inner = json::strings(metadata, &["annotations"]);
+    inner.retain(|key, _| CARRIERS.contains(&key.as_str()));
+    carriers.extend(inner);
     carriers
 }
 

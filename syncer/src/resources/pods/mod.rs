@@ -9,6 +9,7 @@ mod downward;
 mod environment;
 mod hosts;
 mod names;
+mod refused;
 mod scheduling;
 mod status;
 mod tokens;
@@ -19,6 +20,7 @@ use serde_json::Value;
 
 use super::devices;
 use super::pair::{self, Pair};
+use super::usable;
 use crate::clusters::Change;
 use crate::engine::plan::{Awaited, Note, Place, Plan, Step};
 use crate::json;
@@ -48,29 +50,20 @@ fn to_host(world: &World, item: &Reference, pod: &Value) -> Plan {
     if pair::is_deleting(pod) || !json::text(pod, &["status", "startTime"]).is_empty() {
         return delete::finish(item, pod);
     }
-    let node = json::text(pod, &["spec", "nodeName"]);
-    if node.is_empty() && world.settings.nodes.scheduled_here {
+    if json::text(pod, &["spec", "nodeName"]).is_empty() && world.settings.nodes.scheduled_here {
         // The virtual cluster's scheduler goes first.
         return Plan::nothing();
     }
-    if !node.is_empty() && world.virtual_side.get(Kind::Node, "", node).is_none() {
-        let warning = format!("Given nodeName {node} does not exist in virtual cluster");
-        return Plan::refuse(Note::warning(warning));
-    }
-    if let Some(note) = classes::refusal(world, pod).or_else(|| devices::refusal(world, pod)) {
+    let refusal = refused::refusal(world, pod)
+        .or_else(|| classes::refusal(world, pod))
+        .or_else(|| devices::refusal(world, pod));
+    if let Some(note) = refusal {
         return Plan::refuse(note);
     }
     let mapping = mapping(world, item, pod);
-    let mut plan = Plan::nothing();
-    for target in mapping.references.keys() {
-        match readiness(world, target) {
-            Readiness::Ready => {}
-            Readiness::Awaited(awaited) => plan.waits.push(awaited),
-            Readiness::Taken(text) => plan.notes.push(Note::error(text)),
-        }
-    }
-    if plan.waits.is_empty() && plan.notes.is_empty() {
-        plan = match create::translate(world, item, &mapping.host.name, pod) {
+    let plan = match usable::obstacles(world, mapping.references.keys()) {
+        Some(obstacles) => obstacles,
+        None => match create::translate(world, item, &mapping.host.name, pod) {
             // It would not be the pod that was asked for.
             Ok(created) if created.notes.iter().any(Note::is_error) => Plan::refuse(created.notes),
             Ok(created) => created.notes.into_iter().fold(
@@ -82,8 +75,8 @@ fn to_host(world: &World, item: &Reference, pod: &Value) -> Plan {
                 Plan::note,
             ),
             Err(awaited) => Plan::wait(awaited),
-        };
-    }
+        },
+    };
     Plan {
         mapping: Some(mapping),
         ..plan
@@ -147,37 +140,16 @@ fn assign(world: &World, item: &Reference, pod: &Value, host: &Value) -> Option<
 
 /// The names of a pod and of everything that it uses.
 fn mapping(world: &World, item: &Reference, pod: &Value) -> Mapping {
-    let references = names::references(pod).into_iter().map(|target| {
+    let used = names::references(pod)
+        .into_iter()
+        .chain(classes::references(world, pod));
+    let references = used.map(|target| {
         let host = world.host_key(target.kind, &target.key.namespace, &target.key.name);
         (target, host)
     });
     Mapping {
         host: world.host_key(item.kind, &item.key.namespace, &item.key.name),
         references: references.collect(),
-    }
-}
-
-enum Readiness {
-    Ready,
-    Awaited(Awaited),
-    Taken(String),
-}
-
-/// Whether a pod may refer to the host copy of an object. It must not, as long as the name there belongs to somebody else:
-/// the pod would see what is in it.
-fn readiness(world: &World, target: &Reference) -> Readiness {
-    match pair::load(world, target) {
-        Pair::Both(..) | Pair::Host(_) | Pair::Nothing => Readiness::Ready,
-        Pair::Virtual(object) if pair::is_deleting(&object) => Readiness::Ready,
-        Pair::Virtual(_) | Pair::Replaced(..) => Readiness::Awaited(Awaited {
-            place: Place::Host,
-            kind: target.kind,
-            key: world.host_key(target.kind, &target.key.namespace, &target.key.name),
-        }),
-        Pair::Taken(_) => {
-            let host = world.host_key(target.kind, &target.key.namespace, &target.key.name);
-            Readiness::Taken(pair::taken_text(target, &host))
-        }
     }
 }
 

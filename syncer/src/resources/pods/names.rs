@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::super::devices;
+use super::volumes;
 use crate::json::{self, items_mut};
 use crate::kinds::Kind;
 use crate::names::Reference;
@@ -110,6 +111,7 @@ pub(super) fn references(pod: &Value) -> BTreeSet<Reference> {
     let namespace = json::text(pod, &["metadata", "namespace"]);
     let mut references = BTreeSet::new();
     let mut spec = pod["spec"].clone();
+    volumes::name_own_claims(json::text(pod, &["metadata", "name"]), &mut spec);
     for_each_name(&mut spec, &mut |target, name| {
         if let (Target::Used(kind), Some(name)) = (target, name.as_str()) {
             references.insert(Reference::new(kind, namespace, name));
@@ -134,7 +136,7 @@ mod tests {
     #[test]
     fn every_reference_is_found() {
         let pod = json!({
-            "metadata": {"namespace": "team"},
+            "metadata": {"namespace": "team", "name": "web"},
             "spec": {
                 "volumes": [
                     {"name": "a", "configMap": {"name": "cm-volume"}},
@@ -147,6 +149,7 @@ mod tests {
                     {"name": "d", "persistentVolumeClaim": {"claimName": "claim"}},
                     {"name": "e", "csi": {"driver": "x", "nodePublishSecretRef": {"name": "secret-csi"}}},
                     {"name": "f", "emptyDir": {}},
+                    {"name": "g", "ephemeral": {"volumeClaimTemplate": {}}},
                 ],
                 "imagePullSecrets": [{"name": "secret-pull"}, {}],
                 "initContainers": [{"env": [
@@ -171,6 +174,7 @@ mod tests {
             "Secret team/secret-pull",
             "Secret team/secret-volume",
             "PersistentVolumeClaim team/claim",
+            "PersistentVolumeClaim team/web-g",
         ];
         assert_eq!(found, expected);
     }

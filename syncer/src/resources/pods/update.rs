@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::pair;
-use super::{containers, create, environment, scheduling, status};
+use super::super::{pair, usable};
+use super::{containers, create, environment, names, scheduling, status};
 use crate::clusters::Patch;
 use crate::engine::plan::{Plan, Step};
 use crate::json;
@@ -15,10 +15,16 @@ pub(super) fn plan(world: &World, item: &Reference, pod: &Value, host: &Value) -
     let host_name = json::text(host, &["metadata", "name"]);
     let change = reconcile_metadata(&create::source(world, host_name, pod), host);
     let up = pair::patch_step(Side::Virtual, item, pod, change.virtual_, None);
-    Plan::nothing()
-        .and(down(world, host, change.host, spec_changes(world, pod, host)))
+    let (ephemeral, plan) = match added_containers(pod, host) {
+        added if added.is_empty() => (None, Plan::nothing()),
+        added => match usable::obstacles(world, &names::references(pod)) {
+            Some(obstacles) => (None, obstacles),
+            None => (Some(ephemeral_containers(world, pod, host, added)), Plan::nothing()),
+        },
+    };
+    plan.and(down(world, host, change.host, spec_changes(world, pod, host)))
         .and(status::conditions_down(pod, host))
-        .and(ephemeral_containers(world, pod, host))
+        .and(ephemeral)
         .and(up)
 }
 
@@ -88,15 +94,16 @@ fn spec_changes(world: &World, pod: &Value, host: &Value) -> Map<String, Value> 
     changes
 }
 
-fn ephemeral_containers(world: &World, pod: &Value, host: &Value) -> Option<Step> {
+/// Ephemeral containers that the host does not have yet.
+fn added_containers<'a>(pod: &'a Value, host: &Value) -> Vec<&'a Value> {
     let known = json::items(host, &["spec", "ephemeralContainers"]);
-    let added: Vec<&Value> = json::items(pod, &["spec", "ephemeralContainers"])
+    json::items(pod, &["spec", "ephemeralContainers"])
         .iter()
         .filter(|container| !known.iter().any(|other| other["name"] == container["name"]))
-        .collect();
-    if added.is_empty() {
-        return None;
-    }
+        .collect()
+}
+
+fn ephemeral_containers(world: &World, pod: &Value, host: &Value, added: Vec<&Value>) -> Step {
     let namespace = json::text(pod, &["metadata", "namespace"]);
     let address = world.control_plane_address();
     let variables = environment::variables(world, namespace, address.as_deref(), false);
@@ -104,12 +111,12 @@ fn ephemeral_containers(world: &World, pod: &Value, host: &Value) -> Option<Step
         .into_iter()
         .map(|container| containers::translate_added(world, namespace, &variables, container))
         .collect();
-    Some(Step::Patch {
+    Step::Patch {
         side: Side::Host,
         kind: Kind::Pod,
         key: pair::key_of(host),
         subresource: "ephemeralcontainers",
         patch: Patch::Strategic,
         body: json!({"metadata": {"uid": host["metadata"]["uid"]}, "spec": {"ephemeralContainers": translated}}),
-    })
+    }
 }

@@ -7,6 +7,7 @@ mod imports;
 mod network;
 mod replicas;
 mod storage;
+mod tenants;
 
 use serde_json::{Value, json};
 
@@ -58,6 +59,16 @@ fn running_world() -> World {
     assert_eq!(summary(&plan), ["create host Pod host/web-x-team-x-vc"]);
     world.create(&plan, "h1");
     world
+}
+
+/// The copy of a Service, as the host has it.
+fn copy_of_service(world: &World, name: &str, uid: &str) {
+    let gvk = Kind::Service.gvk();
+    let virtual_ = json!({"metadata": {"namespace": "team", "name": name, "uid": uid}});
+    let host_name = world.names.host_name(name, "team");
+    let mut metadata = crate::names::host_metadata(&pair::source(world, &gvk, &host_name, &virtual_, &[]));
+    metadata["uid"] = json!(format!("h-{uid}"));
+    world.put(Side::Host, Kind::Service, json!({"metadata": metadata}));
 }
 
 fn namespace(world: &World, name: &str) {
@@ -690,6 +701,13 @@ fn endpoints_go_down_for_services_without_a_selector() {
         json!({"metadata": {"namespace": "team", "name": "db", "uid": "s", "resourceVersion": "5"}, "spec": {}});
     let woken = world.put(Side::Virtual, Kind::Service, service);
     assert!(woken.contains(&Reference::new(Kind::Endpoints, "team", "db")));
+    let plan = world.plan(Kind::Endpoints, "team", "db");
+    assert_eq!(
+        (plan.steps.len(), plan.waits.len()),
+        (0, 1),
+        "the host's Service is not ours yet"
+    );
+    copy_of_service(&world, "db", "s");
     let plan = world.plan(Kind::Endpoints, "team", "db");
     let host = world.create(&plan, "he");
     let target = &host["subsets"][0]["addresses"][0]["targetRef"];

@@ -146,7 +146,7 @@ fn a_budget_protects_its_own_pods_only() {
         json!({"spec": {"minAvailable": 2, "selector": {"matchLabels": {"release": "x"}}}}),
     );
     let spec = copy(&world, Kind::PodDisruptionBudget, budget)["spec"].clone();
-    let release = world.names.label_to_host("release").to_owned();
+    let release = world.names.label_to_host("release").into_owned();
     assert_eq!(
         spec,
         json!({"minAvailable": 2, "selector": {"matchLabels": {release: "x", keys::MARKER: "vc", keys::NAMESPACE: "team"}}})
@@ -175,6 +175,7 @@ fn slices_of_services_without_selector_are_copied() {
         })
     };
     world.put(Side::Virtual, Kind::Service, service(json!({}), "1"));
+    copy_of_service(&world, "db", "s1");
     let slice = object(
         "db-1",
         json!({
