@@ -12,6 +12,7 @@ pub mod names;
 pub mod object;
 pub mod openapi;
 pub mod patch;
+pub mod pod_security;
 #[cfg(test)]
 mod properties;
 pub mod quantity;

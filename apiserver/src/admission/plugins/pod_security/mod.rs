@@ -1,17 +1,11 @@
 //! PodSecurity: the labels of a namespace say how much its pods may ask for (k8s.io/pod-security-admission).
 
-mod baseline;
-mod checks;
-mod policy;
-mod restricted;
-
 use crate::admission::{Attributes, Lookup, Operation, Plugin};
-use checks::Violations;
 use futures::future::BoxFuture;
 use machinery::gvk::{GroupKind, GroupResource};
 use machinery::meta;
+use machinery::pod_security::{Level, Policy, Standard, Violations};
 use machinery::status::Status;
-use policy::{Level, Policy, Standard};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::admission::testing::{Objects, attributes};
 use machinery::gvk::GroupVersionKind;
-use policy::Version;
+use machinery::pod_security::Version;
 use serde_json::json;
 
 fn violations(level: Level, version: Version, spec: Value) -> String {

@@ -4,8 +4,8 @@ use super::checks::{
     Violation, Words, containers_where, has_own_users, named, of_container, of_pod, plural, quoted, setters, text,
 };
 use super::policy::Version;
-use machinery::field::go_quote;
-use machinery::meta;
+use crate::field::go_quote;
+use crate::meta;
 use serde_json::Value;
 
 const CAPABILITIES: [&str; 13] = [

@@ -6,7 +6,7 @@ use super::checks::{
     setters, text,
 };
 use super::policy::Version;
-use machinery::meta;
+use crate::meta;
 use serde_json::Value;
 
 /// Sources of volumes that hold nothing of the node's.

@@ -2,7 +2,7 @@
 
 use super::policy::{Level, Standard, Version};
 use super::{baseline, restricted};
-use machinery::meta;
+use crate::meta;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -41,11 +41,11 @@ const RESTRICTED: [(Check, u32); 7] = [
 
 /// Everything a pod does that its standard does not allow.
 #[derive(Debug)]
-pub(super) struct Violations(Vec<Violation>);
+pub struct Violations(Vec<Violation>);
 
 impl Violations {
     /// Judges a pod, or the template of one.
-    pub(super) fn of(pod: &Value, standard: Standard) -> Self {
+    pub fn of(pod: &Value, standard: Standard) -> Self {
         let Standard { level, version } = standard;
         let strict = level == Level::Restricted;
         let baseline = BASELINE
@@ -67,12 +67,13 @@ impl Violations {
         )
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether it does nothing of the kind.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The reasons only.
-    pub(super) fn reasons(&self) -> String {
+    pub fn reasons(&self) -> String {
         let reasons: Vec<&str> = self.0.iter().map(|(reason, _)| reason.as_str()).collect();
         reasons.join(", ")
     }

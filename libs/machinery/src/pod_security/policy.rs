@@ -1,24 +1,30 @@
 //! What the labels of a namespace say (k8s.io/pod-security-admission `api`).
 
-use machinery::field::{Error, ErrorList, Path};
-use machinery::meta;
+use crate::field::{Error, ErrorList, Path};
+use crate::meta;
 use serde_json::Value;
 use std::fmt;
+use std::str::FromStr;
 
 const PREFIX: &str = "pod-security.kubernetes.io/";
 
 /// How much pods may ask for, most first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
+pub enum Level {
+    /// Everything.
     Privileged,
+    /// Nothing that is known to lead out of the pod.
     Baseline,
+    /// Only what hardened pods need.
     Restricted,
 }
 
 /// The newest rules, or those of a minor version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
+pub enum Version {
+    /// The newest.
     Latest,
+    /// Those of Kubernetes 1.x.
     Minor(u32),
 }
 
@@ -34,9 +40,11 @@ impl Version {
 
 /// A level in a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Standard {
-    pub(super) level: Level,
-    pub(super) version: Version,
+pub struct Standard {
+    /// How much pods may ask for.
+    pub level: Level,
+    /// By whose rules.
+    pub version: Version,
 }
 
 impl fmt::Display for Standard {
@@ -55,19 +63,23 @@ impl fmt::Display for Standard {
 
 /// What happens to the pods of a namespace. Nothing is written down here, so the label `audit` is only checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Policy {
+pub struct Policy {
     /// Pods that ask for more are refused.
-    pub(super) enforce: Standard,
+    pub enforce: Standard,
     /// Clients that ask for more are warned.
-    pub(super) warn: Standard,
+    pub warn: Standard,
 }
 
-fn level(text: &str) -> Result<Level, &'static str> {
-    match text {
-        "privileged" => Ok(Level::Privileged),
-        "baseline" => Ok(Level::Baseline),
-        "restricted" => Ok(Level::Restricted),
-        _ => Err("must be one of privileged, baseline, restricted"),
+impl FromStr for Level {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "privileged" => Ok(Level::Privileged),
+            "baseline" => Ok(Level::Baseline),
+            "restricted" => Ok(Level::Restricted),
+            _ => Err("must be one of privileged, baseline, restricted"),
+        }
     }
 }
 
@@ -86,7 +98,7 @@ fn version(text: &str) -> Result<Version, &'static str> {
 impl Policy {
     /// The policy of a namespace, and what is wrong with its labels: a wrong level is enforced as the strictest one, and
     /// warns of nothing.
-    pub(super) fn of(namespace: &Value) -> (Self, ErrorList) {
+    pub fn of(namespace: &Value) -> (Self, ErrorList) {
         let mut problems = ErrorList::new();
         let mut read = |mode: &str, wrong: Level| {
             let text = |label: &str| meta::str_at(namespace, &["metadata", "labels", label]).map(str::to_owned);
@@ -95,7 +107,7 @@ impl Policy {
                 problems.push(Error::invalid(&path, given, why));
             };
             let (label, versions) = (format!("{PREFIX}{mode}"), format!("{PREFIX}{mode}-version"));
-            let asked = text(&label).map(|given| level(&given).map_err(|why| problem(&label, &given, why)));
+            let asked = text(&label).map(|given| given.parse::<Level>().map_err(|why| problem(&label, &given, why)));
             let version = text(&versions).map(|given| {
                 version(&given).unwrap_or_else(|why| {
                     problem(&versions, &given, why);
