@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chassis::http::Answer;
@@ -9,6 +10,7 @@ use chassis::{BindAddress, Chassis, Gate, Listener, Tasks, usage};
 use client::leader::Candidate;
 use serde_json::Value;
 use tokio::sync::watch;
+use tracing::warn;
 
 use crate::clusters::{Api, ConnectError, Connection, Informer, Selection, connect, definitions};
 use crate::engine::Engine;
@@ -18,6 +20,7 @@ use crate::kinds::{Kind, Side};
 use crate::kubelet::{self, Kubelet};
 use crate::metrics::Metrics;
 use crate::names::{MappingStore, Names, keys};
+use crate::object::Object;
 use crate::options::Options;
 use crate::patches::Rules;
 use crate::resources::custom::definition::{self, Wanted};
@@ -195,6 +198,28 @@ fn lead(tasks: Tasks, mut candidate: Candidate, run: Run, gate: Gate) {
     });
 }
 
+/// Learns which namespace of the host ours is: it becomes the owner of what lies in none.
+async fn find_namespace(engine: &Engine) {
+    const RETRY: Duration = Duration::from_secs(1);
+    let world = engine.world();
+    loop {
+        match engine
+            .api(Side::Host)
+            .get(Kind::Namespace, "", world.names.host_namespace())
+            .await
+        {
+            Ok(namespace) => {
+                world.control_plane.of(Kind::Namespace).apply(Object::new(namespace));
+                return;
+            }
+            Err(error) if error.code() == 0 || error.code() >= 500 => tokio::time::sleep(RETRY).await,
+            Err(error) => {
+                return warn!(%error, "objects outside of the namespace will not be deleted with it");
+            }
+        }
+    }
+}
+
 /// One informer, where its changes go, and how its first list is announced.
 struct Watch {
     name: String,
@@ -270,6 +295,9 @@ impl Run {
                 let _ = list.wait_for(|synced| *synced).await;
             }
             records.complete();
+            if resources::copied_outside(&world.settings).next().is_some() {
+                find_namespace(&engine).await;
+            }
             let sweep = engine.clone().sweep(world.settings.compare_every);
             tokio::join!(engine.run(), sweep, store.run(&world));
         };
@@ -341,7 +369,7 @@ fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Wat
                 labels: labels(&settings.nodes.required_labels),
                 ..everything("")
             },
-            (Kind::PersistentVolume, Direction::FromHost) => continue,
+            (Kind::Namespace | Kind::PersistentVolume, Direction::FromHost) => continue,
             // What the host makes for our claims and snapshots carries no mark.
             (Kind::PersistentVolume | Kind::VolumeSnapshotContent, _) => everything(""),
             (_, Direction::FromHost) => everything(""),

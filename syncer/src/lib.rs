@@ -18,6 +18,7 @@ pub mod names;
 pub mod object;
 pub mod options;
 pub mod patches;
+pub mod rbac;
 pub mod resources;
 pub mod settings;
 #[cfg(test)]

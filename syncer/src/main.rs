@@ -6,5 +6,8 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    if syncer::rbac::is_called() {
+        return syncer::rbac::run();
+    }
     chassis::run("syncer", syncer::app::build)
 }

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 use chassis::{CommonOptions, Defaults, usage};
 use clap::{ArgAction, Parser};
 use config::{Config, CustomResource};
+use machinery::pod_security::{Standard, Version};
 use machinery::selector::label::Selector;
 use serde_json::{Value, json};
 
@@ -190,7 +191,7 @@ impl Options {
             address if address.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
             address => address,
         });
-        let config = self.read_config()?;
+        let config = read_config(self.config.as_deref())?;
         let pods = &config.sync.to_host.pods;
         Ok(Settings {
             vcluster: self.name.clone(),
@@ -219,6 +220,7 @@ impl Options {
             all_config_maps: config.sync.to_host.config_maps.all,
             all_secrets: config.sync.to_host.secrets.all,
             compare_every: Duration::from_secs(self.compare_interval.into()),
+            pod_security: pod_security(&config.policies.pod_security_standard),
             pods: PodSettings {
                 translate_image: pods.translate_image.clone(),
                 tolerations: self.enforced_tolerations(&pods.enforce_tolerations)?,
@@ -239,7 +241,7 @@ impl Options {
 
     /// The custom resources that are synced: the key of vcluster.yaml, its direction, and how they are changed.
     pub fn custom_resources(&self) -> Result<Vec<(String, Direction, CustomResource)>> {
-        let sync = self.read_config()?.sync;
+        let sync = read_config(self.config.as_deref())?.sync;
         let of = |direction, section: BTreeMap<String, CustomResource>| {
             let enabled = section.into_iter().filter(|(_, resource)| resource.enabled);
             enabled.map(move |(key, resource)| (key, direction, resource))
@@ -259,17 +261,20 @@ impl Options {
         usage(format!("--config: {file}{problem}"))
     }
 
-    fn read_config(&self) -> Result<Config> {
-        let (name, text) = match &self.config {
-            // An empty file has the defaults.
-            None => (String::new(), String::new()),
-            Some(file) => {
-                let text = std::fs::read_to_string(file)
-                    .map_err(|error| usage(format!("--config: cannot read {}: {error}", file.display())))?;
-                (file.display().to_string(), text)
-            }
+    /// The settings that decide about rights in the host: where the clusters are does not matter to them.
+    pub fn for_rights(name: &str, target_namespace: &str, config: Option<&Path>) -> Result<Settings> {
+        let flags = [
+            "syncer".into(),
+            "--kubeconfig=-".into(),
+            "--etcd-servers=-".into(),
+            format!("--name={name}"),
+            format!("--target-namespace={target_namespace}"),
+        ];
+        let options = Self {
+            config: config.map(Path::to_path_buf),
+            ..Self::try_parse_from(flags)?
         };
-        Config::parse(&name, &text).map_err(|error| usage(format!("--config: {error}")))
+        options.settings()
     }
 
     fn enforced_tolerations(&self, configured: &[String]) -> Result<Vec<Value>> {
@@ -361,6 +366,29 @@ impl Options {
             user: if user == 0 { UNPRIVILEGED } else { user },
         })
     }
+}
+
+/// Reads a vcluster.yaml; without one, every key has its default.
+pub(crate) fn read_config(file: Option<&Path>) -> Result<Config> {
+    let (name, text) = match file {
+        // An empty file has the defaults.
+        None => (String::new(), String::new()),
+        Some(file) => {
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| usage(format!("--config: cannot read {}: {error}", file.display())))?;
+            (file.display().to_string(), text)
+        }
+    };
+    Config::parse(&name, &text).map_err(|error| usage(format!("--config: {error}")))
+}
+
+/// The newest rules of a level; nothing when the level is not said.
+fn pod_security(level: &str) -> Option<Standard> {
+    // The reader of the file lets no other word through.
+    level.parse().ok().map(|level| Standard {
+        level,
+        version: Version::Latest,
+    })
 }
 
 fn to_host(config: &config::ToHost) -> BTreeSet<Kind> {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use config::{KubeConfigSecret, ObjectMapping, ServiceMapping, ServiceName};
+use machinery::pod_security::Standard;
 use machinery::selector::label::Selector;
 use serde_json::Value;
 
@@ -54,6 +55,8 @@ pub struct Settings {
     pub all_secrets: bool,
     /// How often both sides are compared with what is known of them; never when zero.
     pub compare_every: Duration,
+    /// What every pod has to comply with.
+    pub pod_security: Option<Standard>,
     /// How pods are changed on their way.
     pub pods: PodSettings,
     /// What virtual nodes look like, and where pods may run.

@@ -182,6 +182,24 @@ impl World {
         (!address.is_empty() && address != "None").then_some(address)
     }
 
+    /// Whether the virtual cluster is being taken away: with its Service, the host deletes all of its objects that lie in the
+    /// namespace. The others are left to us.
+    pub fn is_ending(&self) -> bool {
+        self.settings.set_owner && !self.settings.service_name.is_empty() && self.control_plane_service().is_none()
+    }
+
+    /// The owner reference that makes the host delete an object that lies in no namespace together with ours.
+    pub fn namespace_reference(&self) -> Option<Value> {
+        if !self.settings.set_owner {
+            return None;
+        }
+        let namespace = self
+            .control_plane
+            .get(Kind::Namespace, "", self.names.host_namespace())?;
+        let (name, uid) = (&namespace.key().name, namespace.uid());
+        Some(serde_json::json!([{"apiVersion": "v1", "kind": "Namespace", "name": name, "uid": uid}]))
+    }
+
     /// The owner reference that makes the host delete an object together with the control plane.
     pub fn owner_reference(&self, controlled: bool) -> Option<Value> {
         if !self.settings.set_owner {

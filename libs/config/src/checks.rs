@@ -32,6 +32,11 @@ pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
                 _ => Err("every entry must map a label to a value".to_owned()),
             }
         }
+        "policies.podSecurityStandard" => match value.as_str().unwrap_or_default() {
+            "" | "privileged" | "baseline" | "restricted" => Ok(()),
+            other => Err(format!("{other:?} is none of privileged, baseline and restricted")),
+        },
+        _ if path.starts_with("rbac.") && path.ends_with("Rules") => rules(value),
         _ if path.ends_with(".selector.matchExpressions") => requirements(value),
         _ if path.ends_with(".mappings.byName") => object_mappings(value),
         "exportKubeConfig.server" => check_server(value.as_str().unwrap_or_default()),
@@ -206,6 +211,25 @@ fn requirements(value: &Value) -> Result<(), String> {
         } else {
             Err(format!(
                 "{item} is not a requirement: key, operator (In, NotIn, Exists or DoesNotExist) and values (with In and NotIn only)"
+            ))
+        }
+    })
+}
+
+/// Rules of roles: what may be done, and to what.
+fn rules(value: &Value) -> Result<(), String> {
+    let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    let texts = |list: &Value| {
+        list.as_array()
+            .is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string))
+    };
+    items.iter().try_for_each(|rule| {
+        let of_objects = texts(&rule["apiGroups"]) && texts(&rule["resources"]);
+        if texts(&rule["verbs"]) && (of_objects || texts(&rule["nonResourceURLs"])) {
+            Ok(())
+        } else {
+            Err(format!(
+                "{rule} is not a rule: apiGroups, resources and verbs, each a list of texts"
             ))
         }
     })

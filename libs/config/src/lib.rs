@@ -10,6 +10,7 @@ pub mod keys;
 mod mappings;
 mod model;
 mod patches;
+pub mod policies;
 mod read;
 mod resolve;
 

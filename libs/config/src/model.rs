@@ -5,6 +5,7 @@ use crate::export::ExportKubeConfig;
 use crate::keys;
 use crate::mappings::{ObjectMapping, ServiceMapping};
 use crate::patches::Patch;
+use crate::policies::Policies;
 use crate::resolve::Resolution;
 use crate::{Error, read};
 use serde::Deserialize;
@@ -25,6 +26,10 @@ pub struct Config {
     pub control_plane: ControlPlane,
     /// Services of the host that the virtual cluster offers, too.
     pub integrations: Integrations,
+    /// What pods may ask for and reach.
+    pub policies: Policies,
+    /// Rights of the syncer on the host.
+    pub rbac: Rbac,
     /// Settings that may change.
     pub experimental: Experimental,
     /// The patches of built-in kinds, by the key of their list, such as `sync.toHost.pods.patches`.
@@ -488,12 +493,79 @@ pub struct MetricsServer {
     pub pods: bool,
 }
 
+/// Rights of the syncer on the host.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rbac {
+    /// Those within the namespace.
+    pub role: Role,
+    /// Those outside of namespaces.
+    pub cluster_role: ClusterRole,
+}
+
+/// Rights within the namespace.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Role {
+    /// Whether the role is made.
+    pub enabled: bool,
+    /// What is in it besides, or instead.
+    #[serde(flatten)]
+    pub rules: Rules,
+}
+
+/// Rights outside of namespaces.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterRole {
+    /// Whether the role is made; as suggested, when anything is in it.
+    pub enabled: Auto,
+    /// What is in it besides, or instead.
+    #[serde(flatten)]
+    pub rules: Rules,
+}
+
+/// Rules of Kubernetes roles.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rules {
+    /// Added to those that the rest of the file needs.
+    pub extra_rules: Vec<Value>,
+    /// Instead of those, if there are any.
+    pub overwrite_rules: Vec<Value>,
+}
+
+impl Rules {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.extra_rules.is_empty() && self.overwrite_rules.is_empty()
+    }
+}
+
 /// Settings that may change.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Experimental {
     /// How objects are synced.
     pub sync_settings: SyncSettings,
+    /// What is deployed with the virtual cluster.
+    pub deploy: Deploy,
+}
+
+/// What is deployed with the virtual cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deploy {
+    /// Into the host.
+    pub host: Manifests,
+}
+
+/// Manifests.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifests {
+    /// YAML with one or more documents.
+    pub manifests: String,
 }
 
 /// How objects are synced.

@@ -228,6 +228,23 @@ fn mistakes_name_the_key_and_its_line() {
 /// Sections that cannot be switched on without saying what they are about.
 const IMPORTED: [&str; 2] = ["sync.fromHost.configMaps", "sync.fromHost.secrets"];
 
+#[test]
+fn rules_and_standards_are_checked() {
+    for (text, expected) in [
+        (
+            "rbac: {role: {extraRules: [{resources: [pods], verbs: [get]}]}}\n",
+            "vcluster.yaml:1: rbac.role.extraRules: {\"resources\":[\"pods\"],\"verbs\":[\"get\"]} is not a rule: apiGroups, \
+             resources and verbs, each a list of texts",
+        ),
+        (
+            "policies: {podSecurityStandard: strict}\n",
+            "vcluster.yaml:1: policies.podSecurityStandard: \"strict\" is none of privileged, baseline and restricted",
+        ),
+    ] {
+        assert_eq!(error(text), expected, "{text}");
+    }
+}
+
 /// Every key that is said to be honoured is in the model: another value makes another configuration.
 #[test]
 fn honoured_keys_reach_the_model() {
@@ -250,7 +267,11 @@ fn honoured_keys_reach_the_model() {
             (Kind::Text, path) if path.ends_with("MetricsBindAddress") => json!(":8080"),
             (Kind::List, "exportKubeConfig.additionalSecrets") => json!([{"name": "other"}]),
             (Kind::List, "networking.resolveDNS") => json!([{"hostname": "a", "target": {"ip": "192.0.2.1"}}]),
+            (Kind::Text, "policies.podSecurityStandard") => json!("baseline"),
             (Kind::Text, _) => json!("other"),
+            (Kind::List, path) if path.starts_with("rbac.") => {
+                json!([{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"]}])
+            }
             (Kind::List, _) => json!(["other"]),
             (Kind::Any, _) => json!("other"),
             (Kind::Map, path) if path.ends_with("customResources") => json!({"others.example.com": {"enabled": false}}),

@@ -15,7 +15,7 @@ use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::{Claim, Reference, claim};
 use crate::object::ObjectKey;
-use crate::resources::{REFRESH_AT, pair, trim};
+use crate::resources::{REFRESH_AT, RESIZE, pair, trim};
 
 /// Requested lifetime of service-account tokens, in seconds: ten years, which the API server may shorten.
 const TOKEN_LIFETIME: i64 = 315_360_000;
@@ -92,6 +92,10 @@ impl Engine {
                     .await
                 {
                     Ok(answer) => self.take_over(side, kind, answer),
+                    // Hosts before Kubernetes 1.33 do not know it; the pod is there all the same.
+                    Err(error) if subresource == RESIZE && error.code() == 404 => {
+                        failure("Error syncing: the host does not resize pods in place", &error)
+                    }
                     Err(error) => self.failed_write(side, kind, &key, "Error syncing", error).await,
                 }
             }

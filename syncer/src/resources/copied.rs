@@ -71,7 +71,14 @@ pub(super) fn fields(object: &Value, names: &[&str]) -> Fields {
 
 /// Decides about one object.
 pub(super) fn plan(world: &World, item: &Reference, copied: &Copied) -> Plan {
-    match pair::load(world, item) {
+    let pair = pair::load(world, item);
+    if !item.kind.is_namespaced() && world.is_ending() {
+        return match pair {
+            Pair::Host(host) | Pair::Both(_, host) | Pair::Replaced(_, host) => pair::delete(Side::Host, item, &host),
+            Pair::Virtual(_) | Pair::Taken(_) | Pair::Nothing => Plan::nothing(),
+        };
+    }
+    match pair {
         Pair::Nothing => Plan {
             forget: true,
             ..Plan::nothing()

@@ -18,6 +18,7 @@ pub(crate) mod imports;
 mod ingresses;
 mod kubernetes;
 mod mirrored;
+mod namespaces;
 mod networkpolicies;
 pub mod nodes;
 mod ownership;
@@ -43,6 +44,7 @@ use crate::patches;
 use crate::settings::Settings;
 use crate::world::World;
 
+pub(crate) use pods::RESIZE;
 pub use pods::{REFRESH_AT, is_token_secret};
 pub use services::address;
 pub use trim::trim;
@@ -163,7 +165,7 @@ use When::{Always, Known, Named};
 #[rustfmt::skip]
 pub const TABLE: &[Resource] = &[
     Resource { kind: Kind::Pod, direction: ToHost, when: Known, plan: pods::plan, host_rules: &[
-        rule("pods", WRITE), rule("pods/status", PATCH), rule("pods/ephemeralcontainers", PATCH), rule("pods/log", GET),
+        rule("pods", WRITE), rule("pods/status", PATCH), rule("pods/ephemeralcontainers", PATCH), rule("pods/resize", PATCH), rule("pods/log", GET),
         rule("pods/exec", CALL), rule("pods/attach", CALL), rule("pods/portforward", CALL),
     ] },
     Resource { kind: Kind::Service, direction: ToHost, when: Known, plan: services::plan, host_rules: &[rule("services", WRITE)] },
@@ -201,6 +203,7 @@ pub const TABLE: &[Resource] = &[
     Resource { kind: Kind::VolumeSnapshotClass, direction: FromHost, when: Named, plan: snapshots::plan_class, host_rules: &[
         cluster_rule("snapshot.storage.k8s.io", "volumesnapshotclasses", READ), custom::definition::RIGHT,
     ] },
+    Resource { kind: Kind::Namespace, direction: FromHost, when: Always, plan: namespaces::plan, host_rules: &[] },
     Resource { kind: Kind::Node, direction: FromHost, when: Always, plan: nodes::plan, host_rules: &[] },
     Resource { kind: Kind::Event, direction: FromHost, when: Named, plan: events::plan, host_rules: &[rule("events", READ)] },
 ];
@@ -209,6 +212,13 @@ pub const TABLE: &[Resource] = &[
 pub fn enabled(settings: &Settings) -> impl Iterator<Item = &'static Resource> {
     let built_in = TABLE.iter().filter(|resource| resource.is_enabled(settings));
     built_in.chain(settings.custom.iter().copied())
+}
+
+/// The kinds in no namespace of which the host has copies with these settings.
+pub fn copied_outside(settings: &Settings) -> impl Iterator<Item = Kind> {
+    enabled(settings)
+        .filter(|resource| resource.direction == ToHost && !resource.kind.is_namespaced())
+        .map(|resource| resource.kind)
 }
 
 /// Decides what one virtual object needs, whatever happened.
@@ -261,17 +271,21 @@ pub fn affected_by_other_pod(world: &World, change: &Change) -> Vec<Reference> {
 
 /// Which virtual objects have to be looked at because the control plane's own Service or Endpoints changed.
 pub fn affected_by_control_plane(world: &World, kind: Kind) -> Vec<Reference> {
-    let mut items = behind_control_plane(kind);
+    let mut items = behind_control_plane(world, kind);
     items.extend(nodes::with_service(world));
     items
 }
 
-fn behind_control_plane(kind: Kind) -> Vec<Reference> {
+fn behind_control_plane(world: &World, kind: Kind) -> Vec<Reference> {
     match kind {
-        Kind::Service => vec![
-            kubernetes::reference(Kind::Service),
-            Reference::new(Kind::Service, services::DNS_NAMESPACE, services::DNS_NAME),
-        ],
+        Kind::Service => {
+            let outside = copied_outside(&world.settings).flat_map(|kind| all(world, kind));
+            let own = [
+                kubernetes::reference(Kind::Service),
+                Reference::new(Kind::Service, services::DNS_NAMESPACE, services::DNS_NAME),
+            ];
+            own.into_iter().chain(outside).collect()
+        }
         _ => vec![
             kubernetes::reference(Kind::Endpoints),
             kubernetes::reference(Kind::EndpointSlice),
@@ -288,10 +302,22 @@ pub fn affected_by_foreign(world: &World, kind: Kind, change: &Change) -> Vec<Re
 
 /// What has to be looked at once at the start, besides everything that exists.
 pub fn at_start(world: &World) -> Vec<Reference> {
-    let mut items = behind_control_plane(Kind::Service);
+    let mut items = behind_control_plane(world, Kind::Service);
     items.extend(replicas::on_host(world));
-    items.extend(behind_control_plane(Kind::Endpoints));
+    items.extend(behind_control_plane(world, Kind::Endpoints));
     items
+}
+
+/// Every virtual object of a kind.
+fn all(world: &World, kind: Kind) -> Vec<Reference> {
+    let objects = world.virtual_side.of(kind).list();
+    objects
+        .iter()
+        .map(|object| Reference {
+            kind,
+            key: object.key().clone(),
+        })
+        .collect()
 }
 
 fn own_item(kind: Kind, change: &Change) -> Vec<Reference> {

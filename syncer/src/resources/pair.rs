@@ -226,8 +226,10 @@ pub fn create_copy(
 ) -> Plan {
     let mut metadata = host_metadata(source);
     if item.kind.is_namespaced() {
-        // Who lies in no namespace cannot be owned by somebody who does.
         set_owner(world, &mut metadata, source.object);
+    } else {
+        // Who lies in no namespace cannot be owned by somebody who does.
+        json::put(&mut metadata, "ownerReferences", world.namespace_reference());
     }
     content.insert("apiVersion".to_owned(), Value::from(item.kind.api_version()));
     content.insert("kind".to_owned(), Value::from(item.kind.name()));

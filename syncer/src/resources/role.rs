@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::{HostRule, READ, enabled};
+use super::{GET, HostRule, READ, copied_outside, enabled};
 use crate::foreign;
 use crate::kinds::Kind;
 use crate::settings::Settings;
@@ -41,7 +41,10 @@ fn words(words: &[&str]) -> Words {
 pub fn role(name: &str, settings: &Settings) -> String {
     let own = elsewhere(settings).remove(&settings.host_namespace);
     let rules = host_rules(settings).filter(|rule| !rule.cluster).map(Rule::from);
-    manifest("Role", name, rules.chain(own.unwrap_or_default()))
+    let owner = copied_outside(settings)
+        .next()
+        .map(|_| namespace(&settings.host_namespace));
+    manifest("Role", name, rules.chain(own.unwrap_or_default()).chain(owner))
 }
 
 /// A ClusterRole with everything that they ask for outside; `None` when that is nothing.
@@ -67,6 +70,16 @@ fn host_rules(settings: &Settings) -> impl Iterator<Item = &'static HostRule> {
         .flat_map(|resource| resource.host_rules)
         .chain(super::nodes::host_rules(settings))
         .chain(crate::kubelet::metrics_api::host_rules(settings))
+}
+
+/// The right to read the namespace itself, which is the owner of what lies in none.
+fn namespace(name: &str) -> Rule {
+    Rule {
+        group: Kind::Namespace.group(),
+        resource: Kind::Namespace.plural(),
+        verbs: words(GET),
+        names: Words::from([name.to_owned()]),
+    }
 }
 
 /// What has to be done with objects that are not synced, by namespace. A watch of one object by its name takes a right to that
@@ -105,9 +118,13 @@ fn elsewhere(settings: &Settings) -> BTreeMap<String, Vec<Rule>> {
     namespaces
 }
 
+/// A role without rules, which are added to the end.
+pub fn manifest_of(kind: &str, name: &str) -> String {
+    format!("apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {name}\nrules:\n")
+}
+
 fn manifest(kind: &str, name: &str, rules: impl Iterator<Item = Rule>) -> String {
-    let mut text =
-        format!("apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {name}\nrules:\n");
+    let mut text = manifest_of(kind, name);
     for ((group, verbs, names), resources) in grouped(rules) {
         // Writing to a String cannot fail.
         let _ = write!(

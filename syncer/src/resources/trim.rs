@@ -19,7 +19,7 @@ const POD_SPEC: &[&str] = &[
     "ephemeralContainers",
 ];
 /// Fields of a host container that are compared.
-const CONTAINER: &[&str] = &["name", "image"];
+const CONTAINER: &[&str] = &["name", "image", "resources"];
 
 /// What to drop from objects of one kind of one side.
 pub fn trim(side: Side, kind: Kind) -> fn(&mut Value) {

@@ -1,11 +1,16 @@
 //! Whether a host object may name the host copy of another object. It must not as long as that name belongs to somebody
 //! else, or may come to: whoever names an object can see what is in it.
 
+use std::time::Duration;
+
 use super::pair::{self, Pair};
 use crate::engine::plan::{Awaited, Note, Place, Plan};
 use crate::names::Reference;
 use crate::object::ObjectKey;
 use crate::world::World;
+
+/// When a name that somebody else has is looked at again: nobody tells when it is free.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 /// The answer for one object.
 #[derive(Debug)]
@@ -68,7 +73,10 @@ pub(super) fn obstacles<'a>(world: &World, targets: impl IntoIterator<Item = &'a
                 plan.waits.push(awaited);
                 plan.notes.push(Note::warning(text));
             }
-            Usable::Taken(text) => plan = plan.note(Note::error(text)),
+            Usable::Taken(text) => {
+                plan.again_after = Some(LOOK_AGAIN);
+                plan.notes.push(Note::error(text));
+            }
         }
     }
     (plan != Plan::nothing()).then_some(plan)

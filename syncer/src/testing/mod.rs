@@ -76,6 +76,7 @@ pub(crate) fn settings() -> Settings {
         }],
         metrics_addresses: Vec::new(),
         compare_every: Duration::from_secs(600),
+        pod_security: None,
         pods: PodSettings::default(),
         nodes: NodeSettings {
             kubelet_address: "10.9.9.9".into(),

@@ -10,6 +10,7 @@ mod environment;
 mod hosts;
 mod names;
 mod refused;
+mod resize;
 mod scheduling;
 mod status;
 mod tokens;
@@ -28,6 +29,7 @@ use crate::kinds::{Kind, Side};
 use crate::names::{Mapping, Reference};
 use crate::world::World;
 
+pub(crate) use resize::SUBRESOURCE as RESIZE;
 pub(super) use tokens::pod_of_token_secret;
 pub use tokens::{REFRESH_AT, is_token_secret};
 
@@ -56,7 +58,8 @@ fn to_host(world: &World, item: &Reference, pod: &Value) -> Plan {
     }
     let refusal = refused::refusal(world, pod)
         .or_else(|| classes::refusal(world, pod))
-        .or_else(|| devices::refusal(world, pod));
+        .or_else(|| devices::refusal(world, pod))
+        .or_else(|| refused::violation(world, pod));
     if let Some(note) = refusal {
         return Plan::refuse(note);
     }
@@ -94,6 +97,10 @@ fn both(world: &World, item: &Reference, pod: &Value, host: &Value) -> Plan {
     if let Some(assignment) = assign(world, item, pod, host) {
         return Plan { mapping, ..assignment };
     }
+    if let Some(note) = refused::violation(world, pod) {
+        let refused = Plan::refuse(note).and(status::up(world, item, pod, host));
+        return Plan { mapping, ..refused };
+    }
     let plan = update::plan(world, item, pod, host);
     let plan = match tokens::plan(world, item, pod, host) {
         Some(tokens) => Plan {
@@ -103,10 +110,11 @@ fn both(world: &World, item: &Reference, pod: &Value, host: &Value) -> Plan {
         .and(tokens.step),
         None => plan,
     };
-    Plan {
-        mapping,
-        ..plan.and(status::up(world, item, pod, host))
-    }
+    // Last: a refusal of the node must not keep the status from coming up.
+    let plan = plan
+        .and(status::up(world, item, pod, host))
+        .and(resize::step(pod, host));
+    Plan { mapping, ..plan }
 }
 
 /// Brings the host scheduler's decision into the virtual cluster.

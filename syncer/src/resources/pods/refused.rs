@@ -1,5 +1,6 @@
 //! Pods that are not synced as they are: what they name or who they would be has no counterpart of its own on the host.
 
+use machinery::pod_security::Violations;
 use serde_json::Value;
 
 use crate::engine::plan::Note;
@@ -12,6 +13,14 @@ const OF_THE_HOST: [(&str, &str); 2] = [
     ("clusterTrustBundle", "a cluster trust bundle"),
     ("podCertificate", "a pod certificate"),
 ];
+
+/// Why a pod is not synced, or not any more: it asks for more than the configuration allows. The virtual API server says so
+/// first, but whoever administers the virtual cluster can make it silent.
+pub(super) fn violation(world: &World, pod: &Value) -> Option<Note> {
+    let violations = Violations::of(pod, world.settings.pod_security?);
+    let name = json::text(pod, &["metadata", "name"]);
+    (!violations.is_empty()).then(|| Note::error(format!("Pod {name} is forbidden: {violations}")))
+}
 
 /// Why a pod is not synced.
 pub(super) fn refusal(world: &World, pod: &Value) -> Option<Note> {

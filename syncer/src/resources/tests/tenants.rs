@@ -332,6 +332,7 @@ fn two_virtual_clusters_whose_markers_are_the_same_have_their_own_classes() {
         let mut settings = crate::testing::settings();
         (settings.vcluster, settings.host_namespace) = (vcluster.into(), namespace.into());
         settings.to_host.insert(Kind::PriorityClass);
+        settings.service_name = String::new();
         World::new(settings)
     };
     let (first, second) = (settings("c", "a-x-b"), settings("b-x-c", "a"));
@@ -362,6 +363,88 @@ fn debug_containers_use_only_what_is_ours() {
         plan.notes
             .iter()
             .any(|note| note.text.contains("Secret team/web-x-prod")),
+        "{plan:?}"
+    );
+}
+
+#[test]
+fn what_lies_in_no_namespace_goes_with_the_namespace_and_with_the_control_plane() {
+    let world = every_kind();
+    let namespace = json!({"metadata": {"name": "host", "uid": "ns"}});
+    world
+        .control_plane
+        .of(Kind::Namespace)
+        .apply(crate::object::Object::new(namespace));
+    let class = object(Kind::PriorityClass, "gold", json!({"value": 5}));
+    let (plan, _) = plan_new(&world, Kind::PriorityClass, class);
+    let host = world.create(&plan, "h1");
+    assert_eq!(
+        host["metadata"]["ownerReferences"],
+        json!([{"apiVersion": "v1", "kind": "Namespace", "name": "host", "uid": "ns"}])
+    );
+    let item = Reference::new(Kind::PriorityClass, "", "gold");
+    assert!(affected_by_control_plane(&world, Kind::Service).contains(&item));
+    world
+        .control_plane
+        .of(Kind::Service)
+        .remove(&crate::object::ObjectKey::new("host", "vc"), "");
+    let gone = format!("delete host PriorityClass {} h1", world.names.cluster_host_name("gold"));
+    assert_eq!(summary(&world.plan(Kind::PriorityClass, "", "gold")), [gone]);
+    world.take(
+        Side::Host,
+        Kind::PriorityClass,
+        "",
+        &world.names.cluster_host_name("gold"),
+    );
+    assert_eq!(
+        world.plan(Kind::PriorityClass, "", "gold").steps,
+        [],
+        "it is not made again"
+    );
+}
+
+#[test]
+fn pods_comply_with_the_standard_of_the_configuration_whatever_their_namespace_says() {
+    use machinery::pod_security::{Level, Standard, Version};
+    let mut world = small_world();
+    world.settings.pod_security = Some(Standard {
+        level: Level::Baseline,
+        version: Version::Latest,
+    });
+    let (plan, said) = plan_new(&world, Kind::Pod, pod_with(json!({"hostNetwork": true})));
+    assert!(plan.steps.is_empty(), "{plan:?}");
+    assert_eq!(said, "Pod web is forbidden: host namespaces (hostNetwork=true)");
+
+    namespace(&world, "team");
+    let labels = "{\"labels\":{\"pod-security.kubernetes.io/enforce\":\"baseline\",\
+                  \"pod-security.kubernetes.io/enforce-version\":\"latest\",\
+                  \"pod-security.kubernetes.io/warn\":\"baseline\",\
+                  \"pod-security.kubernetes.io/warn-version\":\"latest\"}}";
+    let expected = format!("patch virtual Namespace team {{\"metadata\":{labels}}}");
+    assert_eq!(summary(&world.plan(Kind::Namespace, "", "team")), [expected]);
+    world.settings.pod_security = None;
+    assert_eq!(world.plan(Kind::Namespace, "", "team").steps, []);
+}
+
+#[test]
+fn a_pod_that_takes_on_what_is_forbidden_is_not_synced_any_more() {
+    let mut world = running_world();
+    world.settings.pod_security = "baseline".parse().ok().map(|level| machinery::pod_security::Standard {
+        level,
+        version: machinery::pod_security::Version::Latest,
+    });
+    let mut pod = pod(json!({}));
+    pod["metadata"]["resourceVersion"] = json!("6");
+    pod["spec"]["ephemeralContainers"] =
+        json!([{"name": "debug", "image": "i", "securityContext": {"privileged": true}}]);
+    world.put(Side::Virtual, Kind::Pod, pod);
+    let plan = world.plan(Kind::Pod, "team", "web");
+    assert!(
+        !summary(&plan).iter().any(|step| step.starts_with("patch host")),
+        "{plan:?}"
+    );
+    assert!(
+        plan.notes.iter().any(|note| note.text.contains("privileged")),
         "{plan:?}"
     );
 }
