@@ -54,6 +54,8 @@ pub(crate) enum Playground {
 const UP_EXAMPLES: &str = "Examples:
   vcluster playground up                    one virtual cluster, vc-1, in the host namespace vcluster-vc-1
   vcluster playground up --clusters 3       vc-1, vc-2 and vc-3
+  vcluster playground up --clusters 3 --nested
+                                            vc-3 in vc-2 in vc-1 in the host
   vcluster playground up -f vcluster.yaml   configured as the file says
   vcluster playground up --dir ./play       keep the files in ./play";
 
@@ -108,6 +110,18 @@ pub(crate) struct Up {
     /// Number of virtual clusters; they are called vc-1, vc-2, ...
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=50))]
     pub(crate) clusters: u8,
+
+    /// Name of a virtual cluster, instead of a number of them; can be repeated
+    #[arg(long = "name", value_name = "NAME", value_parser = dns_label, conflicts_with = "clusters")]
+    pub(crate) names: Vec<String>,
+
+    /// The one namespace that all virtual clusters live in [default: one for each, vcluster-NAME]
+    #[arg(long, value_name = "NAMESPACE", value_parser = dns_label)]
+    pub(crate) namespace: Option<String>,
+
+    /// Put each virtual cluster into the one before it: vc-1 into the host, vc-2 into vc-1, vc-3 into vc-2
+    #[arg(long)]
+    pub(crate) nested: bool,
 
     /// Number of simulated nodes, node-1, node-2, ..., each for up to 110 pods
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]

@@ -50,10 +50,14 @@ pub(crate) fn up(options: &Up) -> Result<()> {
         let file = layout.values();
         std::fs::write(&file, values).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let clusters: Vec<String> = (1..=options.clusters).map(|number| format!("vc-{number}")).collect();
+    let clusters = if options.names.is_empty() {
+        (1..=options.clusters).map(|number| format!("vc-{number}")).collect()
+    } else {
+        options.names.clone()
+    };
     let log = OpenOptions::new().create(true).append(true).open(layout.log());
     let log = log.with_context(|| format!("cannot write {}", layout.log().display()))?;
-    let mut command = supervisor::command(&layout, options.nodes, &clusters)?;
+    let mut command = supervisor::command(&layout, options, &clusters)?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     let mut child = command.spawn().context("cannot start the playground's supervisor")?;
     let state = wait_ready(&layout, &mut child)?;

@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 use chassis::{Chassis, CommonOptions, Defaults};
 use e2e::playground::{Layout, Playground, Settings};
 
+use crate::options::Up;
+
 /// What the background process is called.
 pub const NAME: &str = "vcluster-playground";
 
@@ -24,6 +26,14 @@ struct Options {
     /// Name of a virtual cluster; can be repeated
     #[arg(long = "cluster", value_name = "NAME")]
     clusters: Vec<String>,
+
+    /// The one namespace that all virtual clusters live in
+    #[arg(long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+
+    /// Put each virtual cluster into the one before it
+    #[arg(long)]
+    nested: bool,
 
     #[command(flatten)]
     common: CommonOptions,
@@ -50,7 +60,7 @@ pub fn run() -> ExitCode {
 }
 
 /// The command that starts the supervisor.
-pub(crate) fn command(layout: &Layout, nodes: u8, clusters: &[String]) -> Result<Command> {
+pub(crate) fn command(layout: &Layout, options: &Up, clusters: &[String]) -> Result<Command> {
     use std::os::unix::process::CommandExt;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut command = Command::new(program);
@@ -59,10 +69,16 @@ pub(crate) fn command(layout: &Layout, nodes: u8, clusters: &[String]) -> Result
         .arg("--dir")
         .arg(layout.dir())
         .arg("--nodes")
-        .arg(nodes.to_string());
+        .arg(options.nodes.to_string());
     clusters.iter().for_each(|name| {
         command.arg("--cluster").arg(name);
     });
+    options.namespace.iter().for_each(|namespace| {
+        command.arg("--namespace").arg(namespace);
+    });
+    if options.nested {
+        command.arg("--nested");
+    }
     // Stopping takes a moment per process; signals of the terminal are not for it.
     command
         .arg("--drain-timeout=60")
@@ -83,6 +99,8 @@ async fn build(options: Options, chassis: &mut Chassis) -> Result<()> {
         binaries: binaries()?,
         nodes: options.nodes,
         clusters: options.clusters,
+        namespace: options.namespace,
+        nested: options.nested,
     };
     let tasks = chassis.tasks().clone();
     let ready = chassis.health().gate("playground");

@@ -243,6 +243,44 @@ impl ControlPlane {
         self.pki.path(name).display().to_string()
     }
 
+    /// Makes the kubeconfig with which the syncer of a virtual cluster comes to this cluster: as the service account that it
+    /// has in a Pod, whose rights are those that the virtual cluster's configuration needs.
+    ///
+    /// # Errors
+    /// It cannot be issued or written.
+    pub fn tenant_kubeconfig(&self, tenant: &str, namespace: &str) -> Result<PathBuf> {
+        let file = format!("tenant-{tenant}.conf");
+        let user = format!("system:serviceaccount:{namespace}:vc-{tenant}");
+        let of_namespace = format!("system:serviceaccounts:{namespace}");
+        let groups = ["system:serviceaccounts", of_namespace.as_str()];
+        self.pki.kubeconfig(&file, &self.server(), &self.name, &user, &groups)?;
+        Ok(self.pki.path(&file))
+    }
+
+    /// The manifests of the rights that a virtual cluster needs in its host, as its syncer tells them.
+    ///
+    /// # Errors
+    /// This is no virtual cluster, or the syncer cannot tell.
+    pub async fn rights(&self, binaries: &Path) -> Result<String> {
+        let Role::Virtual {
+            host_namespace, values, ..
+        } = &self.role
+        else {
+            bail!("{} has no host", self.name);
+        };
+        let mut command = tokio::process::Command::new(binaries.join("syncer"));
+        command.arg("rbac");
+        command.args(["--name", &self.name, "--target-namespace", host_namespace]);
+        values.iter().for_each(|file| {
+            command.arg("--config").arg(file);
+        });
+        let output = command.output().await.context("cannot start the syncer")?;
+        if !output.status.success() {
+            bail!("syncer rbac: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        String::from_utf8(output.stdout).context("syncer rbac prints no text")
+    }
+
     /// Issues the serving certificate of a simulated node's kubelet.
     ///
     /// # Errors

@@ -1,44 +1,91 @@
-//! What a virtual cluster needs in the host before its syncer starts: a namespace, a Service and a service account.
+//! What a virtual cluster needs in its host before its syncer starts: a namespace, a Service, service accounts and rights.
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Namespace, Service, ServiceAccount};
-use kube::api::PostParams;
+use kube::api::{DynamicObject, PostParams};
+use kube::core::{GroupVersionKind, TypeMeta};
+use kube::discovery::ApiResource;
 use kube::{Api, Client, Error};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// Creates what is missing.
-///
-/// # Errors
-/// The host refuses; says which object.
-pub(super) async fn virtual_cluster(host: &Client, name: &str, namespace: &str, kubelet: u16) -> Result<()> {
-    let namespaces: Api<Namespace> = Api::all(host.clone());
-    ensure(&namespaces, json!({"metadata": {"name": namespace}})).await?;
-    let labels = json!({"app": "vcluster", "release": name, "vcluster.loft.sh/service": "true"});
-    // The processes run on this machine, not in a pod: the Service selects nothing, its address is what pods are told.
-    let service = json!({
-        "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "spec": {"ports": [
-            {"name": "https", "port": 443, "targetPort": 8443, "protocol": "TCP"},
-            {"name": "kubelet", "port": 10250, "targetPort": kubelet, "protocol": "TCP"},
-        ]},
-    });
-    ensure(&Api::<Service>::namespaced(host.clone(), namespace), service).await?;
-    let account = json!({"metadata": {"name": format!("vc-workload-{name}"), "namespace": namespace}});
-    ensure(&Api::<ServiceAccount>::namespaced(host.clone(), namespace), account).await
+/// A virtual cluster as its host sees it.
+pub(super) struct Tenant<'a> {
+    /// Its name.
+    pub(super) name: &'a str,
+    /// The namespace that it lives in.
+    pub(super) namespace: &'a str,
+    /// Where its syncer serves the kubelet API.
+    pub(super) kubelet: u16,
+    /// Manifests of the rights that its syncer needs.
+    pub(super) rights: Result<String>,
 }
 
-async fn ensure<K>(api: &Api<K>, object: serde_json::Value) -> Result<()>
+impl Tenant<'_> {
+    /// Creates what is missing.
+    ///
+    /// # Errors
+    /// The host refuses; says which object.
+    pub(super) async fn prepare(self, host: &Client) -> Result<()> {
+        let Tenant { name, namespace, .. } = self;
+        let namespaces: Api<Namespace> = Api::all(host.clone());
+        ensure(&namespaces, json!({"metadata": {"name": namespace}})).await?;
+        let labels = json!({"app": "vcluster", "release": name, "vcluster.loft.sh/service": "true"});
+        // The processes run on this machine, not in a pod: the Service selects nothing, its address is what pods are told.
+        let service = json!({
+            "metadata": {"name": name, "namespace": namespace, "labels": labels},
+            "spec": {"ports": [
+                {"name": "https", "port": 443, "targetPort": 8443, "protocol": "TCP"},
+                {"name": "kubelet", "port": 10250, "targetPort": self.kubelet, "protocol": "TCP"},
+            ]},
+        });
+        ensure(&Api::<Service>::namespaced(host.clone(), namespace), service).await?;
+        let account = json!({"metadata": {"name": format!("vc-workload-{name}"), "namespace": namespace}});
+        ensure(&Api::<ServiceAccount>::namespaced(host.clone(), namespace), account).await?;
+        for manifest in documents(&self.rights?)? {
+            apply(host, manifest).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The objects of a file with several documents.
+fn documents(text: &str) -> Result<Vec<Value>> {
+    let documents = serde_yaml::Deserializer::from_str(text);
+    let read = documents.map(|document| serde::Deserialize::deserialize(document).context("a manifest is malformed"));
+    read.collect()
+}
+
+async fn ensure<K>(api: &Api<K>, object: Value) -> Result<()>
 where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Serialize,
 {
-    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_string();
     let object: K = serde_json::from_value(object).context("an object of the host is malformed")?;
-    match api.create(&PostParams::default(), &object).await {
+    create(api, &object, &K::kind(&())).await
+}
+
+async fn apply(host: &Client, manifest: Value) -> Result<()> {
+    let object: DynamicObject = serde_json::from_value(manifest).context("a manifest is malformed")?;
+    let types = object.types.clone().unwrap_or_else(TypeMeta::default);
+    let kind = GroupVersionKind::try_from(&types).context("a manifest has no kind")?;
+    let resource = ApiResource::from_gvk(&kind);
+    let api: Api<DynamicObject> = match object.metadata.namespace.as_deref() {
+        Some(namespace) => Api::namespaced_with(host.clone(), namespace, &resource),
+        None => Api::all_with(host.clone(), &resource),
+    };
+    create(&api, &object, &kind.kind).await
+}
+
+async fn create<K>(api: &Api<K>, object: &K, kind: &str) -> Result<()>
+where
+    K: kube::Resource + Clone + std::fmt::Debug + DeserializeOwned + Serialize,
+{
+    let name = object.meta().name.as_deref().unwrap_or_default();
+    match api.create(&PostParams::default(), object).await {
         Err(Error::Api(status)) if status.code == 409 => Ok(()),
         created => created
-            .map(|_| ())
-            .with_context(|| format!("cannot create {} {name} in the host", K::kind(&()))),
+            .map(drop)
+            .with_context(|| format!("cannot create {kind} {name} in the host")),
     }
 }

@@ -35,6 +35,17 @@ pub struct Settings {
     pub nodes: u8,
     /// Names of the virtual clusters.
     pub clusters: Vec<String>,
+    /// The namespace that all of them live in; one of its own for each when there is none.
+    pub namespace: Option<String>,
+    /// Whether each of them lives in the one before it, and only the first one in the host.
+    pub nested: bool,
+}
+
+impl Settings {
+    /// The namespace that a virtual cluster lives in.
+    fn namespace_of(&self, cluster: &str) -> String {
+        self.namespace.clone().unwrap_or_else(|| format!("vcluster-{cluster}"))
+    }
 }
 
 /// A running playground.
@@ -45,6 +56,7 @@ pub struct Playground {
     host: ControlPlane,
     nodes: Vec<NodeIdentity>,
     clusters: Vec<ControlPlane>,
+    nested: bool,
 }
 
 impl Playground {
@@ -56,13 +68,15 @@ impl Playground {
         let layout = &settings.layout;
         let mut ports = Ports::open(&layout.ports())?;
         let mut host = ControlPlane::prepare("host", &layout.host(), Role::Host, &mut ports)?;
-        let mut clusters = Vec::new();
+        let mut clusters: Vec<ControlPlane> = Vec::new();
         let values = Some(layout.values()).filter(|values| values.exists());
         let scheduler = values.as_deref().map(schedules).transpose()?.unwrap_or_default();
         for name in &settings.clusters {
+            let outer = clusters.last().filter(|_| settings.nested).unwrap_or(&host);
+            let host_namespace = settings.namespace_of(name);
             let role = Role::Virtual {
-                host_kubeconfig: host.pki().path("syncer.conf"),
-                host_namespace: namespace_of(name),
+                host_kubeconfig: outer.tenant_kubeconfig(name, &host_namespace)?,
+                host_namespace,
                 values: values.clone(),
                 scheduler,
             };
@@ -84,7 +98,7 @@ impl Playground {
         };
         let all = clusters
             .iter()
-            .map(|plane| access(plane, Some(namespace_of(&plane.name))));
+            .map(|plane| access(plane, Some(settings.namespace_of(&plane.name))));
         let state = State {
             version: chassis::VERSION.to_string(),
             supervisor: std::process::id(),
@@ -102,6 +116,7 @@ impl Playground {
             host,
             nodes,
             clusters,
+            nested: settings.nested,
         })
     }
 
@@ -130,33 +145,52 @@ impl Playground {
         let client = connect(&self.host.pki().path(NODES), "vcluster-playground").await?;
         self.board.phase(Phase::Starting("the nodes of the host".to_string()));
         self.start_nodes(&client, tasks).await?;
-        let starts = self.clusters.iter().map(|plane| {
-            let specs = plane.processes(&settings.binaries, playground);
-            let (starter, client) = (
-                Starter {
-                    board: self.board.clone(),
-                    tasks: tasks.clone(),
-                },
-                client.clone(),
-            );
-            async move {
-                let kubelet = plane.address("syncer/kubelet").port();
-                let mut processes = Vec::new();
-                let prepared =
-                    bootstrap::virtual_cluster(&client, &plane.name, &namespace_of(&plane.name), kubelet).await;
-                let started = match prepared {
-                    Ok(()) => starter.control_plane(specs, &mut processes).await,
-                    Err(error) => Err(error),
-                };
-                (processes, started)
+        // Those that live in one cluster do not wait for each other.
+        let waves = self.clusters.chunks(if self.nested { 1 } else { usize::MAX });
+        let mut outer = &self.host;
+        for wave in waves {
+            let client = connect(&outer.kubeconfig(), "vcluster-playground").await?;
+            let starts = wave
+                .iter()
+                .map(|plane| self.start_cluster(settings, tasks, &client, plane));
+            let mut outcome = Ok(());
+            let mut processes = Vec::new();
+            for (started, result) in join_all(starts).await {
+                processes.extend(started);
+                outcome = outcome.and(result);
             }
-        });
-        let mut outcome = Ok(());
-        for (processes, started) in join_all(starts).await {
             self.processes.extend(processes);
-            outcome = outcome.and(started);
+            outcome?;
+            outer = wave.last().unwrap_or(outer);
         }
-        outcome
+        Ok(())
+    }
+
+    /// Starts one virtual cluster in the cluster of `client`; the processes are those that run, also on failure.
+    async fn start_cluster(
+        &self,
+        settings: &Settings,
+        tasks: &Tasks,
+        client: &kube::Client,
+        plane: &ControlPlane,
+    ) -> (Vec<Process>, Result<()>) {
+        let specs = plane.processes(&settings.binaries, settings.layout.dir());
+        let starter = Starter {
+            board: self.board.clone(),
+            tasks: tasks.clone(),
+        };
+        let tenant = bootstrap::Tenant {
+            name: &plane.name,
+            namespace: &settings.namespace_of(&plane.name),
+            kubelet: plane.address("syncer/kubelet").port(),
+            rights: plane.rights(&settings.binaries).await,
+        };
+        let mut processes = Vec::new();
+        let started = match tenant.prepare(client).await {
+            Ok(()) => starter.control_plane(specs, &mut processes).await,
+            Err(error) => Err(error),
+        };
+        (processes, started)
     }
 
     async fn start_nodes(&self, client: &kube::Client, tasks: &Tasks) -> Result<()> {
@@ -278,11 +312,6 @@ fn schedules(values: &Path) -> Result<bool> {
     let text = fs::read_to_string(values).with_context(|| format!("cannot read {}", values.display()))?;
     let config = config::Config::parse(&values.display().to_string(), &text)?;
     Ok(config.schedules())
-}
-
-/// The namespace of the host a virtual cluster lives in.
-fn namespace_of(cluster: &str) -> String {
-    format!("vcluster-{cluster}")
 }
 
 /// Ends a task without an end of its own when the process is asked to end.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::world::World;
 
@@ -15,9 +15,15 @@ pub fn main(file: &str, clusters: u8, cases: &[Case]) -> ExitCode {
     configured(file, clusters, "", cases)
 }
 
-/// Starts a playground with `clusters` virtual clusters that have `values` as their vcluster.yaml, runs the cases whose name contains one of the arguments (all
-/// without arguments), stops the playground. `--list` only prints the names, as cargo's own runner does.
+/// Runs the cases in a playground with `clusters` virtual clusters that have `values` as their vcluster.yaml, see [`with`].
 pub fn configured(file: &str, clusters: u8, values: &str, cases: &[Case]) -> ExitCode {
+    with(file, &["--clusters", &clusters.to_string()], values, cases)
+}
+
+/// Starts a playground with these arguments of `vcluster playground up` and `values` as the vcluster.yaml of its virtual
+/// clusters, runs the cases whose name contains one of the arguments (all without arguments), checks that no virtual cluster
+/// asked its host for more than it may, stops the playground. `--list` only prints the names, as cargo's own runner does.
+pub fn with(file: &str, playground: &[&str], values: &str, cases: &[Case]) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--list") {
         cases.iter().for_each(|(name, _)| println!("{name}: test"));
@@ -31,7 +37,7 @@ pub fn configured(file: &str, clusters: u8, values: &str, cases: &[Case]) -> Exi
         return ExitCode::SUCCESS;
     }
     let began = Instant::now();
-    let world = match World::start(clusters, values) {
+    let world = match World::start(playground, values) {
         Ok(world) => world,
         Err(error) => {
             eprintln!("{file}: the playground does not start: {error:#}");
@@ -57,6 +63,10 @@ pub fn configured(file: &str, clusters: u8, values: &str, cases: &[Case]) -> Exi
             failed.push(*name);
         }
     }
+    if let Err(error) = world.refused_by_hosts().and_then(nothing) {
+        println!("{file}: {error:#}");
+        failed.push("what virtual clusters ask of their hosts");
+    }
     if !failed.is_empty() {
         println!("{file}: failed: {}", failed.join(", "));
         world.keep_logs(file);
@@ -69,4 +79,9 @@ pub fn configured(file: &str, clusters: u8, values: &str, cases: &[Case]) -> Exi
             ExitCode::FAILURE
         }
     }
+}
+
+fn nothing(refused: Vec<String>) -> Result<()> {
+    ensure!(refused.is_empty(), "hosts refused what has no right: {refused:?}");
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! The playground a test file works in.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -22,15 +24,15 @@ pub struct World {
 }
 
 impl World {
-    /// Starts one with `clusters` virtual clusters, which have `values` as their vcluster.yaml, in a new directory.
+    /// Starts one with these arguments, whose virtual clusters have `values` as their vcluster.yaml, in a new directory.
     ///
     /// # Errors
     /// The binaries have not been built, or something does not start.
-    pub fn start(clusters: u8, values: &str) -> Result<Self> {
+    pub fn start(arguments: &[&str], values: &str) -> Result<Self> {
         let file = tempfile::NamedTempFile::new().context("no temporary file")?;
         std::fs::write(&file, values).context("cannot write the values")?;
         let path = file.path().to_string_lossy();
-        Self::with(&["--clusters", &clusters.to_string(), "--values", &path])
+        Self::with(&[arguments, &["--values", &path]].concat())
     }
 
     /// Starts one with these arguments of `vcluster playground up`, in a new directory.
@@ -132,6 +134,26 @@ impl World {
         found.with_context(|| format!("there is no process {name}"))
     }
 
+    /// Requests of syncers that their hosts have refused for want of a right, as the syncers count them.
+    ///
+    /// # Errors
+    /// A syncer does not say what it counts.
+    pub fn refused_by_hosts(&self) -> Result<Vec<String>> {
+        let mut refused = Vec::new();
+        for process in self.state()?.processes {
+            if process.name.ends_with("/syncer") && process.health == Health::Ready {
+                let counted = scraped(process.admin).with_context(|| format!("the metrics of {}", process.name))?;
+                let lines = counted.lines().filter(|line| {
+                    line.starts_with("syncer_requests")
+                        && line.contains("cluster=\"host\"")
+                        && line.contains("code=\"403\"")
+                });
+                refused.extend(lines.map(|line| format!("{}: {line}", process.name)));
+            }
+        }
+        Ok(refused)
+    }
+
     /// Kills a process without warning and waits until it is ready again; returns how long that took.
     ///
     /// # Errors
@@ -178,6 +200,16 @@ impl World {
             _ => println!("the logs could not be copied"),
         }
     }
+}
+
+/// The metrics of a process.
+fn scraped(admin: SocketAddr) -> Result<String> {
+    let mut connection = TcpStream::connect(admin)?;
+    connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    Ok(answer)
 }
 
 /// Waits until `look` finds something.

@@ -37,7 +37,7 @@ mod used;
 pub mod volumes;
 
 use crate::clusters::Change;
-use crate::engine::plan::Plan;
+use crate::engine::plan::{Awaited, Place, Plan, Step};
 use crate::kinds::{Kind, Side};
 use crate::names::{Claim, Reference, claim};
 use crate::patches;
