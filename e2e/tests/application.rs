@@ -31,6 +31,7 @@ const CASES: &[Case] = &[
         "deleting_everything_leaves_nothing_behind",
         deleting_everything_leaves_nothing_behind,
     ),
+    ("rights_are_enough", World::rights_are_enough),
 ];
 
 fn main() -> ExitCode {

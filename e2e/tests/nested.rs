@@ -15,6 +15,7 @@ const INSIDE: &str = "in";
 const CASES: &[Case] = &[
     ("a_pod_runs_on_the_outermost_host", a_pod_runs_on_the_outermost_host),
     ("every_layer_keeps_to_its_own", every_layer_keeps_to_its_own),
+    ("rights_are_enough", World::rights_are_enough),
     (
         "what_is_inside_goes_with_the_outermost_namespace",
         what_is_inside_goes_with_the_outermost_namespace,

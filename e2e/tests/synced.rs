@@ -38,6 +38,7 @@ const CASES: &[Case] = &[
         "a_class_that_is_not_shown_is_not_used",
         a_class_that_is_not_shown_is_not_used,
     ),
+    ("rights_are_enough", World::rights_are_enough),
 ];
 
 fn main() -> ExitCode {

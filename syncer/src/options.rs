@@ -9,14 +9,15 @@ use std::time::Duration;
 use anyhow::Result;
 use chassis::{CommonOptions, Defaults, usage};
 use clap::{ArgAction, Parser};
-use config::{Config, CustomResource};
+use config::{Config, CustomResource, Scope};
 use machinery::pod_security::{Standard, Version};
 use machinery::selector::label::Selector;
 use serde_json::{Value, json};
 
 use crate::kinds::Kind;
 use crate::patches::{Patches, Rules};
-use crate::resources::Direction;
+use crate::resources::custom::definition::Wanted;
+use crate::resources::{Direction, custom};
 use crate::settings::{MetricsSettings, NodeSettings, PodSettings, Replica, Replicas, RewriteHosts, Settings};
 
 /// The version that virtual nodes report.
@@ -274,7 +275,14 @@ impl Options {
             config: config.map(Path::to_path_buf),
             ..Self::try_parse_from(flags)?
         };
-        options.settings()
+        let mut settings = options.settings()?;
+        for (key, direction, resource) in options.custom_resources()? {
+            let kind = Wanted::parse(&key).without_definition(resource.scope == Scope::of(true));
+            let line = custom::line(kind, direction);
+            settings.imports.insert(line.kind, resource.mappings.objects());
+            settings.custom.push(line);
+        }
+        Ok(settings)
     }
 
     fn enforced_tolerations(&self, configured: &[String]) -> Result<Vec<Value>> {

@@ -138,7 +138,7 @@ impl World {
     ///
     /// # Errors
     /// A syncer does not say what it counts.
-    pub fn refused_by_hosts(&self) -> Result<Vec<String>> {
+    fn refused_by_hosts(&self) -> Result<Vec<String>> {
         let mut refused = Vec::new();
         for process in self.state()?.processes {
             if process.name.ends_with("/syncer") && process.health == Health::Ready {
@@ -152,6 +152,17 @@ impl World {
             }
         }
         Ok(refused)
+    }
+
+    /// A case that comes after those that let syncers work: their hosts have refused nothing for want of a right, so the roles
+    /// that `syncer rbac` prints are enough.
+    ///
+    /// # Errors
+    /// A host has refused something.
+    pub fn rights_are_enough(&self) -> Result<()> {
+        let refused = self.refused_by_hosts()?;
+        ensure!(refused.is_empty(), "there is no right to {refused:?}");
+        Ok(())
     }
 
     /// Kills a process without warning and waits until it is ready again; returns how long that took.

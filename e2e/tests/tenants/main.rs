@@ -75,6 +75,7 @@ const CASES: &[Case] = &[
         "a_node_made_by_hand_runs_nothing",
         access::a_node_made_by_hand_runs_nothing,
     ),
+    ("rights_are_enough", World::rights_are_enough),
     ("one_leaves_and_the_other_stays", names::one_leaves_and_the_other_stays),
 ];
 

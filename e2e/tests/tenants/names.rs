@@ -86,11 +86,9 @@ pub(super) fn a_pod_of_the_same_host_name_is_not_reached(world: &World) -> Resul
     let before = on_host(&host, "pod", MEETING)?;
     attacker.apply(&pod(MINE.0, MINE.1, ""))?;
     told(&attacker, MINE.0, MINE.1, "does not belong to b/web-x-team")?;
-    for reach in [
-        &["logs", MINE.1][..],
-        &["exec", MINE.1, "--", "true"],
-        &["port-forward", MINE.1, "1:1"],
-    ] {
+    let logs = attacker.run(&["-n", MINE.0, "logs", MINE.1])?;
+    ensure!(logs.is_empty(), "a pod on no node says {logs:?}");
+    for reach in [&["exec", MINE.1, "--", "true"][..], &["port-forward", MINE.1, "1:1"]] {
         attacker.fails(&[&["-n", MINE.0][..], reach].concat())?;
     }
     attacker.run(&["-n", MINE.0, "delete", "pod", MINE.1, "--timeout=60s"])?;
@@ -125,7 +123,7 @@ pub(super) fn a_service_of_the_same_host_name_gets_no_endpoints(world: &World) -
              "metadata":{"name":"slice","namespace":"b","labels":{"kubernetes.io/service-name":"web-x-team"}},
              "endpoints":[{"addresses":["192.0.2.66"]}],"ports":[{"port":80}]}]}"#,
     )?;
-    told(&attacker, MINE.0, "slice", "does not belong to b/web-x-team")?;
+    told(&attacker, MINE.0, MINE.1, "does not belong to b/web-x-team")?;
     for kind in ["endpoints", "endpointslices"] {
         let all = host.run(&["-n", SHARED, "get", kind, "-o", "json"])?;
         ensure!(!all.contains("192.0.2.66"), "{kind} lead to the attacker");
@@ -143,7 +141,7 @@ pub(super) fn an_account_of_the_same_host_name_is_not_used(world: &World) -> Res
     on_host(&host, "serviceaccount", MEETING)?;
     attacker.run(&["-n", MINE.0, "create", "serviceaccount", MINE.1])?;
     attacker.apply(&pod(MINE.0, "robot", &format!(r#""serviceAccountName":"{}","#, MINE.1)))?;
-    told(&attacker, MINE.0, "robot", "does not belong to b/web-x-team")?;
+    told(&attacker, MINE.0, MINE.1, "does not belong to b/web-x-team")?;
     let pods = host.names(&["-n", SHARED, "get", "pods", "-l", "vcluster.loft.sh/namespace=b"])?;
     ensure!(pods.is_empty(), "{pods:?} runs under the account of somebody else");
     // By its own name it is none of the attacker's either.
@@ -193,7 +191,12 @@ pub(super) fn a_node_port_belongs_to_who_has_it(world: &World) -> Result<()> {
     victim.apply(service)?;
     on_host(&host, "service", &format!("port-x-default-x-{VICTIM}"))?;
     attacker.apply(service)?;
-    told(&attacker, "default", "port", "already allocated")?;
+    let given = on_host(&host, "service", "port-x-default-x-vc-1")?["spec"]["ports"][0]["nodePort"].clone();
+    ensure!(given != 31234 && given.is_number(), "the node port is {given}");
+    eventually("the tenant is told which port it is", || {
+        let shown = attacker.json(&["get", "service", "port"])?;
+        Ok((shown["spec"]["ports"][0]["nodePort"] == given).then_some(()))
+    })?;
     for kubectl in [&attacker, &victim] {
         kubectl.run(&["delete", "service", "port"])?;
     }

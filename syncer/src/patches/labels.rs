@@ -40,7 +40,7 @@ fn renamed(names: &Names, to: Side, labels: &Value) -> Value {
 
 fn rename(names: &Names, to: Side, key: &str) -> Option<String> {
     match to {
-        Side::Host => Some(names.label_to_host(key).to_owned()),
+        Side::Host => Some(names.label_to_host(key).into_owned()),
         Side::Virtual => names.label_to_virtual(key).map(str::to_owned),
     }
 }

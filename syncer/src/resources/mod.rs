@@ -40,6 +40,7 @@ use crate::clusters::Change;
 use crate::engine::plan::{Awaited, Place, Plan, Step};
 use crate::kinds::{Kind, Side};
 use crate::names::{Claim, Reference, claim};
+use crate::object::ObjectKey;
 use crate::patches;
 use crate::settings::Settings;
 use crate::world::World;
@@ -223,11 +224,26 @@ pub fn copied_outside(settings: &Settings) -> impl Iterator<Item = Kind> {
 
 /// Decides what one virtual object needs, whatever happened.
 pub fn plan(world: &World, item: &Reference) -> Plan {
-    enabled(&world.settings)
+    let plan = enabled(&world.settings)
         .filter(|resource| resource.kind == item.kind)
         .map(|resource| patches::apply(world, item, resource.direction, (resource.plan)(world, item)))
         .reduce(Plan::then)
-        .unwrap_or_default()
+        .unwrap_or_default();
+    unless_ending(world, plan)
+}
+
+/// A plan without what nobody would take away again, when the virtual cluster is being taken away.
+fn unless_ending(world: &World, mut plan: Plan) -> Plan {
+    let leaves_something = |step: &Step| matches!(step, Step::Create { side: Side::Host, .. } | Step::Tokens(_));
+    if plan.steps.iter().any(leaves_something) && world.is_ending() {
+        plan.steps.retain(|step| !leaves_something(step));
+        plan.waits.push(Awaited {
+            place: Place::ControlPlane,
+            kind: Kind::Service,
+            key: ObjectKey::new(world.names.host_namespace(), &world.settings.service_name),
+        });
+    }
+    plan
 }
 
 /// Which virtual objects have to be looked at because an object of one side changed.

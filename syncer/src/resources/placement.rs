@@ -78,14 +78,6 @@ impl Placement {
         nodes.into_iter().collect()
     }
 
-    /// Whether the host has put a pod on the node.
-    pub fn has_host_pod(&self, node: &str) -> bool {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner
-            .get(node)
-            .is_some_and(|pods| pods.iter().any(|(side, _)| *side == Side::Host))
-    }
-
     /// Whether any pod is on the node.
     pub fn is_used(&self, node: &str) -> bool {
         self.inner().nodes.contains_key(node)

@@ -33,6 +33,21 @@ impl Wanted {
     }
 }
 
+impl Wanted {
+    /// What can be said of the kind without its definition: all that rights are about.
+    pub fn without_definition(self, namespaced: bool) -> CustomKind {
+        let (plural, group) = self.definition.split_once('.').unwrap_or((&self.definition, ""));
+        CustomKind {
+            group: group.to_owned(),
+            version: self.version.unwrap_or_default(),
+            plural: plural.to_owned(),
+            kind: String::new(),
+            namespaced,
+            status: false,
+        }
+    }
+}
+
 /// The kind that a definition describes; the problem is a clause.
 pub fn kind(wanted: &Wanted, definition: &Value) -> Result<CustomKind, String> {
     let spec = &definition["spec"];

@@ -36,7 +36,7 @@ fn node(world: &World, name: &str) -> Option<String> {
         None
     } else if world.virtual_side.get(Kind::Node, "", name).is_none() {
         Some(format!("Given nodeName {name} does not exist in virtual cluster"))
-    } else if world.host.get(Kind::Node, "", name).is_none() && !world.placement.has_host_pod(name) {
+    } else if world.host.get(Kind::Node, "", name).is_none() && !world.placement.runs_on(name) {
         Some(format!(
             "Given nodeName {name} is none of the host's nodes that the virtual cluster shows"
         ))
