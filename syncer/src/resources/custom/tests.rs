@@ -26,6 +26,7 @@ fn database(namespaced: bool) -> CustomKind {
 /// A world in which databases are synced, with these patches.
 fn world(direction: Direction, patches: Value) -> (World, Kind) {
     let mut settings = settings();
+    settings.service_name = String::new();
     let line = line(database(direction == Direction::ToHost), direction);
     settings.custom.push(line);
     settings.patches = Patches::new(json!({}));
@@ -273,6 +274,7 @@ fn objects_in_namespaces_of_the_host_are_copied_by_their_mappings() {
     let mapping = config::ObjectMapping::parse("shared/*", "team/*").unwrap();
     settings.custom.push(line);
     settings.imports.insert(line.kind, vec![mapping]);
+    settings.service_name = String::new();
     let role = crate::resources::role::roles_elsewhere("vc", &settings);
     assert!(role["shared"].contains("resources: [databases]"), "{role:?}");
     let world = World::new(settings);
