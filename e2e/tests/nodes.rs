@@ -18,6 +18,8 @@ sync:
       syncBackChanges: true
       clearImageStatus: true
       selector: {labels: {tenants: 'yes'}}
+integrations:
+  metricsServer: {enabled: true}
 ";
 
 const CASES: &[Case] = &[
@@ -27,6 +29,7 @@ const CASES: &[Case] = &[
     ("measurements_are_of_own_pods", measurements_are_of_own_pods),
     ("pods_of_others_are_out_of_reach", pods_of_others_are_out_of_reach),
     ("a_kubelet_asks_who_may_read", a_kubelet_asks_who_may_read),
+    ("measurements_are_offered_as_an_api", measurements_are_offered_as_an_api),
     ("changes_of_a_node_go_to_the_host", changes_of_a_node_go_to_the_host),
     ("a_lost_node_is_seen_at_once", a_lost_node_is_seen_at_once),
     (
@@ -270,6 +273,39 @@ fn a_kubelet_asks_who_may_read(world: &World) -> Result<()> {
     let healthy = stranger.run(&["get", "--raw", "/healthz"])?;
     ensure!(healthy.trim() == "ok", "{healthy}");
     Ok(())
+}
+
+/// The embedded host has no `metrics.k8s.io`, so what can be seen is that it is asked, and that this is told.
+fn measurements_are_offered_as_an_api(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    let service = eventually("the API is registered", || {
+        let found = virtual_.json(&["get", "apiservice", "v1beta1.metrics.k8s.io"]).ok();
+        Ok(found.map(|found| found["spec"]["service"].clone()))
+    })?;
+    let (namespace, name) = ("kube-system", "metrics-server");
+    ensure!(
+        service["namespace"] == namespace && service["name"] == name,
+        "{service}"
+    );
+    let leads_to = virtual_.json(&["-n", namespace, "get", "service", name])?;
+    ensure!(leads_to["spec"]["externalName"] == "localhost", "{leads_to}");
+    let copies = host.names(&["-n", "vcluster-vc-1", "get", "services"])?;
+    ensure!(!copies.iter().any(|copy| copy.starts_with(name)), "{copies:?}");
+    let root = format!("{PROXY}/apis/metrics.k8s.io/v1beta1");
+    let resources: Value = serde_json::from_str(&virtual_.run(&["get", "--raw", &root])?)?;
+    let names: Vec<&str> = resources["resources"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|resource| resource["name"].as_str())
+        .collect();
+    ensure!(names == ["nodes", "pods"], "{resources}");
+    let (_, said) = virtual_.fails(&["get", "--raw", &format!("{root}/pods")])?;
+    ensure!(said.contains("the host has no such measurements"), "{said}");
+    virtual_.run(&["create", "namespace", "brief"])?;
+    virtual_
+        .run(&["delete", "namespace", "brief", "--timeout=60s"])
+        .map(drop)
 }
 
 fn changes_of_a_node_go_to_the_host(world: &World) -> Result<()> {
