@@ -30,7 +30,7 @@ pub struct Tls(Source);
 
 enum Source {
     Files(Arc<ServerConfig>),
-    Issued(Issuer),
+    Issued(Box<Issuer>),
 }
 
 struct Issuer {
@@ -89,12 +89,12 @@ pub fn tls(options: &Options, settings: &Settings) -> Result<Tls> {
     names.dedup();
     let none = BTreeSet::new();
     let first = issue(&authority, &clients, &names, none)?;
-    Ok(Tls(Source::Issued(Issuer {
+    Ok(Tls(Source::Issued(Box::new(Issuer {
         authority,
         clients,
         names,
         current: Mutex::new(first),
-    })))
+    }))))
 }
 
 fn config(identity: Identity, clients: Option<RootCertStore>) -> Result<Arc<ServerConfig>> {

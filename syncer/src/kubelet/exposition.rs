@@ -108,8 +108,9 @@ fn rewritten<'a>(line: &'a str, find: &mut impl Find) -> Option<Cow<'a, str>> {
     let (pod, claim) = (value(&labels, "pod"), value(&labels, "persistentvolumeclaim"));
     let namespace = value(&labels, "namespace");
     if pod.is_empty() && claim.is_empty() {
-        // Somebody's, if it has a namespace; the node's, if it has none.
-        return namespace.is_empty().then_some(Cow::Borrowed(line));
+        // Somebody's, if it has a namespace or is about the cgroup of a pod that has gone; else the node's.
+        let of_node = namespace.is_empty() && !is_of_pod(&value(&labels, "id"));
+        return of_node.then_some(Cow::Borrowed(line));
     }
     let mut set = |name: &str, new: &str| {
         for (label, value) in &mut labels {
@@ -142,6 +143,12 @@ fn rewritten<'a>(line: &'a str, find: &mut impl Find) -> Option<Cow<'a, str>> {
         &line[..name_end],
         labels.join(",")
     )))
+}
+
+/// Whether a cgroup is that of a pod, not one of those that hold them: `…/pod<uid>`, `…-pod<uid>.slice`.
+fn is_of_pod(cgroup: &str) -> bool {
+    let others = cgroup.replace("kubepods", "");
+    others.contains("/pod") || others.contains("-pod")
 }
 
 type Label<'a> = (&'a str, Cow<'a, str>);
@@ -245,6 +252,9 @@ b{namespace="kube-system"} 5
 # TYPE c gauge
 c 6
 c{id="/",pod="",namespace=""} 7
+c{id="/kubepods.slice/kubepods-burstable.slice"} 7
+c{id="/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0a1b.slice"} 7
+c{id="/kubepods/besteffort/pod0a1b/c0ffee"} 7
 # TYPE d gauge
 d{namespace="host",persistentvolumeclaim="data-x-team-x-vc"} 8
 d{namespace="host",persistentvolumeclaim="theirs"} 9
@@ -264,6 +274,7 @@ a{container="c",namespace="team",pod="web",pod_uid="virtual-uid"} 1 170000000000
 # TYPE c gauge
 c 6
 c{id="/",pod="",namespace=""} 7
+c{id="/kubepods.slice/kubepods-burstable.slice"} 7
 # TYPE d gauge
 d{namespace="team",persistentvolumeclaim="data"} 8
 e{namespace="team",pod="web",image="a\"b\\c\nd"} 1e+06

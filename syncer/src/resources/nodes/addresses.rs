@@ -48,10 +48,7 @@ pub(super) fn endpoints(world: &World) -> Value {
 
 /// The addresses that nodes have of their own.
 pub fn of_nodes(world: &World) -> impl Iterator<Item = IpAddr> {
-    let by_ip = world.settings.nodes.by_ip;
-    let nodes = by_ip
-        .then(|| world.virtual_side.of(Kind::Node).list())
-        .unwrap_or_default();
+    let nodes = world.virtual_side.of(Kind::Node).list();
     nodes
         .into_iter()
         .filter_map(|node| service::address(world, &node.key().name)?.parse().ok())
