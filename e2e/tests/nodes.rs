@@ -36,6 +36,7 @@ const CASES: &[Case] = &[
         "a_node_that_is_no_longer_selected_goes",
         a_node_that_is_no_longer_selected_goes,
     ),
+    ("rights_are_enough", World::rights_are_enough),
 ];
 
 /// The node of the tenants, and the API path of its kubelet.

@@ -20,6 +20,7 @@ const CASES: &[Case] = &[
         a_taint_of_a_virtual_node_counts_here_only,
     ),
     ("what_others_have_is_not_counted_on", what_others_have_is_not_counted_on),
+    ("rights_are_enough", World::rights_are_enough),
 ];
 
 fn main() -> ExitCode {

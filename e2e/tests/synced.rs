@@ -38,6 +38,10 @@ const CASES: &[Case] = &[
         "a_class_that_is_not_shown_is_not_used",
         a_class_that_is_not_shown_is_not_used,
     ),
+    (
+        "kubelets_say_what_the_host_keeps_from_them",
+        kubelets_say_what_the_host_keeps_from_them,
+    ),
     ("rights_are_enough", World::rights_are_enough),
 ];
 
@@ -219,4 +223,35 @@ fn a_class_that_is_not_shown_is_not_used(world: &World) -> Result<()> {
     virtual_
         .run(&["delete", "persistentvolumeclaim", "data", "--timeout=60s"])
         .map(|_| ())
+}
+
+/// Without nodes of the host the syncer has no right to their kubelets.
+fn kubelets_say_what_the_host_keeps_from_them(world: &World) -> Result<()> {
+    let virtual_ = world.kubectl("vc-1")?;
+    virtual_.apply(
+        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"still","namespace":"default"},
+            "spec":{"containers":[{"name":"c","image":"i"}]}}"#,
+    )?;
+    let node = eventually("the pod runs", || {
+        let pod = virtual_.json(&["get", "pod", "still"])?;
+        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default().to_owned();
+        Ok((pod["status"]["phase"] == "Running").then_some(node))
+    })?;
+    let proxy = format!("/api/v1/nodes/{node}/proxy");
+    let (_, said) = virtual_.fails(&["get", "--raw", &format!("{proxy}/metrics/resource")])?;
+    ensure!(said.contains("its syncer has no right to them"), "{said}");
+    let summary = virtual_.run(&["get", "--raw", &format!("{proxy}/stats/summary")])?;
+    let summary: Value = serde_json::from_str(&summary)?;
+    let pods = summary["pods"].as_array().cloned().unwrap_or_default();
+    let still = pods.iter().find(|pod| pod["podRef"]["name"] == "still");
+    ensure!(still.is_some_and(|pod| pod["containers"].is_null()), "{summary}");
+    let shown = virtual_.json(&["get", "node", &node])?;
+    ensure!(
+        shown["metadata"]["labels"]["vcluster.loft.sh/fake-node"] == "true",
+        "{shown}"
+    );
+    virtual_.run(&["delete", "pod", "still", "--timeout=60s"])?;
+    eventually("the node goes with its last pod", || {
+        Ok((!virtual_.names(&["get", "nodes"])?.contains(&node)).then_some(()))
+    })
 }
