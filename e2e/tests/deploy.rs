@@ -131,10 +131,11 @@ impl Manifests {
         let variables = items(container, "/env").iter().map(|variable| {
             let value = match variable.pointer("/valueFrom/configMapKeyRef") {
                 Some(reference) => self.config(text(reference, "/name"))[text(reference, "/key")].clone(),
-                None => {
-                    assert_eq!(text(variable, "/valueFrom/fieldRef/fieldPath"), "metadata.namespace");
-                    text(&self.kustomization, "/namespace").to_owned()
-                }
+                None => match text(variable, "/valueFrom/fieldRef/fieldPath") {
+                    "metadata.namespace" => text(&self.kustomization, "/namespace").to_owned(),
+                    "spec.nodeName" => "node".to_owned(),
+                    other => panic!("{other} is not known"),
+                },
             };
             (format!("$({})", text(variable, "/name")), value)
         });

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Namespace, Service, ServiceAccount};
 use kube::api::{DynamicObject, PostParams};
-use kube::core::{GroupVersionKind, TypeMeta};
+use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use kube::{Api, Client, Error};
 use serde::Serialize;
@@ -67,7 +67,7 @@ where
 
 async fn apply(host: &Client, manifest: Value) -> Result<()> {
     let object: DynamicObject = serde_json::from_value(manifest).context("a manifest is malformed")?;
-    let types = object.types.clone().unwrap_or_else(TypeMeta::default);
+    let types = object.types.clone().unwrap_or_default();
     let kind = GroupVersionKind::try_from(&types).context("a manifest has no kind")?;
     let resource = ApiResource::from_gvk(&kind);
     let api: Api<DynamicObject> = match object.metadata.namespace.as_deref() {
