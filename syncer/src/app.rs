@@ -172,7 +172,12 @@ async fn custom_resources(options: &Options, host: &Api, settings: &mut Settings
     }
     let kinds: BTreeSet<Kind> = resources::enabled(settings).map(|resource| resource.kind).collect();
     for (kind, name) in kinds.into_iter().filter_map(|kind| Some((kind, kind.definition()?))) {
-        let wrong = |problem: String| options.wrong(&format!("sync of {}: {problem}", kind.plural()));
+        let key = match kind {
+            Kind::VolumeSnapshot => "sync.toHost.volumeSnapshots",
+            Kind::VolumeSnapshotContent => "sync.toHost.volumeSnapshotContents",
+            _ => "sync.fromHost.volumeSnapshotClasses",
+        };
+        let wrong = |problem: String| options.wrong(&format!("{key}: {problem}"));
         let definition = definitions::read(host, &name).await.map_err(wrong)?;
         let wanted = Wanted::parse(&format!("{name}/{}", kind.version()));
         let described = definition::kind(&wanted, &definition).map_err(wrong)?;
@@ -442,4 +447,54 @@ fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Wat
 fn labels(required: &BTreeMap<String, String>) -> String {
     let pairs: Vec<String> = required.iter().map(|(key, value)| format!("{key}={value}")).collect();
     pairs.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::fake::Fake;
+
+    #[tokio::test]
+    async fn a_host_without_snapshots_is_told_before_anything_starts() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "sync: {toHost: {volumeSnapshots: {enabled: true}}}").expect("written");
+        let config = format!("--config={}", file.path().display());
+        let flags = [
+            "syncer",
+            "--kubeconfig=k",
+            "--name=vc",
+            "--target-namespace=host",
+            "--etcd-servers=unix:///s",
+        ];
+        let options = Options::try_parse_from(flags.into_iter().chain([config.as_str()])).expect("valid");
+        let mut settings = options.settings().expect("valid");
+        let host = Fake::new();
+        let api = Api::new(Side::Host, host.client(), Default::default());
+        let error = custom_resources(&options, &api, &mut settings)
+            .await
+            .expect_err("missing")
+            .to_string();
+        assert!(
+            error.contains(
+                "sync.toHost.volumeSnapshots: the host has no CustomResourceDefinition volumesnapshots.snapshot.storage.k8s.io"
+            ),
+            "{error}"
+        );
+        host.put(
+            Kind::CustomResourceDefinition,
+            json!({
+                "metadata": {"name": "volumesnapshots.snapshot.storage.k8s.io"},
+                "spec": {
+                    "group": "snapshot.storage.k8s.io", "scope": "Namespaced",
+                    "names": {"plural": "volumesnapshots", "kind": "VolumeSnapshot"},
+                    "versions": [{"name": "v1", "served": true, "storage": true}],
+                },
+            }),
+        );
+        let found = custom_resources(&options, &api, &mut settings).await.expect("there");
+        assert_eq!(found[0]["spec"]["versions"][0]["name"], "v1");
+    }
 }

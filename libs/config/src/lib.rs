@@ -9,6 +9,7 @@ mod export;
 pub mod keys;
 mod mappings;
 mod model;
+mod networking;
 mod patches;
 pub mod policies;
 mod read;
@@ -18,6 +19,7 @@ pub use checks::toleration;
 pub use export::{ExportKubeConfig, KubeConfigSecret, ServiceAccountLogin};
 pub use mappings::{ObjectMapping, ServiceMapping, ServiceName};
 pub use model::*;
+pub use networking::{AdvancedNetworking, Networking, ProxyKubelets, Replica, ReplicateServices};
 pub use patches::{Action, ObjectReference, Patch, Path};
 pub use resolve::{Resolution, Source, Target};
 
