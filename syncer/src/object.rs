@@ -1,5 +1,6 @@
 //! An object as the caches keep it: the bytes of its JSON and the few fields that every decision needs.
 
+use machinery::tree;
 use serde_json::Value;
 
 use crate::json;
@@ -59,7 +60,7 @@ impl Object {
             key: ObjectKey::new(json::text(metadata, &["namespace"]), json::text(metadata, &["name"])),
             uid: json::text(metadata, &["uid"]).into(),
             version: Self::version_of(&value),
-            text: value.to_string().into_bytes().into(),
+            text: tree::write(&value).into(),
         };
         (object, value)
     }
@@ -99,6 +100,6 @@ impl Object {
     /// The parsed object.
     pub fn value(&self) -> Value {
         // The text was written from a tree by `new`, so it reads back.
-        serde_json::from_slice(&self.text).unwrap_or_default()
+        tree::parse(&self.text).unwrap_or_default()
     }
 }

@@ -22,4 +22,5 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod time;
+pub mod tree;
 pub mod wire;

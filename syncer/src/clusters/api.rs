@@ -8,6 +8,7 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
+use machinery::tree;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
 use serde::de::DeserializeOwned;
@@ -358,7 +359,7 @@ impl Api {
         let mut payload = Vec::new();
         if let Some((content_type, value)) = body {
             request = request.header(header::CONTENT_TYPE, content_type);
-            payload = value.to_string().into_bytes();
+            payload = tree::write(value);
         }
         self.exchange(verb, kind.plural(), request, payload).await
     }
@@ -377,7 +378,7 @@ impl Api {
                 .collect()
                 .await
                 .map_err(|error| self.unreachable(&error.to_string()))?;
-            serde_json::from_slice(&bytes.to_bytes())
+            tree::parse(&bytes.to_bytes())
                 .map_err(|error| self.unreachable(&format!("its answer is not JSON: {error}")))
         };
         tokio::time::timeout(REQUEST_TIMEOUT, exchange)
@@ -471,7 +472,7 @@ async fn refusal(response: http::Response<Body>) -> ApiError {
         .await
         .map(|body| body.to_bytes())
         .unwrap_or_default();
-    let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let body: Value = tree::parse(&bytes).unwrap_or_default();
     ApiError::Refused {
         code: status.as_u16(),
         reason: json::text(&body, &["reason"]).to_owned(),

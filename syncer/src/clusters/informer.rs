@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use http_body_util::BodyExt;
+use machinery::tree;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -298,7 +299,7 @@ impl Informer {
 
     /// Takes over one event; returns how the watch ends when it does.
     fn event(&self, cache: &Cache, changes: &impl Fn(Change), progress: &mut Progress, line: &[u8]) -> Option<Ended> {
-        let Ok(mut event) = serde_json::from_slice::<Value>(line) else {
+        let Ok(mut event) = tree::parse(line) else {
             return Some(Ended::Expired);
         };
         let mut object = event.get_mut("object").map(Value::take).unwrap_or_default();
