@@ -24,7 +24,31 @@ pub struct Placement {
 #[derive(Debug, Default)]
 struct Inner {
     pods: BTreeMap<PodKey, Placed>,
-    nodes: BTreeMap<String, BTreeSet<PodKey>>,
+    nodes: BTreeMap<String, Counts>,
+}
+
+/// How many pods are on a node. Counted, because every pod that comes or goes asks.
+#[derive(Debug, Default)]
+struct Counts {
+    virtual_: usize,
+    host: usize,
+    /// Those of them that tell something.
+    alive: usize,
+    lost: usize,
+}
+
+impl Counts {
+    fn of(&mut self, side: Side, sign: Sign, change: impl Fn(&mut usize)) {
+        change(match side {
+            Side::Virtual => &mut self.virtual_,
+            Side::Host => &mut self.host,
+        });
+        match sign {
+            Sign::None => {}
+            Sign::Life => change(&mut self.alive),
+            Sign::Loss => change(&mut self.lost),
+        }
+    }
 }
 
 /// A pod on a node.
@@ -62,17 +86,18 @@ impl Placement {
             return Vec::new();
         }
         let mut nodes = BTreeSet::new();
-        if let Some(Placed { node, .. }) = old {
-            if let Some(pods) = inner.nodes.get_mut(&node) {
-                pods.remove(&key);
-                if pods.is_empty() {
+        if let Some(Placed { node, sign }) = old {
+            if let Some(counts) = inner.nodes.get_mut(&node) {
+                counts.of(side, sign, |count| *count = count.saturating_sub(1));
+                if counts.virtual_ + counts.host == 0 {
                     inner.nodes.remove(&node);
                 }
             }
             nodes.insert(node);
         }
-        if let Some(Placed { node, .. }) = new {
-            inner.nodes.entry(node.clone()).or_default().insert(key);
+        if let Some(Placed { node, sign }) = new {
+            let counts = inner.nodes.entry(node.clone()).or_default();
+            counts.of(side, sign, |count| *count += 1);
             nodes.insert(node);
         }
         nodes.into_iter().collect()
@@ -85,17 +110,16 @@ impl Placement {
 
     /// Whether the host runs any on the node.
     pub fn runs_on(&self, node: &str) -> bool {
-        let inner = self.inner();
-        let mut pods = inner.nodes.get(node).into_iter().flatten();
-        pods.any(|(side, _)| *side == Side::Host)
+        self.inner().nodes.get(node).is_some_and(|counts| counts.host > 0)
     }
 
     /// Whether the pods on the node say that it is lost: one does, and none says that it is alive.
     pub fn is_lost(&self, node: &str) -> bool {
         let inner = self.inner();
-        let pods = inner.nodes.get(node).into_iter().flatten();
-        let signs: Vec<Sign> = pods.filter_map(|key| Some(inner.pods.get(key)?.sign)).collect();
-        signs.contains(&Sign::Loss) && !signs.contains(&Sign::Life)
+        inner
+            .nodes
+            .get(node)
+            .is_some_and(|counts| counts.lost > 0 && counts.alive == 0)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
