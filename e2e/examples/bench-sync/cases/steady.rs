@@ -1,6 +1,6 @@
 //! 50 pods per second: how long each change takes to the other side, and what a pod costs the host over its life.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -12,6 +12,8 @@ use crate::report::{Report, percentile};
 use crate::sightings::{Seen, spans};
 
 const PER_SECOND: u32 = 50;
+/// After so many pods one is created on the host directly.
+const BESIDE: usize = 4;
 /// Milliseconds.
 const P50_MOST: f64 = 5.0;
 const P99_MOST: f64 = 25.0;
@@ -23,7 +25,7 @@ pub(crate) async fn run(clusters: &Clusters, scale: Scale, report: &mut Report) 
 
     let names = Name::many("busy", "web", scale.steady);
     let before = host_requests(clusters).await?;
-    live(clusters, &names).await?;
+    let alone = live(clusters, &names).await?;
     report.title("50 pods per second, one after another");
     let pairs = || {
         names.iter().map(|name| {
@@ -35,6 +37,15 @@ pub(crate) async fn run(clusters: &Clusters, scale: Scale, report: &mut Report) 
     };
     let mut down = spans(pairs().map(|(virtual_, host)| (virtual_.added, host.added)))?;
     let mut up = spans(pairs().map(|(virtual_, host)| (host.running, virtual_.running)))?;
+    let shown = alone
+        .iter()
+        .map(|(asked, name)| (Some(*asked), clusters.host.pods.of(&name.key()).added));
+    let mut shown = spans(shown)?;
+    report.number(
+        "any creation until its own watch shows it, p50 in ms",
+        percentile(&mut shown, 0.5),
+    );
+    report.number("p99 in ms", percentile(&mut shown, 0.99));
     for (what, times) in [("to the host", &mut down), ("status to the virtual cluster", &mut up)] {
         report.goal(&format!("{what}, p50 in ms"), percentile(times, 0.5), P50_MOST);
         report.goal(&format!("{what}, p99 in ms"), percentile(times, 0.99), P99_MOST);
@@ -57,14 +68,25 @@ pub(crate) async fn run(clusters: &Clusters, scale: Scale, report: &mut Report) 
     Ok(())
 }
 
-/// Creates pods at the pace, and waits until all of them run in both clusters.
-async fn live(clusters: &Clusters, names: &[Name]) -> Result<()> {
+/// Creates pods at the pace, and waits until all of them run in both clusters. Returns other pods that were created on the
+/// host directly at the same time, and when they were asked for: what one request and one watch take on this machine.
+async fn live(clusters: &Clusters, names: &[Name]) -> Result<Vec<(Instant, Name)>> {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
-    for name in names {
+    let mut alone = Vec::new();
+    for (number, name) in names.iter().enumerate() {
         ticks.tick().await;
         pods::create(&clusters.virtual_, std::slice::from_ref(name)).await?;
+        if number % BESIDE == BESIDE - 1 {
+            let beside = Name {
+                namespace: "quiet",
+                name: format!("beside-{number}"),
+            };
+            let asked = pods::create(&clusters.host, std::slice::from_ref(&beside)).await?;
+            alone.extend(asked.into_iter().map(|asked| (asked, beside.clone())));
+        }
     }
     let keys: Vec<String> = names.iter().map(Name::key).collect();
     let running = |seen: &Seen| seen.running.is_some();
-    clusters.virtual_.pods.until(&keys, "running", running).await
+    clusters.virtual_.pods.until(&keys, "running", running).await?;
+    Ok(alone)
 }
