@@ -143,8 +143,8 @@ async fn of_node(kubelet: &Kubelet, name: &Name<'_>) -> Result<Target, Status> {
         },
     };
     let is_kubelet = name.port.is_empty() || name.port == own.to_string();
-    let beside = is_kubelet && kubelet.loopback_ports.contains(&own) && addresses.iter().all(IpAddr::is_loopback);
-    if addresses.is_empty() || !(beside || addresses.into_iter().all(proxyable)) {
+    let beside = is_kubelet && kubelet.loopback_ports.contains(&own);
+    if !may_lead_to(&addresses, beside) {
         return Err(Status::bad_request(NOT_ALLOWED));
     }
     if is_kubelet {
@@ -199,6 +199,12 @@ fn reachable(address: &str) -> bool {
         .is_ok_and(|address: IpAddr| proxyable(address) && !address.is_unspecified())
 }
 
+/// Whether requests for a node may be led to its addresses; to loopback ones only where its kubelet is said to be.
+fn may_lead_to(addresses: &[IpAddr], beside: bool) -> bool {
+    let all = |fits: fn(IpAddr) -> bool| addresses.iter().copied().all(fits);
+    !addresses.is_empty() && (all(proxyable) || (beside && all(|address| address.is_loopback())))
+}
+
 /// Whether requests may be led to an address (kubernetes `pkg/proxy/util`).
 fn proxyable(address: IpAddr) -> bool {
     match address {
@@ -211,6 +217,26 @@ fn proxyable(address: IpAddr) -> bool {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn loopback_addresses_are_led_to_only_where_a_kubelet_is_said_to_be() {
+        let addresses = |list: &[&str]| -> Vec<IpAddr> { list.iter().map(|text| text.parse().unwrap()).collect() };
+        for (list, by_itself, beside) in [
+            (vec!["10.0.0.1"], true, true),
+            (vec!["127.0.0.1"], false, true),
+            (vec!["::1", "127.0.0.1"], false, true),
+            (vec!["127.0.0.1", "10.0.0.1"], false, false),
+            (vec!["169.254.169.254"], false, false),
+            (vec![], false, false),
+        ] {
+            let list = addresses(&list);
+            assert_eq!(
+                (may_lead_to(&list, false), may_lead_to(&list, true)),
+                (by_itself, beside),
+                "{list:?}"
+            );
+        }
+    }
 
     #[test]
     fn names_have_three_parts_at_most() {
