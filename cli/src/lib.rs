@@ -2,6 +2,7 @@
 //! control plane that runs elsewhere.
 
 mod certs;
+mod manifests;
 mod options;
 mod playground;
 pub mod supervisor;
@@ -19,6 +20,7 @@ pub fn run() -> ExitCode {
         Command::Playground(Playground::Status(options)) => playground::status(&options),
         Command::Playground(Playground::Down(options)) => playground::down(&options),
         Command::Certs(Certs::Create(options)) => certs::create(options),
+        Command::Manifests(options) => manifests::print(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

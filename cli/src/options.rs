@@ -25,6 +25,14 @@ pub(crate) enum Command {
     /// Manage the certificates and kubeconfigs of a control plane
     #[command(subcommand)]
     Certs(Certs),
+
+    /// Print what a virtual cluster needs in its host besides the control plane: service accounts, rights, limits and
+    /// network policies
+    ///
+    /// The rights are exactly those that the vcluster.yaml makes necessary. Apply them in the host before the control plane
+    /// starts, and again when the file has changed.
+    #[command(after_help = MANIFESTS_EXAMPLES)]
+    Manifests(Manifests),
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,6 +69,24 @@ const UP_EXAMPLES: &str = "Examples:
 
 const CERTS_EXAMPLES: &str = "Example:
   vcluster certs create --dir /data/pki --name team-a --namespace team-a --san team-a.example.com";
+
+const MANIFESTS_EXAMPLES: &str = "Example:
+  vcluster manifests --name team-a --namespace team-a -f vcluster.yaml | kubectl apply -f -";
+
+#[derive(Debug, Args)]
+pub(crate) struct Manifests {
+    /// Name of the virtual cluster
+    #[arg(long, value_name = "NAME", value_parser = dns_label)]
+    pub(crate) name: String,
+
+    /// Namespace of the host in which the control plane runs
+    #[arg(long, value_name = "NAMESPACE", value_parser = dns_label)]
+    pub(crate) namespace: String,
+
+    /// The vcluster.yaml [default: the defaults of every key]
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub(crate) values: Option<PathBuf>,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateCerts {

@@ -56,26 +56,43 @@ fn neighbours(world: &World) -> Result<String> {
     Ok(node)
 }
 
+/// A kubeconfig that leads to the kubelet of `of` with the certificate of whoever administers `by`.
+fn kubelet(world: &World, by: &str, of: &str, node: &str) -> Result<tempfile::NamedTempFile> {
+    let shown = world.kubectl(of)?.json(&["get", "node", node])?;
+    let port = shown["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
+        .as_u64()
+        .context("no port")?;
+    let file = world.access(by)?.kubeconfig;
+    let mut config: Value = serde_yaml::from_str(&std::fs::read_to_string(file)?)?;
+    config["clusters"][0]["cluster"] =
+        serde_json::json!({"server": format!("https://127.0.0.1:{port}"), "insecure-skip-tls-verify": true});
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(&file, config.to_string())?;
+    Ok(file)
+}
+
 pub(super) fn kubelets_show_own_pods_only(world: &World) -> Result<()> {
     let (attacker, ..) = all(world)?;
     let node = neighbours(world)?;
-    let proxy = |path: &str| format!("/api/v1/nodes/{node}/proxy/{path}");
-    for path in ["pods", "stats/summary"] {
-        let shown = attacker.run(&["get", "--raw", &proxy(path)])?;
+    let file = kubelet(world, ATTACKER, ATTACKER, &node)?;
+    let kubeconfig = format!("--kubeconfig={}", file.path().display());
+    let asked = |path: &'static str| [kubeconfig.clone(), "get".into(), "--raw".into(), path.into()];
+    for path in ["/pods", "/stats/summary"] {
+        let shown = attacker.run(&asked(path).each_ref().map(String::as_str))?;
         ensure!(
             shown.contains("\"mine\"") && !shown.contains("\"web\""),
             "{path}: {shown}"
         );
     }
-    attacker.run(&["get", "--raw", &proxy("containerLogs/default/mine/c")])?;
+    attacker.run(&asked("/containerLogs/default/mine/c").each_ref().map(String::as_str))?;
     for path in [
-        "containerLogs/team/web/c",
-        "containerLogs/shared/web-x-team-x-b-x-vc-1/c",
-        "containerLogs/default/..%2f..%2fweb/c",
-        "containerLogs/default/mine/other",
-        "run/team/web/c",
+        "/containerLogs/team/web/c",
+        "/containerLogs/shared/web-x-team-x-b-x-vc-1/c",
+        "/containerLogs/default/..%2f..%2fweb/c",
+        "/containerLogs/default/mine/other",
+        "/run/team/web/c",
     ] {
-        attacker.fails(&["get", "--raw", &proxy(path)])?;
+        attacker.fails(&asked(path).each_ref().map(String::as_str))?;
     }
     attacker.fails(&["-n", "team", "exec", "web", "--", "true"])?;
     attacker.fails(&["-n", SHARED, "logs", "web-x-team-x-b-x-vc-1"])?;
@@ -85,21 +102,13 @@ pub(super) fn kubelets_show_own_pods_only(world: &World) -> Result<()> {
 pub(super) fn the_kubelet_of_another_cluster_lets_nobody_in(world: &World) -> Result<()> {
     let (attacker, victim, _) = all(world)?;
     let node = neighbours(world)?;
-    let his = victim.json(&["get", "node", &node])?;
-    let port = his["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
-        .as_u64()
-        .context("no port")?;
-    // With the attacker's certificate, at the victim's kubelet.
-    let file = world.access(ATTACKER)?.kubeconfig;
-    let mut config: Value = serde_yaml::from_str(&std::fs::read_to_string(file)?)?;
-    config["clusters"][0]["cluster"] =
-        serde_json::json!({"server": format!("https://127.0.0.1:{port}"), "insecure-skip-tls-verify": true});
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(&file, config.to_string())?;
+    let file = kubelet(world, ATTACKER, VICTIM, &node)?;
     let kubeconfig = format!("--kubeconfig={}", file.path().display());
     for path in ["/pods", "/containerLogs/team/web/c"] {
         attacker.fails(&[&kubeconfig, "get", "--raw", path])?;
     }
+    let his = victim.json(&["get", "node", &node])?;
+    let port = &his["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"];
     // Through the attacker's API server, which believes what the Node says.
     let status = format!(r#"{{"status":{{"daemonEndpoints":{{"kubeletEndpoint":{{"Port":{port}}}}}}}}}"#);
     for _ in 0..5 {

@@ -165,4 +165,6 @@ fn add_host_alias(world: &World, address: &str, spec: &mut Value) {
 }
 
 #[cfg(test)]
+mod fields;
+#[cfg(test)]
 mod tests;

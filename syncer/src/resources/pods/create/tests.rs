@@ -18,7 +18,7 @@ fn pod(spec: Value) -> Value {
 }
 
 /// A world in which everything is known that a pod needs.
-fn ready_world() -> World {
+pub(super) fn ready_world() -> World {
     let world = world();
     world.put(Side::Host, Kind::Service, json!({
         "metadata": {"namespace": "host", "name": "kube-dns-x-kube-system-x-vc", "uid": "d"}, "spec": {"clusterIP": "10.0.0.53"},
@@ -37,7 +37,7 @@ fn translated(world: &World, pod: &Value) -> Created {
     translate(world, &item, &host, pod).expect("everything is known")
 }
 
-fn spec(world: &World, virtual_spec: Value) -> Value {
+pub(super) fn spec(world: &World, virtual_spec: Value) -> Value {
     translated(world, &pod(virtual_spec)).pod["spec"].clone()
 }
 
