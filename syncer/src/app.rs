@@ -25,7 +25,7 @@ use crate::options::Options;
 use crate::patches::Rules;
 use crate::resources::custom::definition::{self, Wanted};
 use crate::resources::nodes::others;
-use crate::resources::{Direction, custom, trim};
+use crate::resources::{Direction, custom, gateway, trim};
 use crate::settings::Settings;
 use crate::world::World;
 use crate::{grpc, resources};
@@ -54,7 +54,8 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
     let metrics = Metrics::new(chassis.metrics());
     let api = |side, connection: &Connection| Api::new(side, connection.shared.clone(), metrics.clusters.clone());
     let (virtual_api, host_api) = (api(Side::Virtual, &virtual_), api(Side::Host, &host));
-    let definitions = custom_resources(&options, &host_api, &mut settings).await?;
+    let mut definitions = gateway_api(&options, &host_api, &settings).await?;
+    definitions.extend(custom_resources(&options, &host_api, &mut settings).await?);
     let world = Arc::new(World::new(settings));
     let (recorder, events) = client::Recorder::new(virtual_.shared.clone(), "vcluster-syncer");
     let engine = Engine::new(world.clone(), virtual_api, host_api, recorder, metrics.clone());
@@ -135,6 +136,17 @@ struct Run {
     virtual_: kube::Client,
     /// What the virtual cluster has to know of custom resources.
     definitions: Vec<Value>,
+}
+
+/// The definitions of the Gateway API's kinds for the virtual cluster, if any are synced.
+async fn gateway_api(options: &Options, host: &Api, settings: &Settings) -> Result<Vec<Value>> {
+    let mut found = Vec::new();
+    for kind in gateway::known(settings) {
+        let definition = definitions::find(host, &gateway::definition::name(kind)).await;
+        let shown = definition.and_then(|definition| gateway::definition::for_virtual(settings, kind, definition));
+        found.push(shown.map_err(|problem| options.wrong(&problem))?);
+    }
+    Ok(found)
 }
 
 /// Completes the settings with what the host says about the custom resources that the configuration names; returns their
@@ -357,7 +369,8 @@ fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Wat
         ..Selection::default()
     };
     // Labels of namespaces are labels of pods on the host.
-    let mut own = BTreeSet::from([Kind::Namespace]);
+    let mut own = gateway::known(settings);
+    own.insert(Kind::Namespace);
     let mut watches: Vec<(Source, Kind, Selection)> = Vec::new();
     for resource in resources::enabled(settings) {
         own.extend(Some(resource.kind).filter(|kind| *kind != Kind::Event));

@@ -56,6 +56,18 @@ pub enum Kind {
     ResourceClaimTemplate,
     /// `resource.k8s.io/v1` DeviceClass.
     DeviceClass,
+    /// `gateway.networking.k8s.io/v1` GatewayClass.
+    GatewayClass,
+    /// `gateway.networking.k8s.io/v1` Gateway.
+    Gateway,
+    /// `gateway.networking.k8s.io/v1` HTTPRoute.
+    HttpRoute,
+    /// `gateway.networking.k8s.io/v1` TLSRoute.
+    TlsRoute,
+    /// `gateway.networking.k8s.io/v1` BackendTLSPolicy.
+    BackendTlsPolicy,
+    /// `gateway.networking.k8s.io/v1` ReferenceGrant.
+    ReferenceGrant,
     /// `v1` Namespace.
     Namespace,
     /// `v1` Node.
@@ -85,6 +97,9 @@ pub struct CustomKind {
     pub status: bool,
 }
 
+/// The group of the Gateway API.
+pub const GATEWAY_API: &str = "gateway.networking.k8s.io";
+
 struct Names {
     group: &'static str,
     version: &'static str,
@@ -95,7 +110,7 @@ struct Names {
 
 impl Kind {
     /// Every built-in kind.
-    pub const ALL: [Kind; 29] = [
+    pub const ALL: [Kind; 35] = [
         Kind::Pod,
         Kind::Service,
         Kind::Endpoints,
@@ -121,6 +136,12 @@ impl Kind {
         Kind::ResourceClaim,
         Kind::ResourceClaimTemplate,
         Kind::DeviceClass,
+        Kind::GatewayClass,
+        Kind::Gateway,
+        Kind::HttpRoute,
+        Kind::TlsRoute,
+        Kind::BackendTlsPolicy,
+        Kind::ReferenceGrant,
         Kind::Namespace,
         Kind::Node,
         Kind::Event,
@@ -171,6 +192,12 @@ impl Kind {
                 namespaced("resource.k8s.io", "resourceclaimtemplates", "ResourceClaimTemplate")
             }
             Kind::DeviceClass => cluster("resource.k8s.io", "deviceclasses", "DeviceClass"),
+            Kind::GatewayClass => cluster(GATEWAY_API, "gatewayclasses", "GatewayClass"),
+            Kind::Gateway => namespaced(GATEWAY_API, "gateways", "Gateway"),
+            Kind::HttpRoute => namespaced(GATEWAY_API, "httproutes", "HTTPRoute"),
+            Kind::TlsRoute => namespaced(GATEWAY_API, "tlsroutes", "TLSRoute"),
+            Kind::BackendTlsPolicy => namespaced(GATEWAY_API, "backendtlspolicies", "BackendTLSPolicy"),
+            Kind::ReferenceGrant => namespaced(GATEWAY_API, "referencegrants", "ReferenceGrant"),
             Kind::Namespace => cluster("", "namespaces", "Namespace"),
             Kind::Node => cluster("", "nodes", "Node"),
             Kind::Event => namespaced("", "events", "Event"),

@@ -18,7 +18,9 @@ use crate::kinds::Kind;
 use crate::patches::{Patches, Rules};
 use crate::resources::custom::definition::Wanted;
 use crate::resources::{Direction, custom};
-use crate::settings::{MetricsSettings, NodeSettings, PodSettings, Replica, Replicas, RewriteHosts, Settings};
+use crate::settings::{
+    GatewaySettings, MetricsSettings, NodeSettings, PodSettings, Replica, Replicas, RewriteHosts, Settings,
+};
 
 /// The version that virtual nodes report.
 const KUBERNETES_VERSION: &str = "v1.36.0";
@@ -194,6 +196,10 @@ impl Options {
         });
         let config = read_config(self.config.as_deref())?;
         let pods = &config.sync.to_host.pods;
+        let gateways = &config.sync.from_host.gateways;
+        gateways
+            .check_host_namespace(&self.target_namespace)
+            .map_err(|problem| self.wrong(&problem))?;
         Ok(Settings {
             vcluster: self.name.clone(),
             host_namespace: self.target_namespace.clone(),
@@ -214,6 +220,7 @@ impl Options {
             imports: imports(&config.sync.from_host),
             exports: self.exports(&config.export_kube_config)?,
             metrics_addresses: metrics_addresses(&config.experimental.sync_settings),
+            gateways: GatewaySettings::of(gateways),
             replicas: replicas(&config.networking.replicate_services, &self.target_namespace),
             // What the definitions of custom resources say is not known before the host is asked.
             custom: Vec::new(),
@@ -419,6 +426,11 @@ fn to_host(config: &config::ToHost) -> BTreeSet<Kind> {
         (Kind::ResourceClaimTemplate, config.resource_claim_templates.enabled),
         (Kind::ServiceAccount, config.service_accounts.enabled),
         (Kind::StorageClass, config.storage_classes.enabled),
+        (Kind::Gateway, config.gateway_api.syncs_gateways()),
+        (Kind::HttpRoute, config.gateway_api.syncs_http_routes()),
+        (Kind::TlsRoute, config.gateway_api.tls_routes.enabled),
+        (Kind::BackendTlsPolicy, config.gateway_api.backend_tls_policies.enabled),
+        (Kind::ReferenceGrant, config.gateway_api.syncs_reference_grants()),
     ];
     switches
         .into_iter()
@@ -441,6 +453,14 @@ fn from_host(config: &Config) -> BTreeMap<Kind, Selector> {
         (Kind::Event, all(from_host.events.enabled)),
         (Kind::IngressClass, selected(&from_host.ingress_classes, false)),
         (Kind::PriorityClass, selected(&from_host.priority_classes, false)),
+        (
+            Kind::GatewayClass,
+            // Who makes Gateways, or sees them, has to know their classes.
+            (from_host.gateway_classes.enabled.is_on(false)
+                || from_host.gateways.enabled
+                || config.sync.to_host.gateway_api.enabled)
+                .then(|| Selector::of(Some(&from_host.gateway_classes.selector))),
+        ),
         (Kind::DeviceClass, selected(&from_host.device_classes, false)),
         (Kind::RuntimeClass, selected(&from_host.runtime_classes, false)),
         (
@@ -468,9 +488,14 @@ fn from_host(config: &Config) -> BTreeMap<Kind, Selector> {
 }
 
 fn imports(config: &config::FromHost) -> BTreeMap<Kind, Vec<config::ObjectMapping>> {
+    let gateways = match config.gateways.enabled {
+        true => config.gateways.mappings.objects(),
+        false => Vec::new(),
+    };
     let kinds = [
         (Kind::ConfigMap, config.config_maps.objects()),
         (Kind::Secret, config.secrets.objects()),
+        (Kind::Gateway, gateways),
     ];
     kinds.into_iter().filter(|(_, objects)| !objects.is_empty()).collect()
 }
@@ -511,7 +536,8 @@ fn patches(config: &Config) -> Result<Patches, String> {
             Some("toHost") => Direction::ToHost,
             _ => Direction::FromHost,
         };
-        let section = words.next().unwrap_or_default();
+        // Before the last word, which says that these are patches.
+        let section = key.rsplit('.').nth(1).unwrap_or_default();
         let kind = Kind::ALL
             .into_iter()
             .find(|kind| kind.plural().eq_ignore_ascii_case(section));
@@ -625,12 +651,64 @@ mod tests {
         assert!(error.contains("the Secret host/vc-vc twice"), "{error}");
         write("experimental: {syncSettings: {hostMetricsBindAddress: ':9', virtualMetricsBindAddress: '0'}}\n");
         assert_eq!(parse(&[&flag]).expect("valid").metrics_addresses, [":9"]);
-        write("sync:\n  toHost:\n    gatewayApi: {enabled: true}\n");
+        write("sync:\n  toHost:\n    gatewayApi: {patches: [{path: spec, labels: {}}]}\n");
         let error = parse(&[&flag]).expect_err("not supported").to_string();
         assert!(
-            error.ends_with(
-                "vcluster.yaml:3: sync.toHost.gatewayApi.enabled is not supported yet: remove it or set it to false"
-            ),
+            error.ends_with("vcluster.yaml:3: sync.toHost.gatewayApi.patches is not supported yet: remove it"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_gateway_api_is_switched_on_by_kinds_or_as_a_whole() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("vcluster.yaml");
+        let flag = format!("--config={}", file.display());
+        let parsed = |text: &str| {
+            std::fs::write(&file, text).expect("written");
+            parse(&[&flag])
+        };
+        let kinds = |settings: &Settings| -> Vec<Kind> {
+            let synced = settings.to_host.iter().chain(settings.from_host.keys());
+            let mut kinds: Vec<Kind> = synced.copied().collect();
+            kinds.retain(|kind| kind.group() == crate::kinds::GATEWAY_API);
+            kinds.sort();
+            kinds
+        };
+        let settings = parsed("sync: {toHost: {gatewayApi: {enabled: true}}}\n").expect("valid");
+        assert_eq!(kinds(&settings), [Kind::GatewayClass, Kind::Gateway, Kind::HttpRoute]);
+        let settings = parsed(
+            "sync: {toHost: {gatewayApi: {referenceGrants: {enabled: true}, backendTLSPolicies: {enabled: true}, tlsRoutes: \
+             {enabled: true, patches: [{path: spec, expression: value}]}}}}\n",
+        )
+        .expect("valid");
+        assert_eq!(
+            kinds(&settings),
+            [Kind::TlsRoute, Kind::BackendTlsPolicy, Kind::ReferenceGrant]
+        );
+        assert!(settings.patches.of(Direction::ToHost, Kind::TlsRoute).is_some());
+
+        let import = |target: &str| {
+            parsed(&format!(
+                "sync: {{fromHost: {{gateways: {{enabled: true, mappings: {{byName: {{infra/edge: {target}/edge}}}}, allowedRoutes: \
+                 {{defaultVirtualNamespacePolicy: {{from: All}}, overrides: [{{hostNamespace: infra, name: edge, \
+                 virtualNamespacePolicy: {{from: Selector, selector: {{matchLabels: {{a: b}}}}}}}}]}}}}}}}}\n"
+            ))
+        };
+        let settings = import("team").expect("valid");
+        assert_eq!(kinds(&settings), [Kind::GatewayClass]);
+        assert_eq!(settings.imports[&Kind::Gateway].len(), 1);
+        let gateways = &settings.gateways;
+        assert!(gateways.hide_certificates && gateways.hide_infrastructure && !gateways.expose_addresses);
+        assert_eq!(gateways.allowed_routes, Some(json!({"namespaces": {"from": "All"}})));
+        let single = &gateways.overrides[&crate::object::ObjectKey::new("infra", "edge")];
+        assert_eq!(
+            single.allowed_routes,
+            Some(json!({"namespaces": {"from": "Selector", "selector": {"matchLabels": {"a": "b"}}}}))
+        );
+        let error = import("host").expect_err("reserved").to_string();
+        assert!(
+            error.ends_with("mappings.byName target namespace \"host\" is reserved"),
             "{error}"
         );
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use config::{KubeConfigSecret, ObjectMapping, ServiceMapping, ServiceName};
 use machinery::pod_security::Standard;
 use machinery::selector::label::Selector;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kinds::Kind;
 use crate::object::ObjectKey;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub from_host: BTreeMap<Kind, Selector>,
     /// ConfigMaps and Secrets of the host that the virtual cluster has copies of.
     pub imports: BTreeMap<Kind, Vec<ObjectMapping>>,
+    /// How Gateways of the host are shown in the virtual cluster.
+    pub gateways: GatewaySettings,
     /// Services of one cluster that the other one has, too.
     pub replicas: Replicas,
     /// Custom resources that are synced: their lines of the table.
@@ -68,9 +70,9 @@ pub struct Settings {
 impl Settings {
     /// Every kind of which objects may be known.
     pub fn kinds(&self) -> impl Iterator<Item = Kind> {
-        Kind::ALL
-            .into_iter()
-            .chain(self.custom.iter().map(|resource| resource.kind))
+        // A kind that vcluster.yaml names as a custom resource is synced as one.
+        let custom = self.custom.iter().map(|resource| resource.kind);
+        custom.chain(Kind::ALL)
     }
 
     /// Whether virtual objects of a kind have copies on the host.
@@ -84,6 +86,65 @@ impl Settings {
     pub fn kind(&self, group: &str, name: &str) -> Option<Kind> {
         self.kinds().find(|kind| kind.group() == group && kind.name() == name)
     }
+}
+
+/// How Gateways of the host are shown in the virtual cluster.
+#[derive(Clone, Debug, Default)]
+pub struct GatewaySettings {
+    /// Which of those that no mapping names one by one.
+    pub selector: Selector,
+    /// The `allowedRoutes` that their listeners have there; `None` leaves them.
+    pub allowed_routes: Option<Value>,
+    /// What else holds for some of them, by their names on the host.
+    pub overrides: BTreeMap<ObjectKey, GatewayOverride>,
+    /// Their addresses are shown.
+    pub expose_addresses: bool,
+    /// Their names on the host are shown.
+    pub expose_source: bool,
+    /// The Secrets with their certificates are not shown.
+    pub hide_certificates: bool,
+    /// What they say about the host's infrastructure is not shown.
+    pub hide_infrastructure: bool,
+}
+
+impl GatewaySettings {
+    /// What vcluster.yaml says.
+    pub fn of(config: &config::ImportedGateways) -> Self {
+        let allowed = |policy: &config::NamespacePolicy| {
+            let mut namespaces = json!({"from": policy.from});
+            if policy.from == "Selector" {
+                namespaces["selector"] = policy.selector.clone();
+            }
+            (!policy.from.is_empty()).then(|| json!({"namespaces": namespaces}))
+        };
+        let routes = &config.allowed_routes;
+        // Of several for one Gateway, the first one counts.
+        let overrides = routes.overrides.iter().rev().map(|single| {
+            let known = GatewayOverride {
+                allowed_routes: allowed(&single.virtual_namespace_policy),
+                hostnames: single.allowed_hostnames.clone(),
+            };
+            (ObjectKey::new(&single.host_namespace, &single.name), known)
+        });
+        Self {
+            selector: Selector::of(Some(&config.selector)),
+            allowed_routes: allowed(&routes.default_virtual_namespace_policy),
+            overrides: overrides.collect(),
+            expose_addresses: config.status.expose_addresses,
+            expose_source: config.metadata.expose_source_gateway,
+            hide_certificates: config.sanitize.certificate_refs,
+            hide_infrastructure: config.sanitize.infrastructure,
+        }
+    }
+}
+
+/// What holds for one Gateway of the host.
+#[derive(Clone, Debug, Default)]
+pub struct GatewayOverride {
+    /// The `allowedRoutes` of its listeners; `None` leaves what holds for all.
+    pub allowed_routes: Option<Value>,
+    /// The host names that routes may ask for; every one when empty.
+    pub hostnames: Vec<String>,
 }
 
 /// Services of one cluster that the other one has, too.

@@ -1,6 +1,7 @@
 //! What must hold for the values this version acts on, beyond their type.
 
 use crate::export::{check_secrets, check_server};
+use crate::gateways;
 use crate::mappings::{ObjectMapping, ServiceMapping};
 use crate::model::{CustomResource, Image, Scope};
 use crate::patches;
@@ -38,6 +39,9 @@ pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
         },
         _ if path.starts_with("rbac.") && path.ends_with("Rules") => rules(value),
         _ if path.ends_with(".selector.matchExpressions") => requirements(value),
+        // What is said of Gateways is checked as a whole.
+        "sync.fromHost.gateways.mappings.byName" => Ok(()),
+        "sync.fromHost.gateways.allowedRoutes.overrides" => gateways::check_overrides(value),
         _ if path.ends_with(".mappings.byName") => object_mappings(value),
         "exportKubeConfig.server" => check_server(value.as_str().unwrap_or_default()),
         "exportKubeConfig.additionalSecrets" => check_secrets(value),
@@ -71,6 +75,7 @@ pub(crate) fn check_together(document: &Value) -> Result<(), String> {
                 .to_owned(),
         );
     }
+    gateways::check(document)?;
     for kind in ["configMaps", "secrets"] {
         let imported = &document["sync"]["fromHost"][kind];
         let mappings = imported["mappings"]["byName"].as_object();

@@ -6,6 +6,7 @@
 mod checks;
 pub mod digest;
 mod export;
+mod gateways;
 pub mod keys;
 mod mappings;
 mod model;
@@ -17,6 +18,9 @@ mod resolve;
 
 pub use checks::toleration;
 pub use export::{ExportKubeConfig, KubeConfigSecret, ServiceAccountLogin};
+pub use gateways::{
+    AllowedRoutes, GatewayApi, ImportedGateways, NamespacePolicy, RoutesOverride, Sanitize, ShownMetadata, ShownStatus,
+};
 pub use mappings::{ObjectMapping, ServiceMapping, ServiceName};
 pub use model::*;
 pub use networking::{AdvancedNetworking, Networking, ProxyKubelets, Replica, ReplicateServices};

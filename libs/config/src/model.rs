@@ -2,6 +2,7 @@
 
 use crate::checks::check_together;
 use crate::export::ExportKubeConfig;
+use crate::gateways::{GatewayApi, ImportedGateways};
 use crate::keys;
 use crate::mappings::ObjectMapping;
 use crate::networking::Networking;
@@ -74,6 +75,8 @@ pub struct ToHost {
     pub config_maps: Selection,
     /// Secrets.
     pub secrets: Selection,
+    /// The Gateway API.
+    pub gateway_api: GatewayApi,
     /// Ingresses.
     pub ingresses: Switch,
     /// NetworkPolicies.
@@ -187,6 +190,10 @@ pub struct FromHost {
     pub events: Switch,
     /// IngressClasses.
     pub ingress_classes: Classes,
+    /// GatewayClasses.
+    pub gateway_classes: Classes,
+    /// Gateways, by name.
+    pub gateways: ImportedGateways,
     /// PriorityClasses.
     pub priority_classes: Classes,
     /// DeviceClasses.

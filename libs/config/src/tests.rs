@@ -84,8 +84,8 @@ fn mistakes_name_the_key_and_its_line() {
             "vcluster.yaml:1: nonsense is not a key of vcluster.yaml",
         ),
         (
-            "sync:\n  toHost:\n    gatewayApi:\n      enabled: true\n",
-            "vcluster.yaml:4: sync.toHost.gatewayApi.enabled is not supported yet: remove it or set it to false",
+            "privateNodes:\n  enabled: true\n",
+            "vcluster.yaml:2: privateNodes.enabled is not supported yet: remove it or set it to false",
         ),
         (
             "sync:\n  toHost:\n    priorityClasses: {enabled: true}\n  fromHost:\n    priorityClasses: {enabled: true}\n",
@@ -226,7 +226,11 @@ fn mistakes_name_the_key_and_its_line() {
 }
 
 /// Sections that cannot be switched on without saying what they are about.
-const IMPORTED: [&str; 2] = ["sync.fromHost.configMaps", "sync.fromHost.secrets"];
+const IMPORTED: [&str; 3] = [
+    "sync.fromHost.configMaps",
+    "sync.fromHost.secrets",
+    "sync.fromHost.gateways",
+];
 
 #[test]
 fn rules_and_standards_are_checked() {
@@ -268,6 +272,7 @@ fn honoured_keys_reach_the_model() {
             (Kind::List, "exportKubeConfig.additionalSecrets") => json!([{"name": "other"}]),
             (Kind::List, "networking.resolveDNS") => json!([{"hostname": "a", "target": {"ip": "192.0.2.1"}}]),
             (Kind::Text, "policies.podSecurityStandard") => json!("baseline"),
+            (Kind::List, path) if path.ends_with("allowedRoutes.overrides") => json!([{"name": "other"}]),
             (Kind::Text, _) => json!("other"),
             (Kind::List, path) if path.starts_with("rbac.") => {
                 json!([{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"]}])

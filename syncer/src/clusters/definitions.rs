@@ -15,15 +15,18 @@ const RETRY: std::ops::RangeInclusive<Duration> = Duration::from_millis(200)..=D
 
 /// Reads one definition, as soon as the host answers; the problem is a clause.
 pub async fn read(host: &Api, name: &str) -> Result<Value, String> {
+    find(host, name)
+        .await?
+        .ok_or_else(|| format!("the host has no CustomResourceDefinition {name}: install it there first"))
+}
+
+/// Reads one definition, as soon as the host answers, if there is one; the problem is a clause.
+pub async fn find(host: &Api, name: &str) -> Result<Option<Value>, String> {
     let mut delay = *RETRY.start();
     loop {
         match host.get(Kind::CustomResourceDefinition, "", name).await {
-            Ok(definition) => return Ok(definition),
-            Err(ApiError::Refused { code: 404, .. }) => {
-                return Err(format!(
-                    "the host has no CustomResourceDefinition {name}: install it there first"
-                ));
-            }
+            Ok(definition) => return Ok(Some(definition)),
+            Err(ApiError::Refused { code: 404, .. }) => return Ok(None),
             Err(ApiError::Refused { code: 403, message, .. }) => {
                 return Err(format!("the host does not let its definition be read: {message}"));
             }

@@ -51,6 +51,16 @@ pub mod keys {
     pub const FORCE_SYNC: &str = "vcluster.loft.sh/force-sync";
     /// Annotation of a virtual copy with the host object it was made of, as `<namespace>/<name>`.
     pub const IMPORTED_FROM: &str = "vcluster.loft.sh/imported-from";
+    /// Label of a Gateway of the host in the virtual cluster, and of a namespace that was made for one.
+    pub const IMPORTED_GATEWAY: &str = "vcluster.loft.sh/imported-gateway";
+    /// Annotation of such a Gateway with the name that it has on the host, as `<namespace>/<name>`.
+    pub const SOURCE_GATEWAY: &str = "vcluster.loft.sh/source-gateway";
+    /// Option of a listener whose certificates are not shown; without any, it would not be valid.
+    pub const HIDDEN_CERTIFICATES: &str = "vcluster.loft.sh/certificate-refs-sanitized";
+    /// Annotation of a host HTTPRoute whose filters of the type RequestMirror stay.
+    pub const KEEP_MIRROR_FILTERS: &str = "vcluster.loft.sh/preserve-request-mirror-filters";
+    /// Annotation of a host HTTPRoute with the name of a rule that stays.
+    pub const KEEP_RULE: &str = "vcluster.loft.sh/preserve-host-rule";
     /// Annotation of host objects that have no virtual object of their own.
     pub const SKIP_BACKSYNC: &str = "vcluster.loft.sh/skip-backsync";
     /// Annotation of a claim whose class goes to the host as it is.

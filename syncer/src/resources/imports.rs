@@ -128,7 +128,7 @@ pub(crate) fn of(world: &World, item: &Reference) -> Option<Value> {
 }
 
 /// What an object of the host is called in the virtual cluster: by the mappings of its name, or else of its namespace.
-fn targets(world: &World, kind: Kind, host: &ObjectKey) -> Vec<ObjectKey> {
+pub(super) fn targets(world: &World, kind: Kind, host: &ObjectKey) -> Vec<ObjectKey> {
     let Some(mappings) = world.settings.imports.get(&kind) else {
         return Vec::new();
     };
@@ -156,6 +156,7 @@ pub(super) fn affected(world: &World, kind: Kind, change: &Change) -> Vec<Refere
     keys.into_iter().map(|key| Reference { kind, key }).collect()
 }
 
+/// Labels and annotations without the product's own.
 pub(super) fn metadata(object: &Value) -> Map<String, Value> {
     let map = |name: &str| {
         let mut map: Strings = json::strings(object, &["metadata", name]);

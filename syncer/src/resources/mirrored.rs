@@ -11,11 +11,16 @@ use crate::names::{Reference, keys};
 use crate::world::World;
 
 /// What differs between kinds.
+#[derive(Clone, Copy)]
 pub(super) struct Mirrored {
     /// Top-level fields beside the metadata that can change.
     pub fields: &'static [&'static str],
     /// Top-level fields that cannot: another value makes another object.
     pub fixed: &'static [&'static str],
+    /// Takes away what the virtual cluster is not to see.
+    pub hide: fn(&mut Value),
+    /// Whether the status is shown.
+    pub status: bool,
     /// Objects of these names are shown whatever is selected, and never taken away: both clusters have them by themselves.
     pub exempt: &'static [&'static str],
     /// Whether an object of this name has a place in the virtual cluster.
@@ -28,6 +33,8 @@ pub(super) struct Mirrored {
 pub(super) const PLAIN: Mirrored = Mirrored {
     fields: &[],
     fixed: &[],
+    hide: |_| (),
+    status: false,
     exempt: &[],
     fits: |_, _| true,
     marked: false,
@@ -70,10 +77,11 @@ pub(super) fn plan_csi_node(world: &World, item: &Reference) -> Plan {
 }
 
 /// The host's object, if it is selected.
-fn selected(world: &World, kind: Kind, name: &str, exempt: &[&str]) -> Option<Value> {
-    let host = world.host.get(kind, "", name)?.value();
+fn selected(world: &World, kind: Kind, name: &str, mirrored: &Mirrored) -> Option<Value> {
+    let mut host = world.host.get(kind, "", name)?.value();
     let selector = world.settings.from_host.get(&kind)?;
-    let shown = exempt.contains(&name) || selector.matches_labels(json::at(&host, &["metadata", "labels"]));
+    let shown = mirrored.exempt.contains(&name) || selector.matches_labels(json::at(&host, &["metadata", "labels"]));
+    (mirrored.hide)(&mut host);
     shown.then_some(host)
 }
 
@@ -83,7 +91,7 @@ pub(super) fn plan(world: &World, item: &Reference, mirrored: &Mirrored) -> Plan
     let actual = world.virtual_side.get(item.kind, "", name).map(|object| object.value());
     let mark = mirrored.marked.then(|| world.names.vcluster());
     let is_marked = |object: &Value| Some(json::text(object, &["metadata", "labels", keys::MARKER])) == mark;
-    let shown = selected(world, item.kind, name, mirrored.exempt).filter(|_| (mirrored.fits)(world, name));
+    let shown = selected(world, item.kind, name, mirrored).filter(|_| (mirrored.fits)(world, name));
     match (shown, actual) {
         (None, None) => Plan::nothing(),
         (None, Some(actual)) if mirrored.marked && !is_marked(&actual) => Plan::nothing(),
@@ -101,7 +109,8 @@ pub(super) fn plan(world: &World, item: &Reference, mirrored: &Mirrored) -> Plan
             if mirrored.fixed.iter().any(differs) {
                 return pair::delete(Side::Virtual, item, &actual);
             }
-            update(item, &actual, &copy(item, &host, mirrored, mark), mirrored)
+            let status = mirrored.status.then(|| pair::status_step(world, item, &actual, &host));
+            update(item, &actual, &copy(item, &host, mirrored, mark), mirrored).and(status.flatten())
         }
     }
 }

@@ -14,6 +14,7 @@ mod devices;
 mod endpoints;
 mod endpointslices;
 mod events;
+pub mod gateway;
 pub(crate) mod imports;
 mod ingresses;
 mod kubernetes;
@@ -38,7 +39,7 @@ pub mod volumes;
 
 use crate::clusters::Change;
 use crate::engine::plan::{Awaited, Place, Plan, Step};
-use crate::kinds::{Kind, Side};
+use crate::kinds::{GATEWAY_API, Kind, Side};
 use crate::names::{Claim, Reference, claim};
 use crate::object::ObjectKey;
 use crate::patches;
@@ -190,6 +191,14 @@ pub const TABLE: &[Resource] = &[
     Resource { kind: Kind::ResourceClaim, direction: ToHost, when: Named, plan: devices::plan_claim, host_rules: &[rule_of("resource.k8s.io", "resourceclaims", WRITE)] },
     Resource { kind: Kind::ResourceClaimTemplate, direction: ToHost, when: Named, plan: devices::plan_template, host_rules: &[rule_of("resource.k8s.io", "resourceclaimtemplates", WRITE)] },
     Resource { kind: Kind::DeviceClass, direction: FromHost, when: Named, plan: devices::plan_class, host_rules: &[cluster_rule("resource.k8s.io", "deviceclasses", READ)] },
+    Resource { kind: Kind::GatewayClass, direction: FromHost, when: Named, plan: gateway::plan_class, host_rules: &[cluster_rule(GATEWAY_API, "gatewayclasses", READ), custom::definition::RIGHT] },
+    // What may be read of Gateways of the host is said by their mappings.
+    Resource { kind: Kind::Gateway, direction: FromHost, when: Named, plan: gateway::plan_import, host_rules: &[custom::definition::RIGHT] },
+    Resource { kind: Kind::Gateway, direction: ToHost, when: Named, plan: gateway::plan_gateway, host_rules: &[rule_of(GATEWAY_API, "gateways", WRITE), custom::definition::RIGHT] },
+    Resource { kind: Kind::HttpRoute, direction: ToHost, when: Named, plan: gateway::plan_http_route, host_rules: &[rule_of(GATEWAY_API, "httproutes", WRITE), custom::definition::RIGHT] },
+    Resource { kind: Kind::TlsRoute, direction: ToHost, when: Named, plan: gateway::plan_tls_route, host_rules: &[rule_of(GATEWAY_API, "tlsroutes", WRITE), custom::definition::RIGHT] },
+    Resource { kind: Kind::BackendTlsPolicy, direction: ToHost, when: Named, plan: gateway::plan_policy, host_rules: &[rule_of(GATEWAY_API, "backendtlspolicies", WRITE), custom::definition::RIGHT] },
+    Resource { kind: Kind::ReferenceGrant, direction: ToHost, when: Named, plan: gateway::plan_grant, host_rules: &[rule_of(GATEWAY_API, "referencegrants", WRITE), custom::definition::RIGHT] },
     Resource { kind: Kind::IngressClass, direction: FromHost, when: Named, plan: mirrored::plan_ingress_class, host_rules: &[cluster_rule("networking.k8s.io", "ingressclasses", READ)] },
     Resource { kind: Kind::RuntimeClass, direction: FromHost, when: Named, plan: mirrored::plan_runtime_class, host_rules: &[cluster_rule("node.k8s.io", "runtimeclasses", READ)] },
     Resource { kind: Kind::CsiDriver, direction: FromHost, when: Named, plan: mirrored::plan_csi_driver, host_rules: &[cluster_rule("storage.k8s.io", "csidrivers", READ)] },
@@ -276,6 +285,7 @@ pub fn affected(world: &World, side: Side, kind: Kind, change: &Change) -> Vec<R
         Kind::Namespace => items.extend(pods::of_relabelled_namespace(world, change)),
         _ => {}
     }
+    items.extend(gateway::affected(world, side, kind, change));
     items
 }
 
@@ -313,6 +323,7 @@ fn behind_control_plane(world: &World, kind: Kind) -> Vec<Reference> {
 pub fn affected_by_foreign(world: &World, kind: Kind, change: &Change) -> Vec<Reference> {
     let mut items = imports::affected(world, kind, change);
     items.extend(replicas::of_host_service(world, change));
+    items.extend(gateway::affected_by_foreign(world, kind));
     items
 }
 

@@ -182,6 +182,11 @@ pub fn create_virtual(world: &World, kind: Kind, object: Value) -> Plan {
 
 /// Creates an object of our own in the virtual cluster, and its namespace before it.
 pub fn create_in_namespace(world: &World, kind: Kind, object: Value) -> Plan {
+    create_in_labelled_namespace(world, kind, object, &json::Strings::new())
+}
+
+/// The same with labels for a new namespace.
+pub fn create_in_labelled_namespace(world: &World, kind: Kind, object: Value, labels: &json::Strings) -> Plan {
     let namespace = json::text(&object, &["metadata", "namespace"]);
     let existing = world.virtual_side.get(Kind::Namespace, "", namespace);
     let awaited = Awaited {
@@ -197,8 +202,11 @@ pub fn create_in_namespace(world: &World, kind: Kind, object: Value) -> Plan {
         }),
         Some(true) => Plan::wait(awaited),
         None => {
-            let namespace =
+            let mut namespace =
                 serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+            if !labels.is_empty() {
+                namespace["metadata"]["labels"] = serde_json::json!(labels);
+            }
             Plan::wait(awaited).and([Step::Create {
                 side: Side::Virtual,
                 kind: Kind::Namespace,

@@ -66,6 +66,7 @@ pub(crate) fn settings() -> Settings {
         ]),
         from_host: BTreeMap::from([(Kind::Event, Selector::default())]),
         imports: BTreeMap::new(),
+        gateways: Default::default(),
         replicas: Default::default(),
         custom: Vec::new(),
         patches: Patches::default(),

@@ -1,0 +1,98 @@
+//! Gateways of tenants, to the host: of classes that the virtual cluster knows, and not under the names of Gateways of the
+//! host.
+
+use serde_json::Value;
+
+use super::copy::{self, Rules};
+use super::imported;
+use super::references::{Refusal, Translation};
+use crate::engine::plan::{Note, Plan};
+use crate::json;
+use crate::kinds::{Kind, Side};
+use crate::names::Reference;
+use crate::resources::pair::{self, Pair};
+use crate::world::World;
+
+const RULES: Rules = Rules {
+    spec,
+    keep: |_, _| (),
+    status: |_, _, host| Ok(host.get("status").cloned()),
+    removed_when_denied: false,
+};
+
+pub(in crate::resources) fn plan(world: &World, item: &Reference) -> Plan {
+    let pair = pair::load(world, item);
+    let object = match &pair {
+        Pair::Virtual(object) | Pair::Taken(object) | Pair::Both(object, _) | Pair::Replaced(object, _) => Some(object),
+        Pair::Host(_) | Pair::Nothing => None,
+    };
+    let Some(object) = object.filter(|object| !pair::is_deleting(object)) else {
+        return copy::plan(world, item, &RULES);
+    };
+    let refused = match imported::is_mirror(world, object) {
+        true => Plan::nothing(),
+        false => match ineligible(world, item, object) {
+            Some(note) => Plan::refuse(note),
+            None => return eligible(world, item, &pair),
+        },
+    };
+    match &pair {
+        Pair::Both(_, host) | Pair::Replaced(_, host) => Plan {
+            notes: refused.notes,
+            ..pair::delete(Side::Host, item, host)
+        },
+        _ => refused,
+    }
+}
+
+/// Why a Gateway must not get to the host.
+fn ineligible(world: &World, item: &Reference, object: &Value) -> Option<Note> {
+    if imported::source(world, &item.key).is_some() {
+        let text = format!("Gateway {} is reserved for an imported Gateway", item.key);
+        return Some(Note::warning(text));
+    }
+    let class = json::text(object, &["spec", "gatewayClassName"]);
+    let known = world.virtual_side.get(Kind::GatewayClass, "", class).is_some();
+    (!known).then(|| {
+        Note::warning(format!(
+            "GatewayClass {class:?} is not available in this virtual cluster"
+        ))
+    })
+}
+
+fn eligible(world: &World, item: &Reference, pair: &Pair) -> Plan {
+    let host = world.host_key(item.kind, &item.key.namespace, &item.key.name);
+    let conflict = |with: &str| {
+        Plan::refuse(Note::warning(format!(
+            "Gateway conflicts with {with} host Gateway {host}"
+        )))
+    };
+    match pair {
+        Pair::Virtual(_) if imported::target(world, &host).is_some() => conflict("imported"),
+        Pair::Taken(_) => conflict("unmanaged"),
+        _ => copy::plan(world, item, &RULES),
+    }
+}
+
+fn spec(translation: &mut Translation<'_>, object: &Value) -> Result<Value, Refusal> {
+    let mut spec = object["spec"].clone();
+    for (index, listener) in json::items_mut(&mut spec, "listeners").enumerate() {
+        if let Some(namespaces) = listener.pointer_mut("/allowedRoutes/namespaces") {
+            attach_here(namespaces);
+        }
+        let Some(tls) = listener.get_mut("tls") else { continue };
+        for (at, reference) in json::items_mut(tls, "certificateRefs").enumerate() {
+            translation.certificate(reference, &format!("listeners[{index}].tls.certificateRefs[{at}]"))?;
+        }
+    }
+    Ok(spec)
+}
+
+/// Which virtual namespaces may attach is decided before a route gets to the host; there all routes that may are in one
+/// namespace, and nobody else's shall.
+fn attach_here(namespaces: &mut Value) {
+    if matches!(json::text(namespaces, &["from"]), "All" | "Selector") {
+        json::put(namespaces, "from", Some("Same".into()));
+        json::remove(namespaces, &["selector"]);
+    }
+}
