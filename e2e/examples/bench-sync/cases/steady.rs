@@ -12,6 +12,8 @@ use crate::report::{Report, percentile};
 use crate::sightings::{Seen, spans};
 
 const PER_SECOND: u32 = 50;
+/// Until what the start and the node brought is done.
+const SETTLE: Duration = Duration::from_secs(5);
 /// After so many pods one is created on the host directly.
 const BESIDE: usize = 4;
 /// Milliseconds.
@@ -22,6 +24,7 @@ pub(crate) async fn run(clusters: &Clusters, scale: Scale, report: &mut Report) 
     // The first pod brings the node with it.
     let first = Name::many("busy", "first", 1);
     live(clusters, &first).await?;
+    tokio::time::sleep(SETTLE).await;
 
     let names = Name::many("busy", "web", scale.steady);
     let before = host_requests(clusters).await?;
