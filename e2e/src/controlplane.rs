@@ -374,6 +374,7 @@ fn syncer(plane: &ControlPlane, role: &Role) -> Vec<String> {
     let mut command = flags(&[
         ("kubeconfig", plane.secret("syncer.conf")),
         ("host-kubeconfig", host_kubeconfig.display().to_string()),
+        ("export-kubeconfig", plane.secret("admin.conf")),
         ("name", plane.name.clone()),
         ("target-namespace", host_namespace.clone()),
         ("service-name", plane.name.clone()),

@@ -4,7 +4,8 @@
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
-use e2e::suite::{Case, World, configured, eventually};
+use e2e::suite::{Case, Kubectl, World, configured, eventually};
+use tempfile::NamedTempFile;
 
 const HOST_NAMESPACE: &str = "vcluster-vc-1";
 
@@ -15,15 +16,18 @@ sync:
       enabled: true
       mappings:
         byName:
-          source/*: imported/*
+          default/settings: imported/*
           /own: imported/renamed
     secrets:
       enabled: true
       mappings:
-        byName: {source/password: imported/secret}
+        byName: {default/password: imported/secret}
+exportKubeConfig:
+  additionalSecrets:
+  - {name: login, namespace: default, context: mine, serviceAccount: {name: reader, clusterRole: view}}
 networking:
   replicateServices:
-    fromHost: [{from: source/db, to: imported/database}]
+    fromHost: [{from: default/db, to: imported/database}]
     toHost: [{from: default/web, to: shop}]
   resolveDNS:
   - {hostname: fixed.example.com, target: {ip: 192.0.2.9}}
@@ -33,6 +37,7 @@ networking:
 const CASES: &[Case] = &[
     ("objects_of_the_host_are_copied", objects_of_the_host_are_copied),
     ("services_have_replicas", services_have_replicas),
+    ("kubeconfigs_are_published", kubeconfigs_are_published),
     (
         "names_have_the_meaning_of_the_rules",
         names_have_the_meaning_of_the_rules,
@@ -45,12 +50,10 @@ fn main() -> ExitCode {
 
 fn objects_of_the_host_are_copied(world: &World) -> Result<()> {
     let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
-    // The namespace was not there when the virtual cluster started.
-    host.run(&["create", "namespace", "source"])?;
-    host.run(&["-n", "source", "create", "configmap", "settings", "--from-literal=a=1"])?;
+    host.run(&["-n", "default", "create", "configmap", "settings", "--from-literal=a=1"])?;
     host.run(&[
         "-n",
-        "source",
+        "default",
         "create",
         "secret",
         "generic",
@@ -85,7 +88,7 @@ fn objects_of_the_host_are_copied(world: &World) -> Result<()> {
     let change = r#"{"data":{"a":"host"}}"#;
     host.run(&[
         "-n",
-        "source",
+        "default",
         "patch",
         "configmap",
         "settings",
@@ -94,7 +97,7 @@ fn objects_of_the_host_are_copied(world: &World) -> Result<()> {
         change,
     ])?;
     data("configmap", "settings", r#"{"a":"host"}"#)?;
-    host.run(&["-n", "source", "delete", "configmap", "settings"])?;
+    host.run(&["-n", "default", "delete", "configmap", "settings"])?;
     eventually("a copy goes with the object", || {
         let left = virtual_.names(&["-n", "imported", "get", "configmaps"])?;
         Ok((!left.iter().any(|name| name.ends_with("/settings"))).then_some(()))
@@ -103,8 +106,8 @@ fn objects_of_the_host_are_copied(world: &World) -> Result<()> {
 
 fn services_have_replicas(world: &World) -> Result<()> {
     let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
-    host.run(&["-n", "source", "create", "service", "clusterip", "db", "--tcp=5432"])?;
-    let service = host.json(&["-n", "source", "get", "service", "db"])?;
+    host.run(&["-n", "default", "create", "service", "clusterip", "db", "--tcp=5432"])?;
+    let service = host.json(&["-n", "default", "get", "service", "db"])?;
     let endpoints = eventually("the replica leads to the host's Service", || {
         let shown = virtual_.json(&["-n", "imported", "get", "endpoints", "database"])?;
         let address = &shown["subsets"][0]["addresses"][0]["ip"];
@@ -113,7 +116,7 @@ fn services_have_replicas(world: &World) -> Result<()> {
     ensure!(endpoints["subsets"][0]["ports"][0]["port"] == 5432, "{endpoints}");
     let replica = virtual_.json(&["-n", "imported", "get", "service", "database"])?;
     ensure!(replica["spec"]["clusterIP"] == "None", "{replica}");
-    host.run(&["-n", "source", "delete", "service", "db"])?;
+    host.run(&["-n", "default", "delete", "service", "db"])?;
     eventually("the replica goes with the Service", || {
         Ok(virtual_
             .names(&["-n", "imported", "get", "services,endpoints"])?
@@ -129,6 +132,44 @@ fn services_have_replicas(world: &World) -> Result<()> {
     let expected = r#"{"app":"web","vcluster.loft.sh/managed-by":"vc-1","vcluster.loft.sh/namespace":"default"}"#;
     ensure!(selector == expected, "it selects {selector}");
     ensure!(replica["metadata"]["ownerReferences"][0]["name"] == "vc-1", "{replica}");
+    Ok(())
+}
+
+fn kubeconfigs_are_published(world: &World) -> Result<()> {
+    let host = world.kubectl("host")?;
+    let published = |namespace: &str, name: &str| -> Result<NamedTempFile> {
+        let secret = eventually(&format!("the host has Secret {name}"), || {
+            Ok(host.json(&["-n", namespace, "get", "secret", name]).ok())
+        })?;
+        ensure!(
+            secret["metadata"]["labels"]["vcluster-name"] == "vc-1",
+            "{name} is not marked"
+        );
+        let template = "go-template={{.data.config | base64decode}}";
+        let text = host.run(&["-n", namespace, "get", "secret", name, "-o", template])?;
+        let file = NamedTempFile::new()?;
+        std::fs::write(&file, text)?;
+        Ok(file)
+    };
+    let admin = published(HOST_NAMESPACE, "vc-vc-1")?;
+    Kubectl::new(admin.path()).run(&["auth", "can-i", "create", "secrets", "--all-namespaces"])?;
+    let reader = published("default", "login")?;
+    let reader = Kubectl::new(reader.path());
+    ensure!(
+        reader.run(&["config", "current-context"])?.trim() == "mine",
+        "the context is not renamed"
+    );
+    let who = reader.json(&["auth", "whoami"])?;
+    let user = &who["status"]["userInfo"]["username"];
+    ensure!(
+        *user == "system:serviceaccount:kube-system:reader",
+        "it is {user} who logs in"
+    );
+    reader.run(&["get", "pods", "--all-namespaces"])?;
+    ensure!(
+        reader.run(&["get", "secrets"]).is_err(),
+        "who may only view reads secrets"
+    );
     Ok(())
 }
 

@@ -11,18 +11,11 @@ use e2e::suite::binary;
 use serde_json::{Value, json};
 
 /// Flags that a container has and the same service of the playground has not, or the other way round.
-const DIFFERENT: [(&str, &str, &str); 2] = [
-    (
-        "syncer",
-        "host-kubeconfig",
-        "the Pod's own service account takes its place",
-    ),
-    (
-        "syncer",
-        "export-kubeconfig",
-        "`vcluster playground status` says where the kubeconfig is",
-    ),
-];
+const DIFFERENT: [(&str, &str, &str); 1] = [(
+    "syncer",
+    "host-kubeconfig",
+    "the Pod's own service account takes its place",
+)];
 /// Flags about addresses every service may have or not.
 const OPERATION: [&str; 2] = ["admin-bind-address", "grpc-bind-address"];
 /// What the containers may ask for together: the budget of an idle control plane.

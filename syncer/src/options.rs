@@ -275,6 +275,8 @@ impl Options {
             "syncer".into(),
             "--kubeconfig=-".into(),
             "--etcd-servers=-".into(),
+            // Whether there will be one is not known; what the configuration says about it takes rights.
+            "--export-kubeconfig=-".into(),
             format!("--name={name}"),
             format!("--target-namespace={target_namespace}"),
         ];

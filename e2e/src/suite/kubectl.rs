@@ -19,7 +19,8 @@ pub struct Kubectl {
 }
 
 impl Kubectl {
-    pub(super) fn new(kubeconfig: &Path) -> Self {
+    /// kubectl for the cluster of a kubeconfig.
+    pub fn new(kubeconfig: &Path) -> Self {
         let program = std::env::var_os("KUBECTL").unwrap_or_else(|| "kubectl".into());
         Self {
             program: program.into(),
