@@ -88,7 +88,9 @@ pub enum Miss {
 /// # Errors
 /// When there is nothing, or nothing that understands the method.
 pub fn route(catalog: &Catalog, info: &RequestInfo, method: &Method) -> Result<Route, Miss> {
-    if !catalog.has_group(&info.group) || (info.prefix == "api") != info.group.is_empty() {
+    // Nothing is found behind more slashes than one.
+    let outside = info.path.starts_with("//");
+    if outside || !catalog.has_group(&info.group) || (info.prefix == "api") != info.group.is_empty() {
         return Err(Miss::NoGroup);
     }
     let missing = || Miss::Answer(Box::new(not_found()));
@@ -97,6 +99,13 @@ pub fn route(catalog: &Catalog, info: &RequestInfo, method: &Method) -> Result<R
         .ok_or_else(missing)?;
     let target = target(store, info).ok_or_else(missing)?;
     let verb = verb(store, &target, method).ok_or_else(|| Miss::Answer(Box::new(method_not_allowed())))?;
+    let homeless = target.namespace.is_empty() && store.resource.namespaced() && !target.name.is_empty();
+    if homeless && verb != Verb::Watch {
+        // No key is without a namespace (apiserver `NamespaceKeyFunc`).
+        return Err(Miss::Answer(Box::new(Status::bad_request(
+            "Namespace parameter required.",
+        ))));
+    }
     Ok(Route {
         store: store.clone(),
         subresource: target.subresource,
@@ -126,7 +135,7 @@ fn target(store: &Store, info: &RequestInfo) -> Option<Target> {
         _ => return None,
     };
     let named = rest.len().min(2);
-    if rest[..named].iter().any(|segment| segment.is_empty()) || namespace == Some("") {
+    if rest[..named].iter().any(|segment| segment.is_empty()) {
         return None;
     }
     let target = |name: &str, subresource| Target {
@@ -257,6 +266,9 @@ mod tests {
             ("GET", "/api/v1/configmaps", Verb::List, "", "", ""),
             ("GET", "/api/v1/namespaces/n/configmaps", Verb::List, "n", "", ""),
             ("POST", "/api/v1/namespaces/n/configmaps", Verb::Create, "n", "", ""),
+            ("GET", "/api/v1/namespaces//configmaps", Verb::List, "", "", ""),
+            ("POST", "/api/v1/namespaces//configmaps", Verb::Create, "", "", ""),
+            ("GET", "/api/v1/namespaces/n/configmaps/", Verb::List, "n", "", ""),
             (
                 "DELETE",
                 "/api/v1/namespaces/n/configmaps",
@@ -322,6 +334,10 @@ mod tests {
             ("GET", "/api/v1/foos", 404),
             ("GET", "/apis/apps/v2/deployments", 404),
             ("GET", "/api/v1/../v1/namespaces", 404),
+            ("GET", "/api/v1/namespaces//configmaps/c", 400),
+            ("PUT", "/apis/apps/v1/namespaces//deployments/d/scale", 400),
+            ("GET", "/api/v1//configmaps", 404),
+            ("GET", "//api/v1/configmaps", 0),
             ("GET", "/apis/nope.example.com/v1/x", 0),
         ] {
             assert_eq!(found(&catalog, method, path).unwrap_err(), code, "{method} {path}");

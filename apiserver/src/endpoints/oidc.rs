@@ -46,7 +46,7 @@ impl Metadata {
 
     /// The answer for the path of a document; `None` for other paths.
     pub fn answer(&self, path: &str, method: &Method, client: Client<'_>) -> Option<Response<Body>> {
-        let (document, media_type) = match path {
+        let (document, media_type) = match path.strip_suffix('/').unwrap_or(path) {
             CONFIGURATION_PATH => (&self.configuration, "application/json"),
             KEYS_PATH => (&self.keys, KEYS_TYPE),
             _ => return None,

@@ -54,21 +54,23 @@ pub fn fill_system_fields(rq: &Request<'_>, obj: &mut Value) {
     meta::set(obj, &["metadata", "uid"], uuid::Uuid::new_v4().to_string());
 }
 
-/// Puts the namespace of the request into the object.
+/// Puts the namespace of the request into the object: none where the request has none, as for cluster-scoped kinds
+/// (apiserver `rest.EnsureObjectNamespaceMatchesRequestNamespace`).
 ///
 /// # Errors
 /// When the object names another one.
 pub fn match_namespace(resource: &Resource, namespace: &str, obj: &mut Value) -> Result<(), Status> {
     let own = meta::namespace(obj);
-    if !resource.namespaced() {
-        // A cluster-scoped object with a namespace is left to validation, which forbids it.
+    let wanted = if resource.namespaced() { namespace } else { "" };
+    if own == wanted {
+        return Ok(());
+    }
+    if wanted.is_empty() {
+        meta::remove(obj, &["metadata", "namespace"]);
         return Ok(());
     }
     if own.is_empty() {
-        meta::set(obj, &["metadata", "namespace"], namespace);
-        return Ok(());
-    }
-    if own == namespace {
+        meta::set(obj, &["metadata", "namespace"], wanted);
         return Ok(());
     }
     Err(Status::bad_request(
@@ -253,6 +255,30 @@ mod tests {
         assert!(name[4..].bytes().all(|b| ALPHABET.contains(&b)), "{name}");
         assert_eq!(generate_name(&"x".repeat(300)).len(), 63);
         assert!(generate_name(&"é".repeat(60)).chars().count() > 20);
+    }
+
+    #[test]
+    fn objects_get_the_namespace_of_the_request_or_none() {
+        let maps = crate::resources::all();
+        let resource = |plural: &str| maps.iter().find(|resource| resource.plural == plural).unwrap();
+        for (plural, namespace, own, expected) in [
+            ("configmaps", "n", None, Ok(Some("n"))),
+            ("configmaps", "n", Some("n"), Ok(Some("n"))),
+            ("configmaps", "n", Some("other"), Err(400)),
+            ("configmaps", "", Some("other"), Ok(None)),
+            ("nodes", "", Some("other"), Ok(None)),
+            ("nodes", "", None, Ok(None)),
+            ("namespaces", "x", Some("other"), Ok(None)),
+        ] {
+            let mut obj = json!({"metadata": {"name": "x"}});
+            if let Some(own) = own {
+                meta::set(&mut obj, &["metadata", "namespace"], own);
+            }
+            let found = match_namespace(resource(plural), namespace, &mut obj)
+                .map(|()| obj["metadata"].get("namespace").and_then(Value::as_str))
+                .map_err(|status| status.code);
+            assert_eq!(found, expected, "{plural} {namespace} {own:?}");
+        }
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl HealthChecks {
         }
         let rest = path.strip_prefix('/')?;
         let (endpoint, single) = rest.split_once('/').unwrap_or((rest, ""));
-        ENDPOINTS.contains(&endpoint).then_some(())?;
+        (ENDPOINTS.contains(&endpoint) && !rest.ends_with('/')).then_some(())?;
         let outcomes = self.outcomes(endpoint);
         if !single.is_empty() {
             let (_, failure) = outcomes.into_iter().find(|(check, _)| check == single)?;

@@ -4,9 +4,10 @@ use super::Scope;
 use crate::admission::Operation;
 use crate::authentication::issue::{TokenIssuer, set_defaults};
 use crate::endpoints::body;
-use crate::endpoints::negotiation::{self, Allows, body_format};
+use crate::endpoints::negotiation::{self, Allows, Shape, body_format};
 use crate::endpoints::options::{WriteKind, WriteOptions};
 use crate::endpoints::respond;
+use crate::endpoints::table;
 use crate::registry::before;
 use crate::registry::managers::Managers;
 use crate::registry::store::admit::Write;
@@ -24,7 +25,7 @@ use machinery::status::Status;
 pub async fn create(scope: &Scope, issuer: &TokenIssuer, sent: &Bytes) -> Result<Response<Body>, Status> {
     let client = scope.client();
     // Tokens have no table.
-    let negotiated = negotiation::negotiate(client.headers, client.query, Allows::Plain)?;
+    let negotiated = negotiation::negotiate(client.headers, client.query, Allows::Metadata)?;
     let options = WriteOptions::read(&scope.query, WriteKind::Create)?;
     let kind = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
     let warn = |text: String| scope.cx.warnings.add(text);
@@ -51,5 +52,8 @@ pub async fn create(scope: &Scope, issuer: &TokenIssuer, sent: &Bytes) -> Result
     });
     let mut issued = issued.await?;
     schema::leave_out_empty(&kind, &mut issued);
+    if let Shape::Metadata(version) = &negotiated.shape {
+        issued = table::partial(&issued, version, &[]);
+    }
     Ok(respond::tree(StatusCode::CREATED, &issued, &negotiated, client))
 }

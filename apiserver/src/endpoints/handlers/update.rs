@@ -90,7 +90,7 @@ fn check_name_of(resource: &Resource, namespace: &str, name: &str, obj: &Value) 
         )));
     }
     let own = meta::namespace(obj);
-    if resource.namespaced() && !own.is_empty() && own != namespace {
+    if resource.namespaced() && !namespace.is_empty() && !own.is_empty() && own != namespace {
         return Err(Status::bad_request(format!(
             "the namespace of the object ({own}) does not match the namespace on the request ({namespace})"
         )));

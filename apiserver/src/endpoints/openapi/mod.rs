@@ -45,7 +45,7 @@ struct Document {
 impl Documents {
     /// Answers a request for a document; `None` when the path is none.
     pub fn answer(&self, catalog: &Catalog, path: &str, client: Client<'_>) -> Option<Response<Body>> {
-        match path.trim_end_matches('/') {
+        match path {
             "/openapi/v2" => Some(self.v2(catalog, client)),
             "/openapi/v3" => Some(send_index(&index(catalog), client)),
             other => {

@@ -26,6 +26,9 @@ use machinery::status::Status;
 use serde_json::Value;
 use std::sync::Arc;
 
+/// What all keys begin with.
+const STORAGE_PREFIX: &str = "/registry";
+
 /// The pipeline of one resource in one served version. Versions of one kind share `storage`.
 pub struct Store {
     /// The definition.
@@ -117,7 +120,7 @@ impl Store {
 
     /// The store's key of an object, as error messages show it.
     pub fn key(&self, namespace: &str, name: &str) -> String {
-        let base = format!("/registry/{}", self.resource.storage_key);
+        let base = format!("{STORAGE_PREFIX}/{}", self.resource.storage_key);
         if namespace.is_empty() {
             format!("{base}/{name}")
         } else {

@@ -2,7 +2,7 @@
 
 use super::admit::Write;
 use super::errors::{self, Attempt};
-use super::{Reservation, Store};
+use super::{Reservation, STORAGE_PREFIX, Store};
 use crate::admission::Operation;
 use crate::registry::request::Request;
 use crate::registry::resource::Resource;
@@ -189,8 +189,10 @@ impl Transaction<'_> {
             Err(error) => return Err(self.failure(error)),
         };
         if let Some(existing) = &existing {
+            // Upstream's storage for dry runs does not know the prefix of all keys (`dryrun.go`).
             let key = self.store.key(self.rq.namespace, self.update.name);
-            check(&self.preconditions(), &key, existing).map_err(|error| self.failure(error))?;
+            let key = key.strip_prefix(STORAGE_PREFIX).unwrap_or(&key);
+            check(&self.preconditions(), key, existing).map_err(|error| self.failure(error))?;
         }
         self.step(existing.as_ref()).await?;
         let mut state = self.state();
@@ -224,7 +226,7 @@ impl Transaction<'_> {
             None => update.transform.apply(rq, current.as_ref())?,
         };
         if let Some(current) = current.as_mut().filter(|_| !resource.strategy.tells_empty_from_none()) {
-            schema::decode::share_empty(&new, current, codec::type_of(&resource.gvk)?);
+            schema::empty::share_empty(&new, current, codec::type_of(&resource.gvk)?);
         }
         let write = self.write(update.kind, current.as_ref());
         if update.view.is_none() {

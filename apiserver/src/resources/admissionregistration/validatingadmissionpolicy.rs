@@ -1,12 +1,13 @@
 //! ValidatingAdmissionPolicies.
 
 use super::super::shared::checks::{complaints, one_of_if_set, text};
-use super::super::shared::status::{SPEC_AND_METADATA, Status};
+use super::super::shared::status::{Metadata, Status};
 use super::super::shared::{cells, conditions};
 use super::policy::Expressions;
 use super::{Configuration, policy};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
+use crate::registry::strategy::MetadataChecks;
 use cel::kubernetes::admission::Purpose;
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
@@ -138,7 +139,8 @@ fn validate_status(new: &Value) -> ErrorList {
 
 pub(super) fn resource() -> Resource {
     let status = Status {
-        keeps: SPEC_AND_METADATA,
+        metadata: Metadata::Reset,
+        metadata_checks: MetadataChecks::None,
         validate: |new, _| validate_status(new),
         ..Status::plain(policy::default_policy)
     };

@@ -2,7 +2,7 @@
 
 use super::super::shared::cells;
 use super::super::shared::checks::{complaints, one_of, text};
-use super::super::shared::status::{SPEC_AND_METADATA, Status};
+use super::super::shared::status::{Metadata, Status};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
@@ -195,7 +195,7 @@ fn validate_status(obj: &Value) -> ErrorList {
 
 pub(super) fn resource() -> Resource {
     let status = Status {
-        keeps: SPEC_AND_METADATA,
+        metadata: Metadata::Reset,
         validate: |new, _| validate_status(new),
         ..Status::plain(default)
     };

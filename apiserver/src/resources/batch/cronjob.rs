@@ -8,7 +8,7 @@ use super::super::shared::status::{self, Status};
 use super::{cron, job};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
-use crate::registry::strategy::{Context, Strategy};
+use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde_json::Value;
@@ -225,7 +225,11 @@ pub(super) fn resource() -> Resource {
             &COLUMNS,
         )
     };
-    cron_job.with_object_subresource("status", Status::plain(default))
+    let status = Status {
+        metadata_checks: MetadataChecks::None,
+        ..Status::plain(default)
+    };
+    cron_job.with_object_subresource("status", status)
 }
 
 #[cfg(test)]

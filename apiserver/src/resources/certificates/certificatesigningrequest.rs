@@ -200,14 +200,14 @@ pub(super) fn resource() -> Resource {
             "approval",
             Part {
                 may: May::Approve,
-                resets: &["spec", "status"],
+                resets: &["spec", "status.certificate"],
             },
         )
         .with_object_subresource(
             "status",
             Part {
                 may: May::Issue,
-                resets: &["metadata", "spec", "status"],
+                resets: &["spec", "status.conditions"],
             },
         )
 }

@@ -5,7 +5,7 @@ mod flowschema;
 mod prioritylevelconfiguration;
 mod validate;
 
-use super::shared::status::{self, SPEC_AND_METADATA, Status};
+use super::shared::status::{self, Metadata, Status};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::ErrorList;
@@ -18,7 +18,7 @@ pub(super) fn all() -> Vec<Resource> {
 /// A status that keeps metadata too.
 fn status(default: fn(&mut Value)) -> Status {
     Status {
-        keeps: SPEC_AND_METADATA,
+        metadata: Metadata::Kept,
         validate: |new, _| validate::status(new),
         ..Status::plain(default)
     }

@@ -6,7 +6,7 @@ use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, Strategy};
 use crate::resources::shared::addresses::{self, Cidr};
 use crate::resources::shared::cells;
-use crate::resources::shared::status::Status;
+use crate::resources::shared::status::{Metadata, Status};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use serde_json::{Value, json};
@@ -100,7 +100,11 @@ pub(super) fn resource() -> Resource {
         ServiceCidr,
         &COLUMNS,
     );
-    cidr.with_object_subresource("status", Status::plain(|_| {}))
+    let status = Status {
+        metadata: Metadata::Reset,
+        ..Status::plain(|_| {})
+    };
+    cidr.with_object_subresource("status", status)
 }
 
 #[cfg(test)]

@@ -137,6 +137,7 @@ pub(super) fn resource() -> Resource {
     };
     let status = Status {
         validate: validate_status,
+        metadata_checks: MetadataChecks::None,
         ..Status::plain(|_| {})
     };
     budget.with_object_subresource("status", status)

@@ -1,7 +1,7 @@
 //! ResourceClaims.
 
 use super::super::shared::checks::same;
-use super::super::shared::status::{SPEC_AND_METADATA, Status};
+use super::super::shared::status::{Metadata, Status};
 use super::super::shared::{cells, internal};
 use super::{admin_access, request, status};
 use crate::registry::columns::{Column, Columns};
@@ -112,7 +112,7 @@ pub(super) fn resource() -> Resource {
         &COLUMNS,
     );
     claim.with_plain_status(Status {
-        keeps: SPEC_AND_METADATA,
+        metadata: Metadata::Reset,
         prepare: status::prepare,
         privilege: admin_access::of_results,
         validate: status::validate,

@@ -37,6 +37,18 @@ pub(super) fn set(
     item: Item<'_>,
     key: &dyn Fn(&Value) -> String,
 ) -> ErrorList {
+    set_showing(items, max, path, item, key, None)
+}
+
+/// The same where the key of a repeated item is shown as `shown` has it, not as text.
+pub(super) fn set_showing(
+    items: &[Value],
+    max: Option<usize>,
+    path: &Path,
+    item: Item<'_>,
+    key: &dyn Fn(&Value) -> String,
+    shown: Option<&dyn Fn(&Value) -> String>,
+) -> ErrorList {
     let mut errors = list(items, max, path, item);
     if max.is_some_and(|max| items.len() > max) {
         return errors;
@@ -45,7 +57,11 @@ pub(super) fn set(
     for (i, value) in items.iter().enumerate() {
         let key = key(value);
         if !seen.insert(key.clone()) {
-            errors.push(Error::duplicate(&path.index(i), key));
+            let error = Error::duplicate(&path.index(i), key);
+            errors.push(match shown {
+                Some(shown) => error.showing(shown(value)),
+                None => error,
+            });
         }
     }
     errors

@@ -4,7 +4,7 @@ use super::super::core::pod_template::affinity;
 use super::super::shared::checks::{csi_driver_name, immutable, one_of, present, text};
 use super::super::shared::{addresses, conditions, internal};
 use super::request::Names;
-use super::rules::{self, label, list, pool_name, raw_object, set};
+use super::rules::{self, label, list, pool_name, raw_object, set, set_showing};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use serde_json::Value;
@@ -77,12 +77,13 @@ pub(super) fn validate(new: &Value, old: &Value) -> ErrorList {
         &|consumer| text(consumer, &["uid"]).to_owned(),
     );
     let known = allocated(new);
-    errors.extend(set(
+    errors.extend(set_showing(
         meta::list_at(status, &["devices"]),
         None,
         &path.child("devices"),
         &|device, path| validate_device(device, &known, path),
         &device_id,
+        Some(&shown_id),
     ));
     let allocation = |obj| meta::at(obj, &["status", "allocation"]);
     if !reserved.is_empty() {
@@ -283,6 +284,11 @@ mod tests {
                 json!({"allocation": allocation(json!({})), "devices": [result(json!({"device": "y"}))]}),
                 json!({}),
                 "status.devices[0]: Invalid value: {\"Driver\":\"d.example.com\",\"Pool\":\"p\",\"Device\":\"y\",\"ShareID\":\"\"}: must be an allocated device in the claim",
+            ),
+            (
+                json!({"allocation": allocation(json!({})), "devices": [result(json!({})), result(json!({}))]}),
+                json!({}),
+                "status.devices[1]: Duplicate value: {\"Driver\":\"d.example.com\",\"Pool\":\"p\",\"Device\":\"d\",\"ShareID\":\"\"}",
             ),
             (
                 json!({"reservedFor": [consumer("p")]}),

@@ -1,22 +1,43 @@
 //! The `status` subresource: writes the status and leaves everything else alone.
 
 use super::{checks, generation};
-use crate::registry::strategy::{Context, Privilege, Strategy};
+use crate::registry::strategy::{Context, MetadataChecks, Privilege, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use serde_json::{Value, json};
 
-/// What a status write cannot change where it leaves metadata alone too, but for managed fields
-/// (`ResetObjectMetaForStatus`).
-pub(crate) const SPEC_AND_METADATA: &[&str] = &[
-    "spec",
-    "metadata.deletionTimestamp",
-    "metadata.generation",
-    "metadata.labels",
-    "metadata.annotations",
-    "metadata.finalizers",
-    "metadata.ownerReferences",
-];
+/// What a write to a part of an object does to its metadata.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Metadata {
+    /// It is written, too.
+    Written,
+    /// It is reset as [`reset_metadata`] does.
+    Reset,
+    /// All of it stays but the managed fields.
+    Kept,
+}
+
+/// Takes from the old object the metadata that a status write must not touch (`metav1.ResetObjectMetaForStatus`).
+pub(crate) fn reset_metadata(new: &mut Value, old: &Value) {
+    for field in [
+        "deletionTimestamp",
+        "generation",
+        "labels",
+        "annotations",
+        "finalizers",
+        "ownerReferences",
+    ] {
+        meta::copy(new, old, &["metadata", field]);
+    }
+}
+
+fn keep_metadata(new: &mut Value, old: &Value) {
+    let mut kept = json!({ "metadata": old["metadata"] });
+    for field in ["managedFields", "resourceVersion"] {
+        meta::copy(&mut kept, new, &["metadata", field]);
+    }
+    meta::copy(new, &kept, &["metadata"]);
+}
 
 /// What a kind with a status and a generation starts with: an empty one and the first.
 pub(crate) fn begin(obj: &mut Value) {
@@ -36,6 +57,10 @@ pub(crate) struct Status {
     pub(crate) default: fn(&mut Value),
     /// What a status write cannot change, as dotted paths.
     pub(crate) keeps: &'static [&'static str],
+    /// What it does to metadata.
+    pub(crate) metadata: Metadata,
+    /// Which checks of metadata upstream repeats.
+    pub(crate) metadata_checks: MetadataChecks,
     /// More that the server decides.
     pub(crate) prepare: fn(new: &mut Value, old: &Value),
     /// What a status write wants that a label of the namespace has to grant.
@@ -50,6 +75,8 @@ impl Status {
         Status {
             default,
             keeps: &["spec"],
+            metadata: Metadata::Written,
+            metadata_checks: MetadataChecks::Update,
             prepare: |_, _| {},
             privilege: |_, _| None,
             validate: |_, _| ErrorList::new(),
@@ -117,6 +144,11 @@ impl Strategy for Status {
             let path: Vec<&str> = path.split('.').collect();
             meta::copy(new, old, &path);
         }
+        match self.metadata {
+            Metadata::Written => {}
+            Metadata::Reset => reset_metadata(new, old),
+            Metadata::Kept => keep_metadata(new, old),
+        }
         meta::copy(new, old, &["metadata", "generation"]);
         (self.prepare)(new, old);
     }
@@ -129,7 +161,52 @@ impl Strategy for Status {
         (self.validate)(new, old)
     }
 
+    fn metadata_checks_on_update(&self) -> MetadataChecks {
+        self.metadata_checks
+    }
+
     fn reset_fields(&self) -> &'static [&'static str] {
-        self.keeps
+        match self.metadata {
+            Metadata::Written => self.keeps,
+            Metadata::Reset | Metadata::Kept => &["spec", "metadata"],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_written_reset_or_kept() {
+        let old = json!({"metadata": {"name": "a", "labels": {"l": "old"}, "resourceVersion": "1", "managedFields": [1]}, "spec": 1});
+        let sent = json!({"metadata": {"name": "a", "labels": {"l": "new"}, "generateName": "g-", "resourceVersion": "2",
+            "managedFields": [2]}, "spec": 2, "status": 3});
+        for (metadata, label, generate_name, resets) in [
+            (Metadata::Written, "new", Some("g-"), &["spec"][..]),
+            (Metadata::Reset, "old", Some("g-"), &["spec", "metadata"][..]),
+            (Metadata::Kept, "old", None, &["spec", "metadata"][..]),
+        ] {
+            let status = Status {
+                metadata,
+                ..Status::plain(|_| {})
+            };
+            let mut new = sent.clone();
+            let cx = Context {
+                namespace: "",
+                now: "",
+                user: "",
+            };
+            status.prepare_for_update(&cx, &mut new, &old);
+            assert_eq!((&new["spec"], &new["status"]), (&json!(1), &json!(3)));
+            assert_eq!(new["metadata"]["labels"]["l"], label);
+            assert_eq!(
+                new["metadata"].get("generateName").and_then(Value::as_str),
+                generate_name
+            );
+            assert_eq!(new["metadata"]["managedFields"], json!([2]));
+            assert_eq!(new["metadata"]["resourceVersion"], "2");
+            assert_eq!(status.reset_fields(), resets);
+        }
     }
 }

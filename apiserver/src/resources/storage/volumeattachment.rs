@@ -7,7 +7,7 @@ use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use crate::resources::core::persistentvolume::inline;
 use crate::resources::shared::checks::{complaints, csi_driver_name, same, text};
 use crate::resources::shared::pod_defaults::{round_up, volume_source};
-use crate::resources::shared::status::{SPEC_AND_METADATA, Status};
+use crate::resources::shared::status::{Metadata, Status};
 use crate::resources::shared::{cells, internal};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
@@ -177,7 +177,8 @@ pub(super) fn resource() -> Resource {
         &COLUMNS,
     );
     let status = Status {
-        keeps: SPEC_AND_METADATA,
+        metadata: Metadata::Reset,
+        metadata_checks: MetadataChecks::Whole,
         validate: validate_update,
         ..Status::plain(|_| {})
     };

@@ -11,7 +11,7 @@ use super::walk::{fits, validate};
 use super::{Versions, last_applied};
 use crate::gvk::{GroupVersion, GroupVersionKind};
 use crate::meta;
-use crate::schema::decode;
+use crate::schema::empty;
 
 /// The manager that owns what was there before the first apply.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
@@ -74,7 +74,7 @@ impl FieldManager<'_> {
     /// An object of the kind in which nothing is set.
     fn nothing(&self, updater: &Updater<'_>) -> Value {
         let mut object = match updater.version.ty {
-            Some(ty) => decode::zero_object(ty),
+            Some(ty) => empty::zero_object(ty),
             None => json!({}),
         };
         object["apiVersion"] = json!(self.api_version());
@@ -106,7 +106,7 @@ impl FieldManager<'_> {
         };
         let mut encoded = new.clone();
         if let Some(ty) = updater.version.ty {
-            decode::leave_out_empty(&mut encoded, ty);
+            empty::leave_out_empty(&mut encoded, ty);
         }
         if [live, &encoded]
             .into_iter()

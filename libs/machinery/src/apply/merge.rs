@@ -135,7 +135,7 @@ fn merge_lists(list: &ListAtom<'_>, live: &[Value], config: &[Value]) -> Result<
     Ok(out)
 }
 
-/// The value without the members of `remove`. What is emptied by that becomes null.
+/// The value without the members of `remove`. What is emptied by that becomes null; what holds it keeps it, empty.
 pub(super) fn remove(value: &Value, remove: &Set, view: View<'_>) -> Value {
     match (view.atom(Some(value)), value) {
         (Some(Atom::List(list)), Value::Array(items)) if !matches!(list.identity, Identity::Atomic) => {
@@ -181,6 +181,10 @@ fn keep(child: &Value, element: &PathElement, removed: &Set, view: View<'_>) -> 
     Some(if below.is_empty() {
         child.clone()
     } else {
-        remove(child, below, view)
+        match (remove(child, below, view), child) {
+            (Value::Null, Value::Object(_)) => Value::Object(Map::new()),
+            (Value::Null, Value::Array(_)) => Value::Array(Vec::new()),
+            (kept, _) => kept,
+        }
     })
 }

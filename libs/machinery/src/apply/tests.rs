@@ -201,6 +201,31 @@ fn what_is_applied_no_more_goes_unless_shared() {
 }
 
 #[test]
+fn what_holds_what_goes_stays_empty() {
+    let ty = by_gvk("", "v1", "Pod").unwrap();
+    let view = view::View::root(ty);
+    let live = json!({"metadata": {"labels": {"a": "1"}}, "spec": {"nodeSelector": {"a": "1"},
+        "containers": [{"name": "c", "env": [{"name": "e"}]}]}});
+    let gone = |config: Value| walk::to_set(&config, view);
+    for (removed, expected) in [
+        (
+            json!({"spec": {"containers": [{"name": "c", "env": [{"name": "e"}]}]}}),
+            json!({"metadata": {"labels": {"a": "1"}}, "spec": {"nodeSelector": {"a": "1"}, "containers": []}}),
+        ),
+        (
+            json!({"metadata": {"labels": {"a": "1"}}}),
+            json!({"metadata": {"labels": {}}, "spec": live["spec"]}),
+        ),
+    ] {
+        assert_eq!(
+            merge::remove(&live, &gone(removed.clone()), view),
+            expected,
+            "{removed}"
+        );
+    }
+}
+
+#[test]
 fn list_elements_are_merged_by_key_and_kept_in_order() {
     let mut server = Server::new("", "v1", "Pod");
     let pod = |containers: Value| json!({"metadata": {"name": "p"}, "spec": {"containers": containers}});

@@ -2,7 +2,7 @@
 //! values go or come by Go's omitempty rules, and times, quantities and bytes take their canonical form.
 //!
 //! Lists and maps that are given but empty differ from none at all until the object is encoded: defaults and checks can
-//! tell them apart in Go. So [`decode`] keeps them, and [`encoded_form`] and [`leave_out_empty`] take them away.
+//! tell them apart in Go. So [`decode`] keeps them, and [`encoded_form`] and [`super::empty::leave_out_empty`] take them away.
 //!
 //! Rules and texts: sigs.k8s.io/json and the UnmarshalJSON/MarshalJSON methods of apimachinery.
 
@@ -11,6 +11,7 @@ use std::fmt::{self, Write};
 
 use serde_json::{Map, Value};
 
+use super::empty::{absent, is_empty, is_list_or_map, is_omitted, zero, zero_object};
 use super::json::{self, Node, SyntaxError};
 use super::model::{Property, Scalar, Type, TypeRef};
 use super::scalar;
@@ -98,74 +99,8 @@ fn in_form(value: &Value, ty: &Type, form: Form) -> Result<Value, DecodeError> {
         form,
         ..Decoder::default()
     };
-    let value = decoder.object(Node::from(value), ty, ty.go_type())?;
+    let value = decoder.object(Node::from(value), ty, ty.go_type(), None)?;
     decoder.finish(value)
-}
-
-/// Takes from a decoded object the empty lists and maps that Go does not encode.
-pub fn leave_out_empty(value: &mut Value, ty: &Type) {
-    let Value::Object(fields) = value else { return };
-    fields.retain(|name, value| {
-        let Some(property) = ty.property(name) else { return true };
-        if is_omitted(property, value) {
-            return false;
-        }
-        leave_out_empty_below(value, &property.ty);
-        true
-    });
-}
-
-/// Gives an object the empty lists and maps that another one of its type has where it has none: they are no difference
-/// (apimachinery `equality.Semantic`).
-pub fn share_empty(from: &Value, into: &mut Value, ty: &Type) {
-    let (Value::Object(from), Value::Object(into)) = (from, into) else {
-        return;
-    };
-    for (name, value) in from {
-        let Some(property) = ty.property(name) else { continue };
-        match into.get_mut(name) {
-            Some(known) => share_empty_below(value, known, &property.ty),
-            None if is_list_or_map(&property.ty) && is_omitted(property, value) => {
-                into.insert(name.clone(), value.clone());
-            }
-            None => {}
-        }
-    }
-}
-
-fn share_empty_below(from: &Value, into: &mut Value, ty: &TypeRef) {
-    match (ty, from, into) {
-        (TypeRef::Object(ty), from, into) => share_empty(from, into, ty),
-        (TypeRef::Array(array), Value::Array(from), Value::Array(into)) => {
-            let pairs = from.iter().zip(into);
-            pairs.for_each(|(from, into)| share_empty_below(from, into, &array.items));
-        }
-        (TypeRef::Map(values), Value::Object(from), Value::Object(into)) => {
-            for (name, known) in into.iter_mut() {
-                if let Some(value) = from.get(name) {
-                    share_empty_below(value, known, values);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-fn leave_out_empty_below(value: &mut Value, ty: &TypeRef) {
-    match (ty, value) {
-        (TypeRef::Object(ty), value) => leave_out_empty(value, ty),
-        (TypeRef::Array(array), Value::Array(items)) => {
-            items
-                .iter_mut()
-                .for_each(|item| leave_out_empty_below(item, &array.items));
-        }
-        (TypeRef::Map(values), Value::Object(fields)) => {
-            fields
-                .values_mut()
-                .for_each(|value| leave_out_empty_below(value, values));
-        }
-        _ => {}
-    }
 }
 
 /// Reads a JSON text that has no schema; only repeated fields are reported.
@@ -196,7 +131,7 @@ pub fn decode_list(text: &[u8], ty: &Type) -> Result<Decoded, DecodeError> {
     for (i, item) in items.into_iter().enumerate() {
         values.push(decoder.inside(format_args!("[{i}]"), |d| match item {
             Node::Null => Ok(zero_object(ty)),
-            item => d.object(item, ty, ty.go_type()),
+            item => d.object(item, ty, ty.go_type(), None),
         })?);
     }
     Ok(Decoded {
@@ -216,7 +151,7 @@ pub fn assign(value: &Value, ty: &Type) -> Result<Decoded, DecodeError> {
         assigning: true,
         ..Decoder::default()
     };
-    let value = decoder.object(Node::from(value), ty, ty.go_type())?;
+    let value = decoder.object(Node::from(value), ty, ty.go_type(), None)?;
     decoder.strict.sort();
     Ok(Decoded {
         value,
@@ -233,72 +168,12 @@ fn decode_node(node: Node<'_>, ty: &Type) -> Result<Decoded, DecodeError> {
     let mut decoder = Decoder::default();
     let value = match node {
         Node::Null => zero_object(ty),
-        node => decoder.object(node, ty, ty.go_type())?,
+        node => decoder.object(node, ty, ty.go_type(), None)?,
     };
     Ok(Decoded {
         value: decoder.finish(value)?,
         strict: decoder.strict,
     })
-}
-
-/// What Go encodes for a value that was never set; `None` where it leaves the property out.
-fn absent(property: &Property) -> Option<Value> {
-    if property.pointer {
-        return (!property.omit_empty).then_some(Value::Null);
-    }
-    let is_struct = !is_nilable_or_plain(&property.ty);
-    let omitted = if is_struct {
-        property.omit_zero
-    } else {
-        property.omit_empty || property.omit_zero
-    };
-    (!omitted).then(|| zero(&property.ty))
-}
-
-/// Whether Go's omitempty can leave out a value of this type: it never does so with structs.
-fn is_nilable_or_plain(ty: &TypeRef) -> bool {
-    match ty {
-        TypeRef::Scalar(scalar) => scalar.is_plain(),
-        TypeRef::Array(_) | TypeRef::Map(_) => true,
-        TypeRef::Object(_) | TypeRef::Any(_) => false,
-    }
-}
-
-/// What Go encodes for the zero value of a type.
-pub fn zero(ty: &TypeRef) -> Value {
-    match ty {
-        TypeRef::Scalar(scalar) => scalar.zero(),
-        TypeRef::Object(ty) => zero_object(ty),
-        TypeRef::Array(_) | TypeRef::Map(_) | TypeRef::Any(_) => Value::Null,
-    }
-}
-
-/// The object in which nothing is set, as Go encodes it.
-pub fn zero_object(ty: &Type) -> Value {
-    let fields = ty
-        .properties
-        .iter()
-        .filter_map(|p| Some((p.name.to_string(), absent(p)?)));
-    Value::Object(fields.collect())
-}
-
-/// Whether Go's encoder leaves out this value of the property.
-fn is_omitted(property: &Property, value: &Value) -> bool {
-    if property.pointer || !property.omit_empty {
-        return false;
-    }
-    is_nilable_or_plain(&property.ty) && is_empty(value)
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Bool(b) => !b,
-        Value::Number(n) => n.as_f64() == Some(0.0),
-        Value::String(s) => s.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty(),
-    }
 }
 
 #[derive(Default)]
@@ -385,7 +260,14 @@ impl<'t> Decoder<'t> {
             .then(|| DecodeError::Type(format!("cannot restore {what} {}", scalar::reflect_kind(node))))
     }
 
-    fn object(&mut self, node: Node<'_>, ty: &'t Type, go_type: &str) -> Result<Value, DecodeError> {
+    /// Decodes a struct; what `before` has set stays unless `node` sets it, as when a field is repeated.
+    fn object(
+        &mut self,
+        node: Node<'_>,
+        ty: &'t Type,
+        go_type: &str,
+        before: Option<Value>,
+    ) -> Result<Value, DecodeError> {
         let Node::Object(written) = node else {
             let found = node.kind();
             let error = self
@@ -393,7 +275,7 @@ impl<'t> Decoder<'t> {
                 .unwrap_or_else(|| self.mismatch(found, go_type));
             return self.skip(error);
         };
-        let mut out = Map::new();
+        let mut out = fields_of(before);
         let mut seen = vec![false; ty.properties.len()];
         for (key, node) in written {
             let Ok(index) = ty.properties.binary_search_by(|p| (*p.name).cmp(&key)) else {
@@ -410,8 +292,7 @@ impl<'t> Decoder<'t> {
                 self.report("duplicate field", &key);
             }
             if node == Node::Null {
-                // No effect on plain values; an earlier pointer, list or map is unset.
-                if property.pointer || !is_plain_scalar(&property.ty) {
+                if property.pointer || is_unset_by_null(&property.ty) {
                     out.remove(&*property.name);
                 }
                 continue;
@@ -424,7 +305,8 @@ impl<'t> Decoder<'t> {
                 self.fields.push("TypeMeta".to_owned());
             }
             self.fields.push(key.clone().into_owned());
-            let value = self.in_field(&key, |d| d.property(node, property))?;
+            let before = out.remove(&*key);
+            let value = self.in_field(&key, |d| d.property(node, property, before))?;
             self.fields.truncate(depth);
             self.struct_name = outer;
             out.insert(key.into_owned(), value);
@@ -459,18 +341,30 @@ impl<'t> Decoder<'t> {
         Ok(Value::Object(out))
     }
 
-    fn property(&mut self, node: Node<'_>, property: &'t Property) -> Result<Value, DecodeError> {
+    fn property(
+        &mut self,
+        node: Node<'_>,
+        property: &'t Property,
+        before: Option<Value>,
+    ) -> Result<Value, DecodeError> {
         let go_type = match &property.details.go_type {
             Some(own) => Cow::Borrowed(&**own),
             None => Cow::Owned(String::new()),
         };
-        self.value(node, &property.ty, &go_type)
+        self.value(node, &property.ty, &go_type, before)
     }
 
-    /// Decodes a value; `go_type` is empty where it follows from `ty`.
-    fn value(&mut self, node: Node<'_>, ty: &'t TypeRef, go_type: &str) -> Result<Value, DecodeError> {
+    /// Decodes a value; `go_type` is empty where it follows from `ty`. Structs, maps and the elements of lists add to what
+    /// is there from `before`: Go decodes a repeated field into the same place.
+    fn value(
+        &mut self,
+        node: Node<'_>,
+        ty: &'t TypeRef,
+        go_type: &str,
+        before: Option<Value>,
+    ) -> Result<Value, DecodeError> {
         if node == Node::Null {
-            return Ok(zero(ty));
+            return Ok(before.filter(|_| !is_unset_by_null(ty)).unwrap_or_else(|| zero(ty)));
         }
         let named = |ty: &TypeRef| {
             if go_type.is_empty() {
@@ -494,23 +388,36 @@ impl<'t> Decoder<'t> {
                 };
                 if kind.is_plain() { self.skip(error) } else { Err(error) }
             }
-            (TypeRef::Object(object), node) => self.object(node, object, &named(ty)),
+            (TypeRef::Object(object), node) => self.object(node, object, &named(ty), before),
             (TypeRef::Any(_), node) => Ok(self.any(node)),
             (TypeRef::Array(array), Node::Array(items)) => {
                 let element = go_type.strip_prefix("[]").unwrap_or_default();
-                let decode = |(i, item)| self.inside(format_args!("[{i}]"), |d| d.value(item, &array.items, element));
+                let mut before = match before {
+                    Some(Value::Array(items)) => items.into_iter(),
+                    _ => Vec::new().into_iter(),
+                };
+                let decode = |(i, item)| {
+                    let before = before.next();
+                    self.inside(format_args!("[{i}]"), |d| d.value(item, &array.items, element, before))
+                };
                 Ok(Value::Array(
                     items.into_iter().enumerate().map(decode).collect::<Result<_, _>>()?,
                 ))
             }
             (TypeRef::Map(values), Node::Object(written)) => {
                 let element = go_type.split_once(']').map_or("", |(_, element)| element);
-                let mut out = Map::new();
+                let mut out = fields_of(before);
+                let inherited: Vec<String> = out.keys().cloned().collect();
+                let mut seen = vec![false; inherited.len()];
                 for (key, node) in written {
-                    if out.contains_key(&*key) {
+                    let first = match inherited.binary_search_by(|known| (**known).cmp(&key)) {
+                        Ok(found) => !std::mem::replace(&mut seen[found], true),
+                        Err(_) => !out.contains_key(&*key),
+                    };
+                    if !first {
                         self.report("duplicate field", &key);
                     }
-                    let mut value = self.in_field(&key, |d| d.value(node, values, element))?;
+                    let mut value = self.in_field(&key, |d| d.value(node, values, element, None))?;
                     if self.form == Form::Stored
                         && value.is_null()
                         && matches!(&**values, TypeRef::Scalar(Scalar::Bytes))
@@ -591,12 +498,20 @@ fn embedding(outer: &str, depth: usize) -> impl Iterator<Item = String> {
     std::iter::successors(next(&outer), next).take(depth).map(str::to_owned)
 }
 
-fn is_plain_scalar(ty: &TypeRef) -> bool {
-    matches!(ty, TypeRef::Scalar(kind) if kind.is_plain() && *kind != Scalar::Bytes)
+/// Whether null takes away what an earlier field of the same name has set: it leaves plain values and structs as they are.
+fn is_unset_by_null(ty: &TypeRef) -> bool {
+    match ty {
+        TypeRef::Scalar(kind) => !kind.is_plain() || *kind == Scalar::Bytes,
+        TypeRef::Array(_) | TypeRef::Map(_) => true,
+        TypeRef::Object(_) | TypeRef::Any(_) => false,
+    }
 }
 
-fn is_list_or_map(ty: &TypeRef) -> bool {
-    matches!(ty, TypeRef::Array(_) | TypeRef::Map(_))
+fn fields_of(before: Option<Value>) -> Map<String, Value> {
+    match before {
+        Some(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
 }
 
 #[cfg(test)]

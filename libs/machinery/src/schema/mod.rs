@@ -2,6 +2,7 @@
 
 mod bytes;
 pub mod decode;
+pub mod empty;
 pub mod encode;
 pub mod json;
 pub mod model;
@@ -44,7 +45,7 @@ pub fn by_gvk(group: &str, version: &str, kind: &str) -> Option<&'static Type> {
 /// Takes from a decoded object of a built-in kind the empty lists and maps that Go does not encode.
 pub fn leave_out_empty(kind: &GroupVersionKind, object: &mut Value) {
     if let Some(ty) = by_gvk(&kind.group, &kind.version, &kind.kind) {
-        decode::leave_out_empty(object, ty);
+        empty::leave_out_empty(object, ty);
     }
 }
 

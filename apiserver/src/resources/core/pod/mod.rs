@@ -9,7 +9,7 @@ mod update;
 
 use super::super::shared::generation;
 use super::super::shared::pod_defaults;
-use super::super::shared::status::{self as statuses, Status};
+use super::super::shared::status::{self as statuses, Status, reset_metadata};
 use super::pod_template;
 use crate::registry::resource::{Action, Resource};
 use crate::registry::strategy::{Context, Grace, MetadataChecks, Strategy};
@@ -207,15 +207,14 @@ impl Strategy for EphemeralContainers {
     }
 }
 
-/// Keeps everything of `old` except the named parts and `metadata.managedFields`, and counts the generation.
+/// Keeps everything of `old` except the named parts and what of metadata a status write may change, and counts the generation.
 fn keep_all_but(new: &mut Value, old: &Value, parts: &[&[&str]]) {
     let mut kept = old.clone();
     for path in parts {
         meta::copy(&mut kept, new, path);
     }
-    for field in ["managedFields", "resourceVersion"] {
-        meta::copy(&mut kept, new, &["metadata", field]);
-    }
+    meta::copy(&mut kept, new, &["metadata"]);
+    reset_metadata(&mut kept, old);
     generation::follow(&mut kept, old, &[&["spec"]]);
     *new = kept;
 }

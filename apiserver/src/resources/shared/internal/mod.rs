@@ -85,7 +85,7 @@ pub(crate) fn template(spec_type: &str, template: &Value) -> String {
 fn encoded(type_name: &str, value: &Value) -> Value {
     let mut value = value.clone();
     if let Some(ty) = schema::builtin(type_name) {
-        schema::decode::leave_out_empty(&mut value, ty);
+        schema::empty::leave_out_empty(&mut value, ty);
     }
     value
 }

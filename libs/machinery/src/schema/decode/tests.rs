@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::schema::empty::{leave_out_empty, share_empty};
 use crate::schema::{builtins, by_gvk};
 
 fn pod() -> &'static Type {
@@ -239,4 +240,52 @@ proptest! {
         prop_assert_eq!(&once, &twice);
         prop_assert_eq!(once["spec"].get("replicas").is_some(), replicas.is_some());
     }
+}
+
+#[test]
+fn repeated_fields_add_to_what_is_set() {
+    let rows = [
+        // Structs, pointers to structs, and maps keep what the second one does not name.
+        (
+            r#"{"metadata":{"name":"a","labels":{"a":"1","b":"2"}},"metadata":{"namespace":"n","labels":{"b":"3"}}}"#,
+            json!({"metadata": {"name": "a", "namespace": "n", "labels": {"a": "1", "b": "3"}}}),
+        ),
+        (
+            r#"{"spec":{"securityContext":{"runAsUser":1},"securityContext":{"runAsGroup":2}}}"#,
+            json!({"spec": {"securityContext": {"runAsUser": 1, "runAsGroup": 2}, "containers": null}}),
+        ),
+        // Lists have as many elements as the last one, decoded on those of the first.
+        (
+            r#"{"spec":{"containers":[{"name":"a","image":"i"},{"name":"b"}],"containers":[{"name":"c"}]}}"#,
+            json!({"spec": {"containers": [{"name": "c", "image": "i", "resources": {}}]}}),
+        ),
+        (
+            r#"{"spec":{"containers":[{"name":"a"}],"containers":[null,{"name":"b"}]}}"#,
+            json!({"spec": {"containers": [{"name": "a", "resources": {}}, {"name": "b", "resources": {}}]}}),
+        ),
+        (
+            r#"{"spec":{"containers":[{"name":"a"}],"containers":[]}}"#,
+            json!({"spec": {"containers": []}}),
+        ),
+        // Null takes away pointers, lists and maps, but neither structs nor plain values.
+        (
+            r#"{"metadata":{"name":"a","labels":{"a":"1"},"labels":null,"name":null},"metadata":null}"#,
+            json!({"metadata": {"name": "a"}}),
+        ),
+        (
+            r#"{"spec":{"priority":1,"priority":null,"nodeSelector":{"a":"b"},"nodeSelector":null,"containers":null}}"#,
+            json!({"spec": {"containers": null}}),
+        ),
+    ];
+    for (text, expected) in rows {
+        let whole = decode_value(&expected, pod()).unwrap().value;
+        assert_eq!(decode(text.as_bytes(), pod()).unwrap().value, whole, "{text}");
+    }
+    // Only what one object repeats is reported.
+    let text = r#"{"metadata":{"labels":{"a":"1"}},"metadata":{"labels":{"a":"2","a":"3"},"name":"x"}}"#;
+    let reported = [
+        r#"duplicate field "metadata""#,
+        r#"duplicate field "metadata.labels.a""#,
+    ];
+    assert_eq!(decode(text.as_bytes(), pod()).unwrap().strict, reported);
 }
