@@ -282,6 +282,30 @@ mod tests {
     }
 
     #[test]
+    fn an_update_makes_what_is_absent_of_some_kinds() {
+        let mut created: Vec<_> = crate::resources::all()
+            .iter()
+            .filter(|resource| resource.strategy.allow_create_on_update())
+            .map(|resource| resource.plural)
+            .collect();
+        created.sort_unstable();
+        created.dedup();
+        let expected = [
+            "clusterrolebindings",
+            "clusterroles",
+            "endpoints",
+            "events",
+            "leases",
+            "limitranges",
+            "rolebindings",
+            "roles",
+            "runtimeclasses",
+            "services",
+        ];
+        assert_eq!(created, expected);
+    }
+
+    #[test]
     fn repeated_owners_are_dropped_with_one_warning() {
         let warnings = Mutex::new(Vec::new());
         let warn = |text: String| warnings.lock().unwrap().push(text);

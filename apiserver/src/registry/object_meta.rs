@@ -2,7 +2,7 @@
 
 use machinery::field::{Error, ErrorList, ErrorType, Path, go_quote};
 use machinery::gvk::GroupVersion;
-use machinery::{meta, names};
+use machinery::{meta, names, schema};
 use serde_json::Value;
 
 /// How a name is checked: gets the text and whether it is only the prefix of a generated name.
@@ -242,7 +242,7 @@ fn validate_owner_references(obj: &Value, path: &Path) -> ErrorList {
         }
         if api_version == "v1" && part("kind") == "Event" {
             let detail = "/v1, Kind=Event is disallowed from being an owner";
-            errors.push(Error::invalid(&field, reference.clone(), detail));
+            errors.push(Error::invalid(&field, reference.clone(), detail).showing(shown_owner(reference)));
         }
         if meta::bool_at(reference, &["controller"]) == Some(true) {
             let this = format!("{}/{}", part("kind"), part("name"));
@@ -252,7 +252,9 @@ fn validate_owner_references(obj: &Value, path: &Path) -> ErrorList {
                 let detail = format!(
                     "Only one reference can have Controller set to true. Found \"true\" in references for {controller} and {this}"
                 );
-                errors.push(Error::invalid(&field, Value::from(references.to_vec()), detail));
+                let all: Vec<String> = references.iter().map(shown_owner).collect();
+                let error = Error::invalid(&field, Value::from(references.to_vec()), detail);
+                errors.push(error.showing(format!("[{}]", all.join(","))));
             }
         }
     }
@@ -322,6 +324,14 @@ fn validate_managed_fields(obj: &Value, path: &Path) -> ErrorList {
     errors
 }
 
+/// An owner reference with its fields in the order of Go's struct.
+fn shown_owner(reference: &Value) -> String {
+    match schema::builtin("io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference") {
+        Some(ty) => schema::encode::go_text(reference, ty),
+        None => reference.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,7 +364,9 @@ mod tests {
         let errors = texts(&validate(&obj, false, &names::path_segment));
         assert_eq!(errors.len(), 5);
         assert!(
-            errors[0].ends_with("Found \"true\" in references for Pod/p and Pod/p"),
+            errors[0].starts_with(
+                r#"metadata.ownerReferences: Invalid value: [{"apiVersion":"v1","kind":"Pod","name":"p","uid":"u","controller":true},"#
+            ) && errors[0].ends_with("Found \"true\" in references for Pod/p and Pod/p"),
             "{errors:?}"
         );
         assert_eq!(

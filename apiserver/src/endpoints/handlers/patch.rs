@@ -16,7 +16,7 @@ use machinery::gvk::GroupVersion;
 use machinery::meta;
 use machinery::patch::{self, FieldValidation, Patched};
 use machinery::schema::Type;
-use machinery::schema::decode::{DecodeError, decode_value, go_kind};
+use machinery::schema::decode::{DecodeError, assign, go_kind};
 use machinery::schema::yaml::warnings;
 use machinery::status::{Details, Status};
 use serde_json::Value;
@@ -152,7 +152,7 @@ impl Patcher {
             if !applied.changed {
                 return Ok(Some(applied.object));
             }
-            let decoded = decode_value(&applied.object, ty);
+            let decoded = assign(&applied.object, ty);
             let mut new = decoded.map_err(|error| unconvertible(&self.config, &error))?.value;
             default(&mut new);
             return Ok(Some(new));

@@ -67,6 +67,10 @@ impl Strategy for Endpoints {
         }
     }
 
+    fn allow_create_on_update(&self) -> bool {
+        true
+    }
+
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
         let mut errors = ErrorList::new();
         for (i, subset) in meta::list_at(obj, &["subsets"]).iter().enumerate() {

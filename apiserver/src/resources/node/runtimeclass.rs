@@ -25,6 +25,10 @@ impl Strategy for RuntimeClass {
         round_up(obj, &["overhead", "podFixed"]);
     }
 
+    fn allow_create_on_update(&self) -> bool {
+        true
+    }
+
     /// `ValidateRuntimeClass`.
     fn validate(&self, _cx: &Context<'_>, obj: &Value) -> ErrorList {
         let handler = text(obj, &["handler"]);

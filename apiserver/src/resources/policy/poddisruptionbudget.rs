@@ -9,7 +9,7 @@ use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
-use machinery::{intstr, meta};
+use machinery::{intstr, meta, names};
 use serde_json::Value;
 
 /// The two fields of which one may be set.
@@ -61,6 +61,11 @@ impl Strategy for Budget {
 
     fn prepare_for_update(&self, _cx: &Context<'_>, new: &mut Value, old: &Value) {
         status::keep(new, old, &[&["spec"]]);
+    }
+
+    /// Upstream checks no more of the name.
+    fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
+        names::path_segment(name, prefix)
     }
 
     /// `ValidatePodDisruptionBudgetSpec`.

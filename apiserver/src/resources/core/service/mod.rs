@@ -100,6 +100,10 @@ impl Strategy for Service {
         defaults::apply(obj);
     }
 
+    fn allow_create_on_update(&self) -> bool {
+        true
+    }
+
     fn prepare_reservation(&self, _cx: &Context<'_>, new: &mut Value, old: Option<&Value>) -> ErrorList {
         match old {
             Some(old) => defaults::carry_over(new, old),
