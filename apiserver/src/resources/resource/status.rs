@@ -288,7 +288,7 @@ mod tests {
             (
                 json!({"allocation": allocation(json!({})), "devices": [result(json!({})), result(json!({}))]}),
                 json!({}),
-                "status.devices[1]: Duplicate value: {\"Driver\":\"d.example.com\",\"Pool\":\"p\",\"Device\":\"d\",\"ShareID\":\"\"}",
+                "status.devices[1]: Duplicate value: {\"Driver\":\"d.example.com\",\"Pool\":\"p\",\"Device\":\"x\",\"ShareID\":\"\"}",
             ),
             (
                 json!({"reservedFor": [consumer("p")]}),
