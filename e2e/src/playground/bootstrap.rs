@@ -44,6 +44,10 @@ impl Tenant<'_> {
         let account = json!({"metadata": {"name": format!("vc-workload-{name}"), "namespace": namespace}});
         ensure(&Api::<ServiceAccount>::namespaced(host.clone(), namespace), account).await?;
         for manifest in documents(&self.rights?)? {
+            // Rights to objects of other namespaces lie there.
+            if let Some(place) = manifest["metadata"]["namespace"].as_str() {
+                ensure(&namespaces, json!({"metadata": {"name": place}})).await?;
+            }
             apply(host, manifest).await?;
         }
         Ok(())
