@@ -62,9 +62,10 @@ fn objects_of_the_host_are_copied(world: &World) -> Result<()> {
     ])?;
     host.run(&["-n", HOST_NAMESPACE, "create", "configmap", "own", "--from-literal=c=3"])?;
     let data = |kind: &'static str, name: &'static str, expected: &'static str| {
+        let wanted: serde_json::Value = serde_json::from_str(expected)?;
         eventually(&format!("{kind} {name} holds {expected}"), || {
             let object = virtual_.json(&["-n", "imported", "get", kind, name])?;
-            Ok((object["data"].to_string() == expected).then_some(object))
+            Ok((object["data"] == wanted).then_some(object))
         })
     };
     data("configmap", "settings", r#"{"a":"1"}"#)?;
