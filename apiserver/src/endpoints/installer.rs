@@ -2,6 +2,7 @@
 //! (k8s.io/apiserver `pkg/endpoints/installer.go`).
 
 use crate::filters::request_info::RequestInfo;
+use crate::registry::before::namespace_required;
 use crate::registry::catalog::Catalog;
 use crate::registry::resource::{Action, Subresource};
 use crate::registry::store::Store;
@@ -101,10 +102,7 @@ pub fn route(catalog: &Catalog, info: &RequestInfo, method: &Method) -> Result<R
     let verb = verb(store, &target, method).ok_or_else(|| Miss::Answer(Box::new(method_not_allowed())))?;
     let homeless = target.namespace.is_empty() && store.resource.namespaced() && !target.name.is_empty();
     if homeless && verb != Verb::Watch {
-        // No key is without a namespace (apiserver `NamespaceKeyFunc`).
-        return Err(Miss::Answer(Box::new(Status::bad_request(
-            "Namespace parameter required.",
-        ))));
+        return Err(Miss::Answer(Box::new(namespace_required())));
     }
     Ok(Route {
         store: store.clone(),

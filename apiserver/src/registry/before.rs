@@ -78,6 +78,11 @@ pub fn match_namespace(resource: &Resource, namespace: &str, obj: &mut Value) ->
     ))
 }
 
+/// What names an object of a namespaced kind without a namespace is told so (apiserver `NamespaceKeyFunc`).
+pub fn namespace_required() -> Status {
+    Status::bad_request("Namespace parameter required.")
+}
+
 /// Drops repeated owner references with a warning (apiserver `dedupOwnerReferencesAndAddWarning`).
 pub fn dedup_owner_references(rq: &Request<'_>, obj: &mut Value, after_admission: bool) {
     let Some(Value::Array(references)) = obj.pointer_mut("/metadata/ownerReferences") else {

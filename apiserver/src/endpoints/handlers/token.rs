@@ -1,6 +1,7 @@
 //! `POST serviceaccounts/{name}/token` (kubernetes `pkg/registry/core/serviceaccount/storage/token.go`).
 
 use super::Scope;
+use super::scope::not_acceptable;
 use crate::admission::Operation;
 use crate::authentication::issue::{TokenIssuer, set_defaults};
 use crate::endpoints::body;
@@ -52,8 +53,15 @@ pub async fn create(scope: &Scope, issuer: &TokenIssuer, sent: &Bytes) -> Result
     });
     let mut issued = issued.await?;
     schema::leave_out_empty(&kind, &mut issued);
-    if let Shape::Metadata(version) = &negotiated.shape {
-        issued = table::partial(&issued, version, &[]);
+    match &negotiated.shape {
+        Shape::Metadata(version) => issued = table::partial(&issued, version, &[]),
+        Shape::MetadataList(_) => {
+            return Err(not_acceptable(
+                "you requested PartialObjectMetadataList, but the requested object is not a list (*authentication.TokenRequest)"
+                    .to_owned(),
+            ));
+        }
+        Shape::Plain | Shape::Table(_) | Shape::Discovery(_) => {}
     }
     Ok(respond::tree(StatusCode::CREATED, &issued, &negotiated, client))
 }

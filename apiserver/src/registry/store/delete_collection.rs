@@ -2,6 +2,7 @@
 
 use super::Store;
 use super::options::DeleteOptions;
+use crate::registry::before::namespace_required;
 use crate::registry::request::Request;
 use crate::storage::interface::{ListOptions, Listed};
 use machinery::status::Status;
@@ -28,6 +29,10 @@ impl Store {
         let mut all: Option<Listed> = None;
         loop {
             let page = self.list(list.clone()).await?;
+            if self.resource.namespaced() && rq.namespace.is_empty() && !page.items.is_empty() {
+                // A request for no namespace lists those of all, but none of them has a key in it.
+                return Err(namespace_required());
+            }
             for item in &page.items {
                 let one = Request {
                     namespace: &item.index.namespace,
