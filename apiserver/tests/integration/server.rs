@@ -136,6 +136,28 @@ async fn the_right_people_are_let_in() {
 }
 
 #[tokio::test]
+async fn a_path_that_names_no_namespace_deletes_nothing() {
+    let server = Server::start().await;
+    let admin = server.client(Some((&server.authority, "admin", "system:masters")));
+    eventually("the server is ready", async || {
+        (admin.get("/readyz").await.0 == 200).then_some(())
+    })
+    .await;
+    let object = json!({"metadata": {"name": "kept"}});
+    assert_eq!(admin.post("/api/v1/namespaces/default/configmaps", object).await.0, 201);
+    let delete = async |path: &str| {
+        let request = Request::delete(path).header("host", "test");
+        message(admin.text(request.body(Full::default()).unwrap()).await)
+    };
+    let required = (400, "Namespace parameter required.".to_owned());
+    assert_eq!(delete("/api/v1/namespaces//configmaps").await, required);
+    assert_eq!(delete("/api/v1/namespaces//configmaps/kept").await, required);
+    assert_eq!(delete("/api/v1/configmaps").await.0, 405);
+    assert_eq!(admin.get("/api/v1/namespaces/default/configmaps/kept").await.0, 200);
+    server.chassis.drain().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_drain_ends_watches_and_nothing_is_left() {
     let server = Server::start().await;
     let admin = server.client(Some((&server.authority, "admin", "system:masters")));
