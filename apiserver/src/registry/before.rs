@@ -263,54 +263,6 @@ mod tests {
     }
 
     #[test]
-    fn objects_get_the_namespace_of_the_request_or_none() {
-        let maps = crate::resources::all();
-        let resource = |plural: &str| maps.iter().find(|resource| resource.plural == plural).unwrap();
-        for (plural, namespace, own, expected) in [
-            ("configmaps", "n", None, Ok(Some("n"))),
-            ("configmaps", "n", Some("n"), Ok(Some("n"))),
-            ("configmaps", "n", Some("other"), Err(400)),
-            ("configmaps", "", Some("other"), Ok(None)),
-            ("nodes", "", Some("other"), Ok(None)),
-            ("nodes", "", None, Ok(None)),
-            ("namespaces", "x", Some("other"), Ok(None)),
-        ] {
-            let mut obj = json!({"metadata": {"name": "x"}});
-            if let Some(own) = own {
-                meta::set(&mut obj, &["metadata", "namespace"], own);
-            }
-            let found = match_namespace(resource(plural), namespace, &mut obj)
-                .map(|()| obj["metadata"].get("namespace").and_then(Value::as_str))
-                .map_err(|status| status.code);
-            assert_eq!(found, expected, "{plural} {namespace} {own:?}");
-        }
-    }
-
-    #[test]
-    fn an_update_makes_what_is_absent_of_some_kinds() {
-        let mut created: Vec<_> = crate::resources::all()
-            .iter()
-            .filter(|resource| resource.strategy.allow_create_on_update())
-            .map(|resource| resource.plural)
-            .collect();
-        created.sort_unstable();
-        created.dedup();
-        let expected = [
-            "clusterrolebindings",
-            "clusterroles",
-            "endpoints",
-            "events",
-            "leases",
-            "limitranges",
-            "rolebindings",
-            "roles",
-            "runtimeclasses",
-            "services",
-        ];
-        assert_eq!(created, expected);
-    }
-
-    #[test]
     fn repeated_owners_are_dropped_with_one_warning() {
         let warnings = Mutex::new(Vec::new());
         let warn = |text: String| warnings.lock().unwrap().push(text);

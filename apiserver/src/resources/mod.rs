@@ -54,3 +54,6 @@ pub fn all() -> Vec<Resource> {
     .flatten()
     .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,8 @@
 //! An API server in memory: objects, watches, patches, graceful deletion, and faults on demand.
 
+mod addresses;
+mod watching;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +17,9 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use self::addresses::{NOT_IN_RANGE, allocate, check_addresses, cluster_ip, is_in_range};
+use self::watching::Watching;
+pub(crate) use self::watching::next;
 use crate::json;
 use crate::kinds::Kind;
 
@@ -423,108 +429,6 @@ impl Fake {
     }
 }
 
-/// One open watch.
-struct Watching {
-    fake: Fake,
-    number: u64,
-    seed: u64,
-    target: Target,
-    selector: Selector,
-    changes: watch::Receiver<u64>,
-    availability: watch::Receiver<Availability>,
-    /// Everything up to this version was shown.
-    shown: u64,
-    pending: VecDeque<Value>,
-}
-
-impl Watching {
-    /// The next line; `None` when the server has gone away.
-    async fn next(&mut self) -> Option<Value> {
-        let mut bookmark_at = tokio::time::Instant::now() + BOOKMARK_EVERY;
-        loop {
-            let availability = *self.availability.borrow_and_update();
-            match availability {
-                Availability::Up => {}
-                Availability::Down => return None,
-                Availability::Paused => {
-                    self.availability.changed().await.ok()?;
-                    continue;
-                }
-            }
-            if let Some(line) = self.pending.pop_front() {
-                return Some(line);
-            }
-            self.collect().await;
-            if !self.pending.is_empty() {
-                continue;
-            }
-            tokio::select! {
-                changed = self.changes.changed() => changed.ok()?,
-                changed = self.availability.changed() => changed.ok()?,
-                () = tokio::time::sleep_until(bookmark_at) => {
-                    bookmark_at += BOOKMARK_EVERY;
-                    if !self.is_mute() {
-                        let version = self.fake.version.borrow().to_string();
-                        return Some(json!({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}}));
-                    }
-                }
-            }
-        }
-    }
-
-    fn is_mute(&self) -> bool {
-        self.number <= self.fake.state().mute_before
-    }
-
-    /// Takes over what has happened since, in the order in which it will be shown.
-    async fn collect(&mut self) {
-        let disorder = self.fake.state().disorder;
-        if disorder.is_some() {
-            // Else there would never be two events that could change places.
-            let pause = Duration::from_millis(next(&mut self.seed) % 300);
-            tokio::time::sleep(pause).await;
-        }
-        let mut news = Vec::new();
-        {
-            let state = self.fake.state();
-            let from = state.history.partition_point(|(version, ..)| *version <= self.shown);
-            for (version, key, event, object) in &state.history[from..] {
-                self.shown = *version;
-                let target = &self.target;
-                let named = key.0 == target.kind && (target.namespace.is_empty() || key.1 == target.namespace);
-                if named && self.selector.matches(object) {
-                    news.push(json!({"type": event, "object": object}));
-                }
-            }
-        }
-        if self.is_mute() {
-            return;
-        }
-        let Some(disorder) = disorder else {
-            return self.pending.extend(news);
-        };
-        for place in (1..news.len()).rev() {
-            news.swap(place, (next(&mut self.seed) % (place as u64 + 1)) as usize);
-        }
-        for event in news {
-            match next(&mut self.seed) % 4 {
-                0 if disorder.loses => {}
-                1 => self.pending.extend([event.clone(), event]),
-                _ => self.pending.push_back(event),
-            }
-        }
-    }
-}
-
-/// xorshift: enough disorder, and the same for the same seed.
-pub(crate) fn next(state: &mut u64) -> u64 {
-    *state = (*state).max(1);
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
-}
-
 impl Target {
     fn key(&self) -> Key {
         (self.kind, self.namespace.clone(), self.name.clone())
@@ -606,73 +510,6 @@ fn list(state: &State, version: u64, target: &Target, query: &str) -> Response<A
         .filter(|object| selector.matches(object))
         .collect();
     ok(json!({"metadata": {"resourceVersion": version.to_string()}, "items": items}))
-}
-
-fn cluster_ip(service: &Value) -> &str {
-    json::text(service, &["spec", "clusterIP"])
-}
-
-fn is_external(service: &Value) -> bool {
-    json::text(service, &["spec", "type"]) == "ExternalName"
-}
-
-const NOT_IN_RANGE: &str = "spec.clusterIPs: the provided IP is not in the valid range";
-
-fn is_in_range(state: &State, address: &str) -> bool {
-    address == "None" || address.starts_with(state.network)
-}
-
-fn is_held(state: &State, address: &str, except: &Value) -> bool {
-    state.objects.iter().any(|((kind, ..), other)| {
-        *kind == Kind::Service && cluster_ip(other) == address && other["metadata"]["uid"] != except["metadata"]["uid"]
-    })
-}
-
-/// Gives a Service the lowest free address, so that two servers soon use the same ones for different Services.
-fn allocate(state: &State, service: &mut Value) {
-    if !is_external(service) && service["spec"].get("clusterIP").is_none() {
-        let free = (2..=250)
-            .map(|number| {
-                format!(
-                    "{}.{number}",
-                    if state.network.is_empty() {
-                        "10.0.0"
-                    } else {
-                        state.network
-                    }
-                )
-            })
-            .find(|ip| !is_held(state, ip, service));
-        service["spec"]["clusterIP"] = json!(free);
-    }
-}
-
-/// What API servers check and change when a Service is updated.
-fn check_addresses(state: &State, new: &mut Value, old: &Value) -> Result<(), &'static str> {
-    if is_external(new) {
-        if !is_external(old) && cluster_ip(new) == cluster_ip(old) {
-            json::remove(&mut new["spec"], &["clusterIP"]);
-        }
-        return if cluster_ip(new).is_empty() {
-            Ok(())
-        } else {
-            Err("spec.clusterIPs: may not be set when `type` is 'ExternalName'")
-        };
-    }
-    if !is_external(old) && cluster_ip(new).is_empty() {
-        new["spec"]["clusterIP"] = old["spec"]["clusterIP"].clone();
-    }
-    allocate(state, new);
-    if !is_external(old) && cluster_ip(new) != cluster_ip(old) {
-        return Err("spec.clusterIPs[0]: may not change once set");
-    }
-    if !is_in_range(state, cluster_ip(new)) {
-        return Err(NOT_IN_RANGE);
-    }
-    if cluster_ip(new) != "None" && is_held(state, cluster_ip(new), new) {
-        return Err("spec.clusterIPs: provided IP is already allocated");
-    }
-    Ok(())
 }
 
 fn ok(value: Value) -> Response<Answer> {
