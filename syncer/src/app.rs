@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use chassis::http::Answer;
 use chassis::{BindAddress, Chassis, Gate, Listener, Tasks, usage};
 use client::leader::Candidate;
+use config::Config;
 use serde_json::Value;
 use tokio::sync::watch;
 use tracing::warn;
@@ -21,7 +22,7 @@ use crate::kubelet::{self, Kubelet};
 use crate::metrics::Metrics;
 use crate::names::{MappingStore, Names, keys};
 use crate::object::Object;
-use crate::options::Options;
+use crate::options::{self, Options};
 use crate::patches::Rules;
 use crate::resources::custom::definition::{self, Wanted};
 use crate::resources::nodes::others;
@@ -32,7 +33,8 @@ use crate::{grpc, resources};
 
 /// Builds the syncer and starts its tasks.
 pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine>> {
-    let mut settings = options.settings()?;
+    let config = options.read_config()?;
+    let mut settings = options.settings(&config)?;
     let unusable = |error: ConnectError| usage(error.to_string());
     let virtual_ = connect("--kubeconfig", Some(&options.kubeconfig))
         .await
@@ -55,7 +57,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
     let api = |side, connection: &Connection| Api::new(side, connection.shared.clone(), metrics.clusters.clone());
     let (virtual_api, host_api) = (api(Side::Virtual, &virtual_), api(Side::Host, &host));
     let mut definitions = gateway_api(&options, &host_api, &settings).await?;
-    definitions.extend(custom_resources(&options, &host_api, &mut settings).await?);
+    definitions.extend(custom_resources(&options, &config, &host_api, &mut settings).await?);
     let world = Arc::new(World::new(settings));
     let (recorder, events) = client::Recorder::new(virtual_.shared.clone(), "vcluster-syncer");
     let engine = Engine::new(world.clone(), virtual_api, host_api, recorder, metrics.clone());
@@ -151,15 +153,20 @@ async fn gateway_api(options: &Options, host: &Api, settings: &Settings) -> Resu
 
 /// Completes the settings with what the host says about the custom resources that the configuration names; returns their
 /// definitions for the virtual cluster.
-async fn custom_resources(options: &Options, host: &Api, settings: &mut Settings) -> Result<Vec<Value>> {
+async fn custom_resources(
+    options: &Options,
+    config: &Config,
+    host: &Api,
+    settings: &mut Settings,
+) -> Result<Vec<Value>> {
     let mut found = Vec::new();
-    for (key, direction, resource) in options.custom_resources()? {
+    for (key, direction, resource) in options::custom_resources(config) {
         let section = match direction {
             Direction::ToHost => "sync.toHost.customResources",
             Direction::FromHost => "sync.fromHost.customResources",
         };
         let wrong = |problem: String| options.wrong(&format!("{section}: {key}: {problem}"));
-        let wanted = Wanted::parse(&key);
+        let wanted = Wanted::parse(key);
         let definition = definitions::read(host, &wanted.definition).await.map_err(wrong)?;
         let kind = definition::kind(&wanted, &definition).map_err(wrong)?;
         let scope = config::Scope::of(kind.namespaced);
@@ -176,7 +183,7 @@ async fn custom_resources(options: &Options, host: &Api, settings: &mut Settings
         }
         let rules = Rules {
             key: format!("{section}[{key:?}].patches"),
-            patches: resource.patches,
+            patches: resource.patches.clone(),
         };
         let added = settings.patches.add(direction, line.kind, rules);
         added.map_err(|problem| options.wrong(&problem))?;
@@ -483,10 +490,11 @@ mod tests {
             "--etcd-servers=unix:///s",
         ];
         let options = Options::try_parse_from(flags.into_iter().chain([config.as_str()])).expect("valid");
-        let mut settings = options.settings().expect("valid");
+        let config = options.read_config().expect("valid");
+        let mut settings = options.settings(&config).expect("valid");
         let host = Fake::new();
         let api = Api::new(Side::Host, host.client(), Default::default());
-        let error = custom_resources(&options, &api, &mut settings)
+        let error = custom_resources(&options, &config, &api, &mut settings)
             .await
             .expect_err("missing")
             .to_string();
@@ -507,7 +515,9 @@ mod tests {
                 },
             }),
         );
-        let found = custom_resources(&options, &api, &mut settings).await.expect("there");
+        let found = custom_resources(&options, &config, &api, &mut settings)
+            .await
+            .expect("there");
         assert_eq!(found[0]["spec"]["versions"][0]["name"], "v1");
     }
 }

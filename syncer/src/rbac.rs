@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Parser;
 use config::{Auto, Config, Rules};
 
-use crate::options::{self, Options};
+use crate::options::Options;
 use crate::resources::role::{self, manifest_of};
 use crate::settings::Settings;
 
@@ -55,8 +55,7 @@ pub fn run() -> ExitCode {
 }
 
 fn printed(options: &RbacOptions) -> Result<String> {
-    let config = options::read_config(options.config.as_deref())?;
-    let settings = Options::for_rights(&options.name, &options.target_namespace, options.config.as_deref())?;
+    let (settings, config) = Options::for_rights(&options.name, &options.target_namespace, options.config.as_deref())?;
     Ok(manifests(&settings, &config))
 }
 
