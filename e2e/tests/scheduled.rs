@@ -1,15 +1,19 @@
-//! A virtual cluster that assigns its pods to the host's nodes itself.
+//! A virtual cluster that assigns its pods to the host's nodes itself, but for those of one scheduler of the host.
 
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use e2e::suite::{Case, Kubectl, World, configured, eventually};
+use serde_json::Value;
 
 const VALUES: &str = "
 controlPlane:
   advanced:
     virtualScheduler: {enabled: true}
 sync:
+  toHost:
+    pods:
+      hybridScheduling: {enabled: true, hostSchedulers: [theirs]}
   fromHost:
     nodes: {enabled: true}
 ";
@@ -20,6 +24,10 @@ const CASES: &[Case] = &[
         a_taint_of_a_virtual_node_counts_here_only,
     ),
     ("what_others_have_is_not_counted_on", what_others_have_is_not_counted_on),
+    (
+        "a_scheduler_of_the_host_assigns_the_pods_that_name_it",
+        a_scheduler_of_the_host_assigns_the_pods_that_name_it,
+    ),
     ("rights_are_enough", World::rights_are_enough),
 ];
 
@@ -99,4 +107,39 @@ fn what_others_have_is_not_counted_on(world: &World) -> Result<()> {
     eventually("as much is free as before", || {
         Ok((free(&virtual_)? == before).then_some(()))
     })
+}
+
+fn a_scheduler_of_the_host_assigns_the_pods_that_name_it(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    let node = nodes(&virtual_, &host)?.swap_remove(0);
+    virtual_.apply(&pod("nobodys", r#""schedulerName":"nobody","#))?;
+    let chosen = format!(r#""schedulerName":"theirs","nodeSelector":{{"kubernetes.io/hostname":"{node}"}},"#);
+    virtual_.apply(&pod("theirs", &chosen))?;
+    let path = "/api/v1/namespaces/vcluster-vc-1/pods/theirs-x-default-x-vc-1";
+    let copy = eventually("it is on the host", || {
+        Ok(serde_json::from_str::<Value>(&host.run(&["get", "--raw", path])?).ok())
+    })?;
+    ensure!(
+        copy["spec"]["nodeName"].is_null() && copy["spec"]["nodeSelector"]["kubernetes.io/hostname"] == node.as_str(),
+        "{}",
+        copy["spec"]
+    );
+    // What a scheduler of that name would do.
+    let binding = format!(
+        r#"{{"apiVersion":"v1","kind":"Binding","metadata":{{"name":"theirs-x-default-x-vc-1","namespace":"vcluster-vc-1"}},
+            "target":{{"kind":"Node","name":"{node}"}}}}"#
+    );
+    host.with_input(&["create", "--raw", &format!("{path}/binding"), "-f", "-"], &binding)?;
+    let running = eventually("it runs", || {
+        let pod = virtual_.json(&["get", "pod", "theirs"])?;
+        Ok((pod["status"]["phase"] == "Running").then_some(pod))
+    })?;
+    ensure!(running["spec"]["nodeName"] == node, "{}", running["spec"]["nodeName"]);
+    let copies = host.names(&["-n", "vcluster-vc-1", "get", "pods"])?;
+    ensure!(
+        !copies.contains(&"nobodys-x-default-x-vc-1".to_owned()),
+        "a scheduler of the virtual cluster has to assign it: {copies:?}"
+    );
+    virtual_.run(&["delete", "pod", "theirs", "nobodys", "--timeout=60s"])?;
+    Ok(())
 }

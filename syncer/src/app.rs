@@ -34,6 +34,9 @@ use crate::{grpc, resources};
 /// Builds the syncer and starts its tasks.
 pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine>> {
     let config = options.read_config()?;
+    for sentence in config.without_effect() {
+        warn!("{sentence}");
+    }
     let mut settings = options.settings(&config)?;
     let unusable = |error: ConnectError| usage(error.to_string());
     let virtual_ = connect("--kubeconfig", Some(&options.kubeconfig))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use config::{KubeConfigSecret, ObjectMapping, ServiceMapping, ServiceName};
+use config::{Config, KubeConfigSecret, ObjectMapping, ServiceMapping, ServiceName};
 use machinery::pod_security::Standard;
 use machinery::selector::label::Selector;
 use serde_json::{Value, json};
@@ -176,9 +176,50 @@ impl Replica {
     }
 }
 
+/// Where pods are assigned to nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Scheduling {
+    /// On the host.
+    #[default]
+    Host,
+    /// In the virtual cluster.
+    Virtual,
+    /// On the host if they name one of these schedulers, else in the virtual cluster.
+    ByName(BTreeSet<String>),
+}
+
+impl Scheduling {
+    /// What vcluster.yaml says.
+    pub fn of(config: &Config) -> Self {
+        let hybrid = &config.sync.to_host.pods.hybrid_scheduling;
+        match (hybrid.enabled, config.has_scheduler()) {
+            (false, false) => Self::Host,
+            (false, true) => Self::Virtual,
+            (true, own) => {
+                let default = (!own).then(|| config::DEFAULT_SCHEDULER.to_owned());
+                Self::ByName(hybrid.host_schedulers.iter().cloned().chain(default).collect())
+            }
+        }
+    }
+
+    /// Whether this pod is assigned to its node in the virtual cluster.
+    pub fn is_virtual(&self, spec: &Value) -> bool {
+        match self {
+            Self::Host => false,
+            Self::Virtual => true,
+            Self::ByName(hosts) => {
+                let name = spec["schedulerName"].as_str().filter(|name| !name.is_empty());
+                !hosts.contains(name.unwrap_or(config::DEFAULT_SCHEDULER))
+            }
+        }
+    }
+}
+
 /// How pods are changed on their way to the host.
 #[derive(Clone, Debug, Default)]
 pub struct PodSettings {
+    /// Where they are assigned to nodes.
+    pub scheduling: Scheduling,
     /// Images to replace, by exact name.
     pub translate_image: BTreeMap<String, String>,
     /// Tolerations that every host pod gets.
@@ -215,7 +256,7 @@ pub struct NodeSettings {
     pub sync_back: bool,
     /// The images that a node has are not shown.
     pub clear_images: bool,
-    /// Pods are assigned to nodes in the virtual cluster, not by the host.
+    /// Pods are assigned to nodes in the virtual cluster, at least some of them.
     pub scheduled_here: bool,
     /// Every node has an address of its own: that of a Service on the host.
     pub by_ip: bool,

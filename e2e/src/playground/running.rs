@@ -311,7 +311,7 @@ impl Starter {
 fn schedules(values: &Path) -> Result<bool> {
     let text = fs::read_to_string(values).with_context(|| format!("cannot read {}", values.display()))?;
     let config = config::Config::parse(&values.display().to_string(), &text)?;
-    Ok(config.schedules())
+    Ok(config.has_scheduler())
 }
 
 /// Ends a task without an end of its own when the process is asked to end.

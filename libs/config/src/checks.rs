@@ -9,6 +9,9 @@ use crate::resolve::Resolution;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
+/// The scheduler of pods that name none.
+pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
+
 /// Checks the value at `path`; the problem is a clause that follows the path.
 pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
     match path {
@@ -17,6 +20,10 @@ pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
             toleration(text)
                 .map(drop)
                 .ok_or_else(|| format!("{text:?} is not *, KEY, KEY=VALUE or KEY[=VALUE]:EFFECT"))
+        }),
+        "sync.toHost.pods.hybridScheduling.hostSchedulers" => each_text(value, |text| match text {
+            "" => Err("a scheduler must have a name".to_owned()),
+            _ => Ok(()),
         }),
         "sync.toHost.pods.translateImage" => match value.as_object() {
             Some(images) if images.values().all(Value::is_string) => Ok(()),
@@ -89,11 +96,19 @@ pub(crate) fn check_together(document: &Value) -> Result<(), String> {
     let on = |path: &str| document.pointer(path) == Some(&Value::Bool(true));
     let schedules =
         on("/controlPlane/distro/k8s/scheduler/enabled") || on("/controlPlane/advanced/virtualScheduler/enabled");
-    if schedules && !on("/sync/fromHost/nodes/enabled") {
+    let hybrid = on("/sync/toHost/pods/hybridScheduling/enabled");
+    if (schedules || hybrid) && !on("/sync/fromHost/nodes/enabled") {
         return Err(
             "sync.fromHost.nodes.enabled is false, but required if using hybrid scheduling or virtual scheduler"
                 .to_owned(),
         );
+    }
+    let of_the_host = document["sync"]["toHost"]["pods"]["hybridScheduling"]["hostSchedulers"].as_array();
+    if schedules && hybrid && of_the_host.is_some_and(|names| names.contains(&DEFAULT_SCHEDULER.into())) {
+        return Err(format!(
+            "sync.toHost.pods.hybridScheduling.hostSchedulers: {DEFAULT_SCHEDULER} is the virtual cluster's own scheduler: remove \
+             it, or switch that scheduler off"
+        ));
     }
     let custom = |direction: &str| {
         document["sync"][direction]["customResources"]

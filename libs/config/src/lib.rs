@@ -16,7 +16,7 @@ pub mod policies;
 mod read;
 mod resolve;
 
-pub use checks::toleration;
+pub use checks::{DEFAULT_SCHEDULER, toleration};
 pub use export::{ExportKubeConfig, KubeConfigSecret, ServiceAccountLogin};
 pub use gateways::{
     AllowedRoutes, GatewayApi, ImportedGateways, NamespacePolicy, RoutesOverride, Sanitize, ShownMetadata, ShownStatus,

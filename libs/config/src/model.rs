@@ -113,6 +113,18 @@ pub struct Pods {
     pub priority_class_name: String,
     /// Fully qualified names in the hosts files of pods with a subdomain.
     pub rewrite_hosts: RewriteHosts,
+    /// Some pods are assigned to nodes by the host, others in the virtual cluster.
+    pub hybrid_scheduling: HybridScheduling,
+}
+
+/// Which pods are assigned to nodes by the host although others are in the virtual cluster.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HybridScheduling {
+    /// Whether `spec.schedulerName` decides.
+    pub enabled: bool,
+    /// The schedulers of the host. Its default one is among them unless the virtual cluster has one of its own.
+    pub host_schedulers: Vec<String>,
 }
 
 /// Fully qualified names in the hosts files of pods with a subdomain.
@@ -513,9 +525,25 @@ pub struct SyncSettings {
 }
 
 impl Config {
-    /// Whether pods are assigned to nodes in the virtual cluster, not by the host.
-    pub fn schedules(&self) -> bool {
+    /// Whether the control plane has a scheduler.
+    pub fn has_scheduler(&self) -> bool {
         self.control_plane.distro.k8s.scheduler.enabled || self.control_plane.advanced.virtual_scheduler.enabled
+    }
+
+    /// Whether any pods are assigned to nodes in the virtual cluster, not by the host.
+    pub fn schedules(&self) -> bool {
+        self.has_scheduler() || self.sync.to_host.pods.hybrid_scheduling.enabled
+    }
+
+    /// What the file says without any effect, one sentence each.
+    pub fn without_effect(&self) -> Vec<&'static str> {
+        let hybrid = &self.sync.to_host.pods.hybrid_scheduling;
+        let idle = hybrid.enabled && hybrid.host_schedulers.is_empty() && self.has_scheduler();
+        idle.then_some(
+            "sync.toHost.pods.hybridScheduling.hostSchedulers is empty: every pod is scheduled in the virtual cluster",
+        )
+        .into_iter()
+        .collect()
     }
 
     /// Reads the text of `file`. A key that does not exist, one of another type, and one whose value this version cannot

@@ -132,6 +132,20 @@ fn mistakes_name_the_key_and_its_line() {
             "vcluster.yaml: sync.fromHost.nodes.enabled is false, but required if using hybrid scheduling or virtual scheduler",
         ),
         (
+            "sync:\n  toHost:\n    pods:\n      hybridScheduling: {enabled: true, hostSchedulers: [mine]}\n",
+            "vcluster.yaml: sync.fromHost.nodes.enabled is false, but required if using hybrid scheduling or virtual scheduler",
+        ),
+        (
+            "sync:\n  toHost:\n    pods:\n      hybridScheduling: {enabled: true, hostSchedulers: ['']}\n",
+            "vcluster.yaml:4: sync.toHost.pods.hybridScheduling.hostSchedulers: a scheduler must have a name",
+        ),
+        (
+            "sync:\n  toHost:\n    pods:\n      hybridScheduling: {enabled: true, hostSchedulers: [default-scheduler]}\n  \
+             fromHost: {nodes: {enabled: true}}\ncontrolPlane: {advanced: {virtualScheduler: {enabled: true}}}\n",
+            "vcluster.yaml: sync.toHost.pods.hybridScheduling.hostSchedulers: default-scheduler is the virtual cluster's own \
+             scheduler: remove it, or switch that scheduler off",
+        ),
+        (
             "sync:\n  fromHost:\n    nodes:\n      selector:\n        labels: {a: 1}\n",
             "vcluster.yaml:5: sync.fromHost.nodes.selector.labels: every entry must map a label to a value",
         ),
@@ -294,9 +308,9 @@ fn honoured_keys_reach_the_model() {
                 let pointer = format!("/{}", section.replace('.', "/"));
                 document.pointer_mut(&pointer).unwrap()["mappings"] = json!({"byName": {"other/*": "other/*"}});
             }
-            if path.ends_with("cheduler.enabled") {
+            if path.ends_with("cheduler.enabled") || path.ends_with("hybridScheduling.enabled") {
                 // Who schedules has to know the nodes.
-                document["sync"] = json!({"fromHost": {"nodes": {"enabled": true}}});
+                document["sync"]["fromHost"] = json!({"nodes": {"enabled": true}});
             }
             Config::parse("f", &document.to_string()).unwrap()
         };

@@ -20,7 +20,7 @@ use super::file::{
 };
 use crate::resources::custom;
 use crate::resources::custom::definition::Wanted;
-use crate::settings::{GatewaySettings, NodeSettings, PodSettings, RewriteHosts, Settings};
+use crate::settings::{GatewaySettings, NodeSettings, PodSettings, RewriteHosts, Scheduling, Settings};
 
 /// The version that virtual nodes report.
 const KUBERNETES_VERSION: &str = "v1.36.0";
@@ -81,6 +81,7 @@ impl Options {
             compare_every: Duration::from_secs(self.compare_interval.into()),
             pod_security: pod_security(&config.policies.pod_security_standard),
             pods: PodSettings {
+                scheduling: Scheduling::of(config),
                 translate_image: pods.translate_image.clone(),
                 tolerations: self.enforced_tolerations(&pods.enforce_tolerations)?,
                 runtime_class: pods.runtime_class_name.clone(),

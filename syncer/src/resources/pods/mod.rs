@@ -52,7 +52,7 @@ fn to_host(world: &World, item: &Reference, pod: &Value) -> Plan {
     if pair::is_deleting(pod) || !json::text(pod, &["status", "startTime"]).is_empty() {
         return delete::finish(item, pod);
     }
-    if json::text(pod, &["spec", "nodeName"]).is_empty() && world.settings.nodes.scheduled_here {
+    if json::text(pod, &["spec", "nodeName"]).is_empty() && world.settings.pods.scheduling.is_virtual(&pod["spec"]) {
         // The virtual cluster's scheduler goes first.
         return Plan::nothing();
     }

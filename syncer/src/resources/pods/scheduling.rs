@@ -10,7 +10,7 @@ use crate::world::World;
 /// Translates node selector, affinity, spreading and tolerations of a pod spec.
 pub(super) fn translate(world: &World, namespace: &str, spec: &mut Value) -> Vec<Note> {
     let mut notes = Vec::new();
-    if world.settings.nodes.scheduled_here {
+    if world.settings.pods.scheduling.is_virtual(spec) {
         // They have been obeyed; the host would read them again, and differently.
         json::remove(spec, &["affinity", "nodeSelector", "topologySpreadConstraints"]);
     }

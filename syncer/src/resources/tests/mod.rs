@@ -6,6 +6,7 @@ mod devices;
 mod imports;
 mod network;
 mod replicas;
+mod scheduling;
 mod storage;
 mod tenants;
 
