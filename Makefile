@@ -42,9 +42,11 @@ e2e: ## End-to-end tests on the embedded host
 	$(CARGO) test --workspace $(E2E:%=--test %)
 
 .PHONY: soak
-soak: ## Hours of what `make test` tries for seconds: crashes, damage, concurrent histories
+soak: ## Hours of what `make test` tries for seconds: crashes, damage, concurrent histories, faulty servers
 	@hack/prerequisites.sh cargo cc protoc etcd etcdctl postgres mariadbd
 	SOAK=1 $(CARGO) test -p kine-shim --test suite -- --nocapture --test-threads 2
+	$(CARGO) build --workspace --bins
+	SOAK=1 $(CARGO) test -p e2e --test convergence -- --nocapture
 
 .PHONY: fuzz
 fuzz: ## libFuzzer on one decoder until it finds something: TARGET=json ARGS="-max_total_time=60"

@@ -2,6 +2,7 @@
 //! virtual clusters on it. The end-to-end suite and `vcluster playground` run on it.
 
 pub mod controlplane;
+pub mod faulty;
 pub mod node;
 pub mod playground;
 pub mod process;

@@ -59,16 +59,16 @@ impl Clusters {
             Some(file) => file.clone(),
             None => binary("syncer")?,
         };
-        let bridge = Bridge::start(
+        let mut bridge = Bridge::start(
             &mut virtual_._site,
             &syncer,
             NAME,
-            (&virtual_.server, &virtual_.store),
-            (&host.server, HOST_NAMESPACE),
+            (&virtual_.server.kubeconfig, &virtual_.store),
+            (&host.server.kubeconfig, HOST_NAMESPACE),
             // There is no controller manager that would make another service account.
             &["--workload-service-account=".to_string()],
-        )
-        .await?;
+        )?;
+        bridge.ready().await?;
         Ok(Self {
             host,
             virtual_,

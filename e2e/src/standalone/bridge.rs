@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Program, Server, Site, Store};
+use super::{Program, Site, Store};
 use crate::process::is_ready;
 
 /// A running syncer.
@@ -20,23 +20,23 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Starts a syncer for the virtual cluster `name` of `site`, whose objects lie in a namespace of the host's server, and
-    /// waits until it has seen both. `extra` are flags that come last.
+    /// Starts a syncer for the virtual cluster `name` of `site`, whose objects lie in a namespace of the host. Clusters are
+    /// given by kubeconfigs. `extra` are flags that come last.
     ///
     /// # Errors
-    /// It does not start, or is not ready in time.
-    pub async fn start(
+    /// It does not start.
+    pub fn start(
         site: &mut Site,
         binary: &Path,
         name: &str,
-        (virtual_, store): (&Server, &Store),
-        (host, namespace): (&Server, &str),
+        (virtual_, store): (&Path, &Store),
+        (host, namespace): (&Path, &str),
         extra: &[String],
     ) -> Result<Self> {
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, site.port("syncer/admin")?));
         let own = [
-            format!("--kubeconfig={}", virtual_.kubeconfig.display()),
-            format!("--host-kubeconfig={}", host.kubeconfig.display()),
+            format!("--kubeconfig={}", virtual_.display()),
+            format!("--host-kubeconfig={}", host.display()),
             format!("--name={name}"),
             format!("--target-namespace={namespace}"),
             format!("--etcd-servers={}", store.endpoint),
@@ -45,13 +45,21 @@ impl Bridge {
             format!("--admin-bind-address={admin}"),
             "--grpc-bind-address=0".to_string(),
         ];
-        let mut program = site.program("syncer", binary, &[&own, extra].concat())?;
+        let program = site.program("syncer", binary, &[&own, extra].concat())?;
+        Ok(Self { program, admin })
+    }
+
+    /// Waits until it has seen both clusters.
+    ///
+    /// # Errors
+    /// It is not ready in time.
+    pub async fn ready(&mut self) -> Result<()> {
+        let admin = self.admin;
         let ready = async || {
             ensure!(is_ready(admin).await?, "/readyz does not say that it is ready");
             Ok(())
         };
-        program.works(ready).await?;
-        Ok(Self { program, admin })
+        self.program.works(ready).await
     }
 
     /// One counter, by its labels as they are written.

@@ -117,6 +117,20 @@ impl Connection {
         Ok(answer.into_body())
     }
 
+    /// Whether requests can still be sent.
+    pub fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// Sends somebody else's request as it is, under the administrator's name.
+    ///
+    /// # Errors
+    /// The connection breaks before the answer begins.
+    pub async fn forward(&mut self, request: Request<Full<Bytes>>) -> Result<http::Response<Incoming>> {
+        self.sender.ready().await.context("the connection is closed")?;
+        self.sender.send_request(request).await.context("no answer")
+    }
+
     async fn open(&mut self, method: &str, path: &str, accept: &str, body: Bytes) -> Result<http::Response<Incoming>> {
         let media_type = match method {
             "PATCH" => "application/merge-patch+json",

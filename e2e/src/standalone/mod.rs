@@ -15,6 +15,7 @@ use chassis::tls::Profile;
 use pki::Pki;
 use tempfile::TempDir;
 
+use crate::faulty::Proxy;
 use crate::process::Ports;
 
 pub use bridge::Bridge;
@@ -100,6 +101,21 @@ impl Site {
     pub fn dialer(&self, server: &Server) -> Result<Dialer> {
         let (certificate, key) = self.administrator();
         Dialer::new(server.port, &self.path("pki/ca.crt"), &certificate, &key)
+    }
+
+    /// Starts a proxy in front of a server, through which nothing goes wrong yet.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn proxy(&mut self, server: &Server) -> Result<Proxy> {
+        let port = self.port(&format!("{}/proxy", server.port))?;
+        let (user, group) = ADMINISTRATOR;
+        let file = format!("proxy-{}.conf", server.port);
+        let url = format!("https://127.0.0.1:{port}");
+        self.pki.kubeconfig(&file, &url, "proxied", user, &[group])?;
+        let own = |end: &str| self.pki.path(&format!("apiserver.{end}"));
+        let dialer = self.dialer(server)?;
+        Proxy::start(port, (&own("crt"), &own("key")), dialer, self.pki.path(&file)).await
     }
 
     fn program(&self, name: &str, binary: &Path, arguments: &[String]) -> Result<Program> {

@@ -70,14 +70,37 @@ impl Program {
         }
     }
 
+    /// Ends it without warning, and waits for that.
+    ///
+    /// # Errors
+    /// It cannot be ended.
+    pub async fn kill(mut self) -> Result<()> {
+        let killed = self.child.kill().await;
+        killed.with_context(|| format!("cannot end {}", self.name))
+    }
+
+    /// Lets it do nothing until it is resumed; what it has open stays open.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.pid() {
+            send(pid, signal);
+        }
+    }
+
     /// Asks it to end, and waits for that.
     ///
     /// # Errors
     /// It cannot be ended.
     pub async fn stop(mut self) -> Result<()> {
-        if let Some(pid) = self.pid() {
-            send(pid, Signal::TERM);
-        }
+        self.signal(Signal::TERM);
         if tokio::time::timeout(GRACE, self.child.wait()).await.is_err() {
             self.child
                 .kill()
