@@ -19,3 +19,4 @@ pub mod registry;
 pub mod resources;
 pub mod server;
 pub mod storage;
+pub mod webhook;

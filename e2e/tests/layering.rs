@@ -36,13 +36,14 @@ const ALLOWED: [(&str, &[&str]); 11] = [
 ];
 
 /// The modules of the API server that a module may use, besides itself.
-const LAYERS: [(&str, &[&str]); 6] = [
-    ("admission", &[]),
+const LAYERS: [(&str, &[&str]); 7] = [
+    ("webhook", &[]),
+    ("admission", &["webhook"]),
     ("authentication", &[]),
     ("authorization", &["authentication"]),
     ("resources", &["registry"]),
     ("storage", &[]),
-    ("registry", &["storage", "admission"]),
+    ("registry", &["storage", "admission", "webhook"]),
 ];
 
 /// Lines a source file may have outside tests.
