@@ -14,7 +14,7 @@ const SERVICES: [&str; 6] = [
 ];
 
 /// The workspace crates that a crate may depend on, directly.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("libs/machinery", &[]),
     ("libs/cel", &["machinery"]),
     ("proto", &[]),
@@ -22,17 +22,30 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("libs/chassis", &["machinery", "proto"]),
     ("libs/client", &["machinery", "chassis"]),
     ("libs/pki", &["chassis"]),
+    ("libs/structural", &["machinery", "cel"]),
     // Tries what reads the bytes of others, wherever that is.
     (
         "decoders",
-        &["machinery", "cel", "proto", "config", "apiserver", "kine-shim", "dns"],
+        &[
+            "machinery",
+            "cel",
+            "structural",
+            "proto",
+            "config",
+            "apiserver",
+            "kine-shim",
+            "dns",
+        ],
     ),
     ("e2e", &["machinery", "proto", "chassis", "config", "client", "pki"]),
     (
         "cli",
         &["machinery", "proto", "chassis", "config", "client", "pki", "e2e"],
     ),
-    ("SERVICE", &["machinery", "cel", "proto", "chassis", "config", "client"]),
+    (
+        "SERVICE",
+        &["machinery", "cel", "structural", "proto", "chassis", "config", "client"],
+    ),
 ];
 
 /// The modules of the API server that a module may use, besides itself.

@@ -86,5 +86,11 @@ pub fn compile(text: &str, environment: &Environment, sizes: Option<&dyn Sizes>)
     })
 }
 
+/// Whether a text is a length of time as Go writes it, such as `1h30m`.
+#[must_use]
+pub fn is_duration(text: &str) -> bool {
+    time::parse_duration(text).is_some()
+}
+
 #[cfg(test)]
 mod tests;

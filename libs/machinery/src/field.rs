@@ -1,6 +1,6 @@
 //! Field paths and validation errors with upstream's texts (apimachinery `pkg/util/validation/field`).
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 use std::fmt;
 
 /// The path of a field, such as `spec.containers[0].name` or `metadata.labels[app]`.
@@ -228,6 +228,7 @@ impl Error {
             match (value, &self.shown) {
                 (_, Some(shown)) => text.push_str(shown),
                 (Value::String(s), None) => text.push_str(&go_quote(s)),
+                (Value::Number(number), None) => text.push_str(&go_number(number)),
                 (other, None) => text.push_str(&other.to_string()),
             }
         }
@@ -258,6 +259,26 @@ pub fn aggregate(errors: &[Error]) -> String {
         1 => texts.swap_remove(0),
         _ => format!("[{}]", texts.join(", ")),
     }
+}
+
+/// Go's `%v` for a number: floats in the fewest digits, from a million on with an exponent.
+pub fn go_number(number: &Number) -> String {
+    let Some(float) = number.as_f64().filter(|_| number.is_f64()) else {
+        return number.to_string();
+    };
+    // Rust writes the same digits, and always an exponent.
+    let shortest = format!("{float:e}");
+    let Some((digits, exponent)) = shortest.split_once('e') else {
+        return shortest;
+    };
+    let Ok(exponent) = exponent.parse::<i32>() else {
+        return shortest;
+    };
+    if (-4..6).contains(&exponent) {
+        return float.to_string();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.abs())
 }
 
 /// Go's `%q` for a string.
@@ -303,6 +324,10 @@ mod tests {
                 "spec.containers[0].name: Invalid value: 5: no",
             ),
             (
+                Error::invalid(&path, 2.0, "no"),
+                "spec.containers[0].name: Invalid value: 2: no",
+            ),
+            (
                 Error::invalid(&path, json!({"a": 1}), ""),
                 r#"spec.containers[0].name: Invalid value: {"a":1}"#,
             ),
@@ -329,6 +354,23 @@ mod tests {
             ),
         ] {
             assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn numbers_are_shown_as_go_shows_them() {
+        for (number, expected) in [
+            (json!(5), "5"),
+            (json!(-0.5), "-0.5"),
+            (json!(2.0), "2"),
+            (json!(123456.5), "123456.5"),
+            (json!(1000000.0), "1e+06"),
+            (json!(1234567.5), "1.2345675e+06"),
+            (json!(0.0001), "0.0001"),
+            (json!(0.00001), "1e-05"),
+            (json!(1e100), "1e+100"),
+        ] {
+            assert_eq!(go_number(number.as_number().unwrap()), expected, "{number}");
         }
     }
 

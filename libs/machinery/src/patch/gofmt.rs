@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 /// The form of `%v`.
-pub(crate) fn value(value: &Value) -> String {
+pub fn value(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
         Value::Bool(b) => b.to_string(),
-        Value::Number(n) => n.to_string(),
+        Value::Number(n) => crate::field::go_number(n),
         Value::String(s) => s.clone(),
         Value::Array(items) => list(items),
         Value::Object(map) => {
@@ -27,7 +27,7 @@ pub(super) fn list(items: &[Value]) -> String {
 }
 
 /// The Go type of a decoded JSON value.
-pub(crate) fn type_of(value: &Value) -> &'static str {
+pub fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "%!s(<nil>)",
         Value::Bool(_) => "bool",

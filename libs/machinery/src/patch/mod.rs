@@ -11,7 +11,7 @@ pub mod strategic;
 use serde_json::{Map, Value};
 use std::fmt;
 
-pub(crate) use gofmt::{type_of as go_type, value as go_value};
+pub use gofmt::{type_of as go_type, value as go_value};
 
 use crate::field::{self, Path};
 use crate::gvk::GroupKind;

@@ -1,0 +1,194 @@
+//! Addresses of hosts, networks, pages and people.
+
+use super::matches;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Hosts may have letters and symbols of any script.
+pub(super) fn is_hostname(text: &str) -> bool {
+    let own = r"a-zA-Z0-9\p{S}\p{L}";
+    let alone = format!("[{own}](-?[{own}]{{0,62}})?");
+    let label = format!(r"[{own}]([{own}-]{{0,61}}[{own}])?\.");
+    let pattern = format!(r"^({alone}|({label})+[a-zA-Z\p{{L}}]{{2,63}})$");
+    text.len() <= 255 && text.split('.').all(|label| label.len() <= 63) && matches(&pattern, text)
+}
+
+/// An IPv4 address whose parts may begin with zeros, as Go once took them.
+fn sloppy_ipv4(text: &str) -> Option<Ipv4Addr> {
+    let part = |part: &str| {
+        let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        match part.trim_start_matches('0') {
+            "" => digits.then_some(0),
+            rest => rest.parse().ok().filter(|_| digits),
+        }
+    };
+    let parts: Option<Vec<u8>> = text.split('.').map(part).collect();
+    let [a, b, c, d] = parts?.try_into().ok()?;
+    Some(Ipv4Addr::new(a, b, c, d))
+}
+
+/// An IPv6 address, whose last part may be written as one of IPv4.
+fn sloppy_ipv6(text: &str) -> Option<Ipv6Addr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let (before, last) = text.rsplit_once(':')?;
+    format!("{before}:{}", sloppy_ipv4(last)?).parse().ok()
+}
+
+pub(super) fn is_ipv4(text: &str) -> bool {
+    sloppy_ipv4(text).is_some() || text.contains('.') && sloppy_ipv6(text).is_some()
+}
+
+pub(super) fn is_ipv6(text: &str) -> bool {
+    text.parse::<Ipv6Addr>().is_ok()
+}
+
+pub(super) fn is_cidr(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else {
+        return false;
+    };
+    let address = sloppy_ipv4(address)
+        .map(IpAddr::V4)
+        .or_else(|| sloppy_ipv6(address).map(IpAddr::V6));
+    let most = match address {
+        Some(IpAddr::V4(_)) => 32,
+        Some(IpAddr::V6(_)) => 128,
+        None => return false,
+    };
+    let digits = !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit());
+    digits && bits.parse::<u32>().is_ok_and(|bits| bits <= most)
+}
+
+/// 6, 8 or 20 bytes in pairs of digits, or in fours between dots (Go's `net.ParseMAC`).
+pub(super) fn is_mac(text: &str) -> bool {
+    let parts = |divider: char, digits: usize| -> Option<usize> {
+        let parts: Vec<&str> = text.split(divider).collect();
+        let fine = |part: &&str| part.len() == digits && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        parts.iter().all(fine).then(|| parts.len() * digits / 2)
+    };
+    [(':', 2), ('-', 2), ('.', 4)]
+        .into_iter()
+        .any(|(divider, digits)| parts(divider, digits).is_some_and(|bytes| matches!(bytes, 6 | 8 | 20)))
+}
+
+/// What Go's `url.ParseRequestURI` takes: an absolute path or a URL with a scheme.
+pub(super) fn is_uri(text: &str) -> bool {
+    if text.is_empty() || text.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
+        return false;
+    }
+    if text == "*" {
+        return true;
+    }
+    let Some((scheme, rest)) = scheme(text) else {
+        return false;
+    };
+    let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
+    if !rest.starts_with('/') {
+        // What follows a scheme without a slash is not looked into.
+        return !scheme.is_empty();
+    }
+    if scheme.is_empty() {
+        return is_escaped(rest);
+    }
+    match rest.strip_prefix("//") {
+        None => is_escaped(rest),
+        Some(rest) => {
+            let end = rest.find('/').unwrap_or(rest.len());
+            let (authority, path) = rest.split_at(end);
+            is_authority(authority) && is_escaped(path)
+        }
+    }
+}
+
+/// The scheme, empty for none, and the rest; none when the scheme is missing before its colon.
+fn scheme(text: &str) -> Option<(&str, &str)> {
+    for (i, c) in text.char_indices() {
+        match c {
+            'a'..='z' | 'A'..='Z' => {}
+            '0'..='9' | '+' | '-' | '.' if i > 0 => {}
+            ':' if i == 0 => return None,
+            ':' => return Some((&text[..i], &text[i + 1..])),
+            _ => break,
+        }
+    }
+    Some(("", text))
+}
+
+/// Whether every percent sign begins an escaped byte.
+fn is_escaped(text: &str) -> bool {
+    let mut parts = text.split('%');
+    parts.next();
+    parts.all(|part| part.len() >= 2 && part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()))
+}
+
+fn is_authority(text: &str) -> bool {
+    let (user, host) = text.rsplit_once('@').unwrap_or(("", text));
+    let in_user = |c: char| c.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(c);
+    if !user.chars().all(in_user) || !is_escaped(user) {
+        return false;
+    }
+    let port = match host.strip_prefix('[') {
+        Some(inner) => match inner.rsplit_once(']') {
+            Some((_, port)) => port,
+            None => return false,
+        },
+        None => host.rfind(':').map_or("", |at| &host[at..]),
+    };
+    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    if !(port.is_empty() || port.strip_prefix(':').is_some_and(digits)) {
+        return false;
+    }
+    let in_host = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "-_.~!$&'()*+,;=:[]<>\"%".contains(c);
+    // Only what is no ASCII is escaped in hosts, but for the percent sign.
+    let escapes = |part: &str| part.starts_with("25") || part.starts_with(|c: char| !matches!(c, '0'..='7'));
+    host.chars().all(in_host) && is_escaped(host) && host.split('%').skip(1).all(escapes)
+}
+
+/// What Go's `mail.ParseAddress` takes: an address, or a name with an address in angle brackets.
+pub(super) fn is_email(text: &str) -> bool {
+    let text = text.trim_matches([' ', '\t']);
+    if let Some(inner) = text.strip_suffix('>') {
+        return inner
+            .rsplit_once('<')
+            .is_some_and(|(name, address)| is_phrase(name.trim_matches([' ', '\t'])) && is_address(address));
+    }
+    is_address(text)
+}
+
+fn is_atom(text: &str) -> bool {
+    let own = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    !text.is_empty() && text.chars().all(own)
+}
+
+fn is_quoted(text: &str) -> bool {
+    let Some(inner) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
+        return false;
+    };
+    let mut escaped = false;
+    let fine = inner.chars().all(|c| {
+        let fine = escaped || c != '"';
+        escaped = c == '\\' && !escaped;
+        fine && (c == '\t' || !c.is_control())
+    });
+    fine && !escaped
+}
+
+/// The name of a person: words, of which those with other characters are quoted.
+fn is_phrase(text: &str) -> bool {
+    is_quoted(text)
+        || text
+            .split([' ', '\t'])
+            .all(|word| word.is_empty() || word.split('.').all(|part| part.is_empty() || is_atom(part)))
+}
+
+fn is_address(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
+    let atoms = |text: &str| text.split('.').all(is_atom);
+    let literal = |text: &str| {
+        let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+        inner.is_some_and(|inner| inner.trim_start_matches("IPv6:").parse::<IpAddr>().is_ok())
+    };
+    (atoms(local) || is_quoted(local)) && (atoms(domain) || literal(domain))
+}
