@@ -11,8 +11,11 @@ use machinery::selector::label::Selector;
 
 use crate::kinds::Kind;
 use crate::patches::{Patches, Rules};
-use crate::resources::Direction;
+use crate::resources::{Direction, gateway};
 use crate::settings::{MetricsSettings, Replica, Replicas};
+
+/// The key of patches for every kind of the Gateway API.
+const GATEWAY_API: &str = "sync.toHost.gatewayApi.patches";
 
 /// Reads a vcluster.yaml; without one, every key has its default.
 pub(crate) fn read_config(file: Option<&Path>) -> Result<Config> {
@@ -149,10 +152,11 @@ pub(super) fn metrics(config: &config::MetricsServer) -> MetricsSettings {
     }
 }
 
-/// The patches of built-in kinds. The key of a kind in vcluster.yaml is its plural, with capitals.
+/// The patches of built-in kinds. The key of a kind in vcluster.yaml is its plural, with capitals; what stands beside the
+/// kinds of the Gateway API is for all of them.
 pub(super) fn patches(config: &Config) -> Result<Patches, String> {
     let mut all = Patches::new(config.document.clone());
-    for (key, patches) in &config.patches {
+    for (key, patches) in config.patches.iter().filter(|(key, _)| *key != GATEWAY_API) {
         let mut words = key.split('.').skip(1);
         let direction = match words.next() {
             Some("toHost") => Direction::ToHost,
@@ -172,6 +176,15 @@ pub(super) fn patches(config: &Config) -> Result<Patches, String> {
             kind.ok_or_else(|| format!("{key} is not supported yet: remove it"))?,
             rules,
         )?;
+    }
+    if let Some(patches) = config.patches.get(GATEWAY_API) {
+        for kind in gateway::TO_HOST {
+            let rules = Rules {
+                key: GATEWAY_API.to_owned(),
+                patches: patches.clone(),
+            };
+            all.add(Direction::ToHost, kind, rules)?;
+        }
     }
     Ok(all)
 }

@@ -119,7 +119,7 @@ fn the_gateway_api_is_switched_on_by_kinds_or_as_a_whole() {
         kinds(&settings),
         [Kind::TlsRoute, Kind::BackendTlsPolicy, Kind::ReferenceGrant]
     );
-    assert!(settings.patches.of(Direction::ToHost, Kind::TlsRoute).is_some());
+    assert!(settings.patches.concern(Direction::ToHost, Kind::TlsRoute));
 
     let import = |target: &str| {
         parsed(&format!(

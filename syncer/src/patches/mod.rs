@@ -16,7 +16,7 @@ use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::Reference;
 use crate::object::ObjectKey;
-use crate::resources::{Direction, imports};
+use crate::resources::{self, Direction};
 use crate::world::World;
 
 /// The patches of one kind in one direction.
@@ -28,10 +28,18 @@ pub struct Rules {
     pub patches: Vec<Patch>,
 }
 
+/// One patch.
+#[derive(Clone, Debug, PartialEq)]
+struct Rule {
+    /// Where it stands in vcluster.yaml, such as `sync.toHost.pods.patches[0]`.
+    name: String,
+    patch: Patch,
+}
+
 /// All patches, and what expressions may know of the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Patches {
-    rules: BTreeMap<(Direction, Kind), Rules>,
+    rules: BTreeMap<(Direction, Kind), Vec<Rule>>,
     config: Value,
 }
 
@@ -42,27 +50,32 @@ impl Patches {
         Self { rules, config }
     }
 
-    /// Takes over the patches of one kind; the error names the key of the first expression that cannot be read.
+    /// Takes over patches of one kind; the error names the key of the first expression that cannot be read. Of two for one
+    /// path, the first one counts.
     pub fn add(&mut self, direction: Direction, kind: Kind, rules: Rules) -> Result<(), String> {
-        for (index, patch) in rules.patches.iter().enumerate() {
-            let Action::Expression { forward, reverse } = &patch.action else {
-                continue;
-            };
-            for (name, text) in [("expression", forward), ("reverseExpression", reverse)] {
-                if !text.is_empty() {
-                    expression::check(text).map_err(|problem| format!("{}[{index}].{name}: {problem}", rules.key))?;
+        let mut added = Vec::new();
+        for (index, patch) in rules.patches.into_iter().enumerate() {
+            let rule = format!("{}[{index}]", rules.key);
+            if let Action::Expression { forward, reverse } = &patch.action {
+                for (name, text) in [("expression", forward), ("reverseExpression", reverse)] {
+                    if !text.is_empty() {
+                        expression::check(text).map_err(|problem| format!("{rule}.{name}: {problem}"))?;
+                    }
                 }
             }
+            added.push(Rule { name: rule, patch });
         }
-        if !rules.patches.is_empty() {
-            self.rules.insert((direction, kind), rules);
+        if !added.is_empty() {
+            let all = self.rules.entry((direction, kind)).or_default();
+            added.retain(|rule| all.iter().all(|other| other.patch.path != rule.patch.path));
+            all.extend(added);
         }
         Ok(())
     }
 
-    /// The rules for one kind.
-    pub fn of(&self, direction: Direction, kind: Kind) -> Option<&Rules> {
-        self.rules.get(&(direction, kind))
+    /// Whether a kind has any.
+    pub fn concern(&self, direction: Direction, kind: Kind) -> bool {
+        self.rules.contains_key(&(direction, kind))
     }
 }
 
@@ -79,7 +92,7 @@ pub enum Way {
 pub struct Rewriting<'a> {
     world: &'a World,
     direction: Direction,
-    rules: &'a Rules,
+    rules: &'a [Rule],
     virtual_: Option<Value>,
     host: Option<Value>,
 }
@@ -111,13 +124,13 @@ pub fn apply(world: &World, item: &Reference, direction: Direction, mut plan: Pl
 impl<'a> Rewriting<'a> {
     /// What there is to rewrite in an object; nothing when its kind has no patches.
     pub fn of(world: &'a World, item: &Reference, direction: Direction) -> Option<Self> {
-        let rules = world.settings.patches.of(direction, item.kind)?;
+        let rules = world.settings.patches.rules.get(&(direction, item.kind))?;
         let find = |side: Side, key: &ObjectKey| {
             let found = world.side(side).get(item.kind, &key.namespace, &key.name);
             found.map(|object| object.value())
         };
         let host = match direction {
-            Direction::FromHost if item.kind.is_namespaced() => imports::of(world, item),
+            Direction::FromHost if item.kind.is_namespaced() => resources::shown(world, item),
             _ => find(
                 Side::Host,
                 &world.host_key(item.kind, &item.key.namespace, &item.key.name),
@@ -184,7 +197,7 @@ impl<'a> Rewriting<'a> {
     /// Rewrites an object, or a patch of one; returns whether any path led somewhere.
     pub fn rewrite(&self, way: Way, value: &mut Value) -> Result<bool, Note> {
         let mut met = false;
-        for (index, patch) in self.rules.patches.iter().enumerate() {
+        for Rule { name, patch } in self.rules {
             for pointer in patch.path.pointers(value) {
                 let current = value.pointer(&pointer).cloned().unwrap_or_default();
                 // What is to be removed is nothing that could be rewritten.
@@ -194,7 +207,7 @@ impl<'a> Rewriting<'a> {
                 met = true;
                 let new = self
                     .rewritten(&patch.action, way, &pointer, current)
-                    .map_err(|problem| self.complaint(index, &problem))?;
+                    .map_err(|problem| complaint(name, &problem))?;
                 match new {
                     Some(new) => {
                         if let Some(slot) = value.pointer_mut(&pointer) {
@@ -243,7 +256,7 @@ impl<'a> Rewriting<'a> {
     /// that would come back to the host as another one is refused: it would travel for ever.
     pub fn brought_back(&self, host: &Value) -> Result<Vec<(String, Value)>, Note> {
         let mut found = Vec::new();
-        for (index, patch) in self.rules.patches.iter().enumerate() {
+        for Rule { name, patch } in self.rules {
             let Action::Expression { forward, reverse } = &patch.action else {
                 continue;
             };
@@ -257,14 +270,12 @@ impl<'a> Rewriting<'a> {
                     Some(back) if !forward.is_empty() => Ok((self.evaluate(forward, &pointer, &back)?, Some(back))),
                     back => Ok((Some(current.clone()), back)),
                 };
-                let (again, back) = back
-                    .and_then(there)
-                    .map_err(|problem| self.complaint(index, &problem))?;
+                let (again, back) = back.and_then(there).map_err(|problem| complaint(name, &problem))?;
                 match back {
                     Some(back) if again.as_ref() == Some(&current) => found.push((pointer, back)),
                     Some(_) => {
                         let problem = format!("reverseExpression does not undo expression at {}", dotted(&pointer));
-                        return Err(self.complaint(index, &problem));
+                        return Err(complaint(name, &problem));
                     }
                     None => {}
                 }
@@ -273,17 +284,13 @@ impl<'a> Rewriting<'a> {
         Ok(found)
     }
 
-    fn complaint(&self, index: usize, problem: &str) -> Note {
-        Note::error(format!("Error syncing: {}[{index}]: {problem}", self.rules.key))
-    }
-
     /// The objects that the virtual object names, with their names on the host.
     pub fn references(&self) -> Vec<(Reference, ObjectKey)> {
         let (Direction::ToHost, Some(object)) = (self.direction, &self.virtual_) else {
             return Vec::new();
         };
         let mut found = Vec::new();
-        for patch in &self.rules.patches {
+        for Rule { patch, .. } in self.rules {
             let Action::Reference(reference) = &patch.action else {
                 continue;
             };
@@ -293,6 +300,10 @@ impl<'a> Rewriting<'a> {
         }
         found
     }
+}
+
+fn complaint(rule: &str, problem: &str) -> Note {
+    Note::error(format!("Error syncing: {rule}: {problem}"))
 }
 
 fn remove(value: &mut Value, pointer: &str) {

@@ -1,5 +1,7 @@
 //! Patches of built-in kinds, from the virtual object to what is sent.
 
+mod kinds;
+
 use serde_json::{Value, json};
 
 use super::{Patches, Rules};

@@ -47,9 +47,11 @@ impl Capacities {
         vec![item]
     }
 
-    fn host(&self, name: &str) -> Option<ObjectKey> {
+    /// The host's object behind a virtual one.
+    pub(super) fn of_host(&self, world: &World, item: &Reference) -> Option<Value> {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.get(name).cloned()
+        let key = names.get(&item.key.name)?;
+        Some(world.host.get(item.kind, &key.namespace, &key.name)?.value())
     }
 }
 
@@ -61,10 +63,7 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
         .virtual_side
         .get(item.kind, NAMESPACE, &item.key.name)
         .map(|object| object.value());
-    let host = world.capacities.host(&item.key.name).and_then(|key| {
-        let host = world.host.get(item.kind, &key.namespace, &key.name)?;
-        Some(host.value())
-    });
+    let host = world.capacities.of_host(world, item);
     match (host.and_then(|host| copy(world, item, &host)), actual) {
         (None, None) => Plan::nothing(),
         (None, Some(actual)) if !is_copy(&actual) => Plan::nothing(),

@@ -44,11 +44,16 @@ pub(super) fn item(world: &World, event: &Value) -> Option<Reference> {
     ))
 }
 
-pub(super) fn plan(world: &World, item: &Reference) -> Plan {
-    let host = world
+/// The host's event of an item.
+pub(super) fn of_host(world: &World, item: &Reference) -> Option<Value> {
+    let event = world
         .host
-        .get(Kind::Event, world.names.host_namespace(), &item.key.name);
-    let Some(event) = host.map(|event| event.value()) else {
+        .get(Kind::Event, world.names.host_namespace(), &item.key.name)?;
+    Some(event.value())
+}
+
+pub(super) fn plan(world: &World, item: &Reference) -> Plan {
+    let Some(event) = of_host(world, item) else {
         return Plan::nothing();
     };
     let Some(subject) = subject(world, &event) else {

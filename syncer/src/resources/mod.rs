@@ -37,6 +37,8 @@ mod usable;
 mod used;
 pub mod volumes;
 
+use serde_json::Value;
+
 use crate::clusters::Change;
 use crate::engine::plan::{Awaited, Place, Plan, Step};
 use crate::kinds::{GATEWAY_API, Kind, Side};
@@ -325,6 +327,16 @@ pub fn affected_by_foreign(world: &World, kind: Kind, change: &Change) -> Vec<Re
     items.extend(replicas::of_host_service(world, change));
     items.extend(gateway::affected_by_foreign(world, kind));
     items
+}
+
+/// The object of the host that a virtual object in a namespace is made of, whatever names the two have.
+pub(crate) fn shown(world: &World, item: &Reference) -> Option<Value> {
+    match item.kind {
+        Kind::Event => events::of_host(world, item),
+        Kind::CsiStorageCapacity => world.capacities.of_host(world, item),
+        Kind::Gateway => gateway::of_host(world, item),
+        _ => imports::of(world, item),
+    }
 }
 
 /// What has to be looked at once at the start, besides everything that exists.

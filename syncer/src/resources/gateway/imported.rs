@@ -46,6 +46,14 @@ pub(super) fn target(world: &World, host: &ObjectKey) -> Option<ObjectKey> {
     imports::targets(world, Kind::Gateway, host).into_iter().next()
 }
 
+/// The Gateway of the host that a virtual one shows.
+pub(in crate::resources) fn of_host(world: &World, item: &Reference) -> Option<Value> {
+    match find(world, &source(world, &item.key)?) {
+        Found::Shown(gateway) => Some(gateway),
+        _ => None,
+    }
+}
+
 /// Looks a Gateway of the host up that has a mapping.
 pub(super) fn find(world: &World, host: &ObjectKey) -> Found {
     let Some(gateway) = world.foreign.caches.get(Kind::Gateway, &host.namespace, &host.name) else {

@@ -19,7 +19,7 @@ mod routes;
 pub(super) use classes::plan as plan_class;
 pub(super) use gateways::plan as plan_gateway;
 pub(super) use grants::plan as plan_grant;
-pub(super) use imported::plan as plan_import;
+pub(super) use imported::{of_host, plan as plan_import};
 pub(super) use policies::plan as plan_policy;
 pub(super) use routes::{plan_http as plan_http_route, plan_tls as plan_tls_route};
 
@@ -73,6 +73,15 @@ const MEMBERS: &[Member] = &[
         keys: "sync.toHost.gatewayApi.referenceGrants.enabled",
         looks_at: &[],
     },
+];
+
+/// The kinds that go to the host.
+pub const TO_HOST: [Kind; 5] = [
+    Kind::Gateway,
+    Kind::HttpRoute,
+    Kind::TlsRoute,
+    Kind::BackendTlsPolicy,
+    Kind::ReferenceGrant,
 ];
 
 impl Member {
