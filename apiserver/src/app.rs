@@ -1,10 +1,14 @@
 //! Every component of the server, in start order.
 
+mod trust;
+
 use crate::admin::Admin;
 use crate::admission::escalation::{self, Escalation};
 use crate::admission::{self, plugins};
+use crate::aggregator::Aggregator;
 use crate::authentication::issue::TokenIssuer;
 use crate::authentication::jwt::{SigningKey, VerifyingKey};
+use crate::authentication::request_header::RequestHeader;
 use crate::authentication::token::TokenAuthenticator;
 use crate::authentication::{Authenticator, Getter};
 use crate::authorization::control_plane::ControlPlane;
@@ -146,7 +150,9 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
             objects: objects.clone(),
         })
     });
+    let proxies = trust::proxies(&options.aggregation)?.map(Arc::new);
     let authenticator = Authenticator {
+        proxies: proxies.clone(),
         tokens: accounts.clone(),
         anonymous: options.anonymous_auth,
     };
@@ -165,8 +171,10 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         tasks: chassis.tasks().clone(),
     };
 
+    let backends = (kubelet.transport.clone(), chassis.tasks().clone());
+
     // The secure port: bound before anybody is told that the server is ready.
-    let security = security(&options)?;
+    let security = security(&options, proxies)?;
     let address = BindAddress::Tcp(SocketAddr::new(options.bind_address, options.secure_port));
     let listener = Listener::bind(&address)
         .await
@@ -187,8 +195,16 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         }
         _ => None,
     };
+    let aggregator = Aggregator::new(
+        backends,
+        trust::front_proxy(&options.aggregation)?,
+        options.aggregation.enable_aggregator_routing,
+        SocketAddr::new(bootstrap::loopback(options.bind_address), bound),
+        catalog.lookup().clone(),
+    );
     let api = Arc::new(Api {
         catalog,
+        aggregator,
         pages: Pages::new(chassis.flags().clone()),
         documents: Documents::default(),
         kubelet,
@@ -238,6 +254,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         allocator: allocator.clone(),
         advertised,
         repair_interval: options.service_allocation_repair_interval,
+        trust: trust::published(&options)?,
     };
     tasks.spawn(
         "bootstrap",
@@ -384,7 +401,7 @@ fn kubelet_transport(options: &Options) -> Result<Transport> {
     Transport::new(authorities, identity)
 }
 
-fn security(options: &Options) -> Result<Security> {
+fn security(options: &Options, proxies: Option<Arc<RequestHeader>>) -> Result<Security> {
     let identity = match (&options.tls_cert_file, &options.tls_private_key_file) {
         (Some(certificate), Some(key)) => {
             load_identity(("--tls-cert-file", certificate), ("--tls-private-key-file", key))?
@@ -396,13 +413,11 @@ fn security(options: &Options) -> Result<Security> {
             load_identity(("--cert-dir", &certificate), ("--cert-dir", &key))?
         }
     };
-    let authorities = options.client_ca_file.as_deref();
-    let authorities = authorities
-        .map(|path| load_authorities("--client-ca-file", path))
-        .transpose()?;
-    let verifier = authorities.map(tls::client_verifier).transpose()?;
+    let authorities = trust::of_clients(options)?;
+    let tls = tls::server_config(identity, authorities.all)?;
     Ok(Security {
-        tls: Arc::new(tls::server_config(identity, verifier.clone())?),
-        verifier,
+        tls: Arc::new(tls),
+        verifier: authorities.users,
+        proxies,
     })
 }

@@ -80,7 +80,7 @@ impl Components {
         let request = request.map_err(|error| error.to_string())?;
         let sent = self
             .transport
-            .pass(Security::Encrypted, (HOST, port), request, &self.tasks)
+            .pass(&Security::Encrypted, (HOST, port), request, &self.tasks)
             .await;
         let answer = sent.map_err(|why| format!("Get {url:?}: {why}"))?;
         let code = answer.status();

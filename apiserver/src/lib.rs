@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod admission;
+pub mod aggregator;
 pub mod app;
 pub mod authentication;
 pub mod authorization;

@@ -1,5 +1,9 @@
 //! The flags: kube-apiserver's names and meanings. Every error names the flag.
 
+mod aggregation;
+
+pub use aggregation::Aggregation;
+
 use crate::filters::deadline::parse_duration;
 use crate::registry::allocators::Network;
 use chassis::{CommonOptions, Defaults, usage};
@@ -203,6 +207,9 @@ pub struct Options {
     /// are passed on to the kubelet of a node there, where nothing else may be reached
     #[arg(long, value_name = "PORT,...", value_delimiter = ',', help_heading = "Kubelets")]
     pub loopback_kubelet_ports: Vec<u16>,
+
+    #[command(flatten)]
+    pub aggregation: Aggregation,
 
     #[command(flatten)]
     pub common: CommonOptions,

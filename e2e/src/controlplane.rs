@@ -337,6 +337,16 @@ fn apiserver(plane: &ControlPlane, role: &Role) -> Vec<String> {
         ("kubelet-certificate-authority", plane.secret("ca.crt")),
         ("kubelet-preferred-address-types", kubelets.to_string()),
     ]);
+    command.extend(flags(&[
+        ("proxy-client-cert-file", plane.secret("front-proxy-client.crt")),
+        ("proxy-client-key-file", plane.secret("front-proxy-client.key")),
+        ("requestheader-client-ca-file", plane.secret("front-proxy-ca.crt")),
+        ("requestheader-allowed-names", "front-proxy-client".to_string()),
+        ("requestheader-username-headers", "X-Remote-User".to_string()),
+        ("requestheader-uid-headers", "X-Remote-Uid".to_string()),
+        ("requestheader-group-headers", "X-Remote-Group".to_string()),
+        ("requestheader-extra-headers-prefix", "X-Remote-Extra-".to_string()),
+    ]));
     let ports: Vec<String> = plane.kubelets.iter().map(u16::to_string).collect();
     if !ports.is_empty() {
         command.extend(flags(&[("loopback-kubelet-ports", ports.join(","))]));
@@ -383,6 +393,8 @@ fn syncer(plane: &ControlPlane, role: &Role) -> Vec<String> {
         ("tls-signing-cert-file", plane.secret("ca.crt")),
         ("tls-signing-key-file", plane.secret("ca.key")),
         ("client-ca-file", plane.secret("ca.crt")),
+        ("requestheader-client-ca-file", plane.secret("front-proxy-ca.crt")),
+        ("requestheader-allowed-names", "front-proxy-client".to_string()),
         ("etcd-servers", format!("unix://{}", plane.file("kine.sock"))),
         ("leader-elect", "false".to_string()),
     ]);

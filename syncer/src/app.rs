@@ -83,7 +83,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
 
     let kubelet = Kubelet::new(world.clone(), host.clone(), virtual_.shared.clone());
     let tls = kubelet::tls(&options, &world.settings)?;
-    kubelet::serve(chassis.tasks(), listener, kubelet, tls);
+    kubelet::serve(chassis.tasks(), listener, kubelet, tls, kubelet::Trust::new(&options)?);
     let records = grpc::records::Publisher::new(world.clone());
     let publisher = records.clone();
     engine.listen(move |kind, change| publisher.observe(kind, change));

@@ -150,6 +150,14 @@ pub struct Options {
     #[arg(long, value_name = "FILE", help_heading = "Kubelet")]
     pub client_ca_file: Option<PathBuf>,
 
+    /// Authorities of proxies that say in headers who asks, as the API server does for metrics.k8s.io
+    #[arg(long, value_name = "FILE", help_heading = "Kubelet")]
+    pub requestheader_client_ca_file: Option<PathBuf>,
+
+    /// Common names of the certificates of such proxies [default: any]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', help_heading = "Kubelet")]
+    pub requestheader_allowed_names: Vec<String>,
+
     #[command(flatten)]
     pub common: CommonOptions,
 }

@@ -2,6 +2,7 @@
 //! server by (kubernetes `pkg/controlplane/controller/{systemnamespaces,kubernetesservice}`).
 
 mod apiservices;
+mod cluster_trust;
 mod flowcontrol;
 mod policy;
 pub(crate) mod writer;
@@ -10,6 +11,7 @@ use crate::controllers::allocations::Repair;
 use crate::endpoints::api::Api;
 use crate::registry::allocators::ServiceAllocator;
 use chassis::{CancellationToken, Gate};
+pub use cluster_trust::ClusterTrust;
 use futures::{StreamExt, TryStreamExt, stream};
 use machinery::meta;
 use machinery::status::Status;
@@ -17,7 +19,7 @@ pub use policy::node_rules;
 use policy::{Plan, Wanted};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use writer::Writer;
@@ -56,6 +58,8 @@ pub struct Bootstrap {
     pub advertised: SocketAddr,
     /// `--service-allocation-repair-interval`.
     pub repair_interval: Duration,
+    /// What servers behind APIServices are told.
+    pub trust: ClusterTrust,
 }
 
 impl Bootstrap {
@@ -99,6 +103,7 @@ impl Bootstrap {
             self.ensure("scheduling.k8s.io", "priorityclasses", "", &class).await?;
         }
         self.ensure_policy().await?;
+        self.trust.ensure(&self.api).await?;
         flowcontrol::ensure(&self.api).await?;
         apiservices::ensure(&self.api).await?;
         self.ensure_service_cidr().await?;
@@ -271,6 +276,15 @@ impl Bootstrap {
             "endpoints": [{"addresses": [self.advertised.ip().to_string()], "conditions": {"ready": true}}],
             "ports": [{"name": "https", "port": self.advertised.port(), "protocol": "TCP"}],
         })
+    }
+}
+
+/// Where a server that listens on an address is reached from its own machine.
+pub fn loopback(bound: IpAddr) -> IpAddr {
+    match bound {
+        IpAddr::V4(address) if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(address) if address.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        address => address,
     }
 }
 

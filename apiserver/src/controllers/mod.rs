@@ -125,7 +125,10 @@ pub fn spawn(
     });
     spawn_one(tasks, api, shutdown, definitions::Definitions::default);
     spawn_one(tasks, api, shutdown, flow_schemas::FlowSchemas::default);
-    spawn_one(tasks, api, shutdown, api_services::ApiServices::default);
+    let owner = (api.clone(), tasks.clone());
+    spawn_one(tasks, api, shutdown, move || {
+        api_services::ApiServices::new(owner.0.clone(), owner.1.clone())
+    });
     spawn_one(tasks, api, shutdown, move || {
         allocations::ClusterIps::new(allocator.clone())
     });

@@ -12,6 +12,7 @@ use super::options::ReadOptions;
 use super::pages::Pages;
 use super::query::Query;
 use super::respond::{self, Client};
+use crate::aggregator::Aggregator;
 use crate::authentication::issue::TokenIssuer;
 use crate::kubelet::Kubelet;
 use crate::registry::catalog::Catalog;
@@ -33,6 +34,8 @@ pub struct Api {
     pub documents: Documents,
     /// The kubelets of the nodes.
     pub kubelet: Kubelet,
+    /// Other servers that answer for groups.
+    pub aggregator: Aggregator,
     /// Issues service account tokens; `None` without `--service-account-signing-key-file`.
     pub tokens: Option<TokenIssuer>,
     /// Who answers reviews.
@@ -55,6 +58,9 @@ impl Dispatch for Api {
 
 impl Api {
     async fn answer(&self, cx: RequestContext, request: Request<Incoming>) -> Response<Body> {
+        if let Some(backend) = self.aggregator.leads(&cx.info.path) {
+            return self.aggregator.pass(&backend, &cx, request).await;
+        }
         let query = Query::parse(request.uri().query());
         if !cx.info.is_resource {
             return self.document(
@@ -115,6 +121,7 @@ impl Api {
     fn document(&self, path: &str, method: &Method, client: Client<'_>) -> Response<Body> {
         let asked = discovery::Asked {
             catalog: &self.catalog,
+            aggregator: &self.aggregator,
             address: &self.address,
             path,
             method,
@@ -123,7 +130,10 @@ impl Api {
         discovery::answer(&asked)
             .or_else(|| self.documents.answer(&self.catalog, path, client))
             .or_else(|| self.oidc.as_ref()?.answer(path, method, client))
-            .or_else(|| self.pages.answer(&self.catalog, path, client))
+            .or_else(|| {
+                let paths = || discovery::paths(&self.catalog, &self.aggregator);
+                self.pages.answer(paths, path, client)
+            })
             .unwrap_or_else(unknown_path)
     }
 

@@ -1,7 +1,7 @@
 //! Finds out who asks (k8s.io/apiserver `endpoints/filters/authentication.go`).
 
 use super::Refusal;
-use crate::authentication::certificate::Presented;
+use crate::authentication::request_header::Client;
 use crate::authentication::{Authenticator, User};
 use http::HeaderMap;
 use machinery::status::Status;
@@ -10,11 +10,7 @@ use machinery::status::Status;
 ///
 /// # Errors
 /// 401 when there are credentials and none of them is good.
-pub async fn filter(
-    authenticator: &Authenticator,
-    certificate: &Presented,
-    headers: &HeaderMap,
-) -> Result<User, Refusal> {
-    let user = authenticator.authenticate(certificate, headers).await;
+pub async fn filter(authenticator: &Authenticator, client: &Client, headers: &HeaderMap) -> Result<User, Refusal> {
+    let user = authenticator.authenticate(client, headers).await;
     user.ok_or_else(|| Status::unauthorized().into())
 }

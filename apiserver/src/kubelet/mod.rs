@@ -7,8 +7,8 @@ mod transport;
 mod tunnel;
 
 pub(crate) use log::until;
-pub(crate) use transport::authority;
-pub use transport::{Security, Transport};
+pub use transport::{Named, Security, Transport};
+pub(crate) use transport::{authority, first_version};
 pub(crate) use tunnel::{is_upgrade, tunnel};
 
 use crate::authentication::Getter;

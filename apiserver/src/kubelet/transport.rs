@@ -22,15 +22,34 @@ use tokio_rustls::TlsConnector;
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a connection is secured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Security {
     /// With the server's certificate, towards a kubelet that is checked as the flags say.
     Kubelet,
     /// Encrypted, without knowing by whom: pods and services have certificates of their own.
     Encrypted,
+    /// Towards a backend that has a name of its own, whatever address it is reached at.
+    Named(Arc<Named>),
     /// Not at all.
     None,
 }
+
+/// How a backend is known, and who it hears from.
+#[derive(Debug)]
+pub struct Named {
+    /// The name in its certificate.
+    pub name: ServerName<'static>,
+    /// Which certificates are trusted, and the one that is presented.
+    pub tls: Arc<ClientConfig>,
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && Arc::ptr_eq(&self.tls, &other.tls)
+    }
+}
+
+impl Eq for Named {}
 
 /// Dials kubelets, and what requests are proxied to.
 #[derive(Clone)]
@@ -54,11 +73,6 @@ impl Transport {
         let trust = authorities.map_or(Trust::Anything, Trust::Authorities);
         let kubelets = chassis::tls::client_config(trust, identity)?;
         let anybody = chassis::tls::client_config(Trust::Anything, None)?;
-        // Tunnels are upgrades, which HTTP/2 does not have.
-        let first_version = |mut tls: ClientConfig| {
-            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-            Arc::new(tls)
-        };
         Ok(Transport {
             kubelets: first_version(kubelets),
             anybody: first_version(anybody),
@@ -84,7 +98,7 @@ impl Transport {
             let method = format!("{}{}", &method[..1], method[1..].to_ascii_lowercase());
             Status::internal(format!("{method} {url:?}: {why}"))
         };
-        self.pass(Security::Kubelet, (host, port), request, tasks)
+        self.pass(&Security::Kubelet, (host, port), request, tasks)
             .await
             .map_err(failed)
     }
@@ -95,7 +109,7 @@ impl Transport {
     /// In the words of Go's network library.
     pub(crate) async fn pass(
         &self,
-        security: Security,
+        security: &Security,
         (host, port): (&str, u16),
         request: Request<Body>,
         tasks: &Tasks,
@@ -115,17 +129,24 @@ impl Transport {
         sender.send_request(request).await.map_err(|error| error.to_string())
     }
 
-    async fn connect(&self, security: Security, host: &str, port: u16) -> std::io::Result<Box<dyn Connection>> {
+    async fn connect(&self, security: &Security, host: &str, port: u16) -> std::io::Result<Box<dyn Connection>> {
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
-        let tls = match security {
+        let host = || ServerName::try_from(host.to_owned()).map_err(std::io::Error::other);
+        let (tls, name) = match security {
             Security::None => return Ok(Box::new(stream)),
-            Security::Kubelet => &self.kubelets,
-            Security::Encrypted => &self.anybody,
+            Security::Kubelet => (&self.kubelets, host()?),
+            Security::Encrypted => (&self.anybody, host()?),
+            Security::Named(named) => (&named.tls, named.name.clone()),
         };
-        let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
         Ok(Box::new(TlsConnector::from(tls.clone()).connect(name, stream).await?))
     }
+}
+
+/// Tunnels are upgrades, which HTTP/2 does not have.
+pub(crate) fn first_version(mut tls: ClientConfig) -> Arc<ClientConfig> {
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(tls)
 }
 
 /// Why nobody was reached.

@@ -2,9 +2,10 @@
 
 use super::rewrite::{Links, joined};
 use super::{Target, Wanted, location};
-use crate::kubelet::{Kubelet, is_upgrade, tunnel};
+use crate::kubelet::{Kubelet, Transport, is_upgrade, tunnel};
 use crate::server::request::{Body, BodyError, empty, full};
 use bytes::Bytes;
+use chassis::Tasks;
 use flate2::Compression;
 use flate2::read::{DeflateDecoder, GzDecoder};
 use flate2::write::{DeflateEncoder, GzEncoder};
@@ -52,19 +53,52 @@ impl Kubelet {
         draining: &CancellationToken,
     ) -> Result<Response<Body>, Status> {
         let target = location::find(self, wanted).await?;
-        let prepend = prefix(request.uri().path(), wanted.path);
+        let way = Way {
+            transport: &self.transport,
+            tasks: &self.tasks,
+            target: &target,
+            path: wanted.path,
+            client,
+            draining,
+        };
         if is_upgrade(request.headers()) {
-            return self.upgrade(&target, wanted.path, request, client, draining).await;
+            return way.upgrade(request, None).await.map_err(Status::internal);
         }
         if wanted.path.is_empty() && matches!(*request.method(), Method::GET | Method::HEAD) {
             return moved(&request);
         }
+        way.forward(request).await
+    }
+}
+
+/// A backend that was found, and how requests get there.
+pub(crate) struct Way<'a> {
+    /// Dials.
+    pub(crate) transport: &'a Transport,
+    /// Owns the connections.
+    pub(crate) tasks: &'a Tasks,
+    /// What is dialled.
+    pub(crate) target: &'a Target,
+    /// The decoded path that the backend is asked for.
+    pub(crate) path: &'a str,
+    /// The address that the request came from.
+    pub(crate) client: Option<&'a str>,
+    /// Ends what is still under way.
+    pub(crate) draining: &'a CancellationToken,
+}
+
+impl Way<'_> {
+    /// Passes a request on and its answer back.
+    ///
+    /// # Errors
+    /// The Status for the client when the backend cannot be reached.
+    pub(crate) async fn forward(&self, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+        let target = self.target;
+        let prepend = prefix(request.uri().path(), self.path);
         let host = header_text(request.headers(), header::HOST);
-        let onwards = onwards(request, wanted.path, &prepend, client, &target)?;
-        let sent = self
-            .transport
-            .pass(target.security, (&target.host, target.port), onwards, &self.tasks);
-        let answer = sent
+        let onwards = onwards(request, self.path, &prepend, self.client, target)?;
+        let answer = self
+            .send(onwards)
             .await
             .map_err(|why| Status::service_unavailable(format!("error trying to reach service: {why}")))?;
         let backend = target.authority();
@@ -73,39 +107,45 @@ impl Kubelet {
             backend: &backend,
             host: &host,
         };
-        back(answer, &links, draining).await
+        back(answer, &links, self.draining).await
     }
 
-    /// Repeats an upgrade towards the backend and then passes bytes both ways.
-    async fn upgrade(
+    async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, String> {
+        let Target { security, host, port } = self.target;
+        self.transport.pass(security, (host, *port), request, self.tasks).await
+    }
+
+    /// Repeats an upgrade towards the backend, with `query`, and then passes bytes both ways.
+    ///
+    /// # Errors
+    /// Why the backend was not reached, or that it neither agreed nor refused.
+    pub(crate) async fn upgrade(
         &self,
-        target: &Target,
-        path: &str,
         mut request: Request<Incoming>,
-        client: Option<&str>,
-        draining: &CancellationToken,
-    ) -> Result<Response<Body>, Status> {
+        query: Option<&str>,
+    ) -> Result<Response<Body>, String> {
+        let path = encoded(self.path);
+        let uri = match query {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        };
         let mut onwards = Request::builder()
             .method(request.method().clone())
-            .uri(encoded(path))
+            .uri(uri)
             .body(empty())
-            .map_err(Status::internal)?;
+            .map_err(|error| error.to_string())?;
         *onwards.headers_mut() = request.headers().clone();
         onwards.headers_mut().remove(header::CONTENT_LENGTH);
-        forwarded_for(onwards.headers_mut(), client);
-        let sent = self
-            .transport
-            .pass(target.security, (&target.host, target.port), onwards, &self.tasks);
-        let mut answer = sent.await.map_err(Status::internal)?;
+        forwarded_for(onwards.headers_mut(), self.client);
+        let mut answer = self.send(onwards).await?;
         let code = answer.status();
         if code == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(tunnel(&mut request, &mut answer, &self.tasks, draining));
+            return Ok(tunnel(&mut request, &mut answer, self.tasks, self.draining));
         }
         if !(code.is_client_error() || code.is_server_error()) {
-            let why = format!("invalid upgrade response: status code {}", code.as_u16());
-            return Err(Status::internal(why));
+            return Err(format!("invalid upgrade response: status code {}", code.as_u16()));
         }
-        Ok(answer.map(|body| until(body, draining.clone())))
+        Ok(answer.map(|body| until(body, self.draining.clone())))
     }
 }
 

@@ -6,21 +6,23 @@ pub mod html;
 mod location;
 mod rewrite;
 
+pub(crate) use forward::Way;
+
 use crate::kubelet::{Kubelet, Security};
 use machinery::status::Status;
 use serde_json::Value;
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Target {
-    security: Security,
-    host: String,
-    port: u16,
+pub(crate) struct Target {
+    pub(crate) security: Security,
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 impl Target {
     /// Host and port as in a URL.
-    fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         crate::kubelet::authority(&self.host, self.port)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::health::HealthChecks;
 use super::request::{Body, Dispatch, RequestContext, Warnings, discard};
-use crate::authentication::certificate::Presented;
+use crate::authentication::request_header::Client;
 use crate::authentication::{Authenticator, User};
 use crate::authorization::Authorizer;
 use crate::filters::body_room::BodyRoom;
@@ -40,8 +40,8 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Answers a request of a client that presented `certificate`.
-    pub async fn handle(&self, certificate: &Presented, request: Request<Incoming>) -> Response<Body> {
+    /// Answers a request of a client.
+    pub async fn handle(&self, client: &Client, request: Request<Incoming>) -> Response<Body> {
         let received = Instant::now();
         let audit_id = filters::audit_id::of(request.headers());
         let parsed = RequestInfo::parse(request.method(), request.uri().path(), request.uri().query());
@@ -56,7 +56,7 @@ impl Chain {
         let observed = self.metrics.begin(&request);
         let answered = match parsed {
             Ok(info) => {
-                let rest = self.guarded(certificate, request, info, received, audit_id.clone(), warnings.clone());
+                let rest = self.guarded(client, request, info, received, audit_id.clone(), warnings.clone());
                 rest.instrument(span.clone()).await
             }
             Err(why) => Err(Refusal::Unreadable(format!(
@@ -78,7 +78,7 @@ impl Chain {
 
     async fn guarded(
         &self,
-        certificate: &Presented,
+        client: &Client,
         mut request: Request<Incoming>,
         info: RequestInfo,
         received: Instant,
@@ -87,7 +87,7 @@ impl Chain {
     ) -> Result<Response<Body>, Refusal> {
         let deadline = filters::deadline::of(&info, request.uri().query(), self.request_timeout, received)?;
         filters::deadline::enforce(deadline, async {
-            let (user, _slot) = match self.admit(certificate, &mut request, &info).await {
+            let (user, _slot) = match self.admit(client, &mut request, &info).await {
                 Ok(admitted) => admitted,
                 Err(refusal) => {
                     discard(request.into_body()).await;
@@ -113,12 +113,13 @@ impl Chain {
     /// Who asks, when he may, and his place among the running requests.
     async fn admit(
         &self,
-        certificate: &Presented,
+        client: &Client,
         request: &mut Request<Incoming>,
         info: &RequestInfo,
     ) -> Result<(User, Slot), Refusal> {
-        let user = filters::authentication::filter(&self.authenticator, certificate, request.headers()).await?;
+        let user = filters::authentication::filter(&self.authenticator, client, request.headers()).await?;
         filters::headers::remove_credentials(request.headers_mut());
+        self.authenticator.clear(request.headers_mut());
         let user = filters::impersonation::filter(&*self.authorizer, user, request.headers(), info)?;
         let slot = self.max_in_flight.enter(info, &user)?;
         filters::authorization::filter(&*self.authorizer, &user, info)?;

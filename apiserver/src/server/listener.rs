@@ -3,6 +3,7 @@
 use super::chain::Chain;
 use super::request::Peer;
 use crate::authentication::certificate::{Presented, judge};
+use crate::authentication::request_header::{Client, RequestHeader};
 use chassis::net::Connection;
 use chassis::{Listener, Tasks};
 use hyper::body::Incoming;
@@ -38,6 +39,8 @@ pub struct Security {
     pub tls: Arc<ServerConfig>,
     /// For client certificates; `None` without `--client-ca-file`.
     pub verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// For the certificates of proxies; `None` without `--requestheader-client-ca-file`.
+    pub proxies: Option<Arc<RequestHeader>>,
 }
 
 /// Serves the chain as tasks of `tasks` until its shutdown, when running requests are finished and nothing new is taken.
@@ -86,13 +89,13 @@ async fn handle(tasks: Tasks, connection: Connection, acceptor: TlsAcceptor, sec
         Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => return tracing::debug!("TLS handshake took too long"),
     };
-    let certificate = Arc::new(presented(&stream, &security));
+    let client = Arc::new(presented(&stream, &security));
     let service = service_fn(move |mut request: http::Request<Incoming>| {
-        let (chain, certificate) = (chain.clone(), certificate.clone());
+        let (chain, client) = (chain.clone(), client.clone());
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
-        async move { Ok::<_, Infallible>(chain.handle(&certificate, request).await) }
+        async move { Ok::<_, Infallible>(chain.handle(&client, request).await) }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -119,10 +122,14 @@ async fn handle(tasks: Tasks, connection: Connection, acceptor: TlsAcceptor, sec
     }
 }
 
-fn presented(stream: &TlsStream<Connection>, security: &Security) -> Presented {
+fn presented(stream: &TlsStream<Connection>, security: &Security) -> Client {
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    security
-        .verifier
-        .as_ref()
-        .map_or(Presented::None, |verifier| judge(verifier, chain))
+    let by_verifier = |verifier| judge(verifier, chain);
+    Client {
+        certificate: security.verifier.as_ref().map_or(Presented::None, by_verifier),
+        proxy: security
+            .proxies
+            .as_ref()
+            .map_or(Presented::None, |proxies| proxies.judge(chain)),
+    }
 }

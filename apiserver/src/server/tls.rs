@@ -13,17 +13,18 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Judges client certificates by the authorities of `--client-ca-file`.
+/// Judges client certificates by the authorities of a flag.
 ///
 /// # Errors
 /// When the authorities cannot be used.
-pub fn client_verifier(authorities: RootCertStore) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
+pub fn client_verifier(flag: &str, authorities: RootCertStore) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider).build();
-    verifier.map_err(|error| chassis::usage(format!("--client-ca-file cannot be used: {error}")))
+    verifier.map_err(|error| chassis::usage(format!("{flag} cannot be used: {error}")))
 }
 
-/// The configuration of the secure port.
+/// The configuration of the secure port. `verifier` knows all authorities of clients: some clients show no certificate of
+/// others.
 ///
 /// # Errors
 /// When the certificate cannot be used.

@@ -22,13 +22,15 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
-/// Serves `answer` over TLS on a free port.
-async fn serve<F, R>(authority: &Authority, answer: F) -> SocketAddr
+/// Serves `answer` over TLS on a free port, at this machine's address and under the name of a Service.
+pub(crate) async fn serve<F, R>(authority: &Authority, answer: F) -> SocketAddr
 where
     F: Fn(Request<Incoming>) -> R + Clone + Send + 'static,
     R: Future<Output = Response<Body>> + Send + 'static,
 {
-    let certificate = authority.issue(&Profile::server("server", ["127.0.0.1"])).unwrap();
+    let certificate = authority
+        .issue(&Profile::server("server", ["127.0.0.1", "backend.default.svc"]))
+        .unwrap();
     let config = server_config(of_pem(&certificate), Some(trust(authority.certificate()))).unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

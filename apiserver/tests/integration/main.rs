@@ -1,6 +1,7 @@
 //! Tests of the whole and of large parts of it, against real stores and over real connections.
 #![allow(clippy::unwrap_used)]
 
+mod aggregation;
 mod kubelet;
 mod server;
 mod several;

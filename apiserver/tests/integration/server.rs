@@ -11,19 +11,23 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-struct Server {
+pub(crate) struct Server {
     chassis: Chassis,
-    authority: Authority,
+    pub(crate) authority: Authority,
     _backend: Backend,
     _dir: tempfile::TempDir,
 }
 
 impl Server {
     async fn start() -> Self {
+        Self::start_with(Authority::generate("test").unwrap(), Vec::new()).await
+    }
+
+    /// A server whose certificate and users an authority signs, with more flags.
+    pub(crate) async fn start_with(authority: Authority, flags: Vec<String>) -> Self {
         chassis::tls::install_provider();
         let backend = Backend::etcd();
         let dir = tempfile::tempdir().unwrap();
-        let authority = Authority::generate("test").unwrap();
         let file = |name: &str, text: &str| {
             let path = dir.path().join(name);
             std::fs::write(&path, text).unwrap();
@@ -34,7 +38,7 @@ impl Server {
             "server",
             &authority.issue(&Profile::server("server", ["127.0.0.1"])).unwrap(),
         );
-        let options = Options::try_parse_from([
+        let own = [
             "apiserver".to_owned(),
             format!("--etcd-servers={}", backend.endpoint),
             "--bind-address=127.0.0.1".to_owned(),
@@ -47,8 +51,8 @@ impl Server {
                 file("sa.key", Authority::generate("sa").unwrap().key().as_str())
             ),
             "--service-account-issuer=https://issuer".to_owned(),
-        ])
-        .unwrap();
+        ];
+        let options = Options::try_parse_from(own.into_iter().chain(flags)).unwrap();
         let mut chassis = Chassis::start(&CommonOptions::ephemeral()).await.unwrap();
         apiserver::app::build(options, &mut chassis).await.unwrap();
         chassis.serve().await.unwrap();
@@ -60,7 +64,7 @@ impl Server {
         }
     }
 
-    fn client(&self, who: Option<(&Authority, &str, &str)>) -> Client {
+    pub(crate) fn client(&self, who: Option<(&Authority, &str, &str)>) -> Client {
         let identity = who.map(|(authority, user, group)| identity(authority, user, group));
         let address = self.chassis.addresses().tcp("secure").unwrap();
         Client::new(address, trust(self.authority.certificate()), identity)

@@ -18,6 +18,7 @@ mod properties;
 pub mod quantity;
 pub mod rbac;
 pub mod references;
+pub mod remote_user;
 pub mod schema;
 pub mod selector;
 pub mod status;

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use chassis::tls::Profile;
 
-use crate::directory::{AUTHORITY, Pki, SERVICE_ACCOUNTS};
+use crate::directory::{AUTHORITY, FRONT_PROXY, Pki, SERVICE_ACCOUNTS};
 
 /// What is known of a control plane before it runs.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ struct Identity {
     of: fn(&ControlPlane) -> bool,
 }
 
+/// Files of the certificate that the API server shows to servers behind APIServices, and the name in it.
+const FRONT_PROXY_CLIENT: &str = "front-proxy-client";
 const ADMINISTRATORS: &[&str] = &["system:masters"];
 const EVERY: fn(&ControlPlane) -> bool = |_| true;
 const SCHEDULING: fn(&ControlPlane) -> bool = |plane| plane.scheduler;
@@ -82,6 +84,7 @@ impl ControlPlane {
         for (name, profile) in self.certificates() {
             pki.issue(name, &profile)?;
         }
+        pki.issue_front_proxy(FRONT_PROXY_CLIENT, &Profile::client(FRONT_PROXY_CLIENT, [""; 0]))?;
         for identity in self.identities() {
             pki.kubeconfig(identity.file, &self.server, &self.name, identity.user, identity.groups)?;
         }
@@ -91,7 +94,10 @@ impl ControlPlane {
     /// The names of all files that [`Self::prepare`] makes.
     pub fn files(&self) -> Vec<String> {
         let pair = |name: &str, ends: [&str; 2]| ends.map(|end| format!("{name}.{end}"));
-        let mut files: Vec<String> = pair(AUTHORITY, ["crt", "key"]).into();
+        let mut files: Vec<String> = Vec::new();
+        for name in [AUTHORITY, FRONT_PROXY, FRONT_PROXY_CLIENT] {
+            files.extend(pair(name, ["crt", "key"]));
+        }
         files.extend(pair(SERVICE_ACCOUNTS, ["pub", "key"]));
         for (name, _) in self.certificates() {
             files.extend(pair(name, ["crt", "key"]));

@@ -16,6 +16,8 @@ use crate::validity::serves;
 
 /// Files of the authority that signs every certificate.
 pub(crate) const AUTHORITY: &str = "ca";
+/// Files of the authority that signs the certificate of the API server towards servers behind APIServices.
+pub(crate) const FRONT_PROXY: &str = "front-proxy-ca";
 /// Files of the key that signs service account tokens.
 pub(crate) const SERVICE_ACCOUNTS: &str = "sa";
 
@@ -24,31 +26,35 @@ pub(crate) const SERVICE_ACCOUNTS: &str = "sa";
 pub struct Pki {
     dir: PathBuf,
     authority: Authority,
+    front_proxy: Authority,
 }
 
 impl Pki {
-    /// Opens the directory; makes the authority (`ca.crt`, `ca.key`) and the service account keys (`sa.key`, `sa.pub`) if
-    /// they are missing.
+    /// Opens the directory; makes the authorities (`ca.crt`, `ca.key`, `front-proxy-ca.crt`, `front-proxy-ca.key`) and the
+    /// service account keys (`sa.key`, `sa.pub`) if they are missing.
     ///
     /// # Errors
     /// A file cannot be read or written, or is not what its name says.
     pub fn open(dir: &Path, common_name: &str) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let file = |name: &str, end: &str| dir.join(format!("{name}.{end}"));
-        let (certificate, key) = (file(AUTHORITY, "crt"), file(AUTHORITY, "key"));
-        let authority = if certificate.exists() {
-            Authority::from_pem(&read(&certificate)?, &read(&key)?)
-                .with_context(|| certificate.display().to_string())?
-        } else {
+        let authority = |name: &str, common_name: &str| -> Result<Authority> {
+            let (certificate, key) = (file(name, "crt"), file(name, "key"));
+            if certificate.exists() {
+                return Authority::from_pem(&read(&certificate)?, &read(&key)?)
+                    .with_context(|| certificate.display().to_string());
+            }
             let authority = Authority::generate(common_name)?;
             write_secret(&key, authority.key().as_str())?;
             write_secret(&certificate, authority.certificate())?;
-            authority
+            Ok(authority)
         };
+        let (authority, front_proxy) = (authority(AUTHORITY, common_name)?, authority(FRONT_PROXY, FRONT_PROXY)?);
         service_account_keys(&file(SERVICE_ACCOUNTS, "key"), &file(SERVICE_ACCOUNTS, "pub"))?;
         Ok(Self {
             dir: dir.to_path_buf(),
             authority,
+            front_proxy,
         })
     }
 
@@ -62,11 +68,23 @@ impl Pki {
     /// # Errors
     /// The certificate cannot be issued or written.
     pub fn issue(&self, name: &str, profile: &Profile) -> Result<()> {
+        self.issue_by(&self.authority, name, profile)
+    }
+
+    /// The same by the authority of those who say in headers who asks.
+    ///
+    /// # Errors
+    /// The certificate cannot be issued or written.
+    pub fn issue_front_proxy(&self, name: &str, profile: &Profile) -> Result<()> {
+        self.issue_by(&self.front_proxy, name, profile)
+    }
+
+    fn issue_by(&self, authority: &Authority, name: &str, profile: &Profile) -> Result<()> {
         let (certificate, key) = (self.path(&format!("{name}.crt")), self.path(&format!("{name}.key")));
         if certificate.exists() && key.exists() && serves(&read(&certificate)?, profile, SystemTime::now()) {
             return Ok(());
         }
-        let pem = self.authority.issue(profile)?;
+        let pem = authority.issue(profile)?;
         write_secret(&key, pem.key.as_str())?;
         write_secret(&certificate, &pem.certificate)
     }
@@ -182,7 +200,7 @@ mod tests {
             files
         };
         let first = snapshot();
-        assert_eq!(first.len(), 7);
+        assert_eq!(first.len(), 9);
         for (path, _) in &first {
             assert_eq!(
                 fs::metadata(path).unwrap().permissions().mode() & 0o777,

@@ -53,10 +53,18 @@ struct Issued {
 /// # Errors
 /// A file cannot be used.
 pub fn tls(options: &Options, settings: &Settings) -> Result<Tls> {
-    let clients = match &options.client_ca_file {
+    let mut clients = match &options.client_ca_file {
         Some(file) => Some(load_authorities("--client-ca-file", file)?),
         None => None,
     };
+    // Who of them is a proxy is found out behind the handshake.
+    if let Some(file) = &options.requestheader_client_ca_file {
+        let proxies = load_authorities("--requestheader-client-ca-file", file)?;
+        clients
+            .get_or_insert_with(RootCertStore::empty)
+            .roots
+            .extend(proxies.roots);
+    }
     if let (Some(certificate), Some(key)) = (&options.tls_cert_file, &options.tls_private_key_file) {
         let identity = load_identity(("--tls-cert-file", certificate), ("--tls-private-key-file", key))?;
         return Ok(Tls(Source::Files(config(identity, clients)?)));

@@ -28,6 +28,7 @@ use hyper::body::{Frame, Incoming};
 use kube::client::Body as HostBody;
 use serde_json::{Value, json};
 
+pub use access::Trust;
 pub use certificate::tls;
 pub use registration::register;
 pub use server::serve;
@@ -39,7 +40,7 @@ use crate::names::{Claim, claim};
 use crate::object::ObjectKey;
 use crate::resources::nodes::{self, addresses};
 use crate::world::World;
-use access::Caller;
+use access::{Caller, Presented};
 use authorization::{Action, Authority, Denied};
 use exposition::Rewriter;
 use owned::{Owners, has_container};
@@ -78,15 +79,15 @@ impl Kubelet {
     /// Answers a request of somebody who may have shown a certificate.
     async fn handle(
         self: Arc<Self>,
-        caller: Option<Caller>,
+        presented: Presented,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        Ok(self.answer(caller, request).await.unwrap_or_else(|refusal| refusal))
+        Ok(self.answer(presented, request).await.unwrap_or_else(|refusal| refusal))
     }
 
     async fn answer(
         self: Arc<Self>,
-        caller: Option<Caller>,
+        presented: Presented,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Response<Body>> {
         let path = request.uri().path();
@@ -94,9 +95,11 @@ impl Kubelet {
         if route == Some(Route::Healthz) {
             return Ok(text(StatusCode::OK, "ok"));
         }
-        let caller = match caller {
-            Some(caller) => caller,
-            None => self.authority.authenticate(request.headers()).await.map_err(denied)?,
+        let caller = match presented {
+            Presented::User(caller) => caller,
+            Presented::Proxy => Caller::named(request.headers()).ok_or_else(|| denied(Denied::Unknown))?,
+            Presented::Stranger => return Err(denied(Denied::Unknown)),
+            Presented::Nothing => self.authority.authenticate(request.headers()).await.map_err(denied)?,
         };
         if self.world.settings.metrics.is_on()
             && let Some(query) = metrics_api::query(path)

@@ -11,14 +11,14 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::Kubelet;
-use super::access::Caller;
+use super::access::Trust;
 use super::certificate::Tls;
 
 /// How long a client may take for its handshake and its headers.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Serves the kubelet API as a task, until shutdown.
-pub fn serve(tasks: &Tasks, listener: Listener, kubelet: Arc<Kubelet>, tls: Tls) {
+pub fn serve(tasks: &Tasks, listener: Listener, kubelet: Arc<Kubelet>, tls: Tls, trust: Trust) {
     let connections = tasks.clone();
     tasks.spawn("kubelet", async move {
         let shutdown = connections.shutdown();
@@ -36,10 +36,10 @@ pub fn serve(tasks: &Tasks, listener: Listener, kubelet: Arc<Kubelet>, tls: Tls)
                 }
             };
             let acceptor = TlsAcceptor::from(tls.config(kubelet.world()));
-            let (kubelet, shutdown) = (kubelet.clone(), shutdown.clone());
+            let (kubelet, trust, shutdown) = (kubelet.clone(), trust.clone(), shutdown.clone());
             connections.spawn_finite("kubelet connection", async move {
                 tokio::select! {
-                    served = talk(acceptor, kubelet, connection) => {
+                    served = talk(acceptor, kubelet, trust, connection) => {
                         if let Err(error) = served {
                             debug!(%error, "a connection to the kubelet API ended");
                         }
@@ -51,12 +51,17 @@ pub fn serve(tasks: &Tasks, listener: Listener, kubelet: Arc<Kubelet>, tls: Tls)
     });
 }
 
-async fn talk(acceptor: TlsAcceptor, kubelet: Arc<Kubelet>, connection: chassis::net::Connection) -> Result<()> {
+async fn talk(
+    acceptor: TlsAcceptor,
+    kubelet: Arc<Kubelet>,
+    trust: Trust,
+    connection: chassis::net::Connection,
+) -> Result<()> {
     let stream = tokio::time::timeout(PATIENCE, acceptor.accept(connection))
         .await
         .context("no TLS handshake")??;
-    let caller = Caller::of(stream.get_ref().1.peer_certificates());
-    let service = service_fn(move |request| kubelet.clone().handle(caller.clone(), request));
+    let presented = trust.judge(stream.get_ref().1.peer_certificates());
+    let service = service_fn(move |request| kubelet.clone().handle(presented.clone(), request));
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)

@@ -1,5 +1,6 @@
 //! The aggregated document: everything in one answer (`apidiscovery.k8s.io/v2`).
 
+use crate::aggregator::Aggregator;
 use crate::registry::catalog::Catalog;
 use crate::registry::resource::{Resource, Subresource};
 use machinery::gvk::GroupVersionKind;
@@ -11,12 +12,16 @@ pub fn core(catalog: &Catalog) -> Value {
 }
 
 /// `/apis`: all other groups.
-pub fn groups(catalog: &Catalog) -> Value {
+pub fn groups(catalog: &Catalog, aggregator: &Aggregator) -> Value {
     let group = |(name, versions): (String, Vec<String>)| {
-        let versions: Vec<Value> = versions.iter().map(|v| version(catalog, &name, v)).collect();
+        let entry = |v: &String| match aggregator.backend(&name, v) {
+            Some(backend) => backend.entry(),
+            None => version(catalog, &name, v),
+        };
+        let versions: Vec<Value> = versions.iter().map(entry).collect();
         json!({"metadata": {"name": name}, "versions": versions})
     };
-    list(super::groups(catalog).into_iter().map(group).collect())
+    list(super::all_groups(catalog, aggregator).into_iter().map(group).collect())
 }
 
 fn list(items: Vec<Value>) -> Value {

@@ -18,8 +18,8 @@ pub fn api_versions(address: &str) -> Value {
 }
 
 /// `/apis`.
-pub fn group_list(catalog: &Catalog) -> Value {
-    let groups: Vec<Value> = super::groups(catalog)
+pub fn group_list(groups: &[(String, Vec<String>)]) -> Value {
+    let groups: Vec<Value> = groups
         .iter()
         .map(|(name, versions)| group(name, versions, false))
         .collect();

@@ -6,6 +6,8 @@ pub mod legacy;
 use super::installer::{method_not_allowed, not_found};
 use super::negotiation::{self, Allows, Format, MEDIA_TYPES, Negotiated, Shape, header_text};
 use super::respond::{self, Client};
+use crate::aggregator::Aggregator;
+use crate::aggregator::local::{self, Announced};
 use crate::registry::catalog::Catalog;
 use crate::registry::store::Store;
 use crate::server::request::{Body, empty, full};
@@ -14,33 +16,8 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use machinery::status::Status;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::cmp::Reverse;
 use std::fmt::Write;
 use std::sync::Arc;
-
-/// The groups in the order in which upstream shows them; others follow by name.
-const GROUP_ORDER: [&str; 20] = [
-    "apiregistration.k8s.io",
-    "apps",
-    "events.k8s.io",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "autoscaling",
-    "batch",
-    "certificates.k8s.io",
-    "networking.k8s.io",
-    "policy",
-    "rbac.authorization.k8s.io",
-    "storage.k8s.io",
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "scheduling.k8s.io",
-    "coordination.k8s.io",
-    "node.k8s.io",
-    "discovery.k8s.io",
-    "resource.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
-];
 
 /// What is served outside of `/api`, `/apis` and the health checks.
 const OTHER_PATHS: [&str; 10] = [
@@ -58,8 +35,10 @@ const OTHER_PATHS: [&str; 10] = [
 
 /// A request for a document.
 pub struct Asked<'a> {
-    /// What is served.
+    /// What is served here.
     pub catalog: &'a Catalog,
+    /// What others serve.
+    pub aggregator: &'a Aggregator,
     /// Host and port of this server.
     pub address: &'a str,
     /// The path.
@@ -70,43 +49,53 @@ pub struct Asked<'a> {
     pub client: Client<'a>,
 }
 
-/// The named groups and their versions, preferred ones first.
-pub fn groups(catalog: &Catalog) -> Vec<(String, Vec<String>)> {
-    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+/// The named groups and versions that this server answers for.
+fn own(catalog: &Catalog) -> Vec<Announced> {
+    let mut own: Vec<Announced> = Vec::new();
     for store in catalog.stores() {
         let kind = &store.resource.gvk;
-        if kind.group.is_empty() {
-            continue;
-        }
-        match groups.iter_mut().find(|(group, _)| *group == kind.group) {
-            Some((_, versions)) if versions.contains(&kind.version) => {}
-            Some((_, versions)) => versions.push(kind.version.clone()),
-            None => groups.push((kind.group.clone(), vec![kind.version.clone()])),
-        }
-    }
-    for (_, versions) in &mut groups {
-        versions.sort_by_key(|version| Reverse(version_rank(version)));
-    }
-    let place = |group: &str| {
-        GROUP_ORDER
+        let known = own
             .iter()
-            .position(|known| *known == group)
-            .unwrap_or(GROUP_ORDER.len())
-    };
-    groups.sort_by(|(a, _), (b, _)| place(a).cmp(&place(b)).then_with(|| a.cmp(b)));
-    groups
+            .any(|one| (&one.group, &one.version) == (&kind.group, &kind.version));
+        if !kind.group.is_empty() && !known {
+            own.push(Announced {
+                group: kind.group.clone(),
+                version: kind.version.clone(),
+                priorities: local::priorities(&kind.group, &kind.version),
+            });
+        }
+    }
+    own
 }
 
-/// Stable versions before betas before alphas, newer before older (apimachinery `version.CompareKubeAwareVersionStrings`).
-fn version_rank(version: &str) -> (u8, u32, u32) {
-    let rest = version.strip_prefix('v').unwrap_or(version);
-    let number = |text: &str| text.parse().unwrap_or_default();
-    for (stability, word) in [(1, "beta"), (0, "alpha")] {
-        if let Some((major, minor)) = rest.split_once(word) {
-            return (stability, number(major), number(minor));
+/// The named groups that this server answers for and their versions, preferred ones first.
+pub fn groups(catalog: &Catalog) -> Vec<(String, Vec<String>)> {
+    local::in_order(own(catalog))
+}
+
+/// The same with those that other servers answer for.
+pub fn all_groups(catalog: &Catalog, aggregator: &Aggregator) -> Vec<(String, Vec<String>)> {
+    let others = aggregator.backends();
+    let others = others
+        .iter()
+        .map(|backend| &backend.spec)
+        .filter(|spec| !spec.group.is_empty());
+    // What an APIService says of a group and version is what counts.
+    let others = others.map(|spec| Announced {
+        group: spec.group.clone(),
+        version: spec.version.clone(),
+        priorities: (spec.group_priority, spec.version_priority),
+    });
+    let mut all: Vec<Announced> = others.collect();
+    for one in own(catalog) {
+        if !all
+            .iter()
+            .any(|known| (&known.group, &known.version) == (&one.group, &one.version))
+        {
+            all.push(one);
         }
     }
-    (2, number(rest), 0)
+    local::in_order(all)
 }
 
 /// The stores of one group and version, sorted by resource name.
@@ -120,24 +109,30 @@ fn stores<'a>(catalog: &'a Catalog, group: &str, version: &str) -> Vec<&'a Arc<S
 /// Answers a request for a discovery document; `None` when the path is none. As upstream, some documents do not care for
 /// the method, and the list of paths for nothing at all.
 pub fn answer(asked: &Asked<'_>) -> Option<Response<Body>> {
-    let Asked { catalog, client, .. } = *asked;
+    let Asked {
+        catalog,
+        aggregator,
+        client,
+        ..
+    } = *asked;
     let segments: Vec<&str> = asked.path.strip_prefix('/')?.trim_end_matches('/').split('/').collect();
     let result = match segments.as_slice() {
-        [""] if asked.path == "/" => return Some(list_of_paths(catalog)),
-        ["index.html"] => return Some(list_of_paths(catalog)),
+        [""] if asked.path == "/" => return Some(list_of_paths(catalog, aggregator)),
+        ["index.html"] => return Some(list_of_paths(catalog, aggregator)),
         ["api"] => only_get(asked, &MEDIA_TYPES).and_then(|()| {
             root(client, &legacy::api_versions(asked.address), || {
                 aggregated::core(catalog)
             })
         }),
-        ["apis"] => root(client, &legacy::group_list(catalog), || aggregated::groups(catalog)),
+        ["apis"] => root(client, &legacy::group_list(&all_groups(catalog, aggregator)), || {
+            aggregated::groups(catalog, aggregator)
+        }),
         ["version"] => only_get(asked, &[Format::Json.media_type()]).map(|()| indented(&version::document())),
         ["api", version] => versioned(asked, "", version),
-        ["apis", group] if catalog.has_group(group) => {
-            match groups(catalog).into_iter().find(|(name, _)| name == group) {
-                Some((name, versions)) => plain(client, &legacy::group(&name, &versions, true)),
-                None => Err(not_found()),
-            }
+        ["apis", group] if !group.is_empty() => {
+            let all = all_groups(catalog, aggregator);
+            let (name, versions) = all.iter().find(|(name, _)| name == group)?;
+            plain(client, &legacy::group(name, versions, true))
         }
         ["apis", group, version] if !group.is_empty() && catalog.has_group(group) => versioned(asked, group, version),
         _ => return None,
@@ -168,8 +163,8 @@ fn plain(client: Client<'_>, document: &Value) -> Result<Response<Body>, Status>
 }
 
 /// `/`: everything there is.
-fn list_of_paths(catalog: &Catalog) -> Response<Body> {
-    indented(&json!({ "paths": paths(catalog) }))
+fn list_of_paths(catalog: &Catalog, aggregator: &Aggregator) -> Response<Body> {
+    indented(&json!({ "paths": paths(catalog, aggregator) }))
 }
 
 /// A document that upstream indents for everybody.
@@ -229,29 +224,17 @@ pub fn etag(document: &[u8]) -> String {
 }
 
 /// What is listed at `/`.
-pub fn paths(catalog: &Catalog) -> Vec<String> {
+pub fn paths(catalog: &Catalog, aggregator: &Aggregator) -> Vec<String> {
     let mut paths: Vec<String> = ["/api", "/api/v1", "/apis", "/apis/"]
         .into_iter()
         .chain(OTHER_PATHS)
         .map(str::to_owned)
         .chain(health::paths())
         .collect();
-    for (group, versions) in groups(catalog) {
+    for (group, versions) in all_groups(catalog, aggregator) {
         paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
         paths.push(format!("/apis/{group}"));
     }
     paths.sort();
     paths
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stable_and_newer_versions_are_preferred() {
-        let mut versions = ["v1beta2", "v1", "v2alpha1", "v10", "v1beta10"];
-        versions.sort_by_key(|version| Reverse(version_rank(version)));
-        assert_eq!(versions, ["v10", "v1", "v1beta10", "v1beta2", "v2alpha1"]);
-    }
 }

@@ -4,10 +4,8 @@
 mod flagz;
 mod statusz;
 
-use super::discovery;
 use super::negotiation::{self, Clause, Format, Negotiated, Shape, header_text};
 use super::respond::{self, Client};
-use crate::registry::catalog::Catalog;
 use crate::server::request::{Body, full};
 use http::{HeaderValue, Response, StatusCode, header};
 use jiff::Timestamp;
@@ -57,11 +55,16 @@ impl Pages {
         }
     }
 
-    /// The answer for a page, whatever the method; `None` for other paths.
-    pub fn answer(&self, catalog: &Catalog, path: &str, client: Client<'_>) -> Option<Response<Body>> {
+    /// The answer for a page, whatever the method; `None` for other paths. `paths` lists everything there is.
+    pub fn answer(
+        &self,
+        paths: impl FnOnce() -> Vec<String>,
+        path: &str,
+        client: Client<'_>,
+    ) -> Option<Response<Body>> {
         let page = match path {
             "/flagz" => flagz::page(&self.flags),
-            "/statusz" => statusz::page(&discovery::paths(catalog), self.started, Timestamp::now()),
+            "/statusz" => statusz::page(&paths(), self.started, Timestamp::now()),
             _ => return None,
         };
         Some(page.answer(client))
