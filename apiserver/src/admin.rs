@@ -30,8 +30,8 @@ impl Admin {
                 (
                     resource.gvk.group.clone(),
                     version,
-                    resource.plural.to_owned(),
-                    resource.storage_key.to_owned(),
+                    resource.plural.to_string(),
+                    resource.storage_key.to_string(),
                 )
             })
             .collect();

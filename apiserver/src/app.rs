@@ -45,6 +45,7 @@ use anyhow::{Context, Result, anyhow};
 use chassis::tls::{load_authorities, load_identity};
 use chassis::{BindAddress, Chassis, Listener, usage};
 use machinery::gvk::GroupVersionKind;
+use machinery::object::Selectable;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -82,8 +83,8 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     let resources = resources::all();
     let mut forms = forms(&resources);
     let storage = |resource: &Resource| -> Arc<dyn Storage> {
-        let (key, fields) = (resource.storage_key, resource.selectable_fields);
-        match (key, resource.plural) {
+        let (key, fields) = (&*resource.storage_key, resource.selectable_fields.clone());
+        match (key, &*resource.plural) {
             ("", "componentstatuses") => {
                 let (transport, tasks) = (transport.clone(), chassis.tasks().clone());
                 return Arc::new(Components::new(
@@ -111,7 +112,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         Arc::new(Cacher::new(store, hub.clone()))
     };
     let uncached = |key: &str, kind: GroupVersionKind| -> Arc<dyn Storage> {
-        let codec = Codec::new(&options.etcd_prefix, key, false, &[], None).of_kind(Form::new(kind));
+        let codec = Codec::new(&options.etcd_prefix, key, false, Selectable::NONE, None).of_kind(Form::new(kind));
         Arc::new(Store::new(connection.clone(), codec))
     };
     let networking = |kind: &str| GroupVersionKind::new("networking.k8s.io", "v1", kind);
@@ -324,11 +325,11 @@ fn servers(options: &Options) -> Servers {
 
 /// What the values of each storage key look like: the versions of a kind say how they become the stored one, and that one
 /// has the defaults.
-fn forms(resources: &[Resource]) -> HashMap<&'static str, Form> {
-    let mut forms: HashMap<&'static str, Form> = HashMap::new();
+fn forms(resources: &[Resource]) -> HashMap<String, Form> {
+    let mut forms: HashMap<String, Form> = HashMap::new();
     for resource in resources {
         let new = || Form::new(resource.storage_gvk().clone());
-        let form = forms.entry(resource.storage_key).or_insert_with(new);
+        let form = forms.entry(resource.storage_key.to_string()).or_insert_with(new);
         for (version, how) in resource.foreign {
             let kind = GroupVersionKind::new(&*resource.gvk.group, *version, &*resource.gvk.kind);
             form.upgrade(kind, *how);

@@ -13,7 +13,7 @@ use chassis::Tasks;
 use futures::future::BoxFuture;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use machinery::object::{Index, Stored};
+use machinery::object::{Index, Selectable, Stored};
 use machinery::status::Status;
 use serde_json::json;
 use std::time::Duration;
@@ -107,7 +107,7 @@ fn status(name: &str, answer: Answer) -> Stored {
     Stored {
         bytes: crate::registry::codec::to_bytes(&object),
         revision: 0,
-        index: Index::of(&object, &[]).into(),
+        index: Index::of(&object, &Selectable::NONE).into(),
     }
 }
 

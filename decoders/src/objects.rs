@@ -85,9 +85,9 @@ pub(crate) const STORED: Target = Target {
         let Some(resource) = resource_of(&kind) else { return };
         let codec = Codec::new(
             "/registry",
-            resource.storage_key,
+            &resource.storage_key,
             resource.namespaced(),
-            resource.selectable_fields,
+            resource.selectable_fields.clone(),
             None,
         )
         .of_kind(Form::new(resource.storage_gvk().clone()));
@@ -216,7 +216,7 @@ fn create(resource: &Resource, mut object: Value) {
 
 /// What answers and stores make of an object.
 fn show(resource: &Resource, object: &Value) {
-    let _ = Index::of(object, resource.selectable_fields);
+    let _ = Index::of(object, &resource.selectable_fields);
     let style = Style {
         version: "v1",
         include: Include::Metadata,
@@ -224,7 +224,7 @@ fn show(resource: &Resource, object: &Value) {
         hidden: resource.internal_annotations,
         now: 0,
     };
-    let _ = table(resource.columns, [Ok(object.clone())], Value::Null, style);
+    let _ = table(&*resource.columns, [Ok(object.clone())], Value::Null, style);
     let _ = codec::to_storage(resource, object.clone());
 }
 

@@ -72,7 +72,8 @@ impl Api {
                 },
             );
         }
-        let route = match installer::route(&self.catalog, &cx.info, request.method()) {
+        let served = self.catalog.served();
+        let route = match installer::route(&served, &cx.info, request.method()) {
             Ok(route) => route,
             Err(miss) => {
                 let (parts, body) = request.into_parts();
@@ -119,8 +120,9 @@ impl Api {
 
     /// What is served besides resources.
     fn document(&self, path: &str, method: &Method, client: Client<'_>) -> Response<Body> {
+        let served = self.catalog.served();
         let asked = discovery::Asked {
-            catalog: &self.catalog,
+            served: &served,
             aggregator: &self.aggregator,
             address: &self.address,
             path,
@@ -128,10 +130,10 @@ impl Api {
             client,
         };
         discovery::answer(&asked)
-            .or_else(|| self.documents.answer(&self.catalog, path, client))
+            .or_else(|| self.documents.answer(&served, path, client))
             .or_else(|| self.oidc.as_ref()?.answer(path, method, client))
             .or_else(|| {
-                let paths = || discovery::paths(&self.catalog, &self.aggregator);
+                let paths = || discovery::paths(&served, &self.aggregator);
                 self.pages.answer(paths, path, client)
             })
             .unwrap_or_else(unknown_path)
@@ -141,7 +143,7 @@ impl Api {
         let subresource = scope.route.subresource().map(|subresource| &subresource.action);
         // Media types are checked before a body is read.
         if scope.route.verb == Verb::Patch
-            && let Err(status) = patch::Kind::read(&scope.parts.headers)
+            && let Err(status) = patch::Kind::read(&scope.parts.headers, scope.resource())
         {
             discard(body).await;
             return Err(status);

@@ -4,12 +4,14 @@
 use super::negotiation::Format;
 use super::yaml;
 use crate::registry::codec;
+use crate::registry::resource::Resource;
+use crate::registry::structure::Structure;
 use bytes::Bytes;
 use machinery::field::go_quote;
 use machinery::gvk::{GroupVersion, GroupVersionKind};
 use machinery::patch::FieldValidation;
 use machinery::schema;
-use machinery::schema::decode::{DecodeError, Decoded, decode};
+use machinery::schema::decode::{DecodeError, Decoded, decode, decode_untyped};
 use machinery::schema::json::{Node, parse};
 use machinery::schema::yaml::warnings;
 use machinery::status::Status;
@@ -21,12 +23,90 @@ use std::fmt::Write;
 const BAD_VERSION: &str = "unexpected GroupVersion string";
 /// How much of a body that cannot be understood is quoted.
 const SUMMARY_MAX: usize = 30;
+/// What kinds that are defined at run time cannot be sent as.
+const NO_PROTOBUF: &str = "object *unstructured.Unstructured does not implement the protobuf marshalling interface and \
+                           cannot be encoded to a protobuf message";
 /// What upstream's scheme for API objects calls itself.
 const SCHEME: &str = "pkg/api/legacyscheme/scheme.go:30";
 /// What upstream's scheme for options calls itself.
 const OPTIONS_SCHEME: &str = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27";
 
-/// Decodes an object that has to be of a kind. Unknown fields are reported through `warn` or refused.
+/// Decodes an object of a resource. Unknown fields are reported through `warn` or refused.
+///
+/// # Errors
+/// 400 in upstream's words.
+pub fn object_of(
+    resource: &Resource,
+    body: &Bytes,
+    format: Format,
+    validation: FieldValidation,
+    warn: &dyn Fn(String),
+) -> Result<Value, Status> {
+    match resource.structure() {
+        Some(structure) => custom_object(structure, body, format, &resource.gvk, validation, warn),
+        None => object(body, format, &resource.gvk, validation, warn),
+    }
+}
+
+/// Decodes an object of a kind that is defined at run time. One that says that it is another kind is refused later.
+fn custom_object(
+    structure: &dyn Structure,
+    body: &Bytes,
+    format: Format,
+    kind: &GroupVersionKind,
+    validation: FieldValidation,
+    warn: &dyn Fn(String),
+) -> Result<Value, Status> {
+    let unrecognized = |why: &str| {
+        Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): {why} ({})",
+            kind.kind,
+            summary(body)
+        ))
+    };
+    let (text, mut strict) = match format {
+        Format::Protobuf => return Err(unfit(kind, kind, &NO_PROTOBUF)),
+        Format::Json => (body.clone(), Vec::new()),
+        Format::Yaml => yaml::to_json(body).map_err(|why| unrecognized(&why))?,
+    };
+    kind_of(&text, kind).map_err(|why| unrecognized(&without_kind(&why)))?;
+    let decoded = decode_untyped(&text).map_err(|error| unrecognized(&error.to_string()))?;
+    let said = |field: &str| decoded.value.get(field).and_then(Value::as_str).unwrap_or_default();
+    let sent = GroupVersion::parse(said("apiVersion"))
+        .unwrap_or_default()
+        .kind(said("kind"));
+    if sent.kind.is_empty() {
+        let text = String::from_utf8_lossy(&text);
+        return Err(Status::bad_request(format!("Object 'Kind' is missing in '{text}'")));
+    }
+    strict.extend(decoded.strict);
+    let decoded = structure.decode(decoded.value);
+    let decoded = decoded.map_err(|why| unfit(&sent, &sent, &why))?;
+    strict.extend(decoded.strict);
+    report_strict(&strict, validation, warn).map_err(|why| unfit(&sent, &sent, &why))?;
+    if sent.group_version() != kind.group_version() {
+        return Err(wrong_version(&sent, kind));
+    }
+    Ok(decoded.value)
+}
+
+/// Warns of what strict validation has found.
+///
+/// # Errors
+/// What has to be refused.
+fn report_strict(strict: &[String], validation: FieldValidation, warn: &dyn Fn(String)) -> Result<(), String> {
+    match validation {
+        FieldValidation::Strict if !strict.is_empty() => Err(format!("strict decoding error: {}", strict.join(", "))),
+        FieldValidation::Warn => {
+            let lines = strict.iter().flat_map(|finding| warnings(finding));
+            lines.map(str::to_owned).for_each(warn);
+            Ok(())
+        }
+        FieldValidation::Strict | FieldValidation::Ignore => Ok(()),
+    }
+}
+
+/// Decodes an object that has to be of a built-in kind. Unknown fields are reported through `warn` or refused.
 ///
 /// # Errors
 /// 400 in upstream's words.
@@ -59,20 +139,7 @@ pub fn object(
         DecodeError::Type(why) => unfit(&sent, kind, &why),
     })?;
     strict.splice(0..0, yaml_findings);
-    match validation {
-        FieldValidation::Strict if !strict.is_empty() => {
-            return Err(unfit(
-                &sent,
-                kind,
-                &format!("strict decoding error: {}", strict.join(", ")),
-            ));
-        }
-        FieldValidation::Warn => {
-            let lines = strict.iter().flat_map(|finding| warnings(finding));
-            lines.map(str::to_owned).for_each(warn);
-        }
-        FieldValidation::Strict | FieldValidation::Ignore => {}
-    }
+    report_strict(&strict, validation, warn).map_err(|why| unfit(&sent, kind, &why))?;
     codec::set_kind(&mut value, kind);
     Ok(value)
 }
@@ -216,11 +283,7 @@ fn mismatch(sent: &GroupVersionKind, wanted: &GroupVersionKind) -> Result<Status
         return Err(not_registered(sent, SCHEME));
     }
     if sent.kind == wanted.kind && internal_package(sent) == internal_package(wanted) {
-        return Ok(Status::bad_request(format!(
-            "the API version in the data ({}) does not match the expected API version ({})",
-            sent.api_version(),
-            wanted.api_version()
-        )));
+        return Ok(wrong_version(sent, wanted));
     }
     Err(format!(
         "converting ({}.{}) to ({}.{}): unknown conversion",
@@ -228,6 +291,14 @@ fn mismatch(sent: &GroupVersionKind, wanted: &GroupVersionKind) -> Result<Status
         sent.kind,
         internal_package(wanted),
         wanted.kind
+    ))
+}
+
+fn wrong_version(sent: &GroupVersionKind, wanted: &GroupVersionKind) -> Status {
+    Status::bad_request(format!(
+        "the API version in the data ({}) does not match the expected API version ({})",
+        sent.api_version(),
+        wanted.api_version()
     ))
 }
 

@@ -1,9 +1,11 @@
 //! The one place that knows which path and method means which verb on which resource
 //! (k8s.io/apiserver `pkg/endpoints/installer.go`).
 
+mod custom;
+
 use crate::filters::request_info::RequestInfo;
 use crate::registry::before::namespace_required;
-use crate::registry::catalog::Catalog;
+use crate::registry::catalog::Served;
 use crate::registry::resource::{Action, Subresource};
 use crate::registry::store::Store;
 use http::Method;
@@ -88,16 +90,21 @@ pub enum Miss {
 ///
 /// # Errors
 /// When there is nothing, or nothing that understands the method.
-pub fn route(catalog: &Catalog, info: &RequestInfo, method: &Method) -> Result<Route, Miss> {
+pub fn route(served: &Served, info: &RequestInfo, method: &Method) -> Result<Route, Miss> {
     // Nothing is found behind more slashes than one.
     let outside = info.path.starts_with("//");
-    if outside || !catalog.has_group(&info.group) || (info.prefix == "api") != info.group.is_empty() {
+    if outside || (info.prefix == "api") != info.group.is_empty() {
+        return Err(Miss::NoGroup);
+    }
+    let found = served.store(&info.group, &info.version, &info.resource);
+    if let Some(store) = found.filter(|store| store.resource.custom.is_some()) {
+        return custom::route(store, info, method);
+    }
+    if !served.is_builtin(&info.group) {
         return Err(Miss::NoGroup);
     }
     let missing = || Miss::Answer(Box::new(not_found()));
-    let store = catalog
-        .store(&info.group, &info.version, &info.resource)
-        .ok_or_else(missing)?;
+    let store = found.ok_or_else(missing)?;
     let target = target(store, info).ok_or_else(missing)?;
     let verb = verb(store, &target, method).ok_or_else(|| Miss::Answer(Box::new(method_not_allowed())))?;
     let homeless = target.namespace.is_empty() && store.resource.namespaced() && !target.name.is_empty();
@@ -126,10 +133,10 @@ fn target(store: &Store, info: &RequestInfo) -> Option<Target> {
         _ => (false, segments.as_slice()),
     };
     let (namespace, rest) = match segments {
-        ["namespaces", namespace, plural, rest @ ..] if resource.namespaced() && *plural == resource.plural => {
+        ["namespaces", namespace, plural, rest @ ..] if resource.namespaced() && **plural == *resource.plural => {
             (Some(*namespace), rest)
         }
-        [plural, rest @ ..] if *plural == resource.plural => (None, rest),
+        [plural, rest @ ..] if **plural == *resource.plural => (None, rest),
         _ => return None,
     };
     let named = rest.len().min(2);
@@ -236,15 +243,16 @@ pub fn method_not_allowed() -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::catalog::Catalog;
     use crate::registry::unstored::Unstored;
 
-    fn catalog() -> Catalog {
+    fn catalog() -> Served {
         let admission: crate::admission::Chain = Vec::new().into();
-        Catalog::new(crate::resources::all(), |_| Arc::new(Unstored), &admission, |_| None)
+        Catalog::new(crate::resources::all(), |_| Arc::new(Unstored), &admission, |_| None).served()
     }
 
     /// Verb, namespace, name and subresource of a request, or the code of the refusal; 0 for an unknown group.
-    fn found(catalog: &Catalog, method: &str, path: &str) -> Result<(Verb, String, String, &'static str), u16> {
+    fn found(catalog: &Served, method: &str, path: &str) -> Result<(Verb, String, String, &'static str), u16> {
         let method: Method = method.parse().unwrap();
         let info = RequestInfo::parse(&method, path, None).unwrap();
         match route(catalog, &info, &method) {

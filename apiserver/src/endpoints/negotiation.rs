@@ -78,6 +78,8 @@ pub enum Allows {
     Plain,
     /// Tables and metadata.
     Transforms,
+    /// The same for kinds that have no protobuf form: only their metadata has.
+    CustomTransforms,
     /// Metadata.
     Metadata,
     /// The aggregated discovery document.
@@ -188,8 +190,8 @@ pub fn negotiate(headers: &HeaderMap, query: &Query, allows: Allows) -> Result<N
 ///
 /// # Errors
 /// 406 that lists what is accepted.
-pub fn negotiate_stream(headers: &HeaderMap, query: &Query) -> Result<Negotiated, Status> {
-    choose(headers, query, Allows::Transforms)
+pub fn negotiate_stream(headers: &HeaderMap, query: &Query, allows: Allows) -> Result<Negotiated, Status> {
+    choose(headers, query, allows)
         .filter(|chosen| chosen.format != Format::Yaml)
         .ok_or_else(|| not_acceptable(&STREAM_TYPES))
 }
@@ -304,7 +306,8 @@ pub(super) fn clauses(accept: &str) -> Vec<Clause<'_>> {
 fn parameters(clause: &Clause<'_>, format: Format, allows: Allows) -> Option<(Shape, bool)> {
     let Wanted { conversion, pretty } = clause.wanted(format != Format::Yaml)?;
     let Some((group, version, kind)) = conversion else {
-        return Some((Shape::Plain, pretty));
+        let possible = allows != Allows::CustomTransforms || format != Format::Protobuf;
+        return possible.then_some((Shape::Plain, pretty));
     };
     if format == Format::Protobuf && kind == "Table" {
         // Tables have no protobuf form.
@@ -312,13 +315,21 @@ fn parameters(clause: &Clause<'_>, format: Format, allows: Allows) -> Option<(Sh
     }
     let version_text = version.to_owned();
     let shape = match (allows, group, version, kind) {
-        (Allows::Transforms, "meta.k8s.io", "v1" | "v1beta1", "Table") => Shape::Table(version_text),
-        (Allows::Transforms | Allows::Metadata, "meta.k8s.io", "v1" | "v1beta1", "PartialObjectMetadata") => {
-            Shape::Metadata(version_text)
+        (Allows::Transforms | Allows::CustomTransforms, "meta.k8s.io", "v1" | "v1beta1", "Table") => {
+            Shape::Table(version_text)
         }
-        (Allows::Transforms | Allows::Metadata, "meta.k8s.io", "v1" | "v1beta1", "PartialObjectMetadataList") => {
-            Shape::MetadataList(version_text)
-        }
+        (
+            Allows::Transforms | Allows::CustomTransforms | Allows::Metadata,
+            "meta.k8s.io",
+            "v1" | "v1beta1",
+            "PartialObjectMetadata",
+        ) => Shape::Metadata(version_text),
+        (
+            Allows::Transforms | Allows::CustomTransforms | Allows::Metadata,
+            "meta.k8s.io",
+            "v1" | "v1beta1",
+            "PartialObjectMetadataList",
+        ) => Shape::MetadataList(version_text),
         (Allows::Discovery, "apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList") => Shape::Discovery(version_text),
         _ => return None,
     };

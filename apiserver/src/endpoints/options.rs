@@ -477,7 +477,7 @@ fn check_fields(resource: &Resource, selector: &mut field::Selector) -> Result<(
     for term in &mut selector.terms {
         let path = term.path.as_str();
         // Kinds of the cluster that have fields of their own do not list their namespace among them.
-        let own = !resource.selectable_fields.is_empty();
+        let own = resource.custom.is_some() || !resource.selectable_fields.is_empty();
         let namespace = path == "metadata.namespace" && (!own || resource.namespaced());
         if path == "metadata.name" || namespace {
             continue;
@@ -487,8 +487,7 @@ fn check_fields(resource: &Resource, selector: &mut field::Selector) -> Result<(
             term.path = (*field).to_owned();
             continue;
         }
-        let mut fields = resource.selectable_fields.iter();
-        if resource.field_names.is_empty() && fields.any(|(known, _)| *known == path) {
+        if resource.field_names.is_empty() && resource.selectable_fields.contains(path) {
             continue;
         }
         return Err(Status::bad_request(unsupported_field(resource, path)));
@@ -499,6 +498,7 @@ fn check_fields(resource: &Resource, selector: &mut field::Selector) -> Result<(
 fn unsupported_field(resource: &Resource, path: &str) -> String {
     let quoted = go_quote(path);
     match resource.gvk.kind.as_str() {
+        _ if resource.custom.is_some() => format!("field label not supported: {path}"),
         _ if resource.selectable_fields.is_empty() => {
             format!("{quoted} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
         }

@@ -1,9 +1,8 @@
 //! Tables and metadata-only answers (k8s.io/apiserver `pkg/endpoints/handlers/response.go`).
 
 use super::query::Query;
-use crate::registry::columns::{Columns, Description};
+use crate::registry::columns::{Heading, Table};
 use machinery::field::{Error, Path};
-use machinery::schema;
 use machinery::status::Status;
 use serde_json::{Map, Value, json};
 
@@ -59,7 +58,7 @@ pub struct Style<'a> {
 /// # Errors
 /// That of an object, which are taken one after the other.
 pub fn table(
-    columns: &Columns,
+    columns: &dyn Table,
     objects: impl IntoIterator<Item = Result<Value, Status>>,
     metadata: Value,
     style: Style<'_>,
@@ -75,8 +74,8 @@ pub fn table(
     }))
 }
 
-fn row(columns: &Columns, object: Value, style: Style<'_>) -> Value {
-    let cells = (columns.cells)(&object, style.now);
+fn row(columns: &dyn Table, object: Value, style: Style<'_>) -> Value {
+    let cells = columns.cells(&object, style.now);
     let condition = completed(&object);
     let shown = match style.include {
         Include::Object => object,
@@ -103,32 +102,17 @@ fn completed(object: &Value) -> Option<Value> {
     Some(json!({"type": "Completed", "status": "True", "reason": reason, "message": message}))
 }
 
-fn headings(columns: &Columns) -> Value {
-    columns
-        .columns
-        .iter()
-        .map(|column| {
-            let description = match column.description {
-                Description::Text(text) => text,
-                Description::Field(ty, field) => schema::builtin(ty)
-                    .and_then(|ty| ty.property(field))
-                    .map_or("", |property| as_documented(&property.description)),
-            };
-            json!({
-                "name": column.name,
-                "type": column.kind,
-                "format": column.format,
-                "description": description,
-                "priority": column.priority,
-            })
+fn headings(columns: &dyn Table) -> Value {
+    let heading = |heading: Heading<'_>| {
+        json!({
+            "name": heading.name,
+            "type": heading.kind,
+            "format": heading.format,
+            "description": heading.description,
+            "priority": heading.priority,
         })
-        .collect()
-}
-
-/// The documentation of a field as it stands in upstream's source: only OpenAPI documents add the values that it allows.
-fn as_documented(description: &str) -> &str {
-    const ADDED: &str = "\n\nPossible enum values:";
-    description.split(ADDED).next().unwrap_or(description)
+    };
+    columns.headings().into_iter().map(heading).collect()
 }
 
 /// Only the metadata of an object, without the annotations that are `hidden`.
@@ -173,7 +157,7 @@ pub fn partial_list(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::columns::Column;
+    use crate::registry::columns::{Column, Columns};
 
     const COLUMNS: Columns = Columns {
         columns: &[
@@ -182,13 +166,6 @@ mod tests {
         ],
         cells: |object, now| vec![object["metadata"]["name"].clone(), json!(now)],
     };
-
-    #[test]
-    fn headings_leave_out_what_openapi_adds() {
-        let added = "what it is.\n\nPossible enum values:\n - `\"A\"`";
-        assert_eq!(as_documented(added), "what it is.");
-        assert_eq!(as_documented("what it is."), "what it is.");
-    }
 
     #[test]
     fn rows_show_what_was_asked_for() {

@@ -149,6 +149,7 @@ pub fn before_create(
     strategy.record_requester(&rq.requester(), obj);
     gates::drop_disabled(resource, obj, None);
     strategy.prepare_for_create(&cx, obj);
+    refuse(resource, kind, obj, &strategy.check_kind(obj))?;
     let name_rule = |name: &str, prefix: bool| strategy.validate_name(name, prefix);
     let mut errors = missing;
     errors.extend(object_meta::validate(obj, resource.namespaced(), &name_rule));
@@ -215,6 +216,11 @@ fn update_errors(
     let mut errors = whole(&machinery::names::path_segment);
     errors.extend(object_meta::validate_update(new, old));
     errors.extend(missing);
+    let kind_errors = strategy.check_kind(new);
+    if !kind_errors.is_empty() {
+        errors.extend(kind_errors);
+        return errors;
+    }
     match strategy.metadata_checks_on_update() {
         MetadataChecks::None => {}
         MetadataChecks::Update => errors.extend(object_meta::validate_update(new, old)),
@@ -241,10 +247,16 @@ fn refuse(resource: &Resource, kind: &GroupVersionKind, obj: &Value, errors: &Er
         kind
     };
     if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(Status::invalid(&kind.group_kind(), meta::name(obj), errors))
+        return Ok(());
     }
+    let mut kind = kind.group_kind();
+    if resource.custom.is_some() {
+        // What is defined at run time is what it says it is.
+        meta::str_at(obj, &["kind"])
+            .unwrap_or_default()
+            .clone_into(&mut kind.kind);
+    }
+    Err(Status::invalid(&kind, meta::name(obj), errors))
 }
 
 #[cfg(test)]

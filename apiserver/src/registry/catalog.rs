@@ -1,4 +1,4 @@
-//! All served resources with their stores.
+//! All served resources with their stores. Those that are defined at run time come and go.
 
 use super::codec;
 use super::frames::Frames;
@@ -15,92 +15,192 @@ use machinery::object::Stored;
 use machinery::status::Status;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// The name under which the server itself writes and owns fields.
 const OWN_NAME: &str = "kube-apiserver";
 
-/// The served resources, in the order in which they were defined.
+/// The resources that are served: the built-in ones, which stay, and those that are defined at run time.
 pub struct Catalog {
+    builtin: Arc<Part>,
+    custom: Mutex<Arc<Part>>,
+    directory: Arc<Directory>,
+    lookup: Arc<dyn Lookup>,
+    admission: Chain,
+    frames: Arc<Frames>,
+}
+
+/// Resources with their stores, in the order in which they were defined.
+#[derive(Default)]
+struct Part {
     stores: Vec<Arc<Store>>,
     index: HashMap<(String, String, String), usize>,
-    lookup: Arc<dyn Lookup>,
+}
+
+impl Part {
+    fn of(stores: Vec<Arc<Store>>) -> Self {
+        let key = |store: &Store| {
+            let gvk = &store.resource.gvk;
+            (
+                gvk.group.clone(),
+                gvk.version.clone(),
+                store.resource.plural.to_string(),
+            )
+        };
+        let index = stores.iter().enumerate().map(|(i, store)| (key(store), i)).collect();
+        Part { stores, index }
+    }
+
+    fn store(&self, key: &(String, String, String)) -> Option<&Arc<Store>> {
+        self.index.get(key).and_then(|i| self.stores.get(*i))
+    }
+
+    fn has_group(&self, group: &str) -> bool {
+        self.stores.iter().any(|store| store.resource.gvk.group == group)
+    }
+}
+
+/// What is served at one moment.
+pub struct Served {
+    builtin: Arc<Part>,
+    custom: Arc<Part>,
+}
+
+impl Served {
+    /// The store of a resource.
+    pub fn store(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Store>> {
+        let key = (group.to_owned(), version.to_owned(), plural.to_owned());
+        self.builtin.store(&key).or_else(|| self.custom.store(&key))
+    }
+
+    /// All stores that discovery shows, the built-in resources first.
+    pub fn stores(&self) -> impl Iterator<Item = &Arc<Store>> {
+        let announced = |store: &&Arc<Store>| store.resource.custom.as_ref().is_none_or(|custom| custom.announced);
+        self.builtin.stores.iter().chain(&self.custom.stores).filter(announced)
+    }
+
+    /// Whether a group has built-in resources.
+    pub fn is_builtin(&self, group: &str) -> bool {
+        self.builtin.has_group(group)
+    }
+
+    /// Whether discovery shows a group.
+    pub fn has_group(&self, group: &str) -> bool {
+        self.stores().any(|store| store.resource.gvk.group == group)
+    }
+
+    /// Whether discovery shows a group in this version.
+    pub fn has_version(&self, group: &str, version: &str) -> bool {
+        self.stores()
+            .any(|store| store.resource.gvk.group == group && store.resource.gvk.version == version)
+    }
 }
 
 impl Catalog {
-    /// Builds the stores of all resources. `storage` is asked once per storage key, because versions of one kind share
-    /// their objects, and for each resource without one. `side_effects` answers what else a write of the resource with a storage key involves.
+    /// Builds the stores of all built-in resources. `storage` is asked once per storage key, because versions of one kind
+    /// share their objects, and for each resource without one. `side_effects` answers what else a write of the resource with
+    /// a storage key involves.
     pub fn new(
         resources: Vec<Resource>,
         mut storage: impl FnMut(&Resource) -> Arc<dyn Storage>,
         admission: &Chain,
         side_effects: impl Fn(&str) -> Option<Arc<dyn SideEffects>>,
     ) -> Self {
-        let mut storages: BTreeMap<&'static str, Arc<dyn Storage>> = BTreeMap::new();
+        let mut storages: BTreeMap<String, Arc<dyn Storage>> = BTreeMap::new();
         let resources: Vec<(Arc<Resource>, Arc<dyn Storage>)> = resources
             .into_iter()
             .map(|resource| {
                 // What is not stored has nothing to share.
-                let storage = match resource.storage_key {
+                let storage = match &*resource.storage_key {
                     "" => storage(&resource),
-                    key => storages.entry(key).or_insert_with(|| storage(&resource)).clone(),
+                    key => {
+                        let shared = storages.entry(key.to_owned());
+                        shared.or_insert_with(|| storage(&resource)).clone()
+                    }
                 };
                 (Arc::new(resource), storage)
             })
             .collect();
-        let lookup: Arc<dyn Lookup> = Arc::new(StorageLookup::new(&resources));
+        let known = resources.iter().map(|(resource, storage)| (resource, storage));
+        let directory = Arc::new(Directory {
+            builtin: directory(known),
+            custom: Mutex::default(),
+        });
         let versions = |key: &str| -> Arc<[Arc<Resource>]> {
-            resources
-                .iter()
-                .filter(|(r, _)| r.storage_key == key)
-                .map(|(r, _)| r.clone())
-                .collect()
+            let same = resources.iter().filter(|(r, _)| *r.storage_key == *key);
+            same.map(|(r, _)| r.clone()).collect()
         };
         let frames = Arc::new(Frames::default());
-        let stores: Vec<Arc<Store>> = resources
+        let lookup: Arc<dyn Lookup> = directory.clone();
+        let stores = resources
             .iter()
-            .map(|(resource, storage)| (resource.clone(), storage.clone()))
             .map(|(resource, storage)| {
                 Arc::new(Store {
-                    versions: versions(resource.storage_key),
-                    side_effects: side_effects(resource.storage_key),
-                    resource,
-                    storage,
+                    versions: versions(&resource.storage_key),
+                    side_effects: side_effects(&resource.storage_key),
+                    resource: resource.clone(),
+                    storage: storage.clone(),
                     admission: admission.clone(),
                     lookup: lookup.clone(),
                     frames: frames.clone(),
                 })
             })
             .collect();
-        let key = |store: &Store| {
-            let gvk = &store.resource.gvk;
-            (gvk.group.clone(), gvk.version.clone(), store.resource.plural.to_owned())
-        };
-        let index = stores.iter().enumerate().map(|(i, store)| (key(store), i)).collect();
-        Catalog { stores, index, lookup }
+        Catalog {
+            builtin: Arc::new(Part::of(stores)),
+            custom: Mutex::default(),
+            directory,
+            lookup,
+            admission: admission.clone(),
+            frames,
+        }
     }
 
-    /// The store of a served resource.
+    /// The stores of a resource that was defined at run time, one for each of its versions; they are not served yet.
+    pub fn custom_stores(&self, versions: Vec<(Resource, Arc<dyn Storage>)>) -> Vec<Arc<Store>> {
+        let (resources, storages): (Vec<Arc<Resource>>, Vec<_>) = versions
+            .into_iter()
+            .map(|(resource, storage)| (Arc::new(resource), storage))
+            .unzip();
+        let versions: Arc<[Arc<Resource>]> = resources.iter().cloned().collect();
+        let store = |(resource, storage)| {
+            Arc::new(Store {
+                versions: versions.clone(),
+                side_effects: None,
+                resource,
+                storage,
+                admission: self.admission.clone(),
+                lookup: self.lookup().clone(),
+                frames: self.frames.clone(),
+            })
+        };
+        resources.into_iter().zip(storages).map(store).collect()
+    }
+
+    /// Serves these resources besides the built-in ones from now on, and no others.
+    pub fn serve_custom(&self, stores: Vec<Arc<Store>>) {
+        let known = stores.iter().map(|store| (&store.resource, &store.storage));
+        *chassis::lock(&self.directory.custom) = Arc::new(directory(known));
+        *chassis::lock(&self.custom) = Arc::new(Part::of(stores));
+    }
+
+    /// What is served now.
+    pub fn served(&self) -> Served {
+        Served {
+            builtin: self.builtin.clone(),
+            custom: chassis::lock(&self.custom).clone(),
+        }
+    }
+
+    /// The store of a built-in resource.
     pub fn store(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Store>> {
         let key = (group.to_owned(), version.to_owned(), plural.to_owned());
-        self.index.get(&key).and_then(|i| self.stores.get(*i))
+        self.builtin.store(&key)
     }
 
-    /// All stores, in the order in which their resources were defined.
+    /// The stores of all built-in resources, in the order in which they were defined.
     pub fn stores(&self) -> &[Arc<Store>] {
-        &self.stores
-    }
-
-    /// Whether a group is served in any version.
-    pub fn has_group(&self, group: &str) -> bool {
-        self.stores.iter().any(|store| store.resource.gvk.group == group)
-    }
-
-    /// Whether a group is served in this version.
-    pub fn has_version(&self, group: &str, version: &str) -> bool {
-        self.stores
-            .iter()
-            .any(|store| store.resource.gvk.group == group && store.resource.gvk.version == version)
+        &self.builtin.stores
     }
 
     /// Reads of any object from the cache.
@@ -109,34 +209,54 @@ impl Catalog {
     }
 }
 
-/// Reads and writes through the storages. A resource that is served in several versions is read in the one defined
+/// What is known of resources whatever their version. One that is served in several versions is read in the one defined
 /// first.
-struct StorageLookup(HashMap<GroupResource, Known>);
+type Resources = HashMap<GroupResource, Known>;
 
+/// Reads and writes through the storages.
+struct Directory {
+    builtin: Resources,
+    custom: Mutex<Arc<Resources>>,
+}
+
+#[derive(Clone)]
 struct Known {
     resource: Arc<Resource>,
     versions: Vec<Arc<Resource>>,
     storage: Arc<dyn Storage>,
 }
 
-impl StorageLookup {
-    fn new(resources: &[(Arc<Resource>, Arc<dyn Storage>)]) -> Self {
-        let mut map: HashMap<GroupResource, Known> = HashMap::new();
-        for (resource, storage) in resources {
-            let known = map.entry(resource.group_resource()).or_insert_with(|| Known {
-                resource: resource.clone(),
-                versions: Vec::new(),
-                storage: storage.clone(),
-            });
-            known.versions.push(resource.clone());
-        }
-        StorageLookup(map)
+fn directory<'a>(resources: impl Iterator<Item = (&'a Arc<Resource>, &'a Arc<dyn Storage>)>) -> Resources {
+    let mut map = Resources::new();
+    for (resource, storage) in resources {
+        let known = map.entry(resource.group_resource()).or_insert_with(|| Known {
+            resource: resource.clone(),
+            versions: Vec::new(),
+            storage: storage.clone(),
+        });
+        known.versions.push(resource.clone());
+    }
+    map
+}
+
+impl Directory {
+    fn custom(&self) -> Arc<Resources> {
+        chassis::lock(&self.custom).clone()
     }
 
-    fn served(&self, resource: &GroupResource) -> Result<&Known, Status> {
-        self.0
-            .get(resource)
+    fn served(&self, resource: &GroupResource) -> Result<Known, Status> {
+        let known = self.builtin.get(resource).cloned();
+        known
+            .or_else(|| self.custom().get(resource).cloned())
             .ok_or_else(|| Status::internal(format!("resource {resource} is not served")))
+    }
+
+    /// What `f` finds among all resources.
+    fn find<T>(&self, f: impl Fn(&Known) -> Option<T>) -> Option<T> {
+        self.builtin
+            .values()
+            .find_map(&f)
+            .or_else(|| self.custom().values().find_map(&f))
     }
 
     async fn read(
@@ -181,7 +301,7 @@ impl Known {
     }
 }
 
-impl Lookup for StorageLookup {
+impl Lookup for Directory {
     fn get<'a>(
         &'a self,
         resource: &'a GroupResource,
@@ -226,16 +346,17 @@ impl Lookup for StorageLookup {
     }
 
     fn default(&self, kind: &GroupVersionKind, object: &mut Value) {
-        let versions = self.0.values().flat_map(|known| &known.versions);
-        if let Some(resource) = versions.into_iter().find(|version| version.gvk == *kind) {
-            codec::default(resource, object);
+        let version = |known: &Known| known.versions.iter().find(|version| version.gvk == *kind).cloned();
+        if let Some(resource) = self.find(version) {
+            codec::default(&resource, object);
         }
     }
 
     fn resource_of(&self, kind: &GroupVersionKind) -> Option<(GroupResource, bool)> {
-        let served = |known: &&Known| known.versions.iter().any(|version| version.gvk == *kind);
-        let known = self.0.values().find(served)?;
-        Some((known.resource.group_resource(), known.resource.namespaced()))
+        self.find(|known| {
+            let served = known.versions.iter().any(|version| version.gvk == *kind);
+            served.then(|| (known.resource.group_resource(), known.resource.namespaced()))
+        })
     }
 
     fn change_status<'a>(

@@ -34,6 +34,9 @@ pub fn to_storage(resource: &Resource, mut obj: Value) -> Result<Value, Status> 
     }
     let kind = resource.storage_gvk();
     set_kind(&mut obj, kind);
+    if resource.custom.is_some() {
+        return Ok(obj);
+    }
     match schema::by_gvk(&kind.group, &kind.version, &kind.kind) {
         Some(ty) => decode::stored_form(&obj, ty).map_err(Status::internal),
         None => Ok(obj),
@@ -88,6 +91,14 @@ pub fn served(resource: &Resource, stored: &Stored) -> Result<Bytes, Status> {
 /// # Errors
 /// 500 when the store holds something else than JSON.
 pub fn list_item(resource: &Resource, prefix: &str, stored: &Stored) -> Result<ListItem, Status> {
+    if resource.custom.is_some() {
+        // Their lists show the type of every item.
+        let bytes = &stored.bytes;
+        return Ok(ListItem {
+            opened: true,
+            rest: bytes.clone(),
+        });
+    }
     if resource.storage.is_none() && stored.bytes.starts_with(prefix.as_bytes()) {
         return Ok(ListItem {
             opened: false,
@@ -120,7 +131,7 @@ pub struct ListItem {
 /// 500 when a hook has made something that is none of its kind.
 pub fn unstored(resource: &Resource, obj: Value, revision: u64) -> Result<Stored, Status> {
     let obj = to_storage(resource, obj)?;
-    let index = Index::of(&obj, resource.selectable_fields).into();
+    let index = Index::of(&obj, &resource.selectable_fields).into();
     let plain = to_bytes(&obj);
     let bytes = if revision == 0 {
         plain

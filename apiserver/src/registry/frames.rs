@@ -99,7 +99,7 @@ mod tests {
         Stored {
             bytes: Bytes::from(text.to_owned()),
             revision: 1,
-            index: machinery::object::Index::of(&serde_json::json!({}), &[]).into(),
+            index: machinery::object::Index::of(&serde_json::json!({}), &machinery::object::Selectable::NONE).into(),
         }
     }
 

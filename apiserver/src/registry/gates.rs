@@ -142,7 +142,7 @@ const fn list_attribute(path: &'static [&'static str]) -> (&'static str, &'stati
 
 /// Drops what is behind gates, unless the old object has it.
 pub(super) fn drop_disabled(resource: &Resource, new: &mut Value, old: Option<&Value>) {
-    let (group, plural) = (resource.gvk.group.as_str(), resource.plural);
+    let (group, plural) = (resource.gvk.group.as_str(), &*resource.plural);
     for (of, name, gated) in &FIELDS {
         if (*of, *name) == (group, plural) {
             drop_field(gated, new, old);

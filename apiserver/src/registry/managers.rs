@@ -23,10 +23,25 @@ struct Served(Vec<ServedVersion>);
 
 struct ServedVersion {
     api_version: String,
-    ty: &'static Type,
+    seen: Seen,
     reset: Set,
-    /// `None` for kinds that exist only as a view of another, such as Scale.
-    resource: Option<Arc<Resource>>,
+}
+
+/// What owners are kept of.
+enum Seen {
+    /// The objects of a resource.
+    Object(Arc<Resource>),
+    /// Kinds that exist only as a view of another, such as Scale.
+    View(&'static Type),
+}
+
+impl ServedVersion {
+    fn resource(&self) -> Option<&Arc<Resource>> {
+        match &self.seen {
+            Seen::Object(resource) => Some(resource),
+            Seen::View(_) => None,
+        }
+    }
 }
 
 impl Versions for Served {
@@ -34,7 +49,10 @@ impl Versions for Served {
         let found = self.0.iter().find(|version| version.api_version == api_version)?;
         Some(Version {
             api_version: found.api_version.clone(),
-            ty: Some(found.ty),
+            ty: match &found.seen {
+                Seen::Object(resource) => resource.ty().ok(),
+                Seen::View(ty) => Some(ty),
+            },
             reset: Some(&found.reset),
         })
     }
@@ -46,7 +64,10 @@ impl Versions for Served {
         if own == api_version {
             return Some(object.clone());
         }
-        let (from, to) = (from.resource.as_ref()?, to.resource.as_ref()?);
+        let (from, to) = (from.resource()?, to.resource()?);
+        if let Some(structure) = from.structure() {
+            return structure.convert(object, api_version);
+        }
         let mut converted = object.clone();
         if let Some((_, conversion)) = &from.storage {
             converted = (conversion.to_storage)(converted);
@@ -90,9 +111,8 @@ impl Managers {
             };
             Ok(ServedVersion {
                 api_version: resource.gvk.api_version(),
-                ty: codec::type_of(&resource.gvk)?,
+                seen: resource.ty().map(|_| Seen::Object(resource.clone()))?,
                 reset: reset_set(strategy.reset_fields()),
-                resource: Some(resource.clone()),
             })
         };
         let versions: Result<Vec<_>, Status> = versions.iter().map(version).collect();
@@ -110,9 +130,8 @@ impl Managers {
     pub fn of_view(kind: &GroupVersionKind, subresource: &'static str) -> Result<Self, Status> {
         let version = ServedVersion {
             api_version: kind.api_version(),
-            ty: codec::type_of(kind)?,
+            seen: Seen::View(codec::type_of(kind)?),
             reset: Set::default(),
-            resource: None,
         };
         Ok(Managers {
             kind: kind.clone(),
@@ -153,7 +172,7 @@ impl Managers {
             .0
             .iter()
             .find(|version| version.api_version == self.kind.api_version())?;
-        own.resource.as_deref()
+        own.resource().map(AsRef::as_ref)
     }
 
     /// Merges a configuration into the live object, or makes a new one of it.

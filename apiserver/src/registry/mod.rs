@@ -13,4 +13,5 @@ pub mod request;
 pub mod resource;
 pub mod store;
 pub mod strategy;
+pub mod structure;
 pub mod unstored;

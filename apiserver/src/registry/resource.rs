@@ -1,11 +1,15 @@
 //! The runtime definition of a served resource. Built-in resources are built from their file under `resources/`;
-//! custom resources will be built from a CustomResourceDefinition into the same form.
+//! custom resources are built from a CustomResourceDefinition into the same form.
 
-use super::columns::Columns;
+use super::codec;
+use super::columns::{Columns, Table};
 use super::strategy::Strategy;
+use super::structure::{Custom, Structure};
 use crate::storage::foreign::Upgrade;
 use machinery::gvk::{GroupResource, GroupVersion, GroupVersionKind};
-use machinery::object::FieldReader;
+use machinery::object::Selectable;
+use machinery::schema::{Held, Text, Type};
+use machinery::status::Status;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -41,46 +45,72 @@ pub struct Conversion {
     pub from_storage: fn(Value) -> Value,
 }
 
+/// Short names or categories.
+#[derive(Clone, Debug, Default)]
+pub struct Words(Box<[Text]>);
+
+impl Words {
+    /// The words as JSON; `None` when there are none.
+    pub fn to_json(&self) -> Option<Value> {
+        (!self.0.is_empty()).then(|| self.0.iter().map(|word| Value::from(&**word)).collect())
+    }
+}
+
+impl<const N: usize> From<[&'static str; N]> for Words {
+    fn from(words: [&'static str; N]) -> Self {
+        Words(words.map(Held::Static).into())
+    }
+}
+
+impl From<&[Value]> for Words {
+    fn from(words: &[Value]) -> Self {
+        Words(words.iter().filter_map(Value::as_str).map(Text::from).collect())
+    }
+}
+
 /// One served version of one resource.
 pub struct Resource {
     /// Group, version and kind as served.
     pub gvk: GroupVersionKind,
     /// The plural name: the path segment.
-    pub plural: &'static str,
+    pub plural: Text,
     /// The singular name.
-    pub singular: &'static str,
+    pub singular: Text,
+    /// The kind of a list of them.
+    pub list_kind: Text,
     /// Short names such as `po`.
-    pub short_names: &'static [&'static str],
+    pub short_names: Words,
     /// Categories such as `all`.
-    pub categories: &'static [&'static str],
+    pub categories: Words,
     /// Whether objects live in namespaces.
     pub scope: Scope,
     /// The verbs of the resource itself.
     pub verbs: Verbs,
-    /// The name of its type in the schema, such as `io.k8s.api.core.v1.Pod`.
+    /// The name of its type in the schema, such as `io.k8s.api.core.v1.Pod`; empty for kinds that are defined at run time.
     pub type_name: &'static str,
+    /// What only kinds have that are defined at run time; `None` for the built-in ones.
+    pub custom: Option<Custom>,
     /// The key below the store's prefix, such as `pods` or `services/specs`: upstream's. Empty when nothing is stored: a
     /// `POST` is then what the subresource with the empty name does.
-    pub storage_key: &'static str,
+    pub storage_key: Text,
     /// The version that is stored, when it is not the served one.
     pub storage: Option<(GroupVersionKind, &'static Conversion)>,
     /// Versions that are not served, but that other API servers store, and how they become the stored one.
     pub foreign: &'static [(&'static str, Upgrade)],
     /// The hooks of the main resource.
     pub strategy: Arc<dyn Strategy>,
-    /// The fields a field selector may use besides `metadata.name` and `metadata.namespace`; a dotted path each, with
-    /// the function that reads it.
-    pub selectable_fields: &'static [(&'static str, FieldReader)],
+    /// The fields a field selector may use besides `metadata.name` and `metadata.namespace`.
+    pub selectable_fields: Selectable,
     /// The names that this version has for those fields, with the names above, where a version has names of its own.
     /// Then only these may be used.
     pub field_names: &'static [(&'static str, &'static str)],
     /// The columns of server-side tables.
-    pub columns: &'static Columns,
+    pub columns: Held<dyn Table>,
     /// Annotations that are fields of the internal version, of which tables and metadata-only answers are made: they do
     /// not show them.
     pub internal_annotations: &'static [&'static str],
     /// What every request for it warns of.
-    pub deprecation: Option<&'static str>,
+    pub deprecation: Option<Text>,
     /// Everything below the object's path.
     pub subresources: Vec<Subresource>,
 }
@@ -104,7 +134,7 @@ pub enum Action {
     /// Reads and writes the object itself through other hooks (`status`, `ephemeralcontainers`, `resize`).
     Object(Arc<dyn Strategy>),
     /// `autoscaling/v1.Scale` over the object: JSON paths of replicas, status replicas and selector.
-    Scale(&'static ScalePaths),
+    Scale(Held<ScalePaths>),
     /// `POST pods/binding`.
     Binding,
     /// `POST serviceaccounts/token`.
@@ -138,14 +168,14 @@ pub enum Review {
     OwnRules,
 }
 
-/// Where the fields of a Scale are found in the object.
+/// Where the fields of a Scale are found in the object: dotted paths.
 pub struct ScalePaths {
     /// The wanted number, such as `spec.replicas`.
-    pub spec_replicas: &'static str,
+    pub spec_replicas: Text,
     /// The observed number, such as `status.replicas`.
-    pub status_replicas: &'static str,
+    pub status_replicas: Text,
     /// The label selector, such as `spec.selector`.
-    pub selector: &'static str,
+    pub selector: Text,
 }
 
 impl Resource {
@@ -159,20 +189,22 @@ impl Resource {
     ) -> Self {
         Resource {
             gvk: GroupVersionKind::new(group, version, kind),
-            plural,
-            singular,
-            short_names: &[],
-            categories: &[],
+            plural: Held::Static(plural),
+            singular: Held::Static(singular),
+            list_kind: format!("{kind}List").as_str().into(),
+            short_names: Words::default(),
+            categories: Words::default(),
             scope: Scope::Namespaced,
             verbs: ALL_VERBS,
             type_name,
-            storage_key: plural,
+            custom: None,
+            storage_key: Held::Static(plural),
             storage: None,
             foreign: &[],
             strategy: Arc::new(strategy),
-            selectable_fields: &[],
+            selectable_fields: Selectable::NONE,
             field_names: &[],
-            columns,
+            columns: Held::Static(columns),
             internal_annotations: &[],
             deprecation: None,
             subresources: Vec::new(),
@@ -222,7 +254,7 @@ impl Resource {
     #[must_use]
     pub fn with_scale(mut self, paths: &'static ScalePaths) -> Self {
         let gvk = GroupVersionKind::new("autoscaling", "v1", "Scale");
-        let action = Action::Scale(paths);
+        let action = Action::Scale(Held::Static(paths));
         self.subresources.push(Subresource {
             name: "scale",
             gvk,
@@ -244,7 +276,7 @@ impl Resource {
     ) -> Self {
         let resource = Resource {
             verbs: &["create"],
-            storage_key: "",
+            storage_key: Held::Static(""),
             ..Self::cluster_kind(kind, names, type_name, strategy, columns)
         };
         resource.with_subresource("", kind, &["create"], Action::Review(review))
@@ -278,7 +310,7 @@ impl Resource {
 
     /// Group and plural name, for messages.
     pub fn group_resource(&self) -> GroupResource {
-        GroupResource::new(self.gvk.group.clone(), self.plural)
+        GroupResource::new(self.gvk.group.clone(), &*self.plural)
     }
 
     /// Group and version as served.
@@ -289,6 +321,22 @@ impl Resource {
     /// Whether objects live in namespaces.
     pub fn namespaced(&self) -> bool {
         self.scope == Scope::Namespaced
+    }
+
+    /// How objects of a kind that is defined at run time are understood.
+    pub fn structure(&self) -> Option<&dyn Structure> {
+        self.custom.as_ref().map(|custom| custom.structure.as_ref())
+    }
+
+    /// The type of its objects.
+    ///
+    /// # Errors
+    /// 500 for a kind that has no schema.
+    pub fn ty(&self) -> Result<&Type, Status> {
+        match self.structure() {
+            Some(structure) => Ok(structure.ty()),
+            None => codec::type_of(&self.gvk),
+        }
     }
 
     /// The version in which objects are stored.

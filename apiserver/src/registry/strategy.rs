@@ -89,6 +89,11 @@ pub trait Strategy: Send + Sync + 'static {
         false
     }
 
+    /// What is wrong with what the object says it is. Nothing else is checked then.
+    fn check_kind(&self, _obj: &Value) -> ErrorList {
+        ErrorList::new()
+    }
+
     /// Writes down who made the object, for the few kinds that say so.
     fn record_requester(&self, _who: &Requester<'_>, _obj: &mut Value) {}
 

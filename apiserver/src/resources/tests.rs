@@ -8,7 +8,7 @@ use crate::registry::before::match_namespace;
 #[test]
 fn objects_get_the_namespace_of_the_request_or_none() {
     let maps = super::all();
-    let resource = |plural: &str| maps.iter().find(|resource| resource.plural == plural).unwrap();
+    let resource = |plural: &str| maps.iter().find(|resource| *resource.plural == *plural).unwrap();
     for (plural, namespace, own, expected) in [
         ("configmaps", "n", None, Ok(Some("n"))),
         ("configmaps", "n", Some("n"), Ok(Some("n"))),
@@ -34,7 +34,7 @@ fn an_update_makes_what_is_absent_of_some_kinds() {
     let mut created: Vec<_> = super::all()
         .iter()
         .filter(|resource| resource.strategy.allow_create_on_update())
-        .map(|resource| resource.plural)
+        .map(|resource| resource.plural.to_string())
         .collect();
     created.sort_unstable();
     created.dedup();

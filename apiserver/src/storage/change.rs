@@ -53,11 +53,12 @@ impl Change {
 mod tests {
     use super::super::codec::Codec;
     use super::*;
+    use machinery::object::Selectable;
     use machinery::selector::{Selector, label};
 
     fn object(app: &str, revision: u64) -> Stored {
         let json = format!(r#"{{"metadata":{{"name":"o","namespace":"n","labels":{{"app":"{app}"}}}}}}"#);
-        Codec::new("/registry", "configmaps", true, &[], None)
+        Codec::new("/registry", "configmaps", true, Selectable::NONE, None)
             .decode("k", json.as_bytes(), revision)
             .unwrap()
     }

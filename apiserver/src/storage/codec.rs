@@ -3,7 +3,7 @@
 
 use super::foreign::Form;
 use super::interface::{Error, Preconditions};
-use machinery::object::{FieldReader, Index, Stored, with_resource_version};
+use machinery::object::{Index, Selectable, Stored, with_resource_version};
 use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -19,7 +19,7 @@ pub struct Codec {
     /// What all keys start with, such as `/registry/pods/`.
     prefix: Box<str>,
     namespaced: bool,
-    selectable: &'static [(&'static str, FieldReader)],
+    selectable: Selectable,
     transform: Option<Transform>,
     form: Option<Arc<Form>>,
 }
@@ -33,7 +33,7 @@ impl Codec {
         etcd_prefix: &str,
         storage_key: &str,
         namespaced: bool,
-        selectable: &'static [(&'static str, FieldReader)],
+        selectable: Selectable,
         transform: Option<Transform>,
     ) -> Self {
         let root = etcd_prefix.trim_matches('/');
@@ -113,10 +113,10 @@ impl Codec {
         } else {
             let object: Value = serde_json::from_slice(value).map_err(|e| damaged(e.to_string()))?;
             match &self.transform {
-                None => (Cow::Borrowed(value), Index::of(&object, self.selectable)),
+                None => (Cow::Borrowed(value), Index::of(&object, &self.selectable)),
                 Some(transform) => {
                     let changed = transform(object.clone());
-                    let index = Index::of(&changed, self.selectable);
+                    let index = Index::of(&changed, &self.selectable);
                     let same = changed == object;
                     // Serialising a tree of plain values cannot fail.
                     let bytes = if same {
@@ -216,26 +216,19 @@ pub fn check(preconditions: &Preconditions, key: &str, current: &Stored) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use machinery::object::FieldReader;
 
     fn pods(transform: Option<Transform>) -> Codec {
-        let phase: FieldReader = |pod| {
-            machinery::meta::str_at(pod, &["status", "phase"])
-                .unwrap_or_default()
-                .to_owned()
-        };
-        // Leaked once per test: the field table of a real kind is a constant.
-        Codec::new(
-            "/registry",
-            "pods",
-            true,
-            Box::leak(Box::new([("status.phase", phase)])),
-            transform,
-        )
+        const FIELDS: &[(&str, FieldReader)] = &[("status.phase", |pod| {
+            let phase = machinery::meta::str_at(pod, &["status", "phase"]);
+            phase.unwrap_or_default().to_owned()
+        })];
+        Codec::new("/registry", "pods", true, Selectable::Builtin(FIELDS), transform)
     }
 
     #[test]
     fn keys_are_upstreams() {
-        let nodes = Codec::new("registry/", "minions", false, &[], None);
+        let nodes = Codec::new("registry/", "minions", false, Selectable::NONE, None);
         assert_eq!(nodes.key("", "n1").unwrap(), "/registry/minions/n1");
         assert_eq!(pods(None).key("ns", "p").unwrap(), "/registry/pods/ns/p");
         assert_eq!(pods(None).list_prefix("ns").unwrap(), "/registry/pods/ns/");
@@ -258,7 +251,7 @@ mod tests {
             );
             assert_eq!(pod.index.field("status.phase"), Some("Running"));
         }
-        let config = Codec::new("/registry", "configmaps", true, &[], None)
+        let config = Codec::new("/registry", "configmaps", true, Selectable::NONE, None)
             .decode("k", value, 7)
             .unwrap();
         assert_eq!(config.index.label("a"), Some("2"));

@@ -8,7 +8,7 @@ use apiserver::storage::interface::{
     Event, ListOptions, Preconditions, Revision, Scope, Storage, Update, Watch, WatchOptions,
 };
 use futures::{FutureExt, StreamExt};
-use machinery::object::Stored;
+use machinery::object::{Selectable, Stored};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -30,7 +30,7 @@ impl Server {
         };
         let connection = Connection::open(&servers).await.unwrap();
         let hub = Hub::new(connection.clone(), PREFIX);
-        let codec = Codec::new(PREFIX, "pods", true, &[], None);
+        let codec = Codec::new(PREFIX, "pods", true, Selectable::NONE, None);
         let pods = Cacher::new(Store::new(connection, codec), hub.clone());
         let stop = CancellationToken::new();
         let gate = chassis::Health::default().gate("etcd");

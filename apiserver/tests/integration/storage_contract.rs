@@ -9,7 +9,7 @@ use apiserver::storage::interface::{
 };
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
-use machinery::object::{FieldReader, Stored};
+use machinery::object::{FieldReader, Selectable, Stored};
 use machinery::selector::{Selector, field, label};
 use machinery::status::Status;
 use serde_json::{Value, json};
@@ -44,7 +44,13 @@ impl Drop for Bench {
 impl Bench {
     async fn new(endpoint: &str, prefix: &str, cached: bool) -> Self {
         let connection = connect(endpoint).await;
-        let codec = Codec::new(prefix, "pods", true, &[("status.phase", PHASE)], None);
+        let codec = Codec::new(
+            prefix,
+            "pods",
+            true,
+            Selectable::Builtin(&[("status.phase", PHASE)]),
+            None,
+        );
         let store = Store::new(connection.clone(), codec);
         let (hub, health, stop) = (
             Hub::new(connection, prefix),
@@ -708,7 +714,13 @@ async fn damaged_values_are_reported(bench: &Bench) {
 
 /// Objects with a lifetime go by themselves; watchers are told.
 async fn expiring_objects_go(endpoint: &str) {
-    let codec = Codec::new("/registry-expiring", "pods", true, &[("status.phase", PHASE)], None);
+    let codec = Codec::new(
+        "/registry-expiring",
+        "pods",
+        true,
+        Selectable::Builtin(&[("status.phase", PHASE)]),
+        None,
+    );
     let store = Store::new(connect(endpoint).await, codec).with_lifetime(Duration::from_secs(2));
     store.create("ns", "a", pod("ns", "a", "Running")).await.unwrap();
     let last = store.create("ns", "b", pod("ns", "b", "Running")).await.unwrap();
@@ -830,7 +842,13 @@ async fn lost_history_is_read_again(endpoint: &str) {
     let cached = Cacher::new(
         Store::new(
             connect(endpoint).await,
-            Codec::new("/registry-lost", "pods", true, &[("status.phase", PHASE)], None),
+            Codec::new(
+                "/registry-lost",
+                "pods",
+                true,
+                Selectable::Builtin(&[("status.phase", PHASE)]),
+                None,
+            ),
         ),
         bench.hub.clone(),
     );

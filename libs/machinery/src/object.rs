@@ -2,7 +2,7 @@
 
 use crate::gvk::GroupVersionKind;
 use crate::meta;
-use crate::schema::json;
+use crate::schema::{Text, json};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
 use std::sync::Arc;
@@ -30,15 +30,81 @@ pub struct Index {
     /// `metadata.labels`, sorted by key.
     pub labels: Box<[(Box<str>, Box<str>)]>,
     /// The values of the kind's selectable fields, in the order in which the kind declares them.
-    pub fields: Box<[(&'static str, Box<str>)]>,
+    pub fields: Box<[(Text, Box<str>)]>,
 }
 
 /// The function that reads a selectable field.
 pub type FieldReader = fn(&Value) -> String;
 
+/// The fields besides `metadata.name` and `metadata.namespace` that selectors may use.
+#[derive(Clone)]
+pub enum Selectable {
+    /// Those of a built-in kind: a dotted path each, with the function that reads it.
+    Builtin(&'static [(&'static str, FieldReader)]),
+    /// Those of a kind that is defined at run time.
+    Custom(Arc<[CustomField]>),
+}
+
+/// A selectable field of a kind that is defined at run time.
+pub struct CustomField {
+    /// The dotted path.
+    pub path: Text,
+    /// Reads it.
+    pub read: Box<dyn Fn(&Value) -> String + Send + Sync>,
+}
+
+impl Selectable {
+    /// No fields.
+    pub const NONE: Selectable = Selectable::Builtin(&[]);
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Selectable::Builtin(fields) => fields.is_empty(),
+            Selectable::Custom(fields) => fields.is_empty(),
+        }
+    }
+
+    /// Whether there is a field of this path.
+    pub fn contains(&self, path: &str) -> bool {
+        match self {
+            Selectable::Builtin(fields) => fields.iter().any(|(known, _)| *known == path),
+            Selectable::Custom(fields) => fields.iter().any(|field| *field.path == *path),
+        }
+    }
+
+    fn read(&self, object: &Value) -> Box<[(Text, Box<str>)]> {
+        match self {
+            Selectable::Builtin(fields) => {
+                let read = |(path, read): &(&'static str, FieldReader)| (Text::Static(path), read(object).into());
+                fields.iter().map(read).collect()
+            }
+            Selectable::Custom(fields) => {
+                let read = |field: &CustomField| (field.path.clone(), (field.read)(object).into());
+                fields.iter().map(read).collect()
+            }
+        }
+    }
+}
+
+impl From<&'static [(&'static str, FieldReader)]> for Selectable {
+    fn from(fields: &'static [(&'static str, FieldReader)]) -> Self {
+        Selectable::Builtin(fields)
+    }
+}
+
+impl std::fmt::Debug for Selectable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Selectable::Builtin(fields) => f.debug_list().entries(fields.iter().map(|(path, _)| path)).finish(),
+            Selectable::Custom(fields) => f.debug_list().entries(fields.iter().map(|field| &field.path)).finish(),
+        }
+    }
+}
+
 impl Index {
-    /// Reads the index of an object. `selectable` names the fields besides `metadata.name` and `metadata.namespace`.
-    pub fn of(object: &Value, selectable: &[(&'static str, FieldReader)]) -> Self {
+    /// Reads the index of an object.
+    pub fn of(object: &Value, selectable: &Selectable) -> Self {
         let text = |field: &str| meta::str_at(object, &["metadata", field]).unwrap_or_default().into();
         let labels = match object.pointer("/metadata/labels") {
             Some(Value::Object(map)) => {
@@ -56,10 +122,7 @@ impl Index {
             name: text("name"),
             uid: text("uid"),
             labels,
-            fields: selectable
-                .iter()
-                .map(|(path, read)| (*path, read(object).into_boxed_str()))
-                .collect(),
+            fields: selectable.read(object),
         }
     }
 
@@ -76,7 +139,7 @@ impl Index {
         match path {
             "metadata.name" => Some(&self.name),
             "metadata.namespace" => Some(&self.namespace),
-            _ => self.fields.iter().find(|(p, _)| *p == path).map(|(_, v)| v.as_ref()),
+            _ => self.fields.iter().find(|(p, _)| **p == *path).map(|(_, v)| v.as_ref()),
         }
     }
 }
@@ -277,7 +340,11 @@ mod tests {
                 .unwrap_or_default()
                 .to_owned()
         };
-        let index = Index::of(&pod, &[("spec.nodeName", node_name)]);
+        let fields: Arc<[CustomField]> = Arc::new([CustomField {
+            path: Text::from("spec.nodeName"),
+            read: Box::new(node_name),
+        }]);
+        let index = Index::of(&pod, &Selectable::Custom(fields));
         assert_eq!(index.label("a"), Some("1"));
         assert_eq!(index.label("c"), None);
         assert_eq!(index.field("spec.nodeName"), Some("x"));

@@ -1,35 +1,35 @@
 //! The aggregated document: everything in one answer (`apidiscovery.k8s.io/v2`).
 
 use crate::aggregator::Aggregator;
-use crate::registry::catalog::Catalog;
+use crate::registry::catalog::Served;
 use crate::registry::resource::{Resource, Subresource};
 use machinery::gvk::GroupVersionKind;
 use serde_json::{Map, Value, json};
 
 /// `/api`: the core group.
-pub fn core(catalog: &Catalog) -> Value {
-    list(vec![json!({"metadata": {}, "versions": [version(catalog, "", "v1")]})])
+pub fn core(served: &Served) -> Value {
+    list(vec![json!({"metadata": {}, "versions": [version(served, "", "v1")]})])
 }
 
 /// `/apis`: all other groups.
-pub fn groups(catalog: &Catalog, aggregator: &Aggregator) -> Value {
+pub fn groups(served: &Served, aggregator: &Aggregator) -> Value {
     let group = |(name, versions): (String, Vec<String>)| {
         let entry = |v: &String| match aggregator.backend(&name, v) {
             Some(backend) => backend.entry(),
-            None => version(catalog, &name, v),
+            None => version(served, &name, v),
         };
         let versions: Vec<Value> = versions.iter().map(entry).collect();
         json!({"metadata": {"name": name}, "versions": versions})
     };
-    list(super::all_groups(catalog, aggregator).into_iter().map(group).collect())
+    list(super::all_groups(served, aggregator).into_iter().map(group).collect())
 }
 
 fn list(items: Vec<Value>) -> Value {
     json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
 }
 
-fn version(catalog: &Catalog, group: &str, version: &str) -> Value {
-    let resources: Vec<Value> = super::stores(catalog, group, version)
+fn version(served: &Served, group: &str, version: &str) -> Value {
+    let resources: Vec<Value> = super::stores(served, group, version)
         .into_iter()
         .map(|store| entry(&store.resource))
         .collect();
@@ -39,19 +39,19 @@ fn version(catalog: &Catalog, group: &str, version: &str) -> Value {
 fn entry(resource: &Resource) -> Value {
     let mut entry = Map::new();
     let mut put = |name: &str, value: Value| entry.insert(name.to_owned(), value);
-    put("resource", resource.plural.into());
+    put("resource", (*resource.plural).into());
     put("responseKind", response_kind(resource, &resource.gvk));
     put(
         "scope",
         if resource.namespaced() { "Namespaced" } else { "Cluster" }.into(),
     );
-    put("singularResource", resource.singular.into());
+    put("singularResource", (*resource.singular).into());
     put("verbs", json!(resource.verbs));
-    if !resource.short_names.is_empty() {
-        put("shortNames", json!(resource.short_names));
+    if let Some(words) = resource.short_names.to_json() {
+        put("shortNames", words);
     }
-    if !resource.categories.is_empty() {
-        put("categories", json!(resource.categories));
+    if let Some(words) = resource.categories.to_json() {
+        put("categories", words);
     }
     let mut below: Vec<&Subresource> = resource.subresources.iter().filter(|s| !s.name.is_empty()).collect();
     below.sort_by_key(|subresource| subresource.name);

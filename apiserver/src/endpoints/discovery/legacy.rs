@@ -1,6 +1,6 @@
 //! The original documents: one list per group and version (apimachinery `metav1.APIResourceList`).
 
-use crate::registry::catalog::Catalog;
+use crate::registry::catalog::Served;
 use crate::registry::resource::Resource;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -41,12 +41,14 @@ pub fn group(name: &str, versions: &[String], typed: bool) -> Value {
 }
 
 /// `/api/{version}` and `/apis/{group}/{version}`.
-pub fn resource_list(catalog: &Catalog, group: &str, version: &str) -> Value {
+pub fn resource_list(served: &Served, group: &str, version: &str) -> Value {
     let mut resources: Vec<Value> = Vec::new();
-    for store in super::stores(catalog, group, version) {
+    for store in super::stores(served, group, version) {
         resources.extend(entries(&store.resource));
     }
-    resources.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    if served.is_builtin(group) {
+        resources.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    }
     let mut list = json!({
         "kind": "APIResourceList",
         "groupVersion": GroupVersion::new(group, version).to_string(),
@@ -62,19 +64,19 @@ pub fn resource_list(catalog: &Catalog, group: &str, version: &str) -> Value {
 fn entries(resource: &Resource) -> Vec<Value> {
     let mut entry = Map::new();
     let mut put = |name: &str, value: Value| entry.insert(name.to_owned(), value);
-    put("name", resource.plural.into());
-    put("singularName", resource.singular.into());
+    put("name", (*resource.plural).into());
+    put("singularName", (*resource.singular).into());
     put("namespaced", resource.namespaced().into());
     put("kind", resource.gvk.kind.clone().into());
     put("verbs", json!(resource.verbs));
-    if !resource.short_names.is_empty() {
-        put("shortNames", json!(resource.short_names));
+    if let Some(words) = resource.short_names.to_json() {
+        put("shortNames", words);
     }
-    if !resource.categories.is_empty() {
-        put("categories", json!(resource.categories));
+    if let Some(words) = resource.categories.to_json() {
+        put("categories", words);
     }
-    if !resource.storage_key.is_empty() {
-        put("storageVersionHash", storage_version_hash(resource).into());
+    if let Some(hash) = storage_version_hash(resource) {
+        put("storageVersionHash", hash.into());
     }
     let mut entries = vec![Value::Object(entry)];
     for subresource in resource
@@ -83,7 +85,7 @@ fn entries(resource: &Resource) -> Vec<Value> {
         .filter(|subresource| !subresource.name.is_empty())
     {
         let mut entry = json!({
-            "name": format!("{}/{}", resource.plural, subresource.name),
+            "name": format!("{}/{}", &*resource.plural, subresource.name),
             "singularName": "",
             "namespaced": resource.namespaced(),
             "kind": subresource.gvk.kind,
@@ -106,12 +108,16 @@ const STORED_AS_BETA: [&str; 3] = [
 ];
 
 /// What tells clients that the stored version has changed (apiserver `discovery.StorageVersionHash`).
-fn storage_version_hash(resource: &Resource) -> String {
-    let kind = resource.storage_gvk();
+fn storage_version_hash(resource: &Resource) -> Option<String> {
+    let kind = match &resource.custom {
+        _ if resource.storage_key.is_empty() => return None,
+        Some(custom) => custom.stored.as_ref()?,
+        None => resource.storage_gvk(),
+    };
     let former = STORED_AS_BETA.contains(&kind.kind.as_str());
     let version = if former { "v1beta1" } else { kind.version.as_str() };
     let digest = Sha256::digest(format!("{}/{version}/{}", kind.group, kind.kind));
-    STANDARD.encode(&digest[..8])
+    Some(STANDARD.encode(&digest[..8]))
 }
 
 #[cfg(test)]
@@ -121,7 +127,12 @@ mod tests {
     #[test]
     fn stored_versions_hash_as_upstream() {
         let resources = crate::resources::all();
-        let hash = |plural: &str| resources.iter().find(|r| r.plural == plural).map(storage_version_hash);
+        let hash = |plural: &str| {
+            resources
+                .iter()
+                .find(|r| *r.plural == *plural)
+                .and_then(storage_version_hash)
+        };
         assert_eq!(hash("configmaps").as_deref(), Some("qFsyl6wFWjQ="));
         assert_eq!(hash("deployments").as_deref(), Some("8aSe+NMegvE="));
         assert_eq!(hash("customresourcedefinitions").as_deref(), Some("jfWCUB31mvA="));

@@ -8,7 +8,7 @@ use super::negotiation::{self, Allows, Format, MEDIA_TYPES, Negotiated, Shape, h
 use super::respond::{self, Client};
 use crate::aggregator::Aggregator;
 use crate::aggregator::local::{self, Announced};
-use crate::registry::catalog::Catalog;
+use crate::registry::catalog::Served;
 use crate::registry::store::Store;
 use crate::server::request::{Body, empty, full};
 use crate::server::{health, version};
@@ -36,7 +36,7 @@ const OTHER_PATHS: [&str; 10] = [
 /// A request for a document.
 pub struct Asked<'a> {
     /// What is served here.
-    pub catalog: &'a Catalog,
+    pub served: &'a Served,
     /// What others serve.
     pub aggregator: &'a Aggregator,
     /// Host and port of this server.
@@ -50,9 +50,9 @@ pub struct Asked<'a> {
 }
 
 /// The named groups and versions that this server answers for.
-fn own(catalog: &Catalog) -> Vec<Announced> {
+fn own(served: &Served) -> Vec<Announced> {
     let mut own: Vec<Announced> = Vec::new();
-    for store in catalog.stores() {
+    for store in served.stores() {
         let kind = &store.resource.gvk;
         let known = own
             .iter()
@@ -69,12 +69,12 @@ fn own(catalog: &Catalog) -> Vec<Announced> {
 }
 
 /// The named groups that this server answers for and their versions, preferred ones first.
-pub fn groups(catalog: &Catalog) -> Vec<(String, Vec<String>)> {
-    local::in_order(own(catalog))
+pub fn groups(served: &Served) -> Vec<(String, Vec<String>)> {
+    local::in_order(own(served))
 }
 
 /// The same with those that other servers answer for.
-pub fn all_groups(catalog: &Catalog, aggregator: &Aggregator) -> Vec<(String, Vec<String>)> {
+pub fn all_groups(served: &Served, aggregator: &Aggregator) -> Vec<(String, Vec<String>)> {
     let others = aggregator.backends();
     let others = others
         .iter()
@@ -87,7 +87,7 @@ pub fn all_groups(catalog: &Catalog, aggregator: &Aggregator) -> Vec<(String, Ve
         priorities: (spec.group_priority, spec.version_priority),
     });
     let mut all: Vec<Announced> = others.collect();
-    for one in own(catalog) {
+    for one in own(served) {
         if !all
             .iter()
             .any(|known| (&known.group, &known.version) == (&one.group, &one.version))
@@ -99,10 +99,10 @@ pub fn all_groups(catalog: &Catalog, aggregator: &Aggregator) -> Vec<(String, Ve
 }
 
 /// The stores of one group and version, sorted by resource name.
-fn stores<'a>(catalog: &'a Catalog, group: &str, version: &str) -> Vec<&'a Arc<Store>> {
+fn stores<'a>(served: &'a Served, group: &str, version: &str) -> Vec<&'a Arc<Store>> {
     let own = |store: &&Arc<Store>| store.resource.gvk.group == group && store.resource.gvk.version == version;
-    let mut stores: Vec<&Arc<Store>> = catalog.stores().iter().filter(own).collect();
-    stores.sort_by_key(|store| store.resource.plural);
+    let mut stores: Vec<&Arc<Store>> = served.stores().filter(own).collect();
+    stores.sort_by(|a, b| a.resource.plural.cmp(&b.resource.plural));
     stores
 }
 
@@ -110,31 +110,31 @@ fn stores<'a>(catalog: &'a Catalog, group: &str, version: &str) -> Vec<&'a Arc<S
 /// the method, and the list of paths for nothing at all.
 pub fn answer(asked: &Asked<'_>) -> Option<Response<Body>> {
     let Asked {
-        catalog,
+        served,
         aggregator,
         client,
         ..
     } = *asked;
     let segments: Vec<&str> = asked.path.strip_prefix('/')?.trim_end_matches('/').split('/').collect();
     let result = match segments.as_slice() {
-        [""] if asked.path == "/" => return Some(list_of_paths(catalog, aggregator)),
-        ["index.html"] => return Some(list_of_paths(catalog, aggregator)),
+        [""] if asked.path == "/" => return Some(list_of_paths(served, aggregator)),
+        ["index.html"] => return Some(list_of_paths(served, aggregator)),
         ["api"] => only_get(asked, &MEDIA_TYPES).and_then(|()| {
             root(client, &legacy::api_versions(asked.address), || {
-                aggregated::core(catalog)
+                aggregated::core(served)
             })
         }),
-        ["apis"] => root(client, &legacy::group_list(&all_groups(catalog, aggregator)), || {
-            aggregated::groups(catalog, aggregator)
+        ["apis"] => root(client, &legacy::group_list(&all_groups(served, aggregator)), || {
+            aggregated::groups(served, aggregator)
         }),
         ["version"] => only_get(asked, &[Format::Json.media_type()]).map(|()| indented(&version::document())),
         ["api", version] => versioned(asked, "", version),
         ["apis", group] if !group.is_empty() => {
-            let all = all_groups(catalog, aggregator);
+            let all = all_groups(served, aggregator);
             let (name, versions) = all.iter().find(|(name, _)| name == group)?;
             plain(client, &legacy::group(name, versions, true))
         }
-        ["apis", group, version] if !group.is_empty() && catalog.has_group(group) => versioned(asked, group, version),
+        ["apis", group, version] if !group.is_empty() && served.has_group(group) => versioned(asked, group, version),
         _ => return None,
     };
     Some(result.unwrap_or_else(|status| respond::error(&status, client)))
@@ -149,11 +149,11 @@ fn only_get(asked: &Asked<'_>, produces: &[&str]) -> Result<(), Status> {
 }
 
 fn versioned(asked: &Asked<'_>, group: &str, version: &str) -> Result<Response<Body>, Status> {
-    if !asked.catalog.has_version(group, version) {
+    if !asked.served.has_version(group, version) {
         return Err(not_found());
     }
     only_get(asked, &MEDIA_TYPES)?;
-    plain(asked.client, &legacy::resource_list(asked.catalog, group, version))
+    plain(asked.client, &legacy::resource_list(asked.served, group, version))
 }
 
 /// A document that has only one form.
@@ -163,8 +163,8 @@ fn plain(client: Client<'_>, document: &Value) -> Result<Response<Body>, Status>
 }
 
 /// `/`: everything there is.
-fn list_of_paths(catalog: &Catalog, aggregator: &Aggregator) -> Response<Body> {
-    indented(&json!({ "paths": paths(catalog, aggregator) }))
+fn list_of_paths(served: &Served, aggregator: &Aggregator) -> Response<Body> {
+    indented(&json!({ "paths": paths(served, aggregator) }))
 }
 
 /// A document that upstream indents for everybody.
@@ -224,14 +224,14 @@ pub fn etag(document: &[u8]) -> String {
 }
 
 /// What is listed at `/`.
-pub fn paths(catalog: &Catalog, aggregator: &Aggregator) -> Vec<String> {
+pub fn paths(served: &Served, aggregator: &Aggregator) -> Vec<String> {
     let mut paths: Vec<String> = ["/api", "/api/v1", "/apis", "/apis/"]
         .into_iter()
         .chain(OTHER_PATHS)
         .map(str::to_owned)
         .chain(health::paths())
         .collect();
-    for (group, versions) in all_groups(catalog, aggregator) {
+    for (group, versions) in all_groups(served, aggregator) {
         paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
         paths.push(format!("/apis/{group}"));
     }

@@ -19,7 +19,7 @@ pub async fn create(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Statu
     let format = body_format(&scope.parts.headers)?;
     let resource = scope.resource();
     let warn = |text: String| scope.cx.warnings.add(text);
-    let mut obj = body::object(sent, format, &resource.gvk, options.validation, &warn)?;
+    let mut obj = body::object_of(resource, sent, format, options.validation, &warn)?;
     codec::default(resource, &mut obj);
     before::wipe_system_fields(&mut obj);
     before::match_namespace(resource, &scope.route.namespace, &mut obj)?;

@@ -35,7 +35,11 @@ pub fn respond(scope: &Scope, listed: &Listed) -> Result<Response<Body>, Status>
         remaining_item_count: listed.remaining,
     };
     // Three plain fields: nothing that JSON cannot express.
-    let metadata = serde_json::to_value(metadata).unwrap_or_default();
+    let mut metadata = serde_json::to_value(metadata).unwrap_or_default();
+    let custom = scope.resource().custom.is_some();
+    if custom && scope.negotiated.shape == Shape::Plain {
+        machinery::meta::set(&mut metadata, &["continue"], listed.continue_token.as_str());
+    }
     let shaped = match &scope.negotiated.shape {
         Shape::Plain if scope.negotiated.format == Format::Json && !scope.negotiated.pretty => {
             let pieces = pieces(scope, listed, &metadata)?;
@@ -49,7 +53,7 @@ pub fn respond(scope: &Scope, listed: &Listed) -> Result<Response<Body>, Status>
         }
         Shape::Plain | Shape::Discovery(_) => {
             let mut items = objects(scope, listed).collect::<Result<Vec<Value>, Status>>()?;
-            for fields in items.iter_mut().filter_map(Value::as_object_mut) {
+            for fields in items.iter_mut().filter(|_| !custom).filter_map(Value::as_object_mut) {
                 fields.remove("kind");
                 fields.remove("apiVersion");
             }
@@ -59,7 +63,7 @@ pub fn respond(scope: &Scope, listed: &Listed) -> Result<Response<Body>, Status>
         }
         Shape::Table(version) => {
             let style = scope.table_style(version)?;
-            table::table(scope.resource().columns, objects(scope, listed), metadata, style)?
+            table::table(&*scope.resource().columns, objects(scope, listed), metadata, style)?
         }
         Shape::MetadataList(version) => {
             let hidden = scope.resource().internal_annotations;
@@ -89,16 +93,19 @@ fn objects(scope: &Scope, listed: &Listed) -> impl Iterator<Item = Result<Value,
 /// The list without its items.
 fn head(scope: &Scope, metadata: Value) -> Value {
     let kind = &scope.resource().gvk;
-    json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": metadata})
+    json!({"kind": &*scope.resource().list_kind, "apiVersion": kind.api_version(), "metadata": metadata})
 }
 
 /// The kind of the list.
 fn list_kind(scope: &Scope) -> GroupVersionKind {
     let kind = &scope.resource().gvk;
-    GroupVersionKind::new(&*kind.group, &*kind.version, format!("{}List", kind.kind))
+    GroupVersionKind::new(&*kind.group, &*kind.version, &*scope.resource().list_kind)
 }
 
 fn has_protobuf(scope: &Scope) -> bool {
+    if scope.resource().custom.is_some() {
+        return false;
+    }
     let has = |kind| codec::type_of(kind).is_ok_and(|ty| ty.message);
     has(&scope.resource().gvk) && has(&list_kind(scope))
 }
@@ -120,8 +127,8 @@ fn pieces(scope: &Scope, listed: &Listed, metadata: &Value) -> Result<VecDeque<B
     const CLOSE: Bytes = Bytes::from_static(b"]}\n");
     let kind = &scope.resource().gvk;
     let head = format!(
-        "{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
-        kind.kind,
+        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
+        &*scope.resource().list_kind,
         kind.api_version()
     );
     let prefix = codec::type_prefix(kind);

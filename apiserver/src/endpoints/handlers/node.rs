@@ -64,7 +64,7 @@ pub async fn pass_on(
     route.store.validate_admission(&asked, &write, &options).await?;
     if matches!(subresource.action, Action::Proxy) {
         let wanted = Wanted {
-            resource: route.store.resource.plural,
+            resource: &route.store.resource.plural,
             namespace,
             id: name,
             path: &path,

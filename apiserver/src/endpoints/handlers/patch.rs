@@ -7,19 +7,47 @@ use crate::endpoints::options::{Shown, WriteKind, WriteOptions};
 use crate::endpoints::yaml;
 use crate::registry::managers::Managers;
 use crate::registry::request::Request;
+use crate::registry::resource::Resource;
 use crate::registry::store::update::Update;
+use crate::registry::structure::Structure;
 use crate::registry::{before, codec};
 use crate::server::request::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
 use machinery::gvk::GroupVersion;
 use machinery::meta;
-use machinery::patch::{self, FieldValidation, Patched};
+use machinery::patch::{self, FieldValidation, Patched, Target};
 use machinery::schema::Type;
 use machinery::schema::decode::{DecodeError, assign, go_kind};
 use machinery::schema::yaml::warnings;
 use machinery::status::{Details, Status};
 use serde_json::Value;
+
+/// The refusal of a patch that kinds without built-in types do not understand.
+const CUSTOM_TYPES: &str = "the body of the request was in an unknown format - accepted media types include: \
+                            application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+
+/// What a patched object has to be.
+#[derive(Clone, Copy)]
+pub enum Form<'a> {
+    /// Of a built-in type.
+    Type(&'a Type),
+    /// As a definition says.
+    Structure(&'a dyn Structure),
+}
+
+impl<'a> Form<'a> {
+    /// What the objects of a resource are.
+    ///
+    /// # Errors
+    /// 500 for a kind that has no schema.
+    pub fn of(resource: &'a Resource) -> Result<Self, Status> {
+        match resource.structure() {
+            Some(structure) => Ok(Form::Structure(structure)),
+            None => resource.ty().map(Form::Type),
+        }
+    }
+}
 
 /// How a patch is to be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,17 +63,19 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Reads `Content-Type`.
+    /// Reads `Content-Type` of a patch to an object of this resource.
     ///
     /// # Errors
     /// 415 for anything else.
-    pub fn read(headers: &HeaderMap) -> Result<Self, Status> {
+    pub fn read(headers: &HeaderMap, resource: &Resource) -> Result<Self, Status> {
         let content_type = header_text(headers, header::CONTENT_TYPE);
+        let custom = resource.custom.is_some();
         match content_type.split(';').next().unwrap_or_default().trim() {
             "application/json-patch+json" => Ok(Kind::Json),
             "application/merge-patch+json" => Ok(Kind::Merge),
-            "application/strategic-merge-patch+json" => Ok(Kind::Strategic),
+            "application/strategic-merge-patch+json" if !custom => Ok(Kind::Strategic),
             "application/apply-patch+yaml" => Ok(Kind::Apply),
+            _ if custom => Err(Status::failure(415, "UnsupportedMediaType", CUSTOM_TYPES)),
             _ => Err(
                 Status::failure(415, "UnsupportedMediaType", "415: Unsupported Media Type")
                     .with_details(Details::default()),
@@ -80,7 +110,7 @@ impl Patcher {
     /// # Errors
     /// 415, 422 on `PatchOptions`, 400 for a patch that is no JSON or YAML.
     pub fn read(scope: &Scope, sent: &Bytes) -> Result<Self, Status> {
-        let kind = Kind::read(&scope.parts.headers)?;
+        let kind = Kind::read(&scope.parts.headers, scope.resource())?;
         let options = WriteOptions::read(&scope.query, kind.options())?;
         let manager = scope.field_manager(&options.field_manager);
         let mut patcher = Patcher {
@@ -133,7 +163,7 @@ impl Patcher {
         self.kind == Kind::Apply
     }
 
-    /// The new state of an object of type `ty`; `default` sets its defaults.
+    /// The new state of an object of this form; `default` sets its defaults.
     ///
     /// # Errors
     /// What is wrong with the patch.
@@ -141,7 +171,7 @@ impl Patcher {
         &self,
         rq: &Request<'_>,
         managers: &Managers,
-        ty: &Type,
+        form: Form<'_>,
         current: Option<&Value>,
         default: &dyn Fn(&mut Value),
     ) -> Result<Option<Value>, Status> {
@@ -152,17 +182,30 @@ impl Patcher {
             if !applied.changed {
                 return Ok(Some(applied.object));
             }
-            let decoded = assign(&applied.object, ty);
-            let mut new = decoded.map_err(|error| unconvertible(&self.config, &error))?.value;
+            let mut new = match form {
+                Form::Type(ty) => {
+                    let decoded = assign(&applied.object, ty);
+                    decoded.map_err(|error| unconvertible(&self.config, &error))?.value
+                }
+                Form::Structure(_) => applied.object,
+            };
             default(&mut new);
             return Ok(Some(new));
         }
         let Some(current) = current else { return Ok(None) };
         let validation = self.options.validation;
-        let Patched { mut value, warnings } = match self.kind {
-            Kind::Json => patch::json::apply(current, &self.text, Some(ty), validation)?,
-            Kind::Merge => patch::merge::apply(current, &self.text, Some(ty), validation)?,
-            Kind::Strategic | Kind::Apply => patch::strategic::apply(current, &self.text, ty, validation)?,
+        let decode = |object: Value| match form {
+            Form::Structure(structure) => structure.decode(object),
+            Form::Type(_) => Err("built-in types are decoded by their schema".to_owned()),
+        };
+        let target = match form {
+            Form::Type(ty) => Target::Type(ty),
+            Form::Structure(_) => Target::Custom(&decode),
+        };
+        let Patched { mut value, warnings } = match (self.kind, form) {
+            (Kind::Json, _) => patch::json::apply_as(current, &self.text, target, validation)?,
+            (Kind::Strategic, Form::Type(ty)) => patch::strategic::apply(current, &self.text, ty, validation)?,
+            _ => patch::merge::apply_as(current, &self.text, target, validation)?,
         };
         warnings.into_iter().for_each(rq.warn);
         default(&mut value);
@@ -192,7 +235,7 @@ pub async fn patch(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Status
     let patcher = Patcher::read(scope, sent)?;
     let managers = scope.managers()?;
     let resource = scope.resource();
-    let ty = codec::type_of(&resource.gvk)?;
+    let form = Form::of(resource)?;
     let missing = || Status::not_found(&resource.group_resource(), &scope.route.name);
     let transform = |rq: &Request<'_>, current: Option<&Value>| {
         let default = |obj: &mut Value| codec::default(resource, obj);
@@ -201,9 +244,11 @@ pub async fn patch(scope: &Scope, sent: &Bytes) -> Result<Response<Body>, Status
             return Err(missing());
         }
         let mut new = patcher
-            .apply(rq, &managers, ty, current, &default)?
+            .apply(rq, &managers, form, current, &default)?
             .ok_or_else(missing)?;
-        codec::set_kind(&mut new, &resource.gvk);
+        if resource.custom.is_none() {
+            codec::set_kind(&mut new, &resource.gvk);
+        }
         if current.is_none() && !meta::uid(&new).is_empty() {
             let why = format!(
                 "uid mismatch: the provided object specified uid {}, and no existing object was found",

@@ -83,7 +83,7 @@ pub async fn create(
         Review::OwnRules => own_rules(scope, reviewers, &asked)?,
     };
     schema::leave_out_empty(&resource.gvk, &mut answered);
-    scope.value(StatusCode::CREATED, answered, resource.columns)
+    scope.value(StatusCode::CREATED, answered, &*resource.columns)
 }
 
 /// `ValidateSubjectAccessReview` and its siblings.

@@ -1,7 +1,7 @@
 //! The `scale` subresource: `autoscaling/v1.Scale` as a view of an object with replicas
 //! (kubernetes `pkg/registry/apps/*/storage`).
 
-use super::patch::Patcher;
+use super::patch::{Form, Patcher};
 use super::scope::Scope;
 use super::update::check_name;
 use crate::endpoints::body;
@@ -10,7 +10,7 @@ use crate::endpoints::options::{Shown, WriteKind, WriteOptions, get_revision};
 use crate::registry::columns::{Column, Columns};
 use crate::registry::managers::Managers;
 use crate::registry::request::Request;
-use crate::registry::resource::{Resource, ScalePaths};
+use crate::registry::resource::{Action, Resource, ScalePaths};
 use crate::registry::store::update::{Transform, Update, View};
 use crate::registry::{before, codec, object_meta};
 use crate::server::request::Body;
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use machinery::apply::managed::Managed;
 use machinery::apply::scale::{to_parent, to_scale, write};
-use machinery::field::{Error, Path};
+use machinery::field::{Error, Path, go_quote};
 use machinery::gvk::GroupVersionKind;
 use machinery::object::Stored;
 use machinery::schema::decode::encoded_form;
@@ -26,6 +26,7 @@ use machinery::selector::label;
 use machinery::status::Status;
 use machinery::{meta, names, time};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 const SPEC: &str = "io.k8s.api.autoscaling.v1.ScaleSpec";
@@ -53,6 +54,20 @@ static COLUMNS: Columns = Columns {
     },
 };
 
+/// The columns of the scales of kinds that are defined at run time (apiextensions-apiserver `getScaleColumnsForVersion`).
+static CUSTOM_COLUMNS: Columns = Columns {
+    columns: &[
+        Column::of_field("Name", "string", META, "name").named(),
+        Column::new("Desired", "integer", "Number of desired replicas"),
+        Column::new("Available", "integer", "Number of actual replicas"),
+        Column::of_field("Age", "date", META, "creationTimestamp"),
+    ],
+    cells: COLUMNS.cells,
+};
+
+/// The wanted number of an object that has none, which a client has to replace (upstream `invalidSpecReplicas`).
+const UNSET: i64 = i32::MIN as i64;
+
 fn kind() -> GroupVersionKind {
     GroupVersionKind::new("autoscaling", "v1", "Scale")
 }
@@ -67,6 +82,15 @@ pub async fn get(scope: &Scope, paths: &ScalePaths) -> Result<Response<Body>, St
         .store()
         .get(&scope.route.namespace, &scope.route.name, revision)
         .await?;
+    if scope.resource().custom.is_some() {
+        let object = codec::decode(scope.resource(), &stored)?;
+        if meta::at(&object, &split(&paths.spec_replicas)).is_none() {
+            let path = go_quote(&format!(".{}", &*paths.spec_replicas));
+            return Err(Status::internal(format!(
+                "the spec replicas field {path} does not exist"
+            )));
+        }
+    }
     respond(scope, paths, &stored)
 }
 
@@ -100,10 +124,10 @@ pub async fn update(scope: &Scope, paths: &ScalePaths, sent: &Bytes) -> Result<R
 pub async fn patch(scope: &Scope, paths: &ScalePaths, sent: &Bytes) -> Result<Response<Body>, Status> {
     let patcher = Patcher::read(scope, sent)?;
     let managers = Managers::of_view(&kind(), scope.subresource())?;
-    let ty = codec::type_of(&kind())?;
+    let form = Form::Type(codec::type_of(&kind())?);
     let change = |rq: &Request<'_>, current: Option<&Value>| {
         let current = current.ok_or_else(|| missing(scope))?;
-        let patched = patcher.apply(rq, &managers, ty, Some(current), &|_| {})?;
+        let patched = patcher.apply(rq, &managers, form, Some(current), &|_| {})?;
         let mut new = patched.ok_or_else(|| missing(scope))?;
         before::match_namespace(scope.resource(), &scope.route.namespace, &mut new)?;
         check_name(scope, &new)?;
@@ -120,14 +144,29 @@ fn missing(scope: &Scope) -> Status {
 struct Scaled<'a> {
     kind: GroupVersionKind,
     resource: &'a Resource,
+    versions: &'a [Arc<Resource>],
     paths: &'a ScalePaths,
 }
 
 impl Scaled<'_> {
     /// Where a version of the object's kind has the wanted number; other groups do not own it.
-    fn replicas(&self, api_version: &str) -> Option<&'static [&'static str]> {
-        let group = api_version.split_once('/').map_or("", |(group, _)| group);
-        (group == self.resource.gvk.group).then_some(REPLICAS)
+    fn replicas(&self, api_version: &str) -> Option<Vec<&str>> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        if group != self.resource.gvk.group {
+            return None;
+        }
+        if self.resource.custom.is_none() {
+            return Some(REPLICAS.to_vec());
+        }
+        let served = self.versions.iter().find(|served| served.gvk.version == version)?;
+        match served.subresource("scale").map(|subresource| &subresource.action) {
+            Some(Action::Scale(paths)) => Some(split(&paths.spec_replicas)),
+            _ => None,
+        }
+    }
+
+    fn view(&self, object: &Value) -> Result<Value, Status> {
+        view(self.resource, object, self.paths)
     }
 }
 
@@ -137,8 +176,11 @@ impl View for Scaled<'_> {
     }
 
     fn of(&self, object: &Value, owners: bool) -> Result<Value, Status> {
-        let mut scale = view(object, self.paths)?;
+        let mut scale = self.view(object)?;
         if owners {
+            if self.resource.custom.is_some() && meta::at(object, &split(&self.paths.spec_replicas)).is_none() {
+                meta::set(&mut scale, REPLICAS, UNSET);
+            }
             let owners = Managed::decode(object).unwrap_or_default();
             write(&mut scale, &to_scale(&owners, &|version| self.replicas(version)));
         }
@@ -146,10 +188,17 @@ impl View for Scaled<'_> {
     }
 
     fn put(&self, object: &Value, scale: &Value) -> Result<Value, Status> {
-        validate(object, scale)?;
-        let mut new = object.clone();
         let wanted = meta::i64_at(scale, REPLICAS).unwrap_or_default();
-        meta::set(&mut new, &split(self.paths.spec_replicas), wanted);
+        if self.resource.custom.is_none() {
+            validate(object, scale)?;
+        } else if wanted == UNSET {
+            let path = go_quote(&format!(".{}", &*self.paths.spec_replicas));
+            return Err(Status::bad_request(format!(
+                "the spec replicas field {path} cannot be empty"
+            )));
+        }
+        let mut new = object.clone();
+        meta::set(&mut new, &split(&self.paths.spec_replicas), wanted);
         meta::copy(&mut new, scale, &["metadata", "resourceVersion"]);
         let owners = Managed::decode(object).unwrap_or_default();
         let scale_owners = Managed::decode(scale).unwrap_or_default();
@@ -170,6 +219,7 @@ async fn write_scale(
     let scaled = Scaled {
         kind: kind(),
         resource,
+        versions: &scope.store().versions,
         paths,
     };
     let update = Update {
@@ -201,8 +251,14 @@ fn validate(object: &Value, scale: &Value) -> Result<(), Status> {
 }
 
 fn respond(scope: &Scope, paths: &ScalePaths, stored: &Stored) -> Result<Response<Body>, Status> {
-    let object = codec::decode(scope.resource(), stored)?;
-    scope.value(StatusCode::OK, view(&object, paths)?, &COLUMNS)
+    let resource = scope.resource();
+    let object = codec::decode(resource, stored)?;
+    let columns = if resource.custom.is_some() {
+        &CUSTOM_COLUMNS
+    } else {
+        &COLUMNS
+    };
+    scope.value(StatusCode::OK, view(resource, &object, paths)?, columns)
 }
 
 fn split(path: &str) -> Vec<&str> {
@@ -210,23 +266,50 @@ fn split(path: &str) -> Vec<&str> {
 }
 
 /// The Scale of an object.
-fn view(object: &Value, paths: &ScalePaths) -> Result<Value, Status> {
-    let number = |path: &str| meta::i64_at(object, &split(path)).unwrap_or_default();
+fn view(resource: &Resource, object: &Value, paths: &ScalePaths) -> Result<Value, Status> {
+    let selector = meta::at(object, &split(&paths.selector)).filter(|_| !paths.selector.is_empty());
+    let (replicas, observed, selector) = if resource.custom.is_some() {
+        let number = |path: &str| number_at(object, path).map_err(Status::internal);
+        let selector = match selector {
+            None => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => return Err(Status::internal(accessor_error(&paths.selector, other, "string"))),
+        };
+        (number(&paths.spec_replicas)?, number(&paths.status_replicas)?, selector)
+    } else {
+        let number = |path: &str| meta::i64_at(object, &split(path));
+        let (replicas, observed) = (number(&paths.spec_replicas), number(&paths.status_replicas));
+        (replicas, observed, selector_text(selector))
+    };
     let mut scale = json!({
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {},
-        "spec": {"replicas": number(paths.spec_replicas)},
-        "status": {
-            "replicas": number(paths.status_replicas),
-            "selector": selector_text(meta::at(object, &split(paths.selector))),
-        },
+        "spec": {"replicas": replicas.unwrap_or_default()},
+        "status": {"replicas": observed.unwrap_or_default(), "selector": selector},
     });
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         meta::copy(&mut scale, object, &["metadata", field]);
     }
     let ty = codec::type_of(&kind())?;
     encoded_form(&scale, ty).map_err(Status::internal)
+}
+
+/// A number of an object whose type nobody has checked (apimachinery `unstructured.NestedInt64`).
+fn number_at(object: &Value, path: &str) -> Result<Option<i64>, String> {
+    match meta::at(object, &split(path)) {
+        None => Ok(None),
+        Some(value) => value
+            .as_i64()
+            .map(Some)
+            .ok_or_else(|| accessor_error(path, value, "int64")),
+    }
+}
+
+fn accessor_error(path: &str, value: &Value, wanted: &str) -> String {
+    let shown = machinery::patch::go_value(value);
+    let found = machinery::patch::go_type(value);
+    format!(".{path} accessor error: {shown} is of the type {found}, expected {wanted}")
 }
 
 /// A label selector in the form of a query parameter. The plain maps of older kinds have no `matchLabels`.

@@ -7,7 +7,7 @@ use crate::endpoints::query::Query;
 use crate::endpoints::respond::{self, Client};
 use crate::endpoints::table::{self, Include, Style};
 use crate::registry::codec;
-use crate::registry::columns::Columns;
+use crate::registry::columns::Table;
 use crate::registry::managers::Managers;
 use crate::registry::request::Request;
 use crate::registry::resource::Resource;
@@ -41,16 +41,16 @@ impl Scope {
     /// # Errors
     /// 406 when the client accepts nothing that there is.
     pub fn new(cx: RequestContext, parts: request::Parts, query: Query, route: Route) -> Result<Self, Status> {
-        if let Some(text) = route.store.resource.deprecation {
-            cx.warnings.add(text);
+        let resource = &route.store.resource;
+        if let Some(text) = &resource.deprecation {
+            cx.warnings.add(text.to_string());
         }
-        let streams = matches!(route.verb, Verb::List | Verb::Watch);
-        let produces: &[&str] = if streams { &STREAMABLE_TYPES } else { &MEDIA_TYPES };
-        negotiation::check_accept(&parts.headers, produces)?;
-        let allows = match route.subresource() {
-            Some(subresource) if !subresource.tables => Allows::Metadata,
-            _ => Allows::Transforms,
-        };
+        if resource.custom.is_none() {
+            let streams = matches!(route.verb, Verb::List | Verb::Watch);
+            let produces: &[&str] = if streams { &STREAMABLE_TYPES } else { &MEDIA_TYPES };
+            negotiation::check_accept(&parts.headers, produces)?;
+        }
+        let allows = allowed_shapes(&route);
         let negotiated = negotiation::negotiate(&parts.headers, &query, allows)?;
         Ok(Scope {
             cx,
@@ -60,6 +60,11 @@ impl Scope {
             now: jiff::Timestamp::now(),
             negotiated,
         })
+    }
+
+    /// The shapes that the answer can have.
+    pub fn allows(&self) -> Allows {
+        allowed_shapes(&self.route)
     }
 
     /// The resource's pipeline.
@@ -137,14 +142,14 @@ impl Scope {
             return Ok(respond::json(code, text, &self.negotiated, self.client()));
         }
         let object = codec::decode(self.resource(), stored)?;
-        self.value(code, object, self.resource().columns)
+        self.value(code, object, &*self.resource().columns)
     }
 
     /// Answers with an object in the shape that was negotiated.
     ///
     /// # Errors
     /// 406 when the client wants a list, 400 for bad table options.
-    pub fn value(&self, code: StatusCode, object: Value, columns: &Columns) -> Result<Response<Body>, Status> {
+    pub fn value(&self, code: StatusCode, object: Value, columns: &dyn Table) -> Result<Response<Body>, Status> {
         let shaped = match &self.negotiated.shape {
             Shape::Table(version) => {
                 let style = self.table_style(version)?;
@@ -183,12 +188,23 @@ impl Scope {
 
     /// Upstream's name of the kind's Go type, which some messages show.
     pub fn go_type(&self, suffix: &str) -> String {
+        if self.resource().custom.is_some() {
+            return format!("*unstructured.Unstructured{suffix}");
+        }
         let kind = &self.resource().gvk;
         let package = match kind.group.as_str() {
             "" | "events.k8s.io" => "core",
             group => group.split('.').next().unwrap_or_default(),
         };
         format!("*{package}.{}{suffix}", kind.kind)
+    }
+}
+
+fn allowed_shapes(route: &Route) -> Allows {
+    match route.subresource() {
+        _ if route.store.resource.custom.is_some() => Allows::CustomTransforms,
+        Some(subresource) if !subresource.tables => Allows::Metadata,
+        _ => Allows::Transforms,
     }
 }
 

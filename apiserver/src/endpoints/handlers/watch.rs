@@ -37,7 +37,7 @@ const MIN_TIMEOUT_SECONDS: u64 = 1800;
 /// # Errors
 /// 410 for a revision that is gone, 406 when the client takes no stream.
 pub async fn watch(scope: &Scope, options: &ReadOptions, tasks: &Tasks) -> Result<Response<Body>, Status> {
-    let negotiated = negotiation::negotiate_stream(&scope.parts.headers, &scope.query)?;
+    let negotiated = negotiation::negotiate_stream(&scope.parts.headers, &scope.query, scope.allows())?;
     let deadline = Instant::now() + timeout(options);
     let asked = options.watch(&scope.route.namespace, deadline)?;
     let style = match &negotiated.shape {
@@ -214,7 +214,7 @@ impl Encoder {
                     now,
                 };
                 let metadata = json!({"resourceVersion": object.pointer("/metadata/resourceVersion")});
-                table::table(self.store.resource.columns, [Ok(object)], metadata, style)?
+                table::table(&*self.store.resource.columns, [Ok(object)], metadata, style)?
             }
         };
         Ok(codec::to_bytes(&shaped))
@@ -229,7 +229,10 @@ fn bookmark(resource: &Resource, revision: u64, initial_events_end: bool) -> Val
     }
     let mut object = json!({ "metadata": metadata });
     codec::set_kind(&mut object, &resource.gvk);
-    match codec::type_of(&resource.gvk).map(|ty| encoded_form(&object, ty)) {
+    if resource.custom.is_some() {
+        return object;
+    }
+    match resource.ty().map(|ty| encoded_form(&object, ty)) {
         Ok(Ok(encoded)) => encoded,
         _ => object,
     }

@@ -3,7 +3,7 @@
 use super::discovery::{self, etag};
 use super::negotiation::header_text;
 use super::respond::{self, Client, accepts_gzip};
-use crate::registry::catalog::Catalog;
+use crate::registry::catalog::Served;
 use crate::registry::resource::Resource;
 use crate::server::request::{Body, empty, full};
 use crate::server::version::KUBERNETES;
@@ -44,30 +44,30 @@ struct Document {
 
 impl Documents {
     /// Answers a request for a document; `None` when the path is none.
-    pub fn answer(&self, catalog: &Catalog, path: &str, client: Client<'_>) -> Option<Response<Body>> {
+    pub fn answer(&self, served: &Served, path: &str, client: Client<'_>) -> Option<Response<Body>> {
         match path {
-            "/openapi/v2" => Some(self.v2(catalog, client)),
-            "/openapi/v3" => Some(send_index(&index(catalog), client)),
+            "/openapi/v2" => Some(self.v2(served, client)),
+            "/openapi/v3" => Some(send_index(&index(served), client)),
             other => {
                 let path = other.strip_prefix("/openapi/v3/")?;
-                let about = described(catalog).into_iter().find(|about| about.path() == path);
-                Some(about.map_or_else(|| code(StatusCode::NOT_FOUND), |about| self.v3(catalog, &about, client)))
+                let about = described(served).into_iter().find(|about| about.path() == path);
+                Some(about.map_or_else(|| code(StatusCode::NOT_FOUND), |about| self.v3(served, &about, client)))
             }
         }
     }
 
-    fn v2(&self, catalog: &Catalog, client: Client<'_>) -> Response<Body> {
+    fn v2(&self, served: &Served, client: Client<'_>) -> Response<Body> {
         let accepted = |media_type: &str| accepts(client, media_type);
         let protobuf = V2_PROTOBUF.iter().any(|name| accepted(name));
         let mut response = if protobuf {
             let document = self.document("v2.pb", |out| {
-                let resources = resources(catalog, None);
+                let resources = resources(served, None);
                 Swagger::new(&resources).write_protobuf(out)
             });
             send(document, V2_PROTOBUF[1], client, true)
         } else if accepted(JSON) {
             let document = self.document("v2.json", |out| {
-                let resources = resources(catalog, None);
+                let resources = resources(served, None);
                 Swagger::new(&resources).write_json(out)
             });
             send(document, JSON, client, true)
@@ -78,18 +78,18 @@ impl Documents {
         response
     }
 
-    fn v3(&self, catalog: &Catalog, about: &About, client: Client<'_>) -> Response<Body> {
-        let mut response = self.v3_in_form(catalog, about, client);
+    fn v3(&self, served: &Served, about: &About, client: Client<'_>) -> Response<Body> {
+        let mut response = self.v3_in_form(served, about, client);
         vary(&mut response, &["Accept"]);
         response
     }
 
-    fn v3_in_form(&self, catalog: &Catalog, about: &About, client: Client<'_>) -> Response<Body> {
+    fn v3_in_form(&self, served: &Served, about: &About, client: Client<'_>) -> Response<Body> {
         let protobuf = V3_PROTOBUF.iter().any(|name| accepts(client, name));
         if !protobuf && !accepts(client, JSON) {
             return code(StatusCode::NOT_ACCEPTABLE);
         }
-        let (path, hash) = (about.path(), about.hash(catalog));
+        let (path, hash) = (about.path(), about.hash(served));
         let asked = client.query.text("hash");
         if !asked.is_empty() && asked != hash {
             let mut response = code(StatusCode::MOVED_PERMANENTLY);
@@ -101,7 +101,7 @@ impl Documents {
         let write = |out: &mut dyn Write, protobuf: bool| {
             let resources = about
                 .version()
-                .map(|version| resources(catalog, Some(version)))
+                .map(|version| resources(served, Some(version)))
                 .unwrap_or_default();
             let document = match about {
                 About::Version(version) => Spec::new(version, &resources),
@@ -260,18 +260,18 @@ impl About {
     }
 
     /// What changes when the document does. Documents depend on nothing but this program and the resources it serves.
-    fn hash(&self, catalog: &Catalog) -> String {
+    fn hash(&self, served: &Served) -> String {
         let list = self
             .version()
-            .map(|version| discovery::legacy::resource_list(catalog, &version.group, &version.version));
+            .map(|version| discovery::legacy::resource_list(served, &version.group, &version.version));
         let tag = etag(format!("{} {KUBERNETES} {} {list:?}", chassis::VERSION, self.path()).as_bytes());
         tag.trim_matches('"').to_owned()
     }
 }
 
 /// Everything that has a document of version 3.
-fn described(catalog: &Catalog) -> Vec<About> {
-    let named = discovery::groups(catalog);
+fn described(served: &Served) -> Vec<About> {
+    let named = discovery::groups(served);
     let mut described = vec![
         About::Groups,
         About::Group(String::new()),
@@ -286,13 +286,13 @@ fn described(catalog: &Catalog) -> Vec<About> {
     described
 }
 
-fn index(catalog: &Catalog) -> Value {
+fn index(served: &Served) -> Value {
     let entry = |about: &About| {
         let path = about.path();
-        let url = format!("/openapi/v3/{path}?hash={}", about.hash(catalog));
+        let url = format!("/openapi/v3/{path}?hash={}", about.hash(served));
         (path, json!({ "serverRelativeURL": url }))
     };
-    let paths: Map<String, Value> = described(catalog).iter().map(entry).collect();
+    let paths: Map<String, Value> = described(served).iter().map(entry).collect();
     json!({ "paths": paths })
 }
 
@@ -312,15 +312,15 @@ fn send_index(index: &Value, client: Client<'_>) -> Response<Body> {
 }
 
 /// The resources of one version, or of all, for the documents.
-fn resources<'a>(catalog: &'a Catalog, version: Option<&GroupVersion>) -> Vec<openapi::Resource<'a>> {
+fn resources<'a>(served: &'a Served, version: Option<&GroupVersion>) -> Vec<openapi::Resource<'a>> {
     let wanted = |resource: &Resource| version.is_none_or(|version| resource.gvk.group_version() == *version);
-    let all = catalog.stores().iter().map(|store| store.resource.as_ref());
+    let all = served.stores().map(|store| store.resource.as_ref());
     all.filter(|resource| wanted(resource))
         .map(|resource| {
             let kind = resource.gvk.clone();
             let start = openapi::Resource {
                 returns_deleted: resource.strategy.returns_deleted_object(),
-                ..openapi::Resource::builtin(kind, resource.plural, resource.namespaced(), resource.verbs)
+                ..openapi::Resource::builtin(kind, &resource.plural, resource.namespaced(), resource.verbs)
             };
             let below = resource
                 .subresources

@@ -28,6 +28,11 @@ impl Store {
     /// # Errors
     /// What the first plugin that refuses says.
     pub async fn admit(&self, rq: &Request<'_>, write: &Write<'_>, obj: &mut Value) -> Result<(), Status> {
+        if write.operation == Operation::Create
+            && let Some(why) = self.resource.custom.as_ref().and_then(|custom| custom.closed)
+        {
+            return Err(Status::forbidden(&self.resource.group_resource(), write.name, why));
+        }
         let mut warnings = Vec::new();
         let mut attributes = self.attributes(rq, write, &mut warnings);
         let mut result = self.admit_once(&mut attributes, obj).await;
@@ -84,7 +89,7 @@ impl Store {
         warnings: &'a mut Vec<String>,
     ) -> Attributes<'a> {
         // A namespace is its own namespace: plugins that act on namespaces look there.
-        let namespace = if self.resource.plural == "namespaces" && self.resource.gvk.group.is_empty() {
+        let namespace = if *self.resource.plural == *"namespaces" && self.resource.gvk.group.is_empty() {
             write.name
         } else {
             rq.namespace

@@ -120,7 +120,7 @@ impl Store {
 
     /// The store's key of an object, as error messages show it.
     pub fn key(&self, namespace: &str, name: &str) -> String {
-        let base = format!("{STORAGE_PREFIX}/{}", self.resource.storage_key);
+        let base = format!("{STORAGE_PREFIX}/{}", &*self.resource.storage_key);
         if namespace.is_empty() {
             format!("{base}/{name}")
         } else {

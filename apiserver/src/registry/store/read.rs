@@ -16,7 +16,7 @@ impl Store {
         let mut resource = self.resource.group_resource();
         if self.resource.storage_key.is_empty() {
             // Upstream words by hand what it does not find in no store.
-            resource.resource = self.resource.singular.into();
+            resource.resource = self.resource.singular.to_string();
         }
         result.map_err(|error| errors::status(error, Attempt::Get, &resource, name))
     }

@@ -225,8 +225,9 @@ impl Transaction<'_> {
             Some((view, current)) => self.change_view(view, current).await?,
             None => update.transform.apply(rq, current.as_ref())?,
         };
-        if let Some(current) = current.as_mut().filter(|_| !resource.strategy.tells_empty_from_none()) {
-            schema::empty::share_empty(&new, current, codec::type_of(&resource.gvk)?);
+        let shares_empty = resource.custom.is_none() && !resource.strategy.tells_empty_from_none();
+        if let Some(current) = current.as_mut().filter(|_| shares_empty) {
+            schema::empty::share_empty(&new, current, resource.ty()?);
         }
         let write = self.write(update.kind, current.as_ref());
         if update.view.is_none() {

@@ -94,7 +94,7 @@ fn kind(
     columns: &'static Columns,
 ) -> Resource {
     Resource {
-        categories: &["api-extensions"],
+        categories: ["api-extensions"].into(),
         ..Resource::cluster_kind(
             ("admissionregistration.k8s.io", "v1", kind),
             names,

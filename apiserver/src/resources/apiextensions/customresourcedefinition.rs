@@ -259,9 +259,9 @@ pub(super) fn resource() -> Resource {
         &cells::NAME_AND_CREATION,
     );
     Resource {
-        short_names: &["crd", "crds"],
-        categories: &["api-extensions"],
-        storage_key: "apiextensions.k8s.io/customresourcedefinitions",
+        short_names: ["crd", "crds"].into(),
+        categories: ["api-extensions"].into(),
+        storage_key: "apiextensions.k8s.io/customresourcedefinitions".into(),
         foreign: &[("v1beta1", v1beta1::to_v1)],
         ..kind.with_plain_status(status)
     }

@@ -207,8 +207,8 @@ pub(super) fn resource() -> Resource {
         &COLUMNS,
     );
     Resource {
-        categories: &["api-extensions"],
-        storage_key: "apiregistration.k8s.io/apiservices",
+        categories: ["api-extensions"].into(),
+        storage_key: "apiregistration.k8s.io/apiservices".into(),
         ..kind.with_plain_status(status)
     }
 }

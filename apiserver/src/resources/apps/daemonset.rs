@@ -187,8 +187,8 @@ fn validate_strategy(obj: &Value) -> ErrorList {
 pub(super) fn resource() -> Resource {
     let set = Resource {
         internal_annotations: &[TEMPLATE_GENERATION[2]],
-        short_names: &["ds"],
-        categories: &["all"],
+        short_names: ["ds"].into(),
+        categories: ["all"].into(),
         ..Resource::namespaced_kind(
             ("apps", "v1", "DaemonSet"),
             ("daemonsets", "daemonset"),

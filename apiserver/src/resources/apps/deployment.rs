@@ -190,8 +190,8 @@ pub(super) fn resource() -> Resource {
     let deployment = Resource {
         // `DeprecatedRollbackTo`.
         internal_annotations: &["deprecated.deployment.rollback.to"],
-        short_names: &["deploy"],
-        categories: &["all"],
+        short_names: ["deploy"].into(),
+        categories: ["all"].into(),
         ..Resource::namespaced_kind(
             ("apps", "v1", "Deployment"),
             ("deployments", "deployment"),

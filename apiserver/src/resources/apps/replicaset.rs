@@ -89,8 +89,8 @@ impl Strategy for ReplicaSet {
 
 pub(super) fn resource() -> Resource {
     let set = Resource {
-        short_names: &["rs"],
-        categories: &["all"],
+        short_names: ["rs"].into(),
+        categories: ["all"].into(),
         ..Resource::namespaced_kind(
             ("apps", "v1", "ReplicaSet"),
             ("replicasets", "replicaset"),

@@ -263,8 +263,8 @@ fn with_claims(obj: &Value) -> Value {
 
 pub(super) fn resource() -> Resource {
     let set = Resource {
-        short_names: &["sts"],
-        categories: &["all"],
+        short_names: ["sts"].into(),
+        categories: ["all"].into(),
         ..Resource::namespaced_kind(
             ("apps", "v1", "StatefulSet"),
             ("statefulsets", "statefulset"),

@@ -6,14 +6,15 @@ use super::super::shared::pod_defaults;
 use crate::registry::resource::ScalePaths;
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
+use machinery::schema::Held;
 use machinery::selector::label::Selector;
 use serde_json::Value;
 
 /// Where a workload keeps its numbers of replicas.
 pub(super) static SCALE: ScalePaths = ScalePaths {
-    spec_replicas: "spec.replicas",
-    status_replicas: "status.replicas",
-    selector: "spec.selector",
+    spec_replicas: Held::Static("spec.replicas"),
+    status_replicas: Held::Static("status.replicas"),
+    selector: Held::Static("spec.selector"),
 };
 
 /// Sets the defaults of `spec.template`.

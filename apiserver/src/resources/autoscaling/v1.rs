@@ -62,8 +62,8 @@ pub(super) fn resource() -> Resource {
     let stored = GroupVersionKind::new("autoscaling", "v2", "HorizontalPodAutoscaler");
     let autoscaler = Resource {
         internal_annotations: annotations::ALL,
-        short_names: &["hpa"],
-        categories: &["all"],
+        short_names: ["hpa"].into(),
+        categories: ["all"].into(),
         storage: Some((stored, &CONVERSION)),
         ..Resource::namespaced_kind(
             ("autoscaling", "v1", "HorizontalPodAutoscaler"),

@@ -163,8 +163,8 @@ impl Strategy for Autoscaler {
 pub(super) fn resource() -> Resource {
     let autoscaler = Resource {
         internal_annotations: annotations::ALL,
-        short_names: &["hpa"],
-        categories: &["all"],
+        short_names: ["hpa"].into(),
+        categories: ["all"].into(),
         ..Resource::namespaced_kind(
             ("autoscaling", "v2", "HorizontalPodAutoscaler"),
             ("horizontalpodautoscalers", "horizontalpodautoscaler"),

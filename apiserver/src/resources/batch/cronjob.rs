@@ -215,8 +215,8 @@ fn validate_job(job: &Value, path: &Path) -> ErrorList {
 
 pub(super) fn resource() -> Resource {
     let cron_job = Resource {
-        short_names: &["cj"],
-        categories: &["all"],
+        short_names: ["cj"].into(),
+        categories: ["all"].into(),
         ..Resource::namespaced_kind(
             ("batch", "v1", "CronJob"),
             ("cronjobs", "cronjob"),

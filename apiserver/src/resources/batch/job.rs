@@ -13,6 +13,7 @@ use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, GarbageCollection, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
+use machinery::object::Selectable;
 use machinery::selector::label::Selector;
 use machinery::{meta, names, time};
 use serde_json::Value;
@@ -533,10 +534,10 @@ fn validate_indexed(spec: &Value, path: &Path) -> ErrorList {
 
 pub(super) fn resource() -> Resource {
     let job = Resource {
-        categories: &["all"],
-        selectable_fields: &[("status.successful", |obj| {
+        categories: ["all"].into(),
+        selectable_fields: Selectable::Builtin(&[("status.successful", |obj| {
             cells::number(obj, &["status", "succeeded"]).to_string()
-        })],
+        })]),
         ..Resource::namespaced_kind(
             ("batch", "v1", "Job"),
             ("jobs", "job"),

@@ -9,6 +9,7 @@ use crate::registry::request::Requester;
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::ErrorList;
+use machinery::object::Selectable;
 use machinery::{meta, names, time};
 use serde_json::{Value, json};
 
@@ -185,8 +186,10 @@ fn date_conditions(new: &mut Value, old: &Value, now: &str) {
 
 pub(super) fn resource() -> Resource {
     let request = Resource {
-        short_names: &["csr"],
-        selectable_fields: &[("spec.signerName", |obj| text(obj, &["spec", "signerName"]).to_owned())],
+        short_names: ["csr"].into(),
+        selectable_fields: Selectable::Builtin(&[("spec.signerName", |obj| {
+            text(obj, &["spec", "signerName"]).to_owned()
+        })]),
         ..Resource::cluster_kind(
             ("certificates.k8s.io", "v1", "CertificateSigningRequest"),
             ("certificatesigningrequests", "certificatesigningrequest"),

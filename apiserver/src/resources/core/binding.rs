@@ -17,7 +17,7 @@ impl Strategy for Binding {}
 pub(super) fn resource() -> Resource {
     let binding = Resource {
         verbs: &["create"],
-        storage_key: "",
+        storage_key: "".into(),
         ..Resource::namespaced_kind(
             ("", "v1", "Binding"),
             ("bindings", "binding"),

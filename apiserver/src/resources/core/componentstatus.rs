@@ -40,10 +40,10 @@ impl Strategy for ComponentStatus {}
 
 pub(super) fn resource() -> Resource {
     Resource {
-        short_names: &["cs"],
+        short_names: ["cs"].into(),
         verbs: &["get", "list"],
-        storage_key: "",
-        deprecation: Some("v1 ComponentStatus is deprecated in v1.19+"),
+        storage_key: "".into(),
+        deprecation: Some("v1 ComponentStatus is deprecated in v1.19+".into()),
         ..Resource::cluster_kind(
             ("", "v1", "ComponentStatus"),
             ("componentstatuses", "componentstatus"),

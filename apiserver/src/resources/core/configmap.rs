@@ -96,7 +96,7 @@ pub(super) fn immutable_data(new: &Value, old: &Value, fields: &[&str]) -> Error
 
 pub(super) fn resource() -> Resource {
     Resource {
-        short_names: &["cm"],
+        short_names: ["cm"].into(),
         ..Resource::namespaced_kind(
             ("", "v1", "ConfigMap"),
             ("configmaps", "configmap"),

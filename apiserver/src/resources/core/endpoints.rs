@@ -156,9 +156,9 @@ fn validate_subset(subset: &Value, path: &Path) -> ErrorList {
 
 pub(super) fn resource() -> Resource {
     Resource {
-        short_names: &["ep"],
-        storage_key: "services/endpoints",
-        deprecation: Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+        short_names: ["ep"].into(),
+        storage_key: "services/endpoints".into(),
+        deprecation: Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into()),
         ..Resource::namespaced_kind(
             ("", "v1", "Endpoints"),
             ("endpoints", "endpoints"),

@@ -7,7 +7,7 @@ use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, GarbageCollection, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
-use machinery::object::FieldReader;
+use machinery::object::{FieldReader, Selectable};
 use machinery::{meta, names};
 use serde_json::Value;
 
@@ -230,8 +230,8 @@ pub(in super::super) const SELECTABLE: &[(&str, FieldReader)] = &[
 
 pub(super) fn resource() -> Resource {
     Resource {
-        short_names: &["ev"],
-        selectable_fields: SELECTABLE,
+        short_names: ["ev"].into(),
+        selectable_fields: Selectable::Builtin(SELECTABLE),
         ..Resource::namespaced_kind(("", "v1", "Event"), ("events", "event"), TYPE, Event, &COLUMNS)
     }
 }

@@ -215,7 +215,7 @@ fn as_float(amount: Quantity) -> f64 {
 
 pub(super) fn resource() -> Resource {
     Resource {
-        short_names: &["limits"],
+        short_names: ["limits"].into(),
         ..Resource::namespaced_kind(
             ("", "v1", "LimitRange"),
             ("limitranges", "limitrange"),

@@ -7,6 +7,7 @@ use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::{Action, Resource, Scope};
 use crate::registry::strategy::{Context, ControlledDeletion, Strategy};
 use machinery::field::{Error, ErrorList, Path};
+use machinery::object::Selectable;
 use machinery::{meta, names};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -144,12 +145,12 @@ fn validate_status(new: &Value, _old: &Value) -> ErrorList {
 
 pub(super) fn resource() -> Resource {
     let namespace = Resource {
-        short_names: &["ns"],
+        short_names: ["ns"].into(),
         scope: Scope::Cluster,
         verbs: &["create", "delete", "get", "list", "patch", "update", "watch"],
-        selectable_fields: &[("status.phase", |obj| {
+        selectable_fields: Selectable::Builtin(&[("status.phase", |obj| {
             meta::str_at(obj, &["status", "phase"]).unwrap_or_default().to_owned()
-        })],
+        })]),
         ..Resource::namespaced_kind(
             ("", "v1", "Namespace"),
             ("namespaces", "namespace"),

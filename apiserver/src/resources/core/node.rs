@@ -10,6 +10,7 @@ use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::{Resource, Scope};
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path, go_quote};
+use machinery::object::Selectable;
 use machinery::{meta, names};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -364,14 +365,14 @@ fn validate_taints(node: &Value) -> ErrorList {
 
 pub(super) fn resource() -> Resource {
     let node = Resource {
-        short_names: &["no"],
+        short_names: ["no"].into(),
         scope: Scope::Cluster,
-        storage_key: "minions",
-        selectable_fields: &[("spec.unschedulable", |obj| {
+        storage_key: "minions".into(),
+        selectable_fields: Selectable::Builtin(&[("spec.unschedulable", |obj| {
             meta::bool_at(obj, &["spec", "unschedulable"])
                 .unwrap_or_default()
                 .to_string()
-        })],
+        })]),
         ..Resource::namespaced_kind(("", "v1", "Node"), ("nodes", "node"), TYPE, Node, &COLUMNS)
     };
     let status = Status {

@@ -471,7 +471,7 @@ impl Strategy for Claim {
 
 pub(super) fn resource() -> Resource {
     let claim = Resource {
-        short_names: &["pvc"],
+        short_names: ["pvc"].into(),
         ..Resource::namespaced_kind(
             ("", "v1", "PersistentVolumeClaim"),
             ("persistentvolumeclaims", "persistentvolumeclaim"),

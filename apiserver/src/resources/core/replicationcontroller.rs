@@ -9,6 +9,8 @@ use crate::registry::resource::{Resource, ScalePaths};
 use crate::registry::strategy::{Context, GarbageCollection, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
+use machinery::object::Selectable;
+use machinery::schema::Held;
 use machinery::selector::label::Selector;
 use serde_json::{Value, json};
 
@@ -16,9 +18,9 @@ const SPEC: &str = "io.k8s.api.core.v1.ReplicationControllerSpec";
 const STATUS: &str = "io.k8s.api.core.v1.ReplicationControllerStatus";
 
 static SCALE: ScalePaths = ScalePaths {
-    spec_replicas: "spec.replicas",
-    status_replicas: "status.replicas",
-    selector: "spec.selector",
+    spec_replicas: Held::Static("spec.replicas"),
+    status_replicas: Held::Static("status.replicas"),
+    selector: Held::Static("spec.selector"),
 };
 
 static COLUMNS: Columns = Columns {
@@ -145,12 +147,12 @@ fn validate_template(spec: &Value, path: &Path) -> ErrorList {
 
 pub(super) fn resource() -> Resource {
     let controller = Resource {
-        short_names: &["rc"],
-        categories: &["all"],
-        storage_key: "controllers",
-        selectable_fields: &[("status.replicas", |obj| {
+        short_names: ["rc"].into(),
+        categories: ["all"].into(),
+        storage_key: "controllers".into(),
+        selectable_fields: Selectable::Builtin(&[("status.replicas", |obj| {
             cells::number(obj, &["status", "replicas"]).to_string()
-        })],
+        })]),
         ..Resource::namespaced_kind(
             ("", "v1", "ReplicationController"),
             ("replicationcontrollers", "replicationcontroller"),

@@ -299,7 +299,7 @@ fn validate_status(new: &Value) -> ErrorList {
 
 pub(super) fn resource() -> Resource {
     let quota = Resource {
-        short_names: &["quota"],
+        short_names: ["quota"].into(),
         ..Resource::namespaced_kind(
             ("", "v1", "ResourceQuota"),
             ("resourcequotas", "resourcequota"),

@@ -8,6 +8,7 @@ use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
+use machinery::object::Selectable;
 use machinery::schema::json::{Node, parse};
 use machinery::{meta, names};
 use serde_json::Value;
@@ -163,9 +164,9 @@ fn validate_type(obj: &Value) -> ErrorList {
 
 pub(super) fn resource() -> Resource {
     Resource {
-        selectable_fields: &[("type", |obj| {
+        selectable_fields: Selectable::Builtin(&[("type", |obj| {
             meta::str_at(obj, &["type"]).unwrap_or_default().to_owned()
-        })],
+        })]),
         ..Resource::namespaced_kind(("", "v1", "Secret"), ("secrets", "secret"), TYPE, Secret, &COLUMNS)
     }
 }

@@ -59,7 +59,7 @@ impl Strategy for ServiceAccount {
 
 pub(super) fn resource() -> Resource {
     let account = Resource {
-        short_names: &["sa"],
+        short_names: ["sa"].into(),
         ..Resource::namespaced_kind(
             ("", "v1", "ServiceAccount"),
             ("serviceaccounts", "serviceaccount"),

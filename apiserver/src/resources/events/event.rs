@@ -7,6 +7,7 @@ use crate::registry::resource::{Conversion, Resource};
 use crate::registry::strategy::{Context, GarbageCollection, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::gvk::GroupVersionKind;
+use machinery::object::Selectable;
 use machinery::{meta, names};
 use serde_json::{Map, Value};
 
@@ -175,8 +176,8 @@ impl Strategy for Event {
 pub(super) fn resource() -> Resource {
     let names = ("events", "event");
     Resource {
-        short_names: &["ev"],
-        selectable_fields: SELECTABLE,
+        short_names: ["ev"].into(),
+        selectable_fields: Selectable::Builtin(SELECTABLE),
         field_names: FIELD_NAMES,
         storage: Some((GroupVersionKind::new("", "v1", "Event"), &CONVERSION)),
         ..Resource::namespaced_kind(

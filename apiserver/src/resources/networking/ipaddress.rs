@@ -89,7 +89,7 @@ fn validate_parent(parent: &Value, path: &Path) -> ErrorList {
 
 pub(super) fn resource() -> Resource {
     Resource {
-        short_names: &["ip"],
+        short_names: ["ip"].into(),
         ..Resource::cluster_kind(
             (GROUP, "v1", "IPAddress"),
             ("ipaddresses", "ipaddress"),

@@ -241,7 +241,7 @@ fn validate_block(block: &Value, known: &[&str], path: &Path) -> ErrorList {
 
 pub(super) fn resource() -> Resource {
     Resource {
-        short_names: &["netpol"],
+        short_names: ["netpol"].into(),
         ..Resource::namespaced_kind(
             (GROUP, "v1", "NetworkPolicy"),
             ("networkpolicies", "networkpolicy"),

@@ -131,7 +131,7 @@ fn validate_status(new: &Value, _old: &Value) -> ErrorList {
 
 pub(super) fn resource() -> Resource {
     let budget = Resource {
-        short_names: &["pdb"],
+        short_names: ["pdb"].into(),
         ..Resource::namespaced_kind(
             ("policy", "v1", "PodDisruptionBudget"),
             ("poddisruptionbudgets", "poddisruptionbudget"),

@@ -10,6 +10,7 @@ use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, Strategy};
 use machinery::field::{Error, ErrorList, Path};
+use machinery::object::Selectable;
 use machinery::{meta, names, time};
 use serde_json::Value;
 
@@ -203,10 +204,10 @@ pub(super) fn validate_nodes(owner: &Value, empty: &str, path: &Path) -> (Vec<&'
 
 pub(super) fn resource() -> Resource {
     Resource {
-        selectable_fields: &[
+        selectable_fields: Selectable::Builtin(&[
             ("spec.nodeName", |obj| text(obj, &["spec", "nodeName"]).to_owned()),
             ("spec.driver", |obj| text(obj, &["spec", "driver"]).to_owned()),
-        ],
+        ]),
         ..Resource::cluster_kind(
             ("resource.k8s.io", "v1", "ResourceSlice"),
             ("resourceslices", "resourceslice"),

@@ -111,7 +111,7 @@ fn not_of_the_system(obj: &Value) -> Option<String> {
 
 pub(super) fn resource() -> Resource {
     Resource {
-        short_names: &["pc"],
+        short_names: ["pc"].into(),
         ..Resource::cluster_kind(
             ("scheduling.k8s.io", "v1", "PriorityClass"),
             ("priorityclasses", "priorityclass"),

@@ -140,7 +140,7 @@ fn validate_expression<'a>(expression: &'a Value, path: &Path) -> (BTreeSet<&'a 
 
 pub(super) fn resource() -> Resource {
     Resource {
-        short_names: &["sc"],
+        short_names: ["sc"].into(),
         ..Resource::cluster_kind(
             (GROUP, "v1", "StorageClass"),
             ("storageclasses", "storageclass"),

@@ -60,7 +60,7 @@ impl Strategy for VolumeAttributesClass {
 
 pub(super) fn resource() -> Resource {
     Resource {
-        short_names: &["vac"],
+        short_names: ["vac"].into(),
         ..Resource::cluster_kind(
             (GROUP, "v1", "VolumeAttributesClass"),
             ("volumeattributesclasses", "volumeattributesclass"),

@@ -32,6 +32,8 @@ pub(super) struct Cache {
     loading: tokio::sync::Mutex<()>,
     /// Watches that did not keep up.
     terminated: AtomicU64,
+    /// Whether it is filled only when somebody asks.
+    lazy: bool,
 }
 
 #[derive(Default)]
@@ -45,6 +47,8 @@ struct State {
     revision: u64,
     /// Goes up whenever the content is thrown away.
     generation: u64,
+    /// Whether nobody feeds it any more.
+    closed: bool,
 }
 
 #[derive(Default)]
@@ -77,11 +81,14 @@ pub(super) enum Interrupted {
     Behind,
     /// The cache was thrown away: what the watcher has been told may be wrong.
     Reset,
+    /// The resource is no longer served as it was.
+    Closed,
 }
 
 impl Cache {
-    pub(super) fn new(store: Store) -> Self {
+    pub(super) fn new(store: Store, lazy: bool) -> Self {
         Cache {
+            lazy,
             store,
             state: Mutex::default(),
             news: watch::Sender::new(0),
@@ -108,6 +115,11 @@ impl Cache {
         matches!(chassis::lock(&self.state).phase, Phase::Ready)
     }
 
+    /// Whether it is filled only when somebody asks.
+    pub(super) fn is_lazy(&self) -> bool {
+        self.lazy
+    }
+
     /// Makes sure that the cache is filled.
     pub(super) async fn loaded(&self, hub: &Hub) -> Result<(), Error> {
         if self.is_ready() {
@@ -118,6 +130,11 @@ impl Cache {
         while !self.is_ready() {
             let generation = {
                 let mut state = chassis::lock(&self.state);
+                if state.closed {
+                    return Err(Error::Unavailable(
+                        "the resource is no longer served as it was".to_owned(),
+                    ));
+                }
                 state.phase = Phase::Loading(Vec::new());
                 state.generation
             };
@@ -202,6 +219,15 @@ impl Cache {
     /// Throws everything away because changes were missed. Watchers end.
     pub(super) fn invalidate(&self) {
         chassis::lock(&self.state).clear();
+        self.tell();
+    }
+
+    /// Ends: nobody feeds the cache any more.
+    pub(super) fn close(&self) {
+        let mut state = chassis::lock(&self.state);
+        state.clear();
+        state.closed = true;
+        drop(state);
         self.tell();
     }
 
@@ -334,6 +360,9 @@ impl Cache {
     ) -> Result<(Vec<Arc<Change>>, u64), Interrupted> {
         let passed_on = hub.revision();
         let state = chassis::lock(&self.state);
+        if state.closed {
+            return Err(Interrupted::Closed);
+        }
         if state.generation != cursor.generation {
             return Err(Interrupted::Reset);
         }

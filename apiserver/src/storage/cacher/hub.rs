@@ -105,6 +105,19 @@ impl Hub {
         self.0.cache_added.notify_one();
     }
 
+    /// Feeds a cache no longer: its watches end.
+    pub(super) fn forget(&self, cache: &Arc<Cache>) {
+        let mut caches = chassis::lock(&self.0.caches);
+        if let Some(owners) = caches.get_mut(cache.prefix()) {
+            owners.retain(|other| !Arc::ptr_eq(other, cache));
+            if owners.is_empty() {
+                caches.remove(cache.prefix());
+            }
+        }
+        drop(caches);
+        cache.close();
+    }
+
     /// The revision up to which all changes have been passed on.
     pub fn revision(&self) -> u64 {
         *self.0.revision.borrow()
@@ -228,7 +241,8 @@ impl Hub {
 
     /// Fills every cache that is not.
     fn load_all(&self) -> impl Stream<Item = ()> + Unpin + Send + '_ {
-        stream::iter(self.all())
+        let eager: Vec<Arc<Cache>> = self.all().into_iter().filter(|cache| !cache.is_lazy()).collect();
+        stream::iter(eager)
             .map(|cache| self.load(cache))
             .buffer_unordered(PARALLEL_LOADS)
     }

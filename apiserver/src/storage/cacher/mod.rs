@@ -34,7 +34,21 @@ pub struct Cacher {
 impl Cacher {
     /// Puts a cache before a store. The hub keeps it up to date.
     pub fn new(store: Store, hub: Hub) -> Self {
-        let cache = Arc::new(Cache::new(store.clone()));
+        Self::with(store, hub, false)
+    }
+
+    /// The same, but filled only when somebody lists or watches.
+    pub fn lazy(store: Store, hub: Hub) -> Self {
+        Self::with(store, hub, true)
+    }
+
+    /// Forgets everything and ends all watches, for good.
+    pub fn close(&self) {
+        self.hub.forget(&self.cache);
+    }
+
+    fn with(store: Store, hub: Hub, lazy: bool) -> Self {
+        let cache = Arc::new(Cache::new(store.clone(), lazy));
         hub.register(cache.clone());
         Cacher { store, cache, hub }
     }

@@ -135,9 +135,12 @@ impl Watcher {
     /// Ends the watch. A client that is behind comes back and hears then how far; one whose cache was wrong may be as far
     /// as the store, and is told to list again.
     fn end(&mut self, why: Interrupted) {
+        self.over = true;
+        if why == Interrupted::Closed {
+            return;
+        }
         self.cache.count_terminated();
         tracing::debug!(prefix = self.cache.prefix(), ?why, "a watch ends");
-        self.over = true;
         if why == Interrupted::Reset {
             self.pending
                 .push_back(Event::Error(Error::Expired(WATCH_EXPIRED.to_owned())));

@@ -7,16 +7,17 @@ use super::managed::{Managed, Owned};
 
 const SCALE_VERSION: &str = "autoscaling/v1";
 
+/// Where a version of an object has its replicas; `None` where it has none.
+pub type Replicas<'a> = dyn Fn(&str) -> Option<Vec<&'a str>> + 'a;
+
 /// The owners of an object's replicas as the scale subresource shows them: a Scale's managedFields.
-///
-/// `replicas` gives the path of the replicas in each version of the object; `None` where it has none.
-pub fn to_scale(parent: &Managed, replicas: &dyn Fn(&str) -> Option<&'static [&'static str]>) -> Managed {
+pub fn to_scale(parent: &Managed, replicas: &Replicas<'_>) -> Managed {
     let mut scale = Managed::default();
     for (id, owned) in &parent.fields {
         let Some(path) = replicas(&owned.api_version) else {
             continue;
         };
-        if owned.set.has(&fields(path)) {
+        if owned.set.has(&fields(&path)) {
             let set = Set::of_fields(&[&["spec", "replicas"]]);
             scale.fields.insert(
                 id.clone(),
@@ -35,17 +36,12 @@ pub fn to_scale(parent: &Managed, replicas: &dyn Fn(&str) -> Option<&'static [&'
 }
 
 /// The owners of the object after those of its scale have changed. `api_version` is the object's.
-pub fn to_parent(
-    parent: &Managed,
-    scale: &Managed,
-    api_version: &str,
-    replicas: &dyn Fn(&str) -> Option<&'static [&'static str]>,
-) -> Managed {
+pub fn to_parent(parent: &Managed, scale: &Managed, api_version: &str, replicas: &Replicas<'_>) -> Managed {
     let mut merged = Managed::default();
     let mut rest = scale.fields.clone();
     for (id, owned) in &parent.fields {
         let path = replicas(&owned.api_version)
-            .map(fields)
+            .map(|path| fields(&path))
             .filter(|path| owned.set.has(path));
         let mut owned = owned.clone();
         if let Some(path) = path
@@ -64,7 +60,7 @@ pub fn to_parent(
         let Some(path) = replicas(api_version).filter(|_| owned.set.has(&fields(&["spec", "replicas"]))) else {
             continue;
         };
-        let set = Set::of_fields(&[path]);
+        let set = Set::of_fields(&[&path]);
         merged.fields.insert(
             id,
             Owned {

@@ -466,7 +466,7 @@ fn owners_pass_through_scale_and_back() {
             false,
         )
         .unwrap();
-    let replicas: &dyn Fn(&str) -> Option<&'static [&'static str]> = &|_| Some(&["spec", "replicas"]);
+    let replicas: &scale::Replicas<'_> = &|_| Some(vec!["spec", "replicas"]);
     let parent = managed::Managed::decode(&object).unwrap();
     let seen = scale::to_scale(&parent, replicas);
     assert_eq!(seen.encode()[0]["fieldsV1"], json!({"f:spec": {"f:replicas": {}}}));

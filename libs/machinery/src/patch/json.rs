@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Error, FieldValidation, Patched, finish};
+use super::{Error, FieldValidation, Patched, Target, finish};
 use crate::schema::decode::{self, DecodeError, Decoded};
 use crate::schema::model::{Details, Held, Patch, Property, Scalar, TypeRef};
 use crate::schema::tree::Tree;
@@ -23,6 +23,14 @@ const MAX_COPIED: usize = 3 * 1024 * 1024;
 /// # Errors
 /// When the patch is malformed, does not fit the object, or the result is none of the type.
 pub fn apply(live: &Value, patch: &[u8], ty: Option<&Type>, validation: FieldValidation) -> Result<Patched, Error> {
+    apply_as(live, patch, ty.into(), validation)
+}
+
+/// Applies a JSON patch to `live` and decodes the result as `target` says.
+///
+/// # Errors
+/// When the patch is malformed, does not fit the object, or the result is none of the type.
+pub fn apply_as(live: &Value, patch: &[u8], target: Target<'_>, validation: FieldValidation) -> Result<Patched, Error> {
     let (operations, strict) = read(patch, validation)?;
     if operations.len() > MAX_OPERATIONS {
         return Err(Error::TooLarge(format!(
@@ -35,8 +43,8 @@ pub fn apply(live: &Value, patch: &[u8], ty: Option<&Type>, validation: FieldVal
     for operation in &operations {
         step(&mut patched, operation, &mut copied).map_err(Error::Rejected)?;
     }
-    let shown = |patched: &Tree| encode::patched_text(live, patched, ty);
-    finish(live, patched, ty, strict, validation, &shown)
+    let shown = |patched: &Tree| encode::patched_text(live, patched, target.ty());
+    finish(live, patched, target, strict, validation, &shown)
 }
 
 static NO_DETAILS: Details = Details {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Error, FieldValidation, Patched, finish, read_object};
+use super::{Error, FieldValidation, Patched, Target, finish, read_object};
 use crate::schema::tree::Tree;
 use crate::schema::{Type, encode};
 
@@ -11,6 +11,14 @@ use crate::schema::{Type, encode};
 /// # Errors
 /// When the patch is no JSON object or the result is none of the type.
 pub fn apply(live: &Value, patch: &[u8], ty: Option<&Type>, validation: FieldValidation) -> Result<Patched, Error> {
+    apply_as(live, patch, ty.into(), validation)
+}
+
+/// Applies a JSON merge patch to `live` and decodes the result as `target` says.
+///
+/// # Errors
+/// When the patch is no JSON object or the result is none of the type.
+pub fn apply_as(live: &Value, patch: &[u8], target: Target<'_>, validation: FieldValidation) -> Result<Patched, Error> {
     let strict = match read_object(patch) {
         Ok((fields, _)) if fields.is_empty() && is_null(patch) => {
             return Err(Error::Malformed("Invalid JSON Patch".to_owned()));
@@ -24,8 +32,8 @@ pub fn apply(live: &Value, patch: &[u8], ty: Option<&Type>, validation: FieldVal
     let patch = Tree::parse(patch).map_err(|error| Error::Malformed(error.to_string()))?;
     let mut patched = Tree::from(live);
     merge(&mut patched, patch.clone());
-    let shown = |patched: &Tree| encode::merged_text(live, &patch, patched, ty);
-    finish(live, patched, ty, strict, validation, &shown)
+    let shown = |patched: &Tree| encode::merged_text(live, &patch, patched, target.ty());
+    finish(live, patched, target, strict, validation, &shown)
 }
 
 fn is_null(patch: &[u8]) -> bool {

@@ -21,6 +21,35 @@ use crate::schema::json::Node;
 use crate::schema::tree::Tree;
 use crate::status::{Details, Status};
 
+/// What a patched object has to be.
+#[derive(Clone, Copy)]
+pub enum Target<'a> {
+    /// Nothing in particular: the result stays as it is.
+    Anything,
+    /// An object of a type.
+    Type(&'a Type),
+    /// What a function makes of it.
+    Custom(&'a Custom<'a>),
+}
+
+/// Decodes an object of a kind that is defined at run time, or says what is wrong with it.
+pub type Custom<'a> = dyn Fn(Value) -> Result<Decoded, String> + 'a;
+
+impl<'a> Target<'a> {
+    fn ty(self) -> Option<&'a Type> {
+        match self {
+            Target::Type(ty) => Some(ty),
+            Target::Anything | Target::Custom(_) => None,
+        }
+    }
+}
+
+impl<'a> From<Option<&'a Type>> for Target<'a> {
+    fn from(ty: Option<&'a Type>) -> Self {
+        ty.map_or(Target::Anything, Target::Type)
+    }
+}
+
 /// What to do about unknown and repeated fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FieldValidation {
@@ -111,25 +140,34 @@ fn read_object(patch: &[u8]) -> Result<(Map<String, Value>, Vec<String>), String
 fn finish(
     live: &Value,
     patched: Tree,
-    ty: Option<&Type>,
+    target: Target<'_>,
     found: Vec<String>,
     validation: FieldValidation,
     shown: &dyn Fn(&Tree) -> String,
 ) -> Result<Patched, Error> {
-    let outcome = match ty {
-        None => kind::Outcome::Same,
-        Some(_) => kind::check(live, &patched).map_err(|detail| Error::Invalid {
+    let outcome = match target {
+        Target::Anything | Target::Custom(_) => kind::Outcome::Same,
+        Target::Type(_) => kind::check(live, &patched).map_err(|detail| Error::Invalid {
             shown: shown(&patched),
             detail,
         })?,
     };
-    let (value, strict) = match ty {
+    let (value, strict) = match target {
         _ if outcome == kind::Outcome::Unversioned => {
             let Decoded { value, strict } = kind::unversioned(live, &patched);
             (value, strict)
         }
-        None => (Node::from(&patched).into_value(), Vec::new()),
-        Some(ty) => match decode::decode_tree(&patched, ty) {
+        Target::Anything => (Node::from(&patched).into_value(), Vec::new()),
+        Target::Custom(decode) => match decode(Node::from(&patched).into_value()) {
+            Ok(Decoded { value, strict }) => (value, strict),
+            Err(detail) => {
+                return Err(Error::Invalid {
+                    shown: shown(&patched),
+                    detail,
+                });
+            }
+        },
+        Target::Type(ty) => match decode::decode_tree(&patched, ty) {
             Ok(Decoded { value, strict }) => (value, strict),
             Err(DecodeError::Syntax(error)) => return Err(Error::Malformed(error.to_string())),
             Err(DecodeError::Type(detail)) => {

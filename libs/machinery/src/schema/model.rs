@@ -35,6 +35,14 @@ impl<T: ?Sized> Clone for Held<T> {
     }
 }
 
+impl<T: ?Sized + PartialEq> PartialEq for Held<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: ?Sized + Eq> Eq for Held<T> {}
+
 impl<T: ?Sized + fmt::Debug> fmt::Debug for Held<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)

@@ -378,7 +378,7 @@ impl Strategy for Status {
 
 pub(super) fn resource() -> Resource {
     let volume = Resource {
-        short_names: &["pv"],
+        short_names: ["pv"].into(),
         ..Resource::cluster_kind(
             ("", "v1", "PersistentVolume"),
             ("persistentvolumes", "persistentvolume"),

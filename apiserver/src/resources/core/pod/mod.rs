@@ -15,6 +15,7 @@ use crate::registry::resource::{Action, Resource};
 use crate::registry::strategy::{Context, Grace, MetadataChecks, Strategy};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
+use machinery::object::Selectable;
 use serde_json::{Value, json};
 
 const TYPE: &str = "io.k8s.api.core.v1.Pod";
@@ -225,9 +226,9 @@ fn selectable(obj: &Value, path: &[&str]) -> String {
 
 pub(super) fn resource() -> Resource {
     let pod = Resource {
-        short_names: &["po"],
-        categories: &["all"],
-        selectable_fields: &[
+        short_names: ["po"].into(),
+        categories: ["all"].into(),
+        selectable_fields: Selectable::Builtin(&[
             ("spec.nodeName", |o| selectable(o, &["spec", "nodeName"])),
             ("spec.restartPolicy", |o| selectable(o, &["spec", "restartPolicy"])),
             ("spec.schedulerName", |o| selectable(o, &["spec", "schedulerName"])),
@@ -252,7 +253,7 @@ pub(super) fn resource() -> Resource {
             ("status.nominatedNodeName", |o| {
                 selectable(o, &["status", "nominatedNodeName"])
             }),
-        ],
+        ]),
         ..Resource::namespaced_kind(("", "v1", "Pod"), ("pods", "pod"), TYPE, Pod, &columns::COLUMNS)
     };
     let status_hooks = Status {

@@ -11,6 +11,7 @@ use crate::registry::columns::{Column, Columns};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, MetadataChecks, Strategy};
 use machinery::field::ErrorList;
+use machinery::object::Selectable;
 use machinery::{meta, names};
 use serde_json::{Value, json};
 
@@ -151,17 +152,17 @@ impl Strategy for Service {
 
 pub(super) fn resource() -> Resource {
     let service = Resource {
-        short_names: &["svc"],
-        categories: &["all"],
-        storage_key: "services/specs",
-        selectable_fields: &[
+        short_names: ["svc"].into(),
+        categories: ["all"].into(),
+        storage_key: "services/specs".into(),
+        selectable_fields: Selectable::Builtin(&[
             ("spec.clusterIP", |o| {
                 meta::str_at(o, &["spec", "clusterIP"]).unwrap_or_default().to_owned()
             }),
             ("spec.type", |o| {
                 meta::str_at(o, &["spec", "type"]).unwrap_or_default().to_owned()
             }),
-        ],
+        ]),
         ..Resource::namespaced_kind(("", "v1", "Service"), ("services", "service"), TYPE, Service, &COLUMNS)
     };
     let status = Status {

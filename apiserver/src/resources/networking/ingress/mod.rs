@@ -142,8 +142,8 @@ impl Strategy for Ingress {
 
 pub(super) fn resource() -> Resource {
     let ingress = Resource {
-        short_names: &["ing"],
-        storage_key: "ingress",
+        short_names: ["ing"].into(),
+        storage_key: "ingress".into(),
         ..Resource::namespaced_kind(
             (GROUP, "v1", "Ingress"),
             ("ingresses", "ingress"),

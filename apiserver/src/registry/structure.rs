@@ -1,0 +1,35 @@
+//! What kinds have that are defined at run time, where built-in kinds have a type.
+
+use machinery::gvk::GroupVersionKind;
+use machinery::schema::Type;
+use machinery::schema::decode::Decoded;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// What a definition says about the objects of one version of its kind.
+pub trait Structure: Send + Sync {
+    /// The type by which the owners of fields are kept.
+    fn ty(&self) -> &Type;
+
+    /// Checks and cleans the metadata of what was sent, and prunes what is not specified. What says that it is something
+    /// else stays as it is: it is refused later.
+    ///
+    /// # Errors
+    /// What is wrong with the metadata.
+    fn decode(&self, object: Value) -> Result<Decoded, String>;
+
+    /// The object in another version of the same kind; `None` where somebody has to be asked for it.
+    fn convert(&self, object: &Value, api_version: &str) -> Option<Value>;
+}
+
+/// What only those kinds have that are defined at run time.
+pub struct Custom {
+    /// How objects are understood.
+    pub structure: Arc<dyn Structure>,
+    /// Whether discovery shows it.
+    pub announced: bool,
+    /// The stored version, when it is among those that are served.
+    pub stored: Option<GroupVersionKind>,
+    /// Why no more objects can be made.
+    pub closed: Option<&'static str>,
+}
