@@ -1,25 +1,32 @@
 //! The schemas of custom resources (apiextensions-apiserver `pkg/apiserver/schema`, `pkg/apiserver/validation`): what an object
 //! loses by them, what they add, and what is wrong with it. Everything here is a function of schema and object.
 
+mod apply;
 mod check;
 mod coerce;
 mod correlate;
 mod defaults;
 mod embedded;
+pub mod field_path;
 pub mod formats;
 mod lists;
 mod node;
 mod prune;
+pub mod rules;
 mod scale;
+mod validator;
 
 pub use check::Form;
 pub use coerce::{Coercion, Malformed};
 pub use embedded::MetadataRules;
 pub use node::{Additional, Kind, ListType, Node};
+pub use rules::{Findings, Rules, Write};
 pub use scale::Scale;
+pub use validator::Validator;
 
 use correlate::Correlated;
 use machinery::field::{ErrorList, Path};
+use machinery::schema::Type;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -100,6 +107,13 @@ impl Structural {
     pub fn validate_update(&self, new: &Value, old: &Value, path: &Path) -> ErrorList {
         let before = Correlated::new(new, old, &self.root);
         check::value(new, &self.root, path, Some(before), Form::Served)
+    }
+
+    /// The type by which server-side apply sees whole objects; `name` is its name in OpenAPI. If they are `open`, they may have
+    /// fields that the schema does not name (`spec.preserveUnknownFields`).
+    #[must_use]
+    pub fn apply_type(&self, name: &str, kind: machinery::schema::Kind, open: bool) -> Type {
+        apply::type_of(&self.root, name, kind, open)
     }
 
     /// Items that occur twice in lists that are sets or maps (`ValidateListSetsAndMaps`).

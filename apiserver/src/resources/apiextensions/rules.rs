@@ -146,9 +146,8 @@ pub(super) fn evaluate(value: &Value, schema: &Value, path: &Path, errors: &mut 
     let rules = meta::list_at(schema, &["x-kubernetes-validations"]);
     if !rules.is_empty()
         && let Some(declared) = Declared::of(schema, whole)
-        && let Some(own) = declared.value(value)
     {
-        let variables = Own(own);
+        let variables = Own(declared.value(value));
         for rule in rules {
             errors.extend(against(rule, &declared, &variables, value, schema, path));
         }

@@ -196,9 +196,13 @@ impl Declared {
         })
     }
 
-    /// A JSON value as rules see it; none if it is not what is declared.
+    /// A JSON value as rules see it. What is not what is declared is seen as it is.
     #[must_use]
-    pub fn value(&self, json: &Json) -> Option<Value> {
+    pub fn value(&self, json: &Json) -> Value {
+        self.declared_value(json).unwrap_or_else(|| Value::from_json(json))
+    }
+
+    fn declared_value(&self, json: &Json) -> Option<Value> {
         Some(match (&self.shape, json) {
             (_, Json::Null) => Value::Null,
             (Shape::Simple(Type::Double), json) => Value::Double(json.as_f64()?),
@@ -214,19 +218,17 @@ impl Declared {
             }
             (Shape::Simple(_), json) => Value::from_json(json),
             (Shape::List(of), Json::Array(items)) => {
-                let items: Option<Vec<Value>> = items.iter().map(|item| of.value(item)).collect();
-                Value::List(Arc::new(items?))
+                Value::List(Arc::new(items.iter().map(|item| of.value(item)).collect()))
             }
             (Shape::Map(of), Json::Object(entries)) => {
-                let entry =
-                    |(name, value): (&String, &Json)| Some((Key::String(name.as_str().into()), of.value(value)?));
-                Value::Map(Arc::new(entries.iter().map(entry).collect::<Option<_>>()?))
+                let entry = |(name, value): (&String, &Json)| (Key::String(name.as_str().into()), of.value(value));
+                Value::Map(Arc::new(entries.iter().map(entry).collect()))
             }
             (Shape::Object(fields), Json::Object(given)) => {
                 // Fields that nothing is declared about cannot be seen.
                 let known = given.iter().filter_map(|(name, value)| {
                     let name = escape(name)?;
-                    let value = fields.get(&name)?.value(value)?;
+                    let value = fields.get(&name)?.value(value);
                     Some((Key::String(name.into()), value))
                 });
                 Value::Map(Arc::new(known.collect()))
