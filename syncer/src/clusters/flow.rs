@@ -13,13 +13,13 @@ use tokio::time::Instant;
 /// What is worked on at the same time at most.
 const MOST: f64 = 64.0;
 /// Where it begins.
-const FIRST: f64 = 32.0;
+const FIRST: f64 = 16.0;
 /// What waiting alone never leads below: a busy machine answers unevenly.
-const LEAST_FOR_WAITING: f64 = 24.0;
+const LEAST_FOR_WAITING: f64 = 8.0;
 /// What is always tried: else nothing would be heard of better times.
 const LEAST: f64 = 1.0;
 /// Requests that may wait at the server: with fewer, more are sent; with more, fewer are.
-const WAITING: std::ops::Range<f64> = 8.0..24.0;
+const WAITING: std::ops::Range<f64> = 3.0..8.0;
 /// Answers that come sooner say nothing about waiting.
 const FAST: Duration = Duration::from_millis(2);
 /// How long the fastest answer is the measure.
@@ -141,11 +141,12 @@ impl Inner {
         let times = self.times.get_or_insert_with(|| Times::first(took, now));
         times.add(took, now);
         let waiting = times.waiting(self.limit);
-        // One more or less for each round of answers.
+        // For each round of answers, one more, or half of what is too much less: whoever comes next waits for all of that.
         if waiting < WAITING.start {
             self.limit = (self.limit + 1.0 / self.limit).min(MOST);
         } else if waiting > WAITING.end {
-            self.limit = (self.limit - 1.0 / self.limit).max(LEAST_FOR_WAITING.min(self.limit));
+            let less = ((waiting - WAITING.end) / 2.0).max(1.0) / self.limit;
+            self.limit = (self.limit - less).max(LEAST_FOR_WAITING.min(self.limit));
         }
     }
 }
@@ -180,7 +181,7 @@ mod tests {
         let flow = Flow::default();
         serve(&flow, Duration::from_millis(5), 1, 20);
         let limit = serve(&flow, Duration::from_millis(5), 64, 5_000);
-        assert!((9..=26).contains(&limit), "{limit}");
+        assert!((4..=9).contains(&limit), "{limit}");
         // All at a time, each of which takes long: nothing waits.
         let flow = Flow::default();
         let mut now = Instant::now();
@@ -211,11 +212,11 @@ mod tests {
     fn a_wave_of_refusals_halves_once_and_answers_bring_it_back() {
         let flow = Flow::default();
         let began = Instant::now();
-        assert_eq!((flow.limit(), flow.paused(began)), (32, None));
+        assert_eq!((flow.limit(), flow.paused(began)), (16, None));
         for _ in 0..64 {
             assert!(flow.answered(429, Some(SECOND), began, began + SECOND));
         }
-        assert_eq!(flow.limit(), 16);
+        assert_eq!(flow.limit(), 8);
         assert_eq!(flow.paused(began + SECOND), Some(began + 2 * SECOND));
         assert_eq!(flow.paused(began + 2 * SECOND), None);
         for second in 3..20 {
