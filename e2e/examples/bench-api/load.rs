@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
+use e2e::bench::percentile;
 use futures::future::try_join_all;
 
 use crate::peer::Peer;
@@ -38,13 +39,6 @@ impl Outcome {
     pub(crate) fn cpu(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.times.len().max(1) as f64
     }
-}
-
-/// Milliseconds of a share of the times.
-pub(crate) fn percentile(times: &mut [Duration], share: f64) -> f64 {
-    times.sort_unstable();
-    let at = ((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1));
-    times.get(at).map_or(0.0, Duration::as_secs_f64) * 1e3
 }
 
 /// One round: `clients` connections, each with one request at a time. `ask` says what the client of a number asks next.

@@ -1,5 +1,7 @@
 //! The tables that are printed, and whether the goals were reached.
 
+use e2e::bench::shown;
+
 use crate::peer::Peer;
 
 /// Numbers of a peer, by column.
@@ -88,12 +90,4 @@ fn row(name: &str, cells: impl Iterator<Item = String>) {
     print!("    {name:<26}");
     cells.for_each(|cell| print!(" {cell:>12}"));
     println!();
-}
-
-fn shown(number: f64) -> String {
-    match number.abs() {
-        n if n >= 100.0 => format!("{number:.0}"),
-        n if n >= 10.0 => format!("{number:.1}"),
-        _ => format!("{number:.2}"),
-    }
 }

@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Parser;
+use e2e::bench;
 
 use clusters::Clusters;
 use report::Report;
@@ -66,41 +67,19 @@ const QUICK: Scale = Scale {
 };
 
 fn main() -> ExitCode {
-    chassis::tls::install_provider();
     let options = Options::parse();
-    let run = || -> Result<bool> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(measure(&options))
-    };
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("bench-sync: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    bench::run("bench-sync", measure(&options))
 }
 
 /// Whether all goals were reached.
 async fn measure(options: &Options) -> Result<bool> {
-    let known: Vec<&str> = cases::ALL.iter().map(|(name, _)| *name).collect();
-    for name in &options.cases {
-        ensure!(
-            known.contains(&name.as_str()),
-            "there is no case {name}, only {}",
-            known.join(", ")
-        );
-    }
     let scale = if options.quick { QUICK } else { WHOLE };
     let mut report = Report::default();
-    for (name, case) in cases::ALL {
-        if options.cases.is_empty() || options.cases.iter().any(|chosen| chosen == name) {
-            // Every case starts with empty stores and fresh servers.
-            let clusters = Clusters::start(options).await?;
-            case(&clusters, scale, &mut report).await?;
-            clusters.stop().await?;
-        }
+    for case in bench::chosen(cases::ALL, &options.cases)? {
+        // Every case starts with empty stores and fresh servers.
+        let clusters = Clusters::start(options).await?;
+        case(&clusters, scale, &mut report).await?;
+        clusters.stop().await?;
     }
     Ok(report.goals())
 }

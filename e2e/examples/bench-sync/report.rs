@@ -1,7 +1,8 @@
 //! What was measured, and whether the goals were reached.
 
 use std::collections::HashMap;
-use std::time::Duration;
+
+use e2e::bench::shown;
 
 /// What was measured so far.
 #[derive(Default)]
@@ -48,20 +49,5 @@ impl Report {
             println!("  MISSED {what:<60} {:>10} of {:>6}", shown(*number), shown(*most));
         }
         missed.is_empty()
-    }
-}
-
-/// Milliseconds of a share of the times.
-pub(crate) fn percentile(times: &mut [Duration], share: f64) -> f64 {
-    times.sort_unstable();
-    let at = ((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1));
-    times.get(at).map_or(0.0, Duration::as_secs_f64) * 1e3
-}
-
-fn shown(number: f64) -> String {
-    match number.abs() {
-        n if n >= 100.0 => format!("{number:.0}"),
-        n if n >= 10.0 => format!("{number:.1}"),
-        _ => format!("{number:.2}"),
     }
 }

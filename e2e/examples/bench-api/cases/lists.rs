@@ -9,9 +9,9 @@ use futures::future::try_join_all;
 use serde_json::{Value, json};
 
 use crate::Scale;
-use crate::load::percentile;
 use crate::peer::{Peer, Peers};
 use crate::report::{Line, Report};
+use e2e::bench::percentile;
 
 const PATH: &str = "/api/v1/namespaces/bench/pods";
 /// Objects per page.

@@ -9,9 +9,9 @@ use http_body_util::BodyExt;
 use serde_json::json;
 
 use crate::Scale;
-use crate::load::percentile;
 use crate::peer::{Peer, Peers};
 use crate::report::{Line, Report};
+use e2e::bench::percentile;
 
 const PATH: &str = "/api/v1/namespaces/bench/configmaps";
 /// Watches per connection.

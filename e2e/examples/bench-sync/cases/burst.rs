@@ -6,8 +6,9 @@ use tokio::time::{Duration, sleep};
 use crate::Scale;
 use crate::clusters::{Cluster, Clusters};
 use crate::pods::{self, Name};
-use crate::report::{Report, percentile};
+use crate::report::Report;
 use crate::sightings::{Seen, spans};
+use e2e::bench::percentile;
 
 /// Pods that the host starts per second: five times what a kube-scheduler does with its own limit of 50 requests.
 const PER_SECOND: u32 = 250;

@@ -7,8 +7,9 @@ use anyhow::Result;
 use crate::Scale;
 use crate::clusters::Clusters;
 use crate::pods::{self, Name};
-use crate::report::{Report, percentile};
+use crate::report::Report;
 use crate::sightings::{Seen, spans};
+use e2e::bench::percentile;
 
 const EVERY: Duration = Duration::from_millis(200);
 /// Milliseconds.

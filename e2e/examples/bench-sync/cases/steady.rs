@@ -8,8 +8,9 @@ use super::{host_requests, since, with_verb};
 use crate::Scale;
 use crate::clusters::Clusters;
 use crate::pods::{self, Name};
-use crate::report::{Report, percentile};
+use crate::report::Report;
 use crate::sightings::{Seen, spans};
+use e2e::bench::percentile;
 
 const PER_SECOND: u32 = 50;
 /// Until what the start and the node brought is done.
