@@ -2,7 +2,7 @@
 //! (kubernetes `pkg/registry/core/pod/storage/eviction.go`).
 
 use super::scope::Scope;
-use crate::admission::{ObjectRef, Operation};
+use crate::admission::ObjectRef;
 use crate::endpoints::body;
 use crate::endpoints::negotiation::body_format;
 use crate::endpoints::options::{SentDeleteOptions, Shown, WriteKind, WriteOptions};
@@ -12,7 +12,6 @@ use crate::registry::managers::Managers;
 use crate::registry::request::Request;
 use crate::registry::resource::Action;
 use crate::registry::store::Store;
-use crate::registry::store::admit::Write;
 use crate::registry::store::options::DeleteOptions;
 use crate::registry::store::update::{Transform, Update};
 use crate::server::request::Body;
@@ -62,13 +61,7 @@ pub async fn evict(scope: &Scope, budgets: &Arc<Store>, sent: &Bytes) -> Result<
     before::match_namespace(scope.resource(), &scope.route.namespace, &mut eviction)?;
     let manager = scope.field_manager(&options.field_manager);
     let managers = Managers::of_view(&kind, scope.subresource())?;
-    let write = Write {
-        operation: Operation::Create,
-        kind: &kind,
-        subresource: scope.subresource(),
-        name: &scope.route.name,
-        old: None,
-    };
+    let write = scope.creation(&kind, &scope.route.name);
     let deletion = scope
         .registry(&options.shown, async |rq| {
             managers.update(rq, None, &mut eviction, &manager);

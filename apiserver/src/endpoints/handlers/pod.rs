@@ -1,7 +1,6 @@
 //! Binding a pod to a node (kubernetes `pkg/registry/core/pod/storage`).
 
 use super::scope::Scope;
-use crate::admission::Operation;
 use crate::endpoints::negotiation::body_format;
 use crate::endpoints::options::{WriteKind, WriteOptions};
 use crate::endpoints::{body, respond};
@@ -9,7 +8,6 @@ use crate::registry::before;
 use crate::registry::codec;
 use crate::registry::managers::Managers;
 use crate::registry::store::Store;
-use crate::registry::store::admit::Write;
 use crate::registry::store::errors::{self, Attempt};
 use crate::server::request::Body;
 use crate::storage::interface::{Error as StorageError, Preconditions, Revision, Update};
@@ -47,13 +45,7 @@ pub async fn bind(scope: &Scope, pods: &Arc<Store>, sent: &Bytes) -> Result<Resp
     let name = named.unwrap_or_else(|| meta::name(&binding)).to_owned();
     let manager = scope.field_manager(&options.field_manager);
     let managers = Managers::of_view(&kind, scope.subresource())?;
-    let write = Write {
-        operation: Operation::Create,
-        kind: &kind,
-        subresource: scope.subresource(),
-        name: &name,
-        old: None,
-    };
+    let write = scope.creation(&kind, &name);
     let admitted = scope.registry(&options.shown, async |rq| {
         managers.update(rq, None, &mut binding, &manager);
         scope.store().admit(rq, &write, &mut binding).await?;

@@ -1,5 +1,6 @@
 //! What every handler knows about its request.
 
+use crate::admission::Operation;
 use crate::endpoints::installer::{Route, Verb};
 use crate::endpoints::negotiation::{self, Allows, MEDIA_TYPES, Negotiated, STREAMABLE_TYPES, Shape, header_text};
 use crate::endpoints::options::Shown;
@@ -12,8 +13,10 @@ use crate::registry::managers::Managers;
 use crate::registry::request::Request;
 use crate::registry::resource::Resource;
 use crate::registry::store::Store;
+use crate::registry::store::admit::Write;
 use crate::server::request::{Body, RequestContext};
 use http::{Response, StatusCode, header, request};
+use machinery::gvk::GroupVersionKind;
 use machinery::object::Stored;
 use machinery::status::Status;
 use serde_json::{Value, json};
@@ -80,6 +83,17 @@ impl Scope {
     /// The name of the subresource; empty for the object itself.
     pub fn subresource(&self) -> &'static str {
         self.route.subresource().map_or("", |subresource| subresource.name)
+    }
+
+    /// What admission sees of something that is made below an object, such as a binding.
+    pub fn creation<'a>(&self, kind: &'a GroupVersionKind, name: &'a str) -> Write<'a> {
+        Write {
+            operation: Operation::Create,
+            kind,
+            subresource: self.subresource(),
+            name,
+            old: None,
+        }
     }
 
     /// What answers depend on.

@@ -2,7 +2,6 @@
 
 use super::Scope;
 use super::scope::not_acceptable;
-use crate::admission::Operation;
 use crate::authentication::issue::{TokenIssuer, set_defaults};
 use crate::endpoints::body;
 use crate::endpoints::negotiation::{self, Allows, Shape, body_format};
@@ -11,7 +10,6 @@ use crate::endpoints::respond;
 use crate::endpoints::table;
 use crate::registry::before;
 use crate::registry::managers::Managers;
-use crate::registry::store::admit::Write;
 use crate::server::request::Body;
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -37,13 +35,7 @@ pub async fn create(scope: &Scope, issuer: &TokenIssuer, sent: &Bytes) -> Result
     set_defaults(&mut request);
     let manager = scope.field_manager(&options.field_manager);
     let managers = Managers::of_view(&kind, scope.subresource())?;
-    let write = Write {
-        operation: Operation::Create,
-        kind: &kind,
-        subresource: scope.subresource(),
-        name,
-        old: None,
-    };
+    let write = scope.creation(&kind, name);
     let issued = scope.registry(&options.shown, async |rq| {
         managers.update(rq, None, &mut request, &manager);
         scope.store().admit(rq, &write, &mut request).await?;
