@@ -2,7 +2,7 @@
 
 use crate::export::{check_secrets, check_server};
 use crate::gateways;
-use crate::mappings::{ObjectMapping, ServiceMapping};
+use crate::mappings::{ObjectMapping, ServiceMapping, is_label};
 use crate::model::{CustomResource, Image, Scope};
 use crate::patches;
 use crate::resolve::Resolution;
@@ -265,16 +265,7 @@ fn each_text(value: &Value, check: impl Fn(&str) -> Result<(), String>) -> Resul
 
 fn domain(value: &Value) -> Result<(), String> {
     let text = value.as_str().unwrap_or_default();
-    let label = |label: &str| {
-        let edges = [label.chars().next(), label.chars().last()];
-        !label.is_empty()
-            && label.len() <= 63
-            && edges.iter().flatten().all(char::is_ascii_alphanumeric)
-            && label
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-    };
-    if text.len() <= 253 && text.split('.').all(label) {
+    if text.len() <= 253 && text.split('.').all(is_label) {
         Ok(())
     } else {
         Err(format!(

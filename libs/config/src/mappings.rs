@@ -1,5 +1,7 @@
 //! Pairs of names: what an object or a Service of one cluster is called in the other.
 
+use machinery::names;
+
 /// A pair of `sync.fromHost.*.mappings.byName`: objects of the host, and what they are called in the virtual cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectMapping {
@@ -127,19 +129,14 @@ pub(crate) fn halves(text: &str) -> Option<(&str, &str)> {
     text.split_once('/').filter(|(_, name)| !name.contains('/'))
 }
 
-/// Whether this can be a namespace (`IsDNS1123Label` of apimachinery).
+/// Whether this can be a namespace.
 pub(crate) fn is_label(text: &str) -> bool {
-    text.len() <= 63 && is_part(text)
+    names::dns1123_label(text).is_empty()
 }
 
-/// Whether this can be the name of an object (`IsDNS1123Subdomain`).
+/// Whether this can be the name of an object.
 pub(crate) fn is_subdomain(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_part)
-}
-
-fn is_part(text: &str) -> bool {
-    let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    !text.is_empty() && text.chars().all(inside) && !text.starts_with('-') && !text.ends_with('-')
+    names::dns1123_subdomain(text).is_empty()
 }
 
 #[cfg(test)]

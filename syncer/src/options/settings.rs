@@ -10,6 +10,7 @@ use anyhow::Result;
 use chassis::usage;
 use clap::Parser;
 use config::{Config, Scope};
+use machinery::names::dns1123_label;
 use machinery::selector::label::Selector;
 use serde_json::{Value, json};
 
@@ -36,7 +37,7 @@ impl Options {
     /// Checks what the parser could not, and fills in what depends on other flags.
     pub fn settings(&self, config: &Config) -> Result<Settings> {
         for (flag, value) in [("--name", &self.name), ("--target-namespace", &self.target_namespace)] {
-            if !is_dns_label(value) {
+            if !dns1123_label(value).is_empty() {
                 return Err(usage(format!(
                     "{flag}: {value:?} is no DNS label: up to 63 lower-case letters, digits and '-', which neither begins nor ends it"
                 )));
@@ -232,15 +233,4 @@ fn labels(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>> {
         _ => Err(usage(format!("{flag}: {text:?} is not KEY=VALUE"))),
     };
     texts.iter().map(read).collect()
-}
-
-fn is_dns_label(text: &str) -> bool {
-    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = text.as_bytes();
-    bytes.len() <= 63
-        && edge(bytes.first())
-        && edge(bytes.last())
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
 }
