@@ -5,11 +5,10 @@ mod kinds;
 use serde_json::{Value, json};
 
 use super::{Patches, Rules};
-use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::Reference;
 use crate::resources::Direction;
-use crate::testing::{summary, world};
+use crate::testing::{object, summary, world};
 use crate::world::World;
 
 /// A world with these patches of one kind.
@@ -25,22 +24,6 @@ fn patched(direction: Direction, kind: Kind, patches: Value) -> World {
     world
 }
 
-fn object(name: &str, more: Value) -> Value {
-    let mut object = json!({"metadata": {"namespace": "team", "name": name, "uid": "v1", "resourceVersion": "5"}});
-    json::merge(&mut object, &more);
-    object
-}
-
-/// The host's copy of a new object, which is up to date then.
-fn copy(world: &World, kind: Kind, virtual_: Value) -> Value {
-    let name = json::text(&virtual_, &["metadata", "name"]).to_owned();
-    world.put(Side::Virtual, kind, virtual_);
-    let created = world.create(&world.plan(kind, "team", &name), "h1");
-    let plan = world.plan(kind, "team", &name);
-    assert_eq!(summary(&plan), Vec::<String>::new(), "a new copy is up to date");
-    created
-}
-
 #[test]
 fn expressions_change_fields_on_the_way_and_are_met_unchanged_afterwards() {
     let patches = json!([
@@ -54,7 +37,7 @@ fn expressions_change_fields_on_the_way_and_are_met_unchanged_afterwards() {
         let spec = json!({"ingressClassName": "gone", "defaultBackend": backend, "rules": [{"host": host}, {}]});
         object("web", json!({"spec": spec}))
     };
-    let host = copy(&world, Kind::Ingress, ingress("a"));
+    let host = world.copied(Kind::Ingress, ingress("a"));
     let backend = json!({"service": {"name": "spec.defaultBackend.service.name1"}});
     assert_eq!(
         host["spec"],
@@ -84,7 +67,7 @@ fn images_of_pods_are_changed_in_strategic_patches_too() {
         "metadata": {"namespace": "host", "name": "kube-dns-x-kube-system-x-vc", "uid": "d"}, "spec": {"clusterIP": "10.0.0.53"},
     });
     world.put(Side::Host, Kind::Service, dns);
-    let host = copy(&world, Kind::Pod, pod("a", "5"));
+    let host = world.copied(Kind::Pod, pod("a", "5"));
     assert_eq!(host["spec"]["containers"][0]["image"], "mirror/a");
     world.put(Side::Virtual, Kind::Pod, pod("b", "6"));
     let steps = summary(&world.plan(Kind::Pod, "team", "web"));
@@ -99,7 +82,7 @@ fn what_comes_back_is_undone_or_stays_away() {
         {"path": "metadata.labels.down", "expression": "value"},
     ]);
     let world = patched(Direction::ToHost, Kind::Ingress, patches);
-    let mut host = copy(&world, Kind::Ingress, object("web", json!({"spec": {}})));
+    let mut host = world.copied(Kind::Ingress, object("web", json!({"spec": {}})));
     host["metadata"]["labels"]["both"] = json!("x-h");
     host["metadata"]["labels"]["down"] = json!("y");
     host["metadata"]["resourceVersion"] = json!("101");
@@ -116,8 +99,7 @@ fn names_and_labels_are_those_of_the_host_and_what_is_named_is_in_use() {
     ]);
     let mut world = patched(Direction::ToHost, Kind::ConfigMap, patches);
     world.settings.all_config_maps = true;
-    let host = copy(
-        &world,
+    let host = world.copied(
         Kind::ConfigMap,
         object("c", json!({"data": {"secret": "s", "other": "s"}})),
     );

@@ -133,6 +133,24 @@ impl World {
         }
         created
     }
+
+    /// The host's copy of a new virtual object, after which there is nothing left to do.
+    pub(crate) fn copied(&self, kind: Kind, object: Value) -> Value {
+        let text = |field| crate::json::text(&object, &["metadata", field]).to_owned();
+        let (namespace, name) = (text("namespace"), text("name"));
+        self.put(Side::Virtual, kind, object);
+        let created = self.create(&self.plan(kind, &namespace, &name), "h1");
+        let plan = self.plan(kind, &namespace, &name);
+        assert_eq!(summary(&plan), Vec::<String>::new(), "a new copy is up to date");
+        created
+    }
+}
+
+/// A virtual object of namespace `team` with more than its metadata.
+pub(crate) fn object(name: &str, more: Value) -> Value {
+    let mut object = json!({"metadata": {"namespace": "team", "name": name, "uid": "v1", "resourceVersion": "5"}});
+    crate::json::merge(&mut object, &more);
+    object
 }
 
 /// The steps of a plan, in words.

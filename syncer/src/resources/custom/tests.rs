@@ -51,14 +51,6 @@ fn steps(world: &World, kind: Kind) -> Vec<String> {
     summary(&world.plan(kind, "team", "main"))
 }
 
-/// The host's copy of a new object, which is up to date then.
-fn copy(world: &World, kind: Kind, virtual_: Value) -> Value {
-    world.put(Side::Virtual, kind, virtual_);
-    let created = world.create(&world.plan(kind, "team", "main"), "h1");
-    assert_eq!(steps(world, kind), Vec::<String>::new(), "a new copy is up to date");
-    created
-}
-
 fn changed(mut host: Value, more: Value) -> Value {
     json::merge(&mut host, &json!({"metadata": {"resourceVersion": "101"}}));
     json::merge(&mut host, &more);
@@ -68,8 +60,7 @@ fn changed(mut host: Value, more: Value) -> Value {
 #[test]
 fn everything_but_the_status_goes_down_and_the_status_comes_back() {
     let (world, kind) = world(Direction::ToHost, json!([]));
-    let host = copy(
-        &world,
+    let host = world.copied(
         kind,
         object(
             "5",
@@ -94,8 +85,7 @@ fn everything_but_the_status_goes_down_and_the_status_comes_back() {
 #[test]
 fn what_the_host_fills_in_stays_until_the_virtual_object_changes() {
     let (world, kind) = world(Direction::ToHost, json!([]));
-    let host = copy(
-        &world,
+    let host = world.copied(
         kind,
         object("5", json!({"spec": {"size": 1, "parts": [{"name": "a"}]}})),
     );
@@ -144,7 +134,7 @@ fn patches_translate_names_and_values_and_bring_them_back() {
             "host": "a",
         }}),
     );
-    let host = copy(&world, kind, virtual_);
+    let host = world.copied(kind, virtual_);
     assert_eq!(
         host["spec"]["credentials"],
         json!({"kind": "Secret", "name": "login-x-other-x-vc", "namespace": "host"})

@@ -4,27 +4,12 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::json;
+use crate::testing::object;
 
 fn world_with(kind: Kind) -> World {
     let mut world = world();
     world.settings.to_host.insert(kind);
     world
-}
-
-fn object(name: &str, more: Value) -> Value {
-    let mut object = json!({"metadata": {"namespace": "team", "name": name, "uid": "v1", "resourceVersion": "5"}});
-    json::merge(&mut object, &more);
-    object
-}
-
-/// The host's copy of a new object.
-fn copy(world: &World, kind: Kind, virtual_: Value) -> Value {
-    let name = json::text(&virtual_, &["metadata", "name"]).to_owned();
-    world.put(Side::Virtual, kind, virtual_);
-    let created = world.create(&world.plan(kind, "team", &name), "h1");
-    let plan = world.plan(kind, "team", &name);
-    assert_eq!(summary(&plan), Vec::<String>::new(), "a new copy is up to date");
-    created
 }
 
 #[test]
@@ -52,7 +37,7 @@ fn every_name_in_an_ingress_is_translated_and_its_secrets_are_used() {
             },
         }),
     );
-    let host = copy(&world, Kind::Ingress, ingress);
+    let host = world.copied(Kind::Ingress, ingress);
     let spec = &host["spec"];
     assert_eq!(spec["defaultBackend"]["service"]["name"], "fallback-x-team-x-vc");
     assert_eq!(spec["tls"][0]["secretName"], "cert-x-team-x-vc");
@@ -82,8 +67,7 @@ fn every_name_in_an_ingress_is_translated_and_its_secrets_are_used() {
 #[test]
 fn what_the_host_gives_an_ingress_comes_back() {
     let world = world_with(Kind::Ingress);
-    let mut host = copy(
-        &world,
+    let mut host = world.copied(
         Kind::Ingress,
         object("web", json!({"spec": {"defaultBackend": {"service": {"name": "app"}}}})),
     );
@@ -124,7 +108,7 @@ fn a_network_policy_means_the_same_pods() {
             "egress": [{}],
         }}),
     );
-    let spec = copy(&world, Kind::NetworkPolicy, policy)["spec"].clone();
+    let spec = world.copied(Kind::NetworkPolicy, policy)["spec"].clone();
     assert_eq!(spec["podSelector"], json!({"matchLabels": marks(json!({"app": "db"}))}));
     assert_eq!(spec["egress"], json!([{}]));
     assert_eq!(
@@ -145,7 +129,7 @@ fn a_budget_protects_its_own_pods_only() {
         "two",
         json!({"spec": {"minAvailable": 2, "selector": {"matchLabels": {"release": "x"}}}}),
     );
-    let spec = copy(&world, Kind::PodDisruptionBudget, budget)["spec"].clone();
+    let spec = world.copied(Kind::PodDisruptionBudget, budget)["spec"].clone();
     let release = world.names.label_to_host("release").into_owned();
     assert_eq!(
         spec,
@@ -160,7 +144,7 @@ fn a_service_account_gets_no_rights_with_it() {
         "robot",
         json!({"secrets": [{"name": "s"}], "imagePullSecrets": [{"name": "p"}]}),
     );
-    let host = copy(&world, Kind::ServiceAccount, account);
+    let host = world.copied(Kind::ServiceAccount, account);
     assert_eq!(host["automountServiceAccountToken"], false);
     assert!(host.get("secrets").is_none() && host.get("imagePullSecrets").is_none());
 }
@@ -185,7 +169,7 @@ fn slices_of_services_without_selector_are_copied() {
             "endpoints": [{"addresses": ["192.0.2.5"], "targetRef": {"kind": "Pod", "namespace": "team", "name": "p", "uid": "u"}}],
         }),
     );
-    let host = copy(&world, Kind::EndpointSlice, slice.clone());
+    let host = world.copied(Kind::EndpointSlice, slice.clone());
     assert_eq!(
         host["metadata"]["labels"]["kubernetes.io/service-name"],
         "db-x-team-x-vc"
