@@ -91,7 +91,7 @@ impl Converter {
         if whole {
             properties.extend(of_objects());
         }
-        properties.sort_by(|left, right| (*left.name).cmp(&*right.name));
+        properties.sort_by_cached_key(|property| property.name.to_string());
         let free = match node.additional {
             Additional::Unset => open || properties.is_empty(),
             Additional::Any | Additional::Schema(_) => true,

@@ -12,6 +12,7 @@ pub mod formats;
 mod lists;
 mod node;
 mod prune;
+pub mod publish;
 pub mod rules;
 mod scale;
 mod validator;

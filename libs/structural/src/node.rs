@@ -112,6 +112,9 @@ pub(crate) struct RuleText {
     pub(crate) optional_old: bool,
 }
 
+/// A field and what it is.
+type Named = (Box<str>, Arc<Node>);
+
 /// What a schema says about a value.
 #[derive(Debug, Clone, Default)]
 pub struct Node {
@@ -130,7 +133,7 @@ pub struct Node {
     /// What the items of a list are.
     pub items: Option<Arc<Node>>,
     /// What the fields that are known are, by name.
-    properties: Box<[(Box<str>, Arc<Node>)]>,
+    properties: Box<[Named]>,
     /// What the other fields are.
     pub additional: Additional,
     /// What identifies the items of a list.
@@ -288,8 +291,8 @@ impl Node {
     }
 }
 
-fn named(properties: &Map<String, Value>) -> Result<Vec<(Box<str>, Arc<Node>)>, String> {
-    let mut named: Vec<(Box<str>, Arc<Node>)> = Vec::with_capacity(properties.len());
+fn named(properties: &Map<String, Value>) -> Result<Vec<Named>, String> {
+    let mut named: Vec<Named> = Vec::with_capacity(properties.len());
     for (name, property) in properties {
         named.push((name.as_str().into(), Arc::new(Node::parse(property)?)));
     }

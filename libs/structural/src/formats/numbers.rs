@@ -31,7 +31,7 @@ pub(super) fn is_isbn10(text: &str) -> bool {
     let values: Option<Vec<u32>> = digits.iter().enumerate().map(value).collect();
     values.is_some_and(|values| {
         let sum: u32 = values.iter().zip(1..).map(|(value, weight)| value * weight).sum();
-        values.len() == 10 && sum % 11 == 0
+        values.len() == 10 && sum.is_multiple_of(11)
     })
 }
 
@@ -40,7 +40,7 @@ pub(super) fn is_isbn13(text: &str) -> bool {
     values.is_some_and(|values| {
         let weights = [1, 3].iter().cycle();
         let sum: u32 = values.iter().zip(weights).map(|(value, weight)| value * weight).sum();
-        values.len() == 13 && sum % 10 == 0
+        values.len() == 13 && sum.is_multiple_of(10)
     })
 }
 

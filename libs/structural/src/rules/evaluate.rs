@@ -136,10 +136,10 @@ impl Evaluation {
             }
             let variables = if rule.text.optional_old { &optional } else { &plain };
             let evaluation = compiled.program.evaluate(variables, CALL_LIMIT);
-            self.spend(evaluation.cost).map_err(|spent| {
+            if let Err(spent) = self.spend(evaluation.cost) {
                 self.findings.errors.push(Error::invalid(path, named, EXCEEDED));
-                spent
-            })?;
+                return Err(spent);
+            }
             let failure = match evaluation.result {
                 Ok(cel::Value::Bool(true)) => continue,
                 Ok(_) => None,
