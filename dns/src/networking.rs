@@ -20,6 +20,8 @@ pub(crate) struct Networking {
     pub(crate) domain: Option<Name>,
     /// What the domain does not have is looked up in the host's.
     pub(crate) fallback_host_cluster: bool,
+    /// The name server that is asked when those of the machine do not answer; none when it is empty.
+    pub(crate) fallback_dns: String,
     pub(crate) rules: Arc<Rules>,
 }
 
@@ -45,6 +47,11 @@ impl Networking {
         let own = networking.advanced.cluster_domain;
         Ok(Self {
             domain: fully_qualified(&own),
+            // Network policies may keep the others out of reach.
+            fallback_dns: match config.policies.network_policy {
+                policy if policy.enabled && !networking.advanced.fallback_host_cluster => policy.fallback_dns,
+                _ => String::new(),
+            },
             fallback_host_cluster: networking.advanced.fallback_host_cluster,
             rules: Arc::new(Rules::new(&networking.resolve_dns, &own, &host)),
         })

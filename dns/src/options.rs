@@ -20,7 +20,8 @@ pub struct Options {
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V6(Ipv6Addr::UNSPECIFIED))]
     pub bind_address: IpAddr,
 
-    /// The vcluster.yaml: networking.resolveDNS and networking.advanced.{clusterDomain,fallbackHostCluster} of it count
+    /// The vcluster.yaml: networking.resolveDNS and networking.advanced.{clusterDomain,fallbackHostCluster} and
+    /// policies.networkPolicy.{enabled,fallbackDns} of it count
     /// wherever the Corefile has the plugin `kubernetes`
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

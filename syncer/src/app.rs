@@ -37,9 +37,10 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
     for sentence in config.without_effect() {
         warn!("{sentence}");
     }
+    let options = options.complete(&config)?;
     let mut settings = options.settings(&config)?;
     let unusable = |error: ConnectError| usage(error.to_string());
-    let virtual_ = connect("--kubeconfig", Some(&options.kubeconfig))
+    let virtual_ = connect("--kubeconfig", options.kubeconfig.as_deref())
         .await
         .map_err(unusable)?;
     let host = connect("--host-kubeconfig", options.host_kubeconfig.as_deref())

@@ -16,9 +16,9 @@ pub(crate) use file::custom_resources;
 /// Syncs objects between a virtual cluster and its host, and plays the kubelet of every virtual node.
 #[derive(Clone, Debug, Parser)]
 pub struct Options {
-    /// Kubeconfig of the virtual cluster
+    /// Kubeconfig of the virtual cluster [default: experimental.virtualClusterKubeConfig.kubeConfig of --config]
     #[arg(long, value_name = "FILE")]
-    pub kubeconfig: PathBuf,
+    pub kubeconfig: Option<PathBuf>,
 
     /// Kubeconfig of the host cluster [default: the service account of this pod]
     #[arg(long, value_name = "FILE")]
@@ -128,6 +128,7 @@ pub struct Options {
     pub tls_private_key_file: Option<PathBuf>,
 
     /// Authority that signs the certificate of the kubelet API, which then names the addresses of all nodes
+    /// [default: experimental.virtualClusterKubeConfig.serverCACert of --config]
     #[arg(
         long,
         value_name = "FILE",
@@ -147,10 +148,12 @@ pub struct Options {
     pub tls_signing_key_file: Option<PathBuf>,
 
     /// Authorities of the client certificates that may use the kubelet API; without it only /healthz is answered
+    /// [default: experimental.virtualClusterKubeConfig.clientCACert of --config]
     #[arg(long, value_name = "FILE", help_heading = "Kubelet")]
     pub client_ca_file: Option<PathBuf>,
 
     /// Authorities of proxies that say in headers who asks, as the API server does for metrics.k8s.io
+    /// [default: experimental.virtualClusterKubeConfig.requestHeaderCACert of --config]
     #[arg(long, value_name = "FILE", help_heading = "Kubelet")]
     pub requestheader_client_ca_file: Option<PathBuf>,
 

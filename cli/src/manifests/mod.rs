@@ -152,8 +152,13 @@ mod tests {
         let (names, objects) = printed(&format!(
             "policies: {{networkPolicy: {{enabled: true, workload: {{egress: [{extra}]}}}}}}\n"
         ));
-        let expected = ["NetworkPolicy vc-work-vc", "NetworkPolicy vc-cp-vc"];
+        let expected = ["work", "cp", "kube-dns", "snapshot"].map(|name| format!("NetworkPolicy vc-{name}-vc"));
         assert_eq!(names[2..], expected);
+        assert_eq!(
+            objects[4]["spec"]["podSelector"]["matchLabels"],
+            json!({"k8s-app": "vcluster-kube-dns", "vcluster.loft.sh/managed-by": "vc"})
+        );
+        assert_eq!(objects[5]["spec"]["ingress"], Value::Null, "nobody reaches a snapshot");
         let spec = &objects[2]["spec"];
         assert_eq!(
             spec["podSelector"]["matchLabels"],

@@ -19,8 +19,15 @@ pub(super) fn policies(tenant: &Tenant<'_>, policy: &NetworkPolicy) -> Vec<Value
     vec![
         workloads(tenant, policy, &workload, &control_plane),
         control_planes(tenant, policy, &workload, &control_plane),
+        name_servers(tenant, policy, &workload, &control_plane),
+        snapshots(tenant, policy, &control_plane),
     ]
 }
+
+/// The label `app` of pods that take and restore snapshots.
+const SNAPSHOT: &str = "vcluster-snapshot";
+/// The label `k8s-app` of name servers that run in the virtual cluster.
+const NAME_SERVER: &str = "vcluster-kube-dns";
 
 fn port(protocol: &str, number: u16) -> Value {
     json!({"port": number, "protocol": protocol})
@@ -36,6 +43,20 @@ fn object(tenant: &Tenant<'_>, policy: &NetworkPolicy, name: &str, spec: Value) 
         &policy.metadata,
         content,
     )
+}
+
+/// To the host's name servers.
+fn host_dns() -> Value {
+    let servers = json!({
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+    });
+    json!({"to": [servers], "ports": [port("UDP", 53), port("TCP", 53)]})
+}
+
+/// To the host's API server, wherever it is.
+fn host_api() -> Value {
+    json!({"ports": [port("TCP", 443), port("TCP", 8443), port("TCP", 6443)]})
 }
 
 fn workloads(tenant: &Tenant<'_>, policy: &NetworkPolicy, own: &Value, control_plane: &Value) -> Value {
@@ -57,25 +78,38 @@ fn workloads(tenant: &Tenant<'_>, policy: &NetworkPolicy, own: &Value, control_p
 }
 
 fn control_planes(tenant: &Tenant<'_>, policy: &NetworkPolicy, workload: &Value, own: &Value) -> Value {
-    let host_dns = json!({
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
-        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
-    });
-    let mut egress = vec![
-        json!({"to": [host_dns], "ports": [port("UDP", 53), port("TCP", 53)]}),
-        // The host's API server, wherever it is.
-        json!({"ports": [port("TCP", 443), port("TCP", 8443), port("TCP", 6443)]}),
-        json!({"to": [own, workload]}),
-    ];
+    let mut egress = vec![host_dns(), host_api(), json!({"to": [own, workload]})];
     egress.extend(policy.control_plane.egress.iter().cloned());
     let mut ingress = vec![
         json!({"ports": [port("TCP", API)]}),
         json!({"from": [own]}),
         json!({"from": [workload], "ports": [port("UDP", DNS), port("TCP", DNS), port("TCP", API)]}),
+        json!({"from": [{"podSelector": {"matchLabels": {"app": SNAPSHOT}}}]}),
     ];
     ingress.extend(policy.control_plane.ingress.iter().cloned());
     let spec = json!({
         "podSelector": own["podSelector"], "policyTypes": ["Egress", "Ingress"], "egress": egress, "ingress": ingress,
     });
     object(tenant, policy, "cp", spec)
+}
+
+/// Name servers that tenants run by themselves: the control plane has its own, which the other policies are about.
+fn name_servers(tenant: &Tenant<'_>, policy: &NetworkPolicy, workload: &Value, control_plane: &Value) -> Value {
+    let mut servers = workload["podSelector"].clone();
+    servers["matchLabels"]["k8s-app"] = json!(NAME_SERVER);
+    let spec = json!({
+        "podSelector": servers, "policyTypes": ["Egress", "Ingress"],
+        "egress": [host_dns(), {"to": [control_plane], "ports": [port("TCP", API)]}],
+        "ingress": [{"from": [workload], "ports": [port("TCP", DNS), port("UDP", DNS)]}],
+    });
+    object(tenant, policy, "kube-dns", spec)
+}
+
+/// Pods that read the control plane's state and write it elsewhere, or the other way round; nobody has to reach them.
+fn snapshots(tenant: &Tenant<'_>, policy: &NetworkPolicy, control_plane: &Value) -> Value {
+    let spec = json!({
+        "podSelector": {"matchLabels": {"app": SNAPSHOT}}, "policyTypes": ["Egress", "Ingress"],
+        "egress": [{"to": [control_plane]}, host_dns(), host_api()],
+    });
+    object(tenant, policy, "snapshot", spec)
 }

@@ -40,6 +40,16 @@ pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
                 _ => Err("every entry must map a label to a value".to_owned()),
             }
         }
+        "policies.networkPolicy.fallbackDns" => {
+            let text = value.as_str().unwrap_or_default();
+            let is_address = text.is_empty()
+                || text.parse::<std::net::IpAddr>().is_ok()
+                || text.parse::<std::net::SocketAddr>().is_ok();
+            match is_address {
+                true => Ok(()),
+                false => Err(format!("{text:?} is not an address such as 8.8.8.8 or 8.8.8.8:53")),
+            }
+        }
         "policies.podSecurityStandard" => match value.as_str().unwrap_or_default() {
             "" | "privileged" | "baseline" | "restricted" => Ok(()),
             other => Err(format!("{other:?} is none of privileged, baseline and restricted")),
@@ -79,6 +89,13 @@ pub(crate) fn check_together(document: &Value) -> Result<(), String> {
     {
         return Err(
             "exportKubeConfig.secret and exportKubeConfig.additionalSecrets cannot both be set: add the Secret to the list"
+                .to_owned(),
+        );
+    }
+    let files = &document["experimental"]["virtualClusterKubeConfig"];
+    if (files["serverCACert"] == "") != (files["serverCAKey"] == "") {
+        return Err(
+            "experimental.virtualClusterKubeConfig.serverCACert and .serverCAKey belong together: set both or none"
                 .to_owned(),
         );
     }

@@ -6,6 +6,7 @@
 mod checks;
 pub mod digest;
 mod export;
+mod former;
 mod gateways;
 pub mod keys;
 mod mappings;

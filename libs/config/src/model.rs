@@ -494,6 +494,28 @@ pub struct Experimental {
     pub sync_settings: SyncSettings,
     /// What is deployed with the virtual cluster.
     pub deploy: Deploy,
+    /// Where the credentials of the virtual cluster are.
+    pub virtual_cluster_kube_config: VirtualKubeConfig,
+}
+
+/// Files with credentials of the virtual cluster; empty leaves them to flags.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VirtualKubeConfig {
+    /// The kubeconfig of its administrator.
+    pub kube_config: String,
+    /// The authority of its servers.
+    #[serde(rename = "serverCACert")]
+    pub server_ca_cert: String,
+    /// The key of that authority.
+    #[serde(rename = "serverCAKey")]
+    pub server_ca_key: String,
+    /// The authority of its clients.
+    #[serde(rename = "clientCACert")]
+    pub client_ca_cert: String,
+    /// The authority of proxies that say who asks.
+    #[serde(rename = "requestHeaderCACert")]
+    pub request_header_ca_cert: String,
 }
 
 /// What is deployed with the virtual cluster.

@@ -89,6 +89,8 @@ pub struct LimitRange {
 pub struct NetworkPolicy {
     /// Whether they are made.
     pub enabled: bool,
+    /// The name server that is asked when that of the host cannot be, which the policies may be the reason for.
+    pub fallback_dns: String,
     /// More of what the control plane may reach, and who may reach it.
     pub control_plane: Rules,
     /// What pods may reach, and who may reach them.

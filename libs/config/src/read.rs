@@ -2,6 +2,7 @@
 //! happens there.
 
 use crate::checks::check;
+use crate::former::advice;
 use crate::keys::{Content, Key, Kind, Support};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -227,10 +228,13 @@ impl<'de, 'a> Visitor<'de> for Name<'a, '_> {
         }
         match self.section.key.child(name) {
             Some(key) => Ok(Seed { key, path }),
-            None => Err(fault(format_args!(
-                "{path} is not a key of vcluster.yaml{}",
-                hint(self.section.key, name)
-            ))),
+            None => Err(match advice(&path) {
+                Some(advice) => fault(format_args!("{path} is no key of vcluster.yaml any more: {advice}")),
+                None => fault(format_args!(
+                    "{path} is not a key of vcluster.yaml{}",
+                    hint(self.section.key, name)
+                )),
+            }),
         }
     }
 }

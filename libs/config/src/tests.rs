@@ -149,6 +149,16 @@ fn mistakes_name_the_key_and_its_line() {
             "sync:\n  fromHost:\n    nodes:\n      selector:\n        labels: {a: 1}\n",
             "vcluster.yaml:5: sync.fromHost.nodes.selector.labels: every entry must map a label to a value",
         ),
+        (
+            "policies:\n  networkPolicy: {fallbackDns: dns.example.com}\n",
+            "vcluster.yaml:2: policies.networkPolicy.fallbackDns: \"dns.example.com\" is not an address such as 8.8.8.8 or \
+             8.8.8.8:53",
+        ),
+        (
+            "experimental:\n  virtualClusterKubeConfig: {serverCACert: /pki/ca.crt}\n",
+            "vcluster.yaml: experimental.virtualClusterKubeConfig.serverCACert and .serverCAKey belong together: set both or \
+             none",
+        ),
         ("sync: {}\nsync: {}\n", "vcluster.yaml:2: sync is there twice"),
         (
             "networking:\n  replicateServices:\n    toHost: [{from: a, to: b}]\n",
@@ -285,6 +295,7 @@ fn honoured_keys_reach_the_model() {
             (Kind::Text, path) if path.ends_with("MetricsBindAddress") => json!(":8080"),
             (Kind::List, "exportKubeConfig.additionalSecrets") => json!([{"name": "other"}]),
             (Kind::List, "networking.resolveDNS") => json!([{"hostname": "a", "target": {"ip": "192.0.2.1"}}]),
+            (Kind::Text, "policies.networkPolicy.fallbackDns") => json!("192.0.2.1"),
             (Kind::Text, "policies.podSecurityStandard") => json!("baseline"),
             (Kind::List, path) if path.ends_with("allowedRoutes.overrides") => json!([{"name": "other"}]),
             (Kind::Text, _) => json!("other"),
@@ -311,6 +322,11 @@ fn honoured_keys_reach_the_model() {
             if path.ends_with("cheduler.enabled") || path.ends_with("hybridScheduling.enabled") {
                 // Who schedules has to know the nodes.
                 document["sync"]["fromHost"] = json!({"nodes": {"enabled": true}});
+            }
+            for (half, other) in [("serverCACert", "serverCAKey"), ("serverCAKey", "serverCACert")] {
+                if path.ends_with(half) {
+                    document["experimental"]["virtualClusterKubeConfig"][other] = value.clone();
+                }
             }
             Config::parse("f", &document.to_string()).unwrap()
         };

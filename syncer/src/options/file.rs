@@ -1,7 +1,7 @@
 //! What the vcluster.yaml says alone, whatever the flags are: a table of its switches for each direction.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use chassis::usage;
@@ -9,6 +9,7 @@ use config::{Config, CustomResource};
 use machinery::pod_security::{Standard, Version};
 use machinery::selector::label::Selector;
 
+use super::Options;
 use crate::kinds::Kind;
 use crate::patches::{Patches, Rules};
 use crate::resources::{Direction, gateway};
@@ -29,6 +30,26 @@ pub(crate) fn read_config(file: Option<&Path>) -> Result<Config> {
         }
     };
     Config::parse(&name, &text).map_err(|error| usage(format!("--config: {error}")))
+}
+
+/// Fills in the files that no flag names.
+pub(super) fn credentials(options: &mut Options, config: &config::VirtualKubeConfig) {
+    let fill = |flag: &mut Option<PathBuf>, file: &str| {
+        if flag.is_none() && !file.is_empty() {
+            *flag = Some(file.into());
+        }
+    };
+    fill(&mut options.kubeconfig, &config.kube_config);
+    fill(&mut options.client_ca_file, &config.client_ca_cert);
+    fill(
+        &mut options.requestheader_client_ca_file,
+        &config.request_header_ca_cert,
+    );
+    // A certificate that is there already needs no authority to sign it.
+    if options.tls_cert_file.is_none() && options.tls_signing_cert_file.is_none() {
+        fill(&mut options.tls_signing_cert_file, &config.server_ca_cert);
+        fill(&mut options.tls_signing_key_file, &config.server_ca_key);
+    }
 }
 
 /// The newest rules of a level; nothing when the level is not said.

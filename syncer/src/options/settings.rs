@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 use super::Options;
 use super::file::{
-    custom_resources, from_host, imports, metrics, metrics_addresses, patches, pod_security, read_config, replicas,
-    to_host,
+    credentials, custom_resources, from_host, imports, metrics, metrics_addresses, patches, pod_security, read_config,
+    replicas, to_host,
 };
 use crate::resources::custom;
 use crate::resources::custom::definition::Wanted;
@@ -32,6 +32,18 @@ impl Options {
     /// Reads the vcluster.yaml; without one, every key has its default.
     pub fn read_config(&self) -> Result<Config> {
         read_config(self.config.as_deref())
+    }
+
+    /// Takes from the file what no flag says about other files.
+    pub fn complete(mut self, config: &Config) -> Result<Self> {
+        credentials(&mut self, &config.experimental.virtual_cluster_kube_config);
+        match self.kubeconfig {
+            Some(_) => Ok(self),
+            None => Err(usage(
+                "--kubeconfig is needed, or experimental.virtualClusterKubeConfig.kubeConfig in the file of --config"
+                    .to_owned(),
+            )),
+        }
     }
 
     /// Checks what the parser could not, and fills in what depends on other flags.

@@ -84,10 +84,10 @@ fn the_file_is_read_and_flags_go_before_it() {
     assert!(error.contains("the Secret host/vc-vc twice"), "{error}");
     write("experimental: {syncSettings: {hostMetricsBindAddress: ':9', virtualMetricsBindAddress: '0'}}\n");
     assert_eq!(parse(&[&flag]).expect("valid").metrics_addresses, [":9"]);
-    write("sync:\n  toHost:\n    gatewayApi: {patches: [{path: spec, labels: {}}]}\n");
+    write("deploy:\n  metallb: {enabled: true}\n");
     let error = parse(&[&flag]).expect_err("not supported").to_string();
     assert!(
-        error.ends_with("vcluster.yaml:3: sync.toHost.gatewayApi.patches is not supported yet: remove it"),
+        error.ends_with("vcluster.yaml:2: deploy.metallb.enabled is not supported yet: remove it or set it to false"),
         "{error}"
     );
 }
@@ -187,4 +187,47 @@ fn errors_name_the_flag() {
         .expect_err("no DNS label")
         .to_string();
     assert!(error.starts_with("--name: \"Vc\""), "{error}");
+}
+
+#[test]
+fn credentials_come_from_the_file_where_no_flag_names_them() {
+    let options = |flags: &[&str]| {
+        let required = [
+            "syncer",
+            "--name=vc",
+            "--target-namespace=host",
+            "--etcd-servers=unix:///s",
+        ];
+        Options::try_parse_from(required.iter().chain(flags)).expect("valid")
+    };
+    let none = config::Config::parse("f", "").expect("valid");
+    let error = options(&[]).complete(&none).expect_err("no kubeconfig").to_string();
+    assert!(
+        error.contains("experimental.virtualClusterKubeConfig.kubeConfig"),
+        "{error}"
+    );
+    let files = "experimental: {virtualClusterKubeConfig: {kubeConfig: k, serverCACert: c, serverCAKey: d, clientCACert: e, \
+                 requestHeaderCACert: f}}";
+    let files = config::Config::parse("f", files).expect("valid");
+    let filled = options(&[]).complete(&files).expect("valid");
+    let shown = |options: &Options| {
+        [
+            &options.kubeconfig,
+            &options.tls_signing_cert_file,
+            &options.tls_signing_key_file,
+            &options.client_ca_file,
+            &options.requestheader_client_ca_file,
+        ]
+        .map(|file| file.as_ref().map_or(String::new(), |file| file.display().to_string()))
+    };
+    assert_eq!(shown(&filled), ["k", "c", "d", "e", "f"]);
+    let flags = [
+        "--kubeconfig=1",
+        "--tls-cert-file=2",
+        "--tls-private-key-file=3",
+        "--client-ca-file=4",
+        "--requestheader-client-ca-file=5",
+    ];
+    let kept = options(&flags).complete(&files).expect("valid");
+    assert_eq!(shown(&kept), ["1", "", "", "4", "5"]);
 }

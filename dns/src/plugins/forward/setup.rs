@@ -16,6 +16,9 @@ use std::time::Duration;
 /// As in CoreDNS.
 const MOST_UPSTREAMS: usize = 15;
 
+/// Names the machine's own name servers.
+const MACHINES: &str = "/etc/resolv.conf";
+
 pub(crate) fn setup(directives: &[Directive], block: &mut Block<'_>) -> Result<Vec<Arc<dyn Handler>>, Error> {
     let mut handlers: Vec<Arc<dyn Handler>> = Vec::new();
     for directive in directives {
@@ -48,6 +51,12 @@ fn settings(directive: &Directive, block: &Block<'_>) -> Result<Settings, Error>
     for token in to {
         addresses.extend(upstreams(token, block)?);
     }
+    let mut policy = Policy::Random;
+    let texts: Vec<&str> = to.iter().map(|token| token.text.as_str()).collect();
+    if let Some(fallback) = fallback(&texts, &block.shared.networking.fallback_dns) {
+        policy = Policy::Sequential;
+        addresses.push(fallback);
+    }
     if addresses.len() > MOST_UPSTREAMS {
         return Err(directive.name.error(format!("more than {MOST_UPSTREAMS} upstreams")));
     }
@@ -58,7 +67,7 @@ fn settings(directive: &Directive, block: &Block<'_>) -> Result<Settings, Error>
             .map(|address| Arc::new(Upstream::new(address)))
             .collect(),
         except: Vec::new(),
-        policy: Policy::Random,
+        policy,
         force_tcp: false,
         prefer_udp: false,
         max_fails: 2,
@@ -143,6 +152,25 @@ fn health_check(line: &Directive, check: &mut HealthCheck) -> Result<(), Error> 
     Ok(())
 }
 
+/// The server that comes after those of the machine: vCluster puts `policies.networkPolicy.fallbackDns` there in its Corefile
+/// (pkg/coredns/template.go). Who names other servers has said what is to be asked.
+fn fallback(to: &[&str], configured: &str) -> Option<SocketAddr> {
+    (to == [MACHINES]).then(|| address(configured)).flatten()
+}
+
+/// `IP` or `IP:PORT`.
+fn address(text: &str) -> Option<SocketAddr> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(address);
+    }
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    let ip = bare.parse::<IpAddr>().ok()?;
+    Some(SocketAddr::new(ip, 53))
+}
+
 /// `IP`, `IP:PORT`, `dns://IP[:PORT]` or a file in the form of resolv.conf.
 fn upstreams(token: &Token, block: &Block<'_>) -> Result<Vec<SocketAddr>, Error> {
     let text = token.text.as_str();
@@ -151,15 +179,8 @@ fn upstreams(token: &Token, block: &Block<'_>) -> Result<Vec<SocketAddr>, Error>
         Some(("dns", address)) => address,
         Some((scheme, _)) => return Err(token.error(format!("forward does not support {scheme} upstreams, only dns"))),
     };
-    if let Ok(address) = address.parse::<SocketAddr>() {
+    if let Some(address) = self::address(address) {
         return Ok(vec![address]);
-    }
-    let bare = address
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(address);
-    if let Ok(ip) = bare.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, 53)]);
     }
     let unusable = |why: &str| token.error(format!("the upstream {text:?} is neither an address nor {why}"));
     let file = block
@@ -171,4 +192,22 @@ fn upstreams(token: &Token, block: &Block<'_>) -> Result<Vec<SocketAddr>, Error>
         return Err(unusable("a file with a nameserver line"));
     }
     Ok(servers.into_iter().map(|ip| SocketAddr::new(ip, 53)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fallback_comes_after_the_servers_of_the_machine_only() {
+        let shown = |to: &[&str], configured| fallback(to, configured).map(|address| address.to_string());
+        assert_eq!(shown(&[MACHINES], "8.8.8.8").as_deref(), Some("8.8.8.8:53"));
+        assert_eq!(
+            shown(&[MACHINES], "[2001:db8::1]:5353").as_deref(),
+            Some("[2001:db8::1]:5353")
+        );
+        assert_eq!(shown(&[MACHINES], ""), None);
+        assert_eq!(shown(&[MACHINES, "192.0.2.1"], "8.8.8.8"), None);
+        assert_eq!(shown(&["192.0.2.1"], "8.8.8.8"), None);
+    }
 }

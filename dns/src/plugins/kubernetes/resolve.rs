@@ -121,6 +121,7 @@ mod tests {
         let networking = Networking {
             domain: Some(Name::from_ascii("own.internal.").unwrap()),
             fallback_host_cluster,
+            fallback_dns: String::new(),
             rules: Arc::new(Rules::new(&rules, "own.internal", "host.internal")),
         };
         let corefile = format!(
