@@ -88,6 +88,15 @@ pub(crate) fn repair(value: &mut Value, node: &Node, whole: bool) {
     let _ = coercer.at(value, node, whole || node.embedded, &Path::root());
 }
 
+/// What is wrong with kind and metadata of the objects in a value; what is unknown goes from them.
+pub(crate) fn check(value: &mut Value, node: &Node, whole: bool, path: &Path) -> Option<Error> {
+    let mut coercer = Coercer {
+        drop_malformed: false,
+        unknown: Vec::new(),
+    };
+    coercer.at(value, node, whole || node.embedded, path).err()
+}
+
 struct Coercer {
     drop_malformed: bool,
     unknown: Vec<String>,

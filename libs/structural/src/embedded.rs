@@ -12,9 +12,13 @@ use serde_json::{Map, Value, json};
 /// namespace. Names are segments of paths (upstream `ValidateObjectMeta`).
 pub type MetadataRules<'a> = &'a dyn Fn(&Value, bool) -> ErrorList;
 
-/// What is wrong with the objects within a value; the value itself counts only if the schema says so.
-pub(crate) fn validate(value: &Value, node: &Node, path: &Path, rules: MetadataRules<'_>) -> ErrorList {
+/// What is wrong with the objects within a value, and with the value itself if it is a `whole` object.
+pub(crate) fn validate(value: &Value, node: &Node, whole: bool, path: &Path, rules: MetadataRules<'_>) -> ErrorList {
     let mut errors = ErrorList::new();
+    match value {
+        Value::Object(fields) if whole && !node.embedded => errors.extend(object(fields, path, rules)),
+        _ => {}
+    }
     at(value, node, path, rules, &mut errors);
     errors
 }
@@ -45,7 +49,7 @@ fn at(value: &Value, node: &Node, path: &Path, rules: MetadataRules<'_>, errors:
 }
 
 /// What is wrong with one object.
-pub(crate) fn object(fields: &Map<String, Value>, path: &Path, rules: MetadataRules<'_>) -> ErrorList {
+fn object(fields: &Map<String, Value>, path: &Path, rules: MetadataRules<'_>) -> ErrorList {
     let mut errors = ErrorList::new();
     for name in ["apiVersion", "kind"] {
         if !fields.contains_key(name) {

@@ -6,25 +6,28 @@ mod check;
 mod coerce;
 mod correlate;
 mod defaults;
+mod definition;
 mod embedded;
 pub mod field_path;
 pub mod formats;
 mod lists;
 mod node;
+pub mod numbers;
 mod prune;
 pub mod publish;
 pub mod rules;
 mod scale;
 mod validator;
 
-pub use check::Form;
 pub use coerce::{Coercion, Malformed};
+pub use definition::validate_defaults;
 pub use embedded::MetadataRules;
 pub use node::{Additional, Kind, ListType, Node};
 pub use rules::{Findings, Rules, Write};
 pub use scale::Scale;
 pub use validator::Validator;
 
+use check::Form;
 use correlate::Correlated;
 use machinery::field::{ErrorList, Path};
 use machinery::schema::Type;
@@ -126,7 +129,7 @@ impl Structural {
     /// What is wrong with kind and metadata of the objects within an object (schema/objectmeta `Validate`).
     #[must_use]
     pub fn validate_embedded(&self, object: &Value, rules: MetadataRules<'_>) -> ErrorList {
-        embedded::validate(object, &self.root, &Path::root(), rules)
+        embedded::validate(object, &self.root, false, &Path::root(), rules)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::shared::checks::text;
 use super::super::shared::{cells, generation, webhooks};
 use super::approval::{self, Approval};
-use super::{formats, internal, names, schema, v1beta1, versions};
+use super::{internal, names, schema, v1beta1, versions};
 use crate::registry::resource::Resource;
 use crate::registry::strategy::{Context, ControlledDeletion, MetadataChecks, Strategy};
 use crate::resources::shared::checks::immutable;
@@ -12,6 +12,7 @@ use machinery::field::{Error, ErrorList, Path, go_quote};
 use machinery::meta;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use structural::formats;
 
 /// The finalizer that the server itself removes, when no custom resources are left.
 pub(crate) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";

@@ -1,19 +1,14 @@
-//! The apiextensions group: kinds that users add.
-//!
-//! Rules written in CEL are kept as they are written.
+//! The apiextensions group: definitions of kinds. What holds for objects of these kinds is in the library `structural`.
 
 pub(crate) mod approval;
 mod customresourcedefinition;
-mod defaults;
-mod field_path;
-mod formats;
 mod internal;
+mod invariants;
 mod names;
 mod rules;
 mod schema;
-mod structural;
+mod selectable;
 mod v1beta1;
-mod values;
 mod versions;
 
 pub(crate) use customresourcedefinition::CLEANUP;

@@ -2,7 +2,6 @@
 //! `pkg/apis/apiextensions/validation`).
 
 use super::super::shared::checks::text;
-use super::internal::fields;
 use cel::kubernetes::schema::{Declared, Rule};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
@@ -12,8 +11,6 @@ use serde_json::{Value, json};
 const LIMIT: u64 = 10_000_000;
 /// What all rules of a schema may cost together.
 const TOTAL_LIMIT: u64 = 100_000_000;
-/// What evaluating one rule may cost.
-const CALL_LIMIT: u64 = 1_000_000;
 /// As many of the most expensive rules are named.
 const NAMED: usize = 4;
 const NO_TYPES: &str = "internal error: failed to construct type information for x-kubernetes-validations rules: unable to convert structural schema to CEL declarations";
@@ -137,90 +134,6 @@ fn shown(rule: &Value, path: &Path, detail: String) -> Error {
     Error {
         shown: Some(shown),
         ..Error::invalid(path, json!({}), detail)
-    }
-}
-
-/// What the rules of a schema have against a value that nothing was before (`Validator.Validate`).
-pub(super) fn evaluate(value: &Value, schema: &Value, path: &Path, errors: &mut ErrorList) {
-    let whole = meta::bool_at(schema, &["x-kubernetes-embedded-resource"]) == Some(true);
-    let rules = meta::list_at(schema, &["x-kubernetes-validations"]);
-    if !rules.is_empty()
-        && let Some(declared) = Declared::of(schema, whole)
-    {
-        let variables = Own(declared.value(value));
-        for rule in rules {
-            errors.extend(against(rule, &declared, &variables, value, schema, path));
-        }
-    }
-    if let Some(items) = schema.get("items") {
-        for (i, item) in value.as_array().into_iter().flatten().enumerate() {
-            evaluate(item, items, &path.index(i), errors);
-        }
-    }
-    for (name, value) in fields(Some(value)) {
-        if let Some(property) = meta::at(schema, &["properties", name]) {
-            evaluate(value, property, &path.child(name), errors);
-        } else if let Some(values) = schema.get("additionalProperties") {
-            evaluate(value, values, &path.key(name), errors);
-        }
-    }
-}
-
-/// The variables of rules about a value that nothing was before.
-struct Own(cel::Value);
-
-impl cel::Variables for Own {
-    fn get(&self, name: &str) -> Option<cel::Value> {
-        match name {
-            "self" => Some(self.0.clone()),
-            "oldSelf" => Some(cel::Value::Optional(None)),
-            _ => None,
-        }
-    }
-}
-
-fn against(
-    rule: &Value,
-    declared: &Declared,
-    variables: &Own,
-    value: &Value,
-    schema: &Value,
-    path: &Path,
-) -> Option<Error> {
-    let optional_old = meta::bool_at(rule, &["optionalOldSelf"]) == Some(true);
-    let expression = text(rule, &["rule"]);
-    // What does not compile is complained about elsewhere.
-    let compiled = declared.rule(expression, optional_old).ok()?;
-    if compiled.uses_old && !optional_old {
-        return None;
-    }
-    let shown = match text(schema, &["type"]) {
-        "object" | "array" => None,
-        _ => Some(value.clone()),
-    };
-    let invalid = |detail: String| {
-        let error = Error::invalid(path, value.clone(), detail);
-        let value = shown.clone();
-        Error { value, ..error }
-    };
-    let named = |what: &str| match text(rule, &["message"]).trim() {
-        "" => format!("{what}: {}", expression.trim()),
-        message => message.to_owned(),
-    };
-    match compiled.program.evaluate(variables, CALL_LIMIT).result {
-        Ok(cel::Value::Bool(true)) => None,
-        Ok(_) => {
-            let own = text(rule, &["messageExpression"]);
-            let message = (!own.is_empty())
-                .then(|| declared.message(own, optional_old).ok())
-                .flatten();
-            let message = message.and_then(|message| message.program.evaluate(variables, CALL_LIMIT).result.ok());
-            Some(invalid(match message {
-                Some(cel::Value::String(message)) if !message.trim().is_empty() => message.trim().to_owned(),
-                _ => named("failed rule"),
-            }))
-        }
-        Err(failure) => Some(invalid(format!("rule: {expression}: {failure}"))),
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::super::shared::checks::{one_of, text};
 use super::internal::fields;
+use super::is_zero;
 use super::rules::{self, Costs, Strictness};
-use super::{field_path, is_zero};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use structural::field_path;
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 const LIST_TYPES: [&str; 3] = ["atomic", "set", "map"];

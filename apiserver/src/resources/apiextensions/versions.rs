@@ -4,12 +4,14 @@
 use super::super::shared::checks::text;
 use super::super::shared::webhooks;
 use super::internal::fields;
-use super::{defaults, field_path, is_zero, names, schema, structural};
+use super::{invariants, is_zero, names, schema, selectable};
+use crate::registry::object_meta;
 use crate::resources::shared::checks::complaints;
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names as rules};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use structural::{Structural, validate_defaults};
 
 const SCOPES: [&str; 2] = ["Cluster", "Namespaced"];
 const STRATEGIES: [&str; 2] = ["None", "Webhook"];
@@ -207,7 +209,7 @@ fn parts(owner: &Value, schema_field: &str, many: bool, path: &Path) -> ErrorLis
     if !selectable.is_empty() {
         let path = path.child("selectableFields");
         match meta::at(owner, &[schema_field, "openAPIV3Schema"]) {
-            Some(schema) => errors.extend(field_path::selectable(selectable, schema, many, &path)),
+            Some(schema) => errors.extend(selectable::validate(selectable, schema, many, &path)),
             None if schema_field == "schema" => {
                 let detail = "may only be set when `version.schema.openAPIV3Schema` is not included";
                 errors.push(Error::invalid(&path, "", detail));
@@ -356,12 +358,12 @@ fn validation_of(validation: &Value, has_status: bool, old: Option<&Value>, path
             "nullable cannot be true at the root",
         ));
     }
-    let unsupported = structural::unsupported(root);
+    let parsed = Structural::parse(root);
     let mut structural = false;
-    if unsupported.is_none() {
-        let mut found = structural::validate(root, &path);
+    if let Ok(parsed) = &parsed {
+        let mut found = invariants::validate(root, &path);
         if found.is_empty() {
-            found = defaults::validate(root, &path);
+            found = validate_defaults(root, parsed, &path, &metadata);
         }
         structural = found.is_empty();
         errors.extend(found);
@@ -370,11 +372,16 @@ fn validation_of(validation: &Value, has_status: bool, old: Option<&Value>, path
     let options = schema::Options::of(old).unchanged(unchanged);
     errors.extend(schema::validate(root, &options, structural, &path));
     if errors.is_empty()
-        && let Some(why) = unsupported
+        && let Err(why) = parsed
     {
         errors.push(Error::invalid(&path, "", why));
     }
     errors
+}
+
+/// What is wrong with the metadata of an object within another.
+fn metadata(object: &Value, namespaced: bool) -> ErrorList {
+    object_meta::validate(object, namespaced, &rules::path_segment)
 }
 
 /// The schemas of all versions.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 /// The form in which upstream holds the schema that values are checked by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// That of kinds that are served: integers or texts are one or the other, and formats that are not known do not count.
     Served,
     /// That in which definitions are checked: neither holds.

@@ -8,16 +8,6 @@ use machinery::field::{Error, ErrorList, Path};
 use machinery::meta;
 use serde_json::{Value, json};
 
-/// Fields that have no place in a structural schema.
-const UNSUPPORTED: [(&str, &str); 7] = [
-    ("id", "id"),
-    ("$schema", "schema"),
-    ("$ref", "$ref"),
-    ("patternProperties", "patternProperties"),
-    ("dependencies", "dependencies"),
-    ("additionalItems", "additionalItems"),
-    ("definitions", "definitions"),
-];
 /// What may not be said below `allOf`, `anyOf`, `oneOf` and `not`.
 const FORBIDDEN_BELOW: [(&str, &str); 11] = [
     ("type", "must be empty to be structural"),
@@ -34,30 +24,6 @@ const FORBIDDEN_BELOW: [(&str, &str); 11] = [
 ];
 const METADATA: &str =
     "must not specify anything other than name and generateName, but metadata is implicitly specified";
-
-/// Why no structural schema can be made of this one, if so (`NewStructural`).
-pub(super) fn unsupported(root: &Value) -> Option<String> {
-    let mut why = None;
-    super::schema::each(root, &mut |schema| {
-        let found = UNSUPPORTED
-            .iter()
-            .find(|(field, _)| schema.get(field).is_some_and(|value| !is_zero(value)))
-            .map(|(_, name)| format!("OpenAPIV3Schema '{name}' is not supported"))
-            .or_else(|| {
-                let list = schema.get("items").is_some_and(Value::is_array);
-                list.then(|| "OpenAPIV3Schema 'items' must be a schema, but is an array".to_owned())
-            })
-            .or_else(|| {
-                let refused = schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false));
-                let why = "internal error: 'x-kubernetes-preserve-unknown-fields' must be true or undefined";
-                refused.then(|| why.to_owned())
-            });
-        if why.is_none() {
-            why = found;
-        }
-    });
-    why
-}
 
 /// Where a schema stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -321,9 +287,5 @@ mod tests {
             let texts: Vec<String> = found.iter().map(ToString::to_string).collect();
             assert_eq!(texts, expected, "{schema}");
         }
-        assert_eq!(
-            unsupported(&json!({"properties": {"a": {"$ref": "#/x"}}})).as_deref(),
-            Some("OpenAPIV3Schema '$ref' is not supported")
-        );
     }
 }
