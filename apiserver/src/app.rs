@@ -4,6 +4,7 @@ mod trust;
 
 use crate::admin::Admin;
 use crate::admission::escalation::{self, Escalation};
+use crate::admission::webhook::{Fixed, Webhooks};
 use crate::admission::{self, plugins};
 use crate::aggregator::Aggregator;
 use crate::authentication::issue::TokenIssuer;
@@ -41,6 +42,7 @@ use crate::server::tls;
 use crate::storage::cacher::{Cacher, ConsistencyCheck, Hub};
 use crate::storage::etcd3::{Compactor, Connection, Servers, Store};
 use crate::storage::{Codec, Form, Storage};
+use crate::webhook::{self, Credentials};
 use anyhow::{Context, Result, anyhow};
 use chassis::tls::{load_authorities, load_identity};
 use chassis::{BindAddress, Chassis, Listener, usage};
@@ -78,7 +80,9 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         bootstrap::node_rules().map_err(|status| anyhow!(status.message))?,
     ));
     let authorizer: Arc<dyn Authorizer> = Arc::new(Union(vec![Arc::new(ControlPlane), node.clone(), rbac.clone()]));
-    let admission = admission(&options, authorizer.clone())?;
+    let webhooks = webhook::Client::new(Credentials::default(), chassis.tasks().clone());
+    let called = Webhooks::new(webhooks.clone(), Fixed::default(), chassis.metrics());
+    let admission = admission(&options, authorizer.clone(), Arc::new(called))?;
     let transport = kubelet_transport(&options)?;
     let resources = resources::all();
     let mut forms = forms(&resources);
@@ -134,6 +138,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     });
     let stored = stored_objects(&catalog);
     let objects = known_objects(&catalog);
+    webhooks.inform(objects.clone());
 
     // Identities: who asks, and whom this server vouches for.
     let signing_key = options
@@ -272,11 +277,14 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
 }
 
 /// The plugins that the flags choose, and behind them what cannot be switched off.
-fn admission(options: &Options, authorizer: Arc<dyn Authorizer>) -> Result<admission::Chain> {
+fn admission(options: &Options, authorizer: Arc<dyn Authorizer>, webhooks: Arc<Webhooks>) -> Result<admission::Chain> {
     let (enable, disable) = (&options.enable_admission_plugins, &options.disable_admission_plugins);
     let mut chain = plugins::chain(enable, disable).map_err(usage)?;
     let rights: Arc<dyn admission::Rights> = Arc::new(Rights(authorizer.clone()));
-    chain.iter_mut().for_each(|plugin| plugin.inform(&rights));
+    for plugin in &mut chain {
+        plugin.inform(&rights);
+        plugin.connect(&webhooks);
+    }
     chain.push(Box::new(Escalation::new(move |question| {
         authorizer.allows(&authorization::Attributes {
             user: question.user,

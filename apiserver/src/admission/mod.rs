@@ -5,8 +5,10 @@ pub mod escalation;
 pub mod plugins;
 mod pod_resources;
 mod policy;
+mod rules;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod webhook;
 
 use futures::future::BoxFuture;
 use machinery::gvk::{GroupResource, GroupVersionKind};
@@ -50,6 +52,8 @@ pub struct Reinvocation {
     pub wanted: bool,
     /// What takes part in it of all that its plugin has done the first time, by the plugin's own names.
     pub repeated: BTreeSet<String>,
+    /// What is known of the webhooks that were called.
+    pub webhooks: webhook::Rounds,
 }
 
 /// What an authenticator knows of a user besides name and groups.
@@ -144,6 +148,22 @@ pub trait Lookup: Send + Sync {
     /// Sets the defaults of what a plugin added to an object of a kind.
     fn default(&self, _kind: &GroupVersionKind, _object: &mut Value) {}
 
+    /// The other resources and versions in which the objects of a resource are served (upstream
+    /// `EquivalentResourceMapper`).
+    fn equivalents(&self, _resource: &GroupResource, _version: &str, _subresource: &str) -> Vec<Equivalent> {
+        Vec::new()
+    }
+
+    /// An object in the form of an equivalent kind.
+    fn convert<'a>(
+        &'a self,
+        object: Value,
+        _from: &'a GroupVersionKind,
+        _to: &'a GroupVersionKind,
+    ) -> BoxFuture<'a, Result<Value, Status>> {
+        Box::pin(async { Ok(object) })
+    }
+
     /// The resource of a kind and whether its objects lie in namespaces; `None` when it is not served.
     fn resource_of(&self, _kind: &GroupVersionKind) -> Option<(GroupResource, bool)> {
         None
@@ -157,6 +177,17 @@ pub trait Lookup: Send + Sync {
         dry_run: bool,
         change: Change<'a>,
     ) -> BoxFuture<'a, Result<(), Status>>;
+}
+
+/// Another form in which the objects of a resource are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Equivalent {
+    /// The resource.
+    pub resource: GroupResource,
+    /// Its version.
+    pub version: String,
+    /// The kind of the object or the subresource that was asked for.
+    pub kind: GroupVersionKind,
 }
 
 /// What a plugin does to the status of an object.
@@ -186,6 +217,9 @@ pub trait Plugin: Send + Sync {
 
     /// Tells the plugin, before its first write, whom to ask about rights.
     fn inform(&mut self, _rights: &Arc<dyn Rights>) {}
+
+    /// Tells the plugin, before its first write, how webhooks are called.
+    fn connect(&mut self, _webhooks: &Arc<webhook::Webhooks>) {}
 
     /// May change `object`.
     fn admit<'a>(

@@ -6,7 +6,7 @@ use super::managers::Managers;
 use super::request::{NO_EXTRA, NO_OPTIONS, Request};
 use super::resource::Resource;
 use super::store::{SideEffects, Store};
-use crate::admission::{Chain, Change, Lookup, ObjectRef};
+use crate::admission::{Chain, Change, Equivalent, Lookup, ObjectRef};
 use crate::storage::interface::{Error, ListOptions, Preconditions, Revision, Scope, Storage, Update};
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -350,6 +350,50 @@ impl Lookup for Directory {
         if let Some(resource) = self.find(version) {
             codec::default(&resource, object);
         }
+    }
+
+    fn equivalents(&self, resource: &GroupResource, version: &str, subresource: &str) -> Vec<Equivalent> {
+        let Some(key) = self.0.get(resource).map(|known| known.resource.storage_key) else {
+            return Vec::new();
+        };
+        let mut same: Vec<(&GroupResource, &Known)> = self
+            .0
+            .iter()
+            .filter(|(_, known)| !key.is_empty() && known.resource.storage_key == key)
+            .collect();
+        same.sort_by(|(a, _), (b, _)| (&a.group, &a.resource).cmp(&(&b.group, &b.resource)));
+        let all = same
+            .into_iter()
+            .flat_map(|(name, known)| known.versions.iter().map(move |served| (name, served)));
+        all.filter(|(name, served)| *name != resource || served.gvk.version != version)
+            .filter_map(|(name, served)| {
+                let kind = match subresource {
+                    "" => &served.gvk,
+                    below => &served.subresource(below)?.gvk,
+                };
+                Some(Equivalent {
+                    resource: name.clone(),
+                    version: served.gvk.version.clone(),
+                    kind: kind.clone(),
+                })
+            })
+            .collect()
+    }
+
+    fn convert<'a>(
+        &'a self,
+        object: Value,
+        from: &'a GroupVersionKind,
+        to: &'a GroupVersionKind,
+    ) -> BoxFuture<'a, Result<Value, Status>> {
+        let all = || self.0.values().flat_map(|known| &known.versions);
+        let served = |kind: &GroupVersionKind| all().find(|version| version.gvk == *kind);
+        let converted = match (served(from), served(to)) {
+            _ if from == to => Ok(object),
+            (Some(from), Some(to)) => codec::convert(from, to, object),
+            _ => Err(Status::internal(format!("there is no conversion from {from} to {to}"))),
+        };
+        Box::pin(std::future::ready(converted))
     }
 
     fn resource_of(&self, kind: &GroupVersionKind) -> Option<(GroupResource, bool)> {

@@ -69,6 +69,23 @@ pub fn decode(resource: &Resource, stored: &Stored) -> Result<Value, Status> {
     Ok(obj)
 }
 
+/// An object in another version of its kind, with the defaults of that version.
+///
+/// # Errors
+/// 500 when a conversion makes something that is none of its kind.
+pub fn convert(from: &Resource, to: &Resource, mut obj: Value) -> Result<Value, Status> {
+    if let Some((_, conversion)) = &from.storage {
+        obj = (conversion.to_storage)(obj);
+    }
+    if let Some((_, conversion)) = &to.storage {
+        obj = (conversion.from_storage)(obj);
+    }
+    set_kind(&mut obj, &to.gvk);
+    obj = decode::encoded_form(&obj, type_of(&to.gvk)?).map_err(Status::internal)?;
+    default(to, &mut obj);
+    Ok(obj)
+}
+
 /// Sets the defaults of an object of the served version.
 pub fn default(resource: &Resource, obj: &mut Value) {
     resource.strategy.default(obj);

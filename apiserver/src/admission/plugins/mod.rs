@@ -15,12 +15,12 @@ mod service_account;
 mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
 
-use super::{Plugin, policy};
+use super::{Plugin, policy, webhook};
 
 /// A plugin's name, whether it is on unless told otherwise, and how it is made.
 type Entry = (&'static str, bool, fn() -> Box<dyn Plugin>);
 
-const PLUGINS: [Entry; 16] = [
+const PLUGINS: [Entry; 18] = [
     (namespace_lifecycle::NAME, true, || {
         Box::new(namespace_lifecycle::NamespaceLifecycle)
     }),
@@ -49,7 +49,9 @@ const PLUGINS: [Entry; 16] = [
     (runtime_class::NAME, true, || Box::new(runtime_class::RuntimeClass)),
     (default_class::INGRESS.name, true, || Box::new(default_class::INGRESS)),
     (policy::MUTATING, true, || Box::new(policy::Mutating::default())),
+    (webhook::MUTATING, true, || Box::new(webhook::Mutating::default())),
     (policy::VALIDATING, true, || Box::new(policy::Validating::default())),
+    (webhook::VALIDATING, true, || Box::new(webhook::Validating::default())),
     (resource_quota::NAME, true, || Box::new(resource_quota::ResourceQuota)),
 ];
 

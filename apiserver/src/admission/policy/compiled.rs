@@ -26,7 +26,7 @@ pub(super) enum Mutation {
 }
 
 /// The expressions of a policy.
-pub(super) struct Policy {
+pub(in crate::admission) struct Policy {
     pub(super) name: String,
     /// Whether an error counts as a refusal.
     pub(super) fails: bool,
@@ -44,7 +44,7 @@ fn text(owner: &Value, path: &[&str]) -> String {
 }
 
 impl Policy {
-    pub(super) fn compile(object: &Value) -> Policy {
+    pub(in crate::admission) fn compile(object: &Value) -> Policy {
         let spec = object.get("spec").cloned().unwrap_or_default();
         let options = Options {
             params: spec.get("paramKind").is_some_and(|kind| !kind.is_null()),

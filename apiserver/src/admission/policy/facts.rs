@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The values that are the same for all policies.
-pub(super) struct Facts {
+pub(in crate::admission) struct Facts {
     object: Value,
     old_object: Value,
     request: Value,
@@ -51,7 +51,7 @@ impl Authorize for Asker {
 
 impl Facts {
     /// What is known about a write; `namespace` is the object's, if it lies in one.
-    pub(super) fn new(
+    pub(in crate::admission) fn new(
         attributes: &Attributes<'_>,
         object: &Json,
         namespace: Option<&Json>,
@@ -116,7 +116,7 @@ fn typed(object: &Json, attributes: &Attributes<'_>) -> Json {
 }
 
 /// The AdmissionRequest (`CreateAdmissionRequest`); what is empty is left out.
-fn request(attributes: &Attributes<'_>, object: &Json) -> Json {
+pub(in crate::admission) fn request(attributes: &Attributes<'_>, object: &Json) -> Json {
     let GroupResource { group, resource } = &attributes.resource;
     let version = attributes.version;
     let kind =
@@ -167,7 +167,7 @@ fn request(attributes: &Attributes<'_>, object: &Json) -> Json {
 }
 
 /// Evaluates the expressions of a policy for one parameter.
-pub(super) struct Evaluator<'a> {
+pub(in crate::admission) struct Evaluator<'a> {
     policy: &'a Policy,
     facts: &'a Facts,
     parameter: Value,
@@ -179,7 +179,12 @@ pub(super) struct Evaluator<'a> {
 }
 
 impl<'a> Evaluator<'a> {
-    pub(super) fn new(policy: &'a Policy, facts: &'a Facts, parameter: Option<&Json>, budget: u64) -> Self {
+    pub(in crate::admission) fn new(
+        policy: &'a Policy,
+        facts: &'a Facts,
+        parameter: Option<&Json>,
+        budget: u64,
+    ) -> Self {
         Evaluator {
             policy,
             facts,
@@ -191,7 +196,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// For match conditions, which do not see the namespace.
-    pub(super) fn without_namespace(self) -> Self {
+    pub(in crate::admission) fn without_namespace(self) -> Self {
         Evaluator {
             with_namespace: false,
             ..self
@@ -261,7 +266,7 @@ impl Variables for Evaluator<'_> {
 }
 
 /// Whether the conditions of a policy let it apply (`matchconditions.Match`); an error if that cannot be told.
-pub(super) fn conditions_hold(evaluator: &Evaluator<'_>) -> Result<bool, String> {
+pub(in crate::admission) fn conditions_hold(evaluator: &Evaluator<'_>) -> Result<bool, String> {
     let mut errors = Vec::new();
     for condition in &evaluator.policy.conditions {
         match evaluator.evaluate(condition)? {

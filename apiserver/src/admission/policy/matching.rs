@@ -1,6 +1,6 @@
 //! Which writes a policy or binding looks at (k8s.io/apiserver `pkg/admission/plugin/policy/matching`).
 
-use super::super::Attributes;
+use super::super::{Attributes, rules};
 use machinery::selector::label::Selector;
 use machinery::{meta, schema};
 use serde_json::Value;
@@ -32,7 +32,7 @@ impl Write<'_> {
         if resources.get("namespaceSelector").is_none() || selector.is_empty() || self.attributes.namespace.is_empty() {
             return true;
         }
-        let is_namespace = self.is_namespace();
+        let is_namespace = rules::is_namespace(self.attributes);
         let about = match (is_namespace, self.object) {
             (true, Value::Null) => self.attributes.old,
             (true, object) => Some(object),
@@ -51,50 +51,19 @@ impl Write<'_> {
         labelled(self.object) || self.attributes.old.is_some_and(labelled)
     }
 
-    fn is_namespace(&self) -> bool {
-        self.attributes.resource.group.is_empty() && self.attributes.resource.resource == "namespaces"
-    }
-
     fn rule(&self, rule: &Value, exact: bool) -> bool {
         let attributes = self.attributes;
-        let listed = |field: &str, wanted: &str| {
-            meta::list_at(rule, &[field])
-                .iter()
-                .any(|each| *each == wanted || *each == "*")
-        };
         let names = meta::list_at(rule, &["resourceNames"]);
-        let scope = match meta::str_at(rule, &["scope"]) {
-            Some("Namespaced") => !attributes.namespace.is_empty() && !self.is_namespace(),
-            Some("Cluster") => attributes.namespace.is_empty() || self.is_namespace(),
-            _ => true,
-        };
         // The versions of a kind are equivalent unless the policy says otherwise.
         let kind = &attributes.kind;
         let known = |version: &str| schema::by_gvk(&kind.group, version, &kind.kind).is_some();
-        let version = listed("apiVersions", attributes.version)
-            || !exact
-                && meta::list_at(rule, &["apiVersions"])
-                    .iter()
-                    .filter_map(Value::as_str)
-                    .any(known);
-        let resource = meta::list_at(rule, &["resources"])
-            .iter()
-            .filter_map(Value::as_str)
-            .any(|each| {
-                let (resource, subresource) = each.split_once('/').unwrap_or((each, ""));
-                (resource == "*" || resource == attributes.resource.resource)
-                    && (subresource == "*" || subresource == attributes.subresource)
-            });
+        let equivalent = |version: &str| version == attributes.version || (!exact && known(version));
         let name = if attributes.name.is_empty() {
             meta::name(self.object)
         } else {
             attributes.name
         };
-        listed("operations", attributes.operation.as_str())
-            && listed("apiGroups", &attributes.resource.group)
-            && version
-            && resource
-            && scope
+        rules::covers(rule, attributes, &attributes.resource, equivalent)
             && (names.is_empty() || names.iter().any(|each| *each == name))
     }
 }

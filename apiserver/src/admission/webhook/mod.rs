@@ -1,0 +1,71 @@
+//! Admission webhooks: what others refuse and change over HTTPS (k8s.io/apiserver `pkg/admission/plugin/webhook`).
+//!
+//! Everything works on objects as they are served, so that the kinds of custom resources need nothing of their own.
+
+mod call;
+mod hook;
+mod matching;
+mod metrics;
+mod mutating;
+mod patch;
+mod response;
+mod review;
+mod rounds;
+#[cfg(test)]
+mod tests;
+mod validating;
+
+pub use hook::Hook;
+pub use rounds::Rounds;
+
+pub(super) use mutating::{Mutating, NAME as MUTATING};
+pub(super) use validating::{NAME as VALIDATING, Validating};
+
+use super::Attributes;
+use crate::webhook::Client;
+use metrics::Metrics;
+use std::sync::Arc;
+
+/// The group of the configurations, which only webhooks of files look at.
+const GROUP: &str = "admissionregistration.k8s.io";
+/// The kinds of which webhooks of the cluster see nothing, or a wrong one could never be taken back
+/// (`IsExemptAdmissionConfigurationResource`).
+const EXEMPT: [&str; 6] = [
+    "ValidatingWebhookConfiguration",
+    "MutatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
+];
+
+/// How webhooks are called, and those that no object of the cluster configures.
+pub struct Webhooks {
+    client: Client,
+    metrics: Metrics,
+    fixed: Fixed,
+}
+
+/// The webhooks of files, which nobody in the cluster can see or change. They are called before all others.
+#[derive(Default)]
+pub struct Fixed {
+    /// Those that change.
+    pub mutating: Vec<Arc<Hook>>,
+    /// Those that refuse.
+    pub validating: Vec<Arc<Hook>>,
+}
+
+impl Webhooks {
+    /// Registers the metrics.
+    pub fn new(client: Client, fixed: Fixed, metrics: &chassis::Metrics) -> Self {
+        Webhooks {
+            client,
+            metrics: Metrics::new(metrics),
+            fixed,
+        }
+    }
+}
+
+fn is_exempt(attributes: &Attributes<'_>) -> bool {
+    attributes.kind.group == GROUP && EXEMPT.contains(&attributes.kind.kind.as_str())
+}
