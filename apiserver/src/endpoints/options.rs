@@ -239,6 +239,7 @@ impl SentDeleteOptions {
             resource_version: self.resource_version,
             orphan_dependents: self.orphan_dependents,
             propagation: self.propagation_policy.as_deref().and_then(Propagation::parse),
+            unnamed: false,
         };
         (options, shown)
     }

@@ -353,31 +353,34 @@ impl Lookup for Directory {
     }
 
     fn equivalents(&self, resource: &GroupResource, version: &str, subresource: &str) -> Vec<Equivalent> {
-        let Some(key) = self.0.get(resource).map(|known| known.resource.storage_key) else {
+        let Ok(known) = self.served(resource) else {
             return Vec::new();
         };
+        let other = |served: &Arc<Resource>| -> Option<Equivalent> {
+            let name = served.group_resource();
+            let kind = match subresource {
+                "" => &served.gvk,
+                below => &served.subresource(below)?.gvk,
+            };
+            let same = name == *resource && served.gvk.version == version;
+            (!same).then(|| Equivalent {
+                resource: name,
+                version: served.gvk.version.clone(),
+                kind: kind.clone(),
+            })
+        };
+        let key = &known.resource.storage_key;
+        if known.resource.custom.is_some() || key.is_empty() {
+            return known.versions.iter().filter_map(other).collect();
+        }
         let mut same: Vec<(&GroupResource, &Known)> = self
-            .0
+            .builtin
             .iter()
-            .filter(|(_, known)| !key.is_empty() && known.resource.storage_key == key)
+            .filter(|(_, known)| known.resource.storage_key == *key)
             .collect();
         same.sort_by(|(a, _), (b, _)| (&a.group, &a.resource).cmp(&(&b.group, &b.resource)));
-        let all = same
-            .into_iter()
-            .flat_map(|(name, known)| known.versions.iter().map(move |served| (name, served)));
-        all.filter(|(name, served)| *name != resource || served.gvk.version != version)
-            .filter_map(|(name, served)| {
-                let kind = match subresource {
-                    "" => &served.gvk,
-                    below => &served.subresource(below)?.gvk,
-                };
-                Some(Equivalent {
-                    resource: name.clone(),
-                    version: served.gvk.version.clone(),
-                    kind: kind.clone(),
-                })
-            })
-            .collect()
+        let versions = same.into_iter().flat_map(|(_, known)| &known.versions);
+        versions.filter_map(other).collect()
     }
 
     fn convert<'a>(
@@ -386,12 +389,16 @@ impl Lookup for Directory {
         from: &'a GroupVersionKind,
         to: &'a GroupVersionKind,
     ) -> BoxFuture<'a, Result<Value, Status>> {
-        let all = || self.0.values().flat_map(|known| &known.versions);
-        let served = |kind: &GroupVersionKind| all().find(|version| version.gvk == *kind);
-        let converted = match (served(from), served(to)) {
-            _ if from == to => Ok(object),
-            (Some(from), Some(to)) => codec::convert(from, to, object),
-            _ => Err(Status::internal(format!("there is no conversion from {from} to {to}"))),
+        let served = |kind: &GroupVersionKind| {
+            self.find(|known| known.versions.iter().find(|version| version.gvk == *kind).cloned())
+        };
+        let converted = if from == to {
+            Ok(object)
+        } else {
+            match (served(from), served(to)) {
+                (Some(from), Some(to)) => codec::convert(&from, &to, object),
+                _ => Err(Status::internal(format!("there is no conversion from {from} to {to}"))),
+            }
         };
         Box::pin(std::future::ready(converted))
     }

@@ -81,7 +81,9 @@ pub fn convert(from: &Resource, to: &Resource, mut obj: Value) -> Result<Value, 
         obj = (conversion.from_storage)(obj);
     }
     set_kind(&mut obj, &to.gvk);
-    obj = decode::encoded_form(&obj, type_of(&to.gvk)?).map_err(Status::internal)?;
+    if to.custom.is_none() {
+        obj = decode::encoded_form(&obj, type_of(&to.gvk)?).map_err(Status::internal)?;
+    }
     default(to, &mut obj);
     Ok(obj)
 }

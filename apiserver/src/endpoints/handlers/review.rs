@@ -1,6 +1,7 @@
 //! Questions that are answered and not stored (kubernetes `pkg/registry/{authentication,authorization}`).
 
 use super::{Scope, selectors};
+use crate::admission::Operation;
 use crate::authentication::User;
 use crate::authentication::token::TokenAuthenticator;
 use crate::authorization::rbac::Rbac;
@@ -11,6 +12,7 @@ use crate::endpoints::options::{WriteKind, WriteOptions};
 use crate::registry::before;
 use crate::registry::managers::Managers;
 use crate::registry::resource::Review;
+use crate::registry::store::admit::Write;
 use crate::server::request::Body;
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -55,22 +57,32 @@ pub async fn create(
     } else {
         meta::remove(&mut asked, &["metadata", "namespace"]);
     }
-    let problems = problems(review, &asked);
-    if !problems.is_empty() {
-        let nameless = GroupKind {
-            group: resource.gvk.group.clone(),
-            kind: String::new(),
-        };
-        return Err(Status::invalid(&nameless, "", &problems));
-    }
     let manager = scope.field_manager(&options.field_manager);
     // Kinds of which nothing is stored have no other versions.
     let managers = Managers::of(&resource.gvk, std::slice::from_ref(&scope.store().resource), "")?;
+    let name = meta::name(&asked).to_owned();
+    let write = Write {
+        operation: Operation::Create,
+        kind: &resource.gvk,
+        subresource: "",
+        name: &name,
+        old: None,
+    };
     scope
         .registry(&options.shown, async |rq| {
-            managers.update(rq, None, &mut asked, &manager)
+            managers.update(rq, None, &mut asked, &manager);
+            scope.store().admit(rq, &write, &mut asked).await?;
+            let problems = problems(review, &asked);
+            if !problems.is_empty() {
+                let nameless = GroupKind {
+                    group: resource.gvk.group.clone(),
+                    kind: String::new(),
+                };
+                return Err(Status::invalid(&nameless, "", &problems));
+            }
+            scope.store().validate_admission(rq, &write, &asked).await
         })
-        .await;
+        .await?;
     let user = &scope.cx.user;
     let mut answered = match review {
         Review::Oneself => oneself(scope),

@@ -67,7 +67,11 @@ impl Store {
     ) -> Result<Deleted, Status> {
         let existing = self.read_for_deletion(rq, name).await?;
         let object = codec::decode(&self.resource, &existing)?;
-        self.delete_as_any(rq, name, options, existing, &object).await
+        let options = DeleteOptions {
+            unnamed: true,
+            ..options.clone()
+        };
+        self.delete_as_any(rq, name, &options, existing, &object).await
     }
 
     async fn delete_as_any(
@@ -116,7 +120,8 @@ impl Store {
         let decided: Mutex<Option<Plan>> = Mutex::new(None);
         let step = async |stored: &Stored| -> Result<Update, Status> {
             let object = codec::decode(&self.resource, stored)?;
-            self.validate_deletion(rq, name, &object).await?;
+            let shown = if options.unnamed { "" } else { name };
+            self.validate_deletion(rq, shown, &object).await?;
             let plan = self.plan(rq, &object, options)?;
             let update = match &plan {
                 Plan::Pending | Plan::Remove => Update::Keep,
@@ -199,7 +204,8 @@ impl Store {
             Err(error) => return Err(self.deletion_failure(error, name)),
         };
         let object = codec::decode(&self.resource, &existing)?;
-        self.validate_deletion(rq, name, &object).await?;
+        let shown = if options.unnamed { "" } else { name };
+        self.validate_deletion(rq, shown, &object).await?;
         if rq.dry_run {
             return Ok(self.finished(existing));
         }

@@ -37,6 +37,12 @@ impl Store {
             }));
         }
         let resource = self.resource.group_resource();
+        // Upstream deletes the very object that it has found, and admission sees that it does.
+        let mut shown = rq.options.clone();
+        if shown.is_object() {
+            meta::set_default(&mut shown, &["preconditions", "uid"], meta::uid(object));
+        }
+        let rq = &Request { options: &shown, ..*rq };
         let step = async |stored: &Stored| -> Result<(Value, Update), Status> {
             let current = codec::decode(&self.resource, stored)?;
             self.validate_deletion(rq, name, &current).await?;

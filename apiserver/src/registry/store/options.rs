@@ -47,6 +47,8 @@ pub struct DeleteOptions {
     pub orphan_dependents: Option<bool>,
     /// What happens to dependents.
     pub propagation: Option<Propagation>,
+    /// Whether the request names no object but a collection: admission is told no name either.
+    pub unnamed: bool,
 }
 
 impl DeleteOptions {

@@ -230,12 +230,17 @@ impl Transaction<'_> {
             schema::empty::share_empty(&new, current, resource.ty()?);
         }
         let write = self.write(update.kind, current.as_ref());
+        let shown = created_options(rq.options);
+        let rq = &Request {
+            options: if current.is_some() { rq.options } else { &shown },
+            ..*rq
+        };
         if update.view.is_none() {
             store.admit(rq, &write, &mut new).await?;
         }
         before::dedup_owner_references(rq, &mut new, true);
         let Some((old, stored)) = current.as_ref().zip(existing) else {
-            return self.create(&write, new).await;
+            return self.create(rq, &write, new).await;
         };
         self.check_resource_version(&mut new, stored.revision)?;
         if update.subresource.is_empty() {
@@ -302,8 +307,8 @@ impl Transaction<'_> {
         view.put(object, &new)
     }
 
-    async fn create(&self, write: &Write<'_>, mut new: Value) -> Result<interface::Update, Status> {
-        let (store, rq) = (self.store, self.rq);
+    async fn create(&self, rq: &Request<'_>, write: &Write<'_>, mut new: Value) -> Result<interface::Update, Status> {
+        let store = self.store;
         before::fill_system_fields(rq, &mut new);
         let reservation = store.reserve(rq, &mut new, None).await?;
         self.state().reservation = reservation;
@@ -353,6 +358,15 @@ impl Transaction<'_> {
         };
         errors::status(error, attempt, &self.resource().group_resource(), self.update.name)
     }
+}
+
+/// The options of an update that turns out to make the object (apiserver `updateToCreateOptions`).
+fn created_options(options: &Value) -> Value {
+    let mut options = options.clone();
+    if options.is_object() {
+        meta::set(&mut options, &["kind"], "CreateOptions");
+    }
+    options
 }
 
 /// A resourceVersion that is no number (apiserver `storage.APIObjectVersioner`).

@@ -117,6 +117,13 @@ impl Store {
         })
     }
 
+    /// Reads what the store really has; answers whether that is another state.
+    async fn refresh(&self, key: &str, known: &mut Known) -> Result<bool, Error> {
+        let before = known.revision();
+        *known = self.fresh(key).await?;
+        Ok(known.revision() != before)
+    }
+
     /// Swaps in `operation` if the object is unchanged since `known`; otherwise answers its new state.
     async fn swap(&self, key: &str, known: u64, operation: TxnOp) -> Result<Result<u64, Known>, Error> {
         let txn = Txn::new()
@@ -156,12 +163,11 @@ impl Store {
                 Ok(()) => update(known.object.as_ref()).await.map_err(Error::Refused),
                 Err(error) => Err(error),
             };
+            // A decision that stores nothing holds only for the state that the store really has.
+            if !known.fresh && matches!(decision, Err(_) | Ok(Update::Keep)) && self.refresh(key, &mut known).await? {
+                continue;
+            }
             let (next, written) = match (decision, &known.object) {
-                // A decision that stores nothing holds only for the state that the store really has.
-                (Err(_) | Ok(Update::Keep), _) if !known.fresh => {
-                    known = self.fresh(key).await?;
-                    continue;
-                }
                 (Err(error), _) => return Err(error),
                 (Ok(Update::Keep | Update::Delete), None) => return Err(not_found(key)),
                 (Ok(Update::Keep), Some(object)) => return Ok((object.clone(), false)),
@@ -175,17 +181,16 @@ impl Store {
                         .object
                         .as_ref()
                         .is_some_and(|object| object.bytes == written.bytes);
-                    match (unchanged, known.fresh) {
-                        (true, true) => return Ok((written, false)),
-                        (true, false) => {
-                            known = self.fresh(key).await?;
+                    if unchanged {
+                        if !known.fresh && self.refresh(key, &mut known).await? {
                             continue;
                         }
-                        (false, _) => (
-                            self.swap(key, known.revision(), self.put(key, value).await?).await?,
-                            written,
-                        ),
+                        return Ok((written, false));
                     }
+                    (
+                        self.swap(key, known.revision(), self.put(key, value).await?).await?,
+                        written,
+                    )
                 }
             };
             match next {
