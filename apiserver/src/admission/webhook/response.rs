@@ -34,7 +34,7 @@ const FIELDS: [(&str, &str, &str); 7] = [
 pub(super) struct Response {
     pub(super) allowed: bool,
     /// What it says of that.
-    status: Option<Value>,
+    pub(super) status: Option<Value>,
     /// Empty for none.
     pub(super) patch: Vec<u8>,
     pub(super) patch_type: String,
