@@ -31,7 +31,7 @@ fn object() -> Value {
 fn configuration(fields: &Value) -> Value {
     let mut hook = json!({
         "name": "h.example.com", "failurePolicy": "Fail", "sideEffects": "None", "timeoutSeconds": 5,
-        "admissionReviewVersions": ["v1"], "clientConfig": {"url": NOWHERE},
+        "admissionReviewVersions": ["v1"], "clientConfig": {"url": NOWHERE}, "namespaceSelector": {}, "objectSelector": {},
         "rules": [{"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}],
     });
     for (name, value) in fields.as_object().unwrap() {
