@@ -5,6 +5,7 @@ use crate::gateways;
 use crate::mappings::{ObjectMapping, ServiceMapping, is_label};
 use crate::model::{CustomResource, Image, Scope};
 use crate::patches;
+use crate::requests;
 use crate::resolve::Resolution;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -60,6 +61,10 @@ pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
         "sync.fromHost.gateways.mappings.byName" => Ok(()),
         "sync.fromHost.gateways.allowedRoutes.overrides" => gateways::check_overrides(value),
         _ if path.ends_with(".mappings.byName") => object_mappings(value),
+        "policies.centralAdmission.validatingWebhooks" | "policies.centralAdmission.mutatingWebhooks" => {
+            requests::check_webhooks(value)
+        }
+        "experimental.denyProxyRequests" => requests::check_rules(value),
         "exportKubeConfig.server" => check_server(value.as_str().unwrap_or_default()),
         "exportKubeConfig.additionalSecrets" => check_secrets(value),
         _ if path.ends_with("MetricsBindAddress") => metrics_address(value.as_str().unwrap_or_default()),

@@ -15,6 +15,7 @@ mod networking;
 mod patches;
 pub mod policies;
 mod read;
+pub mod requests;
 mod resolve;
 
 pub use checks::{DEFAULT_SCHEDULER, toleration};

@@ -8,6 +8,7 @@ use crate::mappings::ObjectMapping;
 use crate::networking::Networking;
 use crate::patches::Patch;
 use crate::policies::Policies;
+use crate::requests::DenyRule;
 use crate::{Error, read};
 use serde::Deserialize;
 use serde_json::Value;
@@ -496,6 +497,8 @@ pub struct Experimental {
     pub deploy: Deploy,
     /// Where the credentials of the virtual cluster are.
     pub virtual_cluster_kube_config: VirtualKubeConfig,
+    /// Requests to the API server that are refused.
+    pub deny_proxy_requests: Vec<DenyRule>,
 }
 
 /// Files with credentials of the virtual cluster; empty leaves them to flags.

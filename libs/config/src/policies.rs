@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::Auto;
+use crate::requests::CentralAdmission;
 
 /// What pods may ask for and reach.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -19,6 +20,8 @@ pub struct Policies {
     pub limit_range: LimitRange,
     /// What pods and the control plane may reach.
     pub network_policy: NetworkPolicy,
+    /// Webhooks that see every request, and that nobody in the virtual cluster can see or change.
+    pub central_admission: CentralAdmission,
 }
 
 impl Policies {

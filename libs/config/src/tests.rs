@@ -302,6 +302,8 @@ fn honoured_keys_reach_the_model() {
             (Kind::List, path) if path.starts_with("rbac.") => {
                 json!([{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"]}])
             }
+            (Kind::List, path) if path.ends_with("Webhooks") => json!([{"metadata": {"name": "other"}}]),
+            (Kind::List, "experimental.denyProxyRequests") => json!([{"name": "other"}]),
             (Kind::List, _) => json!(["other"]),
             (Kind::Any, _) => json!("other"),
             (Kind::Map, path) if path.ends_with("customResources") => json!({"others.example.com": {"enabled": false}}),
