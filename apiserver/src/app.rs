@@ -7,6 +7,7 @@ use crate::admission::escalation::{self, Escalation};
 use crate::admission::webhook::{Fixed, Webhooks};
 use crate::admission::{self, plugins};
 use crate::aggregator::Aggregator;
+use crate::apiextensions::{self, CustomResources};
 use crate::authentication::issue::TokenIssuer;
 use crate::authentication::jwt::{SigningKey, VerifyingKey};
 use crate::authentication::request_header::RequestHeader;
@@ -179,6 +180,16 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
 
     let backends = (kubelet.transport.clone(), chassis.tasks().clone());
 
+    // Custom resources: what definitions are made into.
+    let webhooks = webhook::Client::new(Credentials::default(), chassis.tasks().clone());
+    webhooks.inform(kubelet.nodes.clone());
+    let custom_resources = CustomResources::new(apiextensions::Environment {
+        connection: connection.clone(),
+        hub: hub.clone(),
+        etcd_prefix: options.etcd_prefix.clone(),
+        webhooks,
+    });
+
     // The secure port: bound before anybody is told that the server is ready.
     let security = security(&options, proxies)?;
     let address = BindAddress::Tcp(SocketAddr::new(options.bind_address, options.secure_port));
@@ -210,6 +221,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     );
     let api = Arc::new(Api {
         catalog,
+        custom_resources,
         aggregator,
         pages: Pages::new(chassis.flags().clone()),
         documents: Documents::default(),

@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod admission;
 pub mod aggregator;
+pub mod apiextensions;
 pub mod app;
 pub mod authentication;
 pub mod authorization;

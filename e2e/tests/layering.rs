@@ -49,7 +49,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
 ];
 
 /// The modules of the API server that a module may use, besides itself.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     ("webhook", &[]),
     ("admission", &["webhook"]),
     ("authentication", &[]),
@@ -57,6 +57,7 @@ const LAYERS: [(&str, &[&str]); 7] = [
     ("resources", &["registry"]),
     ("storage", &[]),
     ("registry", &["storage", "admission", "webhook"]),
+    ("apiextensions", &["registry", "storage", "webhook"]),
 ];
 
 /// Lines a source file may have outside tests.

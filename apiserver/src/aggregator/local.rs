@@ -1,6 +1,7 @@
 //! The groups and versions that this server answers for itself, and the order of groups in discovery
 //! (kubernetes `pkg/controlplane/apiserver/aggregator.go`, kube-aggregator `apiregistration/v1/helper`).
 
+use machinery::gvk::compare_versions;
 use std::cmp::Reverse;
 
 /// Group, version and their priorities in discovery.
@@ -69,22 +70,13 @@ pub fn in_order(mut all: Vec<Announced>) -> Vec<(String, Vec<String>)> {
     groups
         .into_iter()
         .map(|(group, mut versions)| {
-            versions.sort_by_key(|one| Reverse((one.priorities.1, version_rank(&one.version))));
+            versions.sort_by(|a, b| {
+                let by_priority = b.priorities.1.cmp(&a.priorities.1);
+                by_priority.then_with(|| compare_versions(&b.version, &a.version))
+            });
             (group, versions.into_iter().map(|one| one.version).collect())
         })
         .collect()
-}
-
-/// Stable versions before betas before alphas, newer before older (apimachinery `version.CompareKubeAwareVersionStrings`).
-fn version_rank(version: &str) -> (u8, u32, u32) {
-    let rest = version.strip_prefix('v').unwrap_or(version);
-    let number = |text: &str| text.parse().unwrap_or_default();
-    for (stability, word) in [(1, "beta"), (0, "alpha")] {
-        if let Some((major, minor)) = rest.split_once(word) {
-            return (stability, number(major), number(minor));
-        }
-    }
-    (2, number(rest), 0)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod policy;
 pub(crate) mod writer;
 
 use crate::controllers::allocations::Repair;
+use crate::controllers::definitions;
 use crate::endpoints::api::Api;
 use crate::registry::allocators::ServiceAllocator;
 use chassis::{CancellationToken, Gate};
@@ -92,6 +93,7 @@ impl Bootstrap {
     /// # Errors
     /// When the store cannot be read or written; a retry may help.
     async fn once(&self, repair: &mut Repair<'_>) -> Result<(), Status> {
+        definitions::load(&self.api).await?;
         repair.addresses().await?;
         repair.ports().await?;
         for name in NAMESPACES {

@@ -1,14 +1,16 @@
 //! CustomResourceDefinitions: their names are accepted, then they are established; those that are deleted go when nothing of
 //! them is left (apiextensions-apiserver `pkg/controller/{status,apiapproval,establish,finalizer}`).
 
-use super::conditions::{Condition, find, holds};
+use super::conditions::{Condition, holds};
 use super::definition_names::{self, Taken};
+use super::finalizer;
 use super::{Controller, Feed, Kind, Seen};
 use crate::bootstrap::writer::Writer;
 use crate::resources::apiextensions::CLEANUP;
 use crate::resources::apiextensions::approval::{self, Approval};
 
 use crate::endpoints::api::Api;
+use crate::storage::interface::{ListOptions, Revision, Scope};
 use machinery::meta;
 use machinery::status::Status;
 use serde_json::{Value, json};
@@ -17,7 +19,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const KIND: Kind = ("apiextensions.k8s.io", "customresourcedefinitions");
 const ESTABLISHED: &str = "Established";
-const TERMINATING: &str = "Terminating";
 
 /// The names that definitions have got, by the name of the definition.
 #[derive(Default)]
@@ -37,16 +38,19 @@ enum Step {
     Names(definition_names::Decision),
     /// A condition.
     Say(Condition),
-    /// The finalizer of this server goes.
-    Release,
 }
 
 impl Controller for Definitions {
     const NAME: &'static str = "customresourcedefinition-status";
     const FOLLOWS: &'static [Kind] = &[KIND];
 
-    async fn see(&mut self, api: &Api, _feed: &mut Feed, seen: Seen) -> Result<(), Status> {
+    async fn see(&mut self, api: &Api, feed: &mut Feed, seen: Seen) -> Result<(), Status> {
         let definition = seen.decode(api)?;
+        if seen.gone {
+            api.custom_resources.remove(&api.catalog, meta::name(&definition));
+        } else {
+            api.custom_resources.put(&api.catalog, [&seen.object])?;
+        }
         let (name, group) = (meta::name(&definition).to_owned(), group(&definition).to_owned());
         if seen.gone {
             self.accepted.remove(&name);
@@ -60,11 +64,29 @@ impl Controller for Definitions {
                 accepted,
             },
         );
+        if is_going(&definition) {
+            return finalizer::advance(api, feed, seen, &definition).await;
+        }
         if self.advance(api, &definition).await? {
             self.reconsider(api, &group, &name).await?;
         }
         Ok(())
     }
+}
+
+/// Serves everything that is defined already.
+///
+/// # Errors
+/// When the definitions cannot be read.
+pub(crate) async fn load(api: &Api) -> Result<(), Status> {
+    let everything = ListOptions {
+        scope: Scope::default(),
+        revision: Revision::Latest,
+        limit: 0,
+        continue_token: String::new(),
+    };
+    let definitions = super::store(api, KIND)?.list(everything).await?;
+    api.custom_resources.put(&api.catalog, &definitions.items)
 }
 
 impl Definitions {
@@ -108,12 +130,10 @@ impl Definitions {
                 match &step {
                     Step::Names(decision) => decision.put(current, &now),
                     Step::Say(condition) => condition.put(current, &now),
-                    Step::Release => release(current),
                 }
             }
         };
-        let subresource = if matches!(step, Step::Release) { "" } else { "status" };
-        match writer.change_in(subresource, "", name, &write).await {
+        match writer.change_in("status", "", name, &write).await {
             Err(status) if status.reason != "NotFound" => return Err(status),
             Err(_) => return Ok(false),
             Ok(()) => {}
@@ -138,23 +158,13 @@ fn accepted(definition: &Value) -> Value {
         .unwrap_or_else(|| json!({}))
 }
 
-fn release(definition: &mut Value) {
-    let mut finalizers = meta::list_at(definition, &["metadata", "finalizers"]).to_vec();
-    finalizers.retain(|finalizer| finalizer != CLEANUP);
-    if finalizers.is_empty() {
-        meta::remove(definition, &["metadata", "finalizers"]);
-    } else {
-        meta::set(definition, &["metadata", "finalizers"], finalizers);
-    }
+/// Whether a definition is to go and waits for this server.
+fn is_going(definition: &Value) -> bool {
+    let held = meta::list_at(definition, &["metadata", "finalizers"]);
+    meta::is_deleting(definition) && held.iter().any(|finalizer| finalizer == CLEANUP)
 }
 
 fn next(definition: &Value, taken: &Taken) -> Option<Step> {
-    let held = meta::list_at(definition, &["metadata", "finalizers"])
-        .iter()
-        .any(|f| f == CLEANUP);
-    if meta::is_deleting(definition) && held {
-        return Some(terminate(definition));
-    }
     if let Some(decision) = definition_names::decide(definition, taken) {
         return Some(Step::Names(decision));
     }
@@ -171,26 +181,6 @@ fn next(definition: &Value, taken: &Taken) -> Option<Step> {
         )));
     }
     None
-}
-
-/// Custom resources are not served here, so there are none to delete.
-fn terminate(definition: &Value) -> Step {
-    let said = find(definition, TERMINATING).and_then(|condition| meta::str_at(condition, &["reason"]));
-    match said {
-        Some("InstanceDeletionCompleted" | "NeverEstablished") => Step::Release,
-        _ if holds(definition, ESTABLISHED) => Step::Say(Condition::new(
-            TERMINATING,
-            "False",
-            "InstanceDeletionCompleted",
-            "removed all instances",
-        )),
-        _ => Step::Say(Condition::new(
-            TERMINATING,
-            "False",
-            "NeverEstablished",
-            "resource was never established",
-        )),
-    }
 }
 
 /// Whether a definition in a group of the community has its approval.
@@ -231,18 +221,13 @@ mod tests {
                     condition.put(definition, "now");
                     done.push(condition.reason.to_owned());
                 }
-                Step::Release => {
-                    release(definition);
-                    done.push("released".to_owned());
-                    meta::remove(definition, &["metadata", "deletionTimestamp"]);
-                }
             }
         }
         done
     }
 
     #[test]
-    fn definitions_are_established_and_go() {
+    fn definitions_are_established() {
         let mut definition = json!({
             "metadata": {"name": "as.b.k8s.io", "annotations": {"api-approved.kubernetes.io": "unapproved, a test"}},
             "spec": {"group": "b.k8s.io", "names": {"plural": "as", "kind": "A"}},
@@ -253,9 +238,9 @@ mod tests {
             ["NoConflicts", "UnapprovedAnnotation", "InitialNamesAccepted"]
         );
         assert_eq!(definition["status"]["acceptedNames"]["plural"], "as");
+        assert!(!is_going(&definition));
         definition["metadata"]["finalizers"] = json!([CLEANUP]);
         definition["metadata"]["deletionTimestamp"] = json!("now");
-        assert_eq!(carry_out(&mut definition), ["InstanceDeletionCompleted", "released"]);
-        assert!(definition["metadata"].get("finalizers").is_none());
+        assert!(is_going(&definition));
     }
 }

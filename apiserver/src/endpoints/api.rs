@@ -13,6 +13,7 @@ use super::pages::Pages;
 use super::query::Query;
 use super::respond::{self, Client};
 use crate::aggregator::Aggregator;
+use crate::apiextensions::CustomResources;
 use crate::authentication::issue::TokenIssuer;
 use crate::kubelet::Kubelet;
 use crate::registry::catalog::Catalog;
@@ -28,6 +29,8 @@ use std::sync::Arc;
 pub struct Api {
     /// The resources.
     pub catalog: Catalog,
+    /// Those that are defined at run time.
+    pub custom_resources: CustomResources,
     /// What the server tells about itself.
     pub pages: Pages,
     /// The OpenAPI documents.

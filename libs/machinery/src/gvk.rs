@@ -1,5 +1,6 @@
 //! Groups, versions, kinds and resources: the coordinates of an API type.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 /// An API group and version, written `apps/v1`, or `v1` for the core group.
@@ -144,9 +145,40 @@ impl fmt::Display for GroupResource {
     }
 }
 
+/// Orders versions as discovery prefers them: stable ones before betas before alphas, newer before older, and those of
+/// other names last (apimachinery `version.CompareKubeAwareVersionStrings`). The preferred one is greater.
+pub fn compare_versions(left: &str, right: &str) -> Ordering {
+    match (rank(left), rank(right)) {
+        (None, None) => right.cmp(left),
+        (left, right) => left.cmp(&right),
+    }
+}
+
+/// Stability, major and minor number of a version such as `v1beta2`.
+fn rank(version: &str) -> Option<(u8, u64, u64)> {
+    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?;
+    let rest = version.strip_prefix('v')?;
+    for (stability, word) in [(1, "beta"), (0, "alpha")] {
+        if let Some((major, minor)) = rest.split_once(word) {
+            return Some((stability, number(major)?, number(minor)?));
+        }
+    }
+    Some((2, number(rest)?, 0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stable_and_newer_versions_come_first() {
+        let mut versions = ["v1", "v10beta3", "foo1", "v10", "v2", "v3alpha1", "v1beta1", "foo10"];
+        versions.sort_by(|a, b| compare_versions(b, a));
+        assert_eq!(
+            versions,
+            ["v10", "v2", "v1", "v10beta3", "v1beta1", "v3alpha1", "foo1", "foo10"]
+        );
+    }
 
     #[test]
     fn api_versions_parse_and_print() {

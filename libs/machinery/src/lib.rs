@@ -7,6 +7,7 @@ pub mod apply;
 pub mod field;
 pub mod gvk;
 pub mod intstr;
+pub mod jsonpath;
 pub mod meta;
 pub mod names;
 pub mod object;

@@ -61,6 +61,14 @@ impl Structural {
         Ok(Structural { root: Arc::new(root) })
     }
 
+    /// The schema of objects of which anything may be kept.
+    #[must_use]
+    pub fn anything() -> Structural {
+        let mut root = Node::default();
+        (root.kind, root.preserves) = (Kind::Object, true);
+        Structural { root: Arc::new(root) }
+    }
+
     /// What the schema says about whole objects.
     #[must_use]
     pub fn root(&self) -> &Node {

@@ -64,7 +64,8 @@ fn entry(resource: &Resource) -> Value {
 
 /// A kind, whose group and version are left empty when they are those of the resource.
 fn response_kind(resource: &Resource, kind: &GroupVersionKind) -> Value {
-    let own = kind.group_version() == resource.gvk.group_version();
+    // What is defined at run time says it in full.
+    let own = resource.custom.is_none() && kind.group_version() == resource.gvk.group_version();
     let (group, version) = if own {
         ("", "")
     } else {
