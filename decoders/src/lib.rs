@@ -10,6 +10,7 @@ mod objects;
 mod patches;
 mod requests;
 mod sample;
+mod schemas;
 mod stores;
 mod values;
 
@@ -51,6 +52,7 @@ pub const TARGETS: &[Target] = &[
     requests::PROXIED_PAGE,
     expressions::CEL,
     expressions::REGEX,
+    schemas::STRUCTURAL,
     files::VCLUSTER_YAML,
     files::COREFILE,
     stores::ETCD_REQUEST,

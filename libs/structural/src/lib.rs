@@ -61,12 +61,12 @@ impl Structural {
         Ok(Structural { root: Arc::new(root) })
     }
 
-    /// The schema of objects of which anything may be kept.
+    /// The schema of objects of which nothing is known: they keep all they have.
     #[must_use]
     pub fn anything() -> Structural {
-        let mut root = Node::default();
-        (root.kind, root.preserves) = (Kind::Object, true);
-        Structural { root: Arc::new(root) }
+        Structural {
+            root: Arc::new(Node::anything()),
+        }
     }
 
     /// What the schema says about whole objects.
@@ -149,5 +149,7 @@ pub fn coerce_unpruned(object: &mut Value, how: Coercion) -> Result<Vec<String>,
     coerce::whole(object, None, how)
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

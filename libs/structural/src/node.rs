@@ -245,6 +245,15 @@ impl Node {
         })
     }
 
+    /// Objects of which nothing is known.
+    pub(crate) fn anything() -> Node {
+        Node {
+            kind: Kind::Object,
+            preserves: true,
+            ..Node::default()
+        }
+    }
+
     /// What a field is, if the schema names it.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&Arc<Node>> {

@@ -3,13 +3,41 @@
 use super::matches;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Hosts may have letters and symbols of any script.
+/// A label of letters, digits and symbols of any script, or several before a top-level domain of letters.
 pub(super) fn is_hostname(text: &str) -> bool {
-    let own = r"a-zA-Z0-9\p{S}\p{L}";
-    let alone = format!("[{own}](-?[{own}]{{0,62}})?");
-    let label = format!(r"[{own}]([{own}-]{{0,61}}[{own}])?\.");
-    let pattern = format!(r"^({alone}|({label})+[a-zA-Z\p{{L}}]{{2,63}})$");
-    text.len() <= 255 && text.split('.').all(|label| label.len() <= 63) && matches(&pattern, text)
+    let labels: Vec<&str> = text.split('.').collect();
+    if text.len() > 255 || labels.iter().any(|label| label.len() > 63) {
+        return false;
+    }
+    match labels.as_slice() {
+        // A lone label has a hyphen after its first character or none.
+        [alone] => {
+            let mut chars = alone.chars();
+            let starts = chars.next().is_some_and(|first| first != '-');
+            let rest = chars.as_str();
+            starts && is_name(&alone.replacen('-', "", usize::from(rest.starts_with('-'))))
+        }
+        [labels @ .., top] => {
+            let label = |label: &&str| {
+                let inner = !label.starts_with('-') && !label.ends_with('-');
+                inner && !label.is_empty() && is_name(&label.replace('-', ""))
+            };
+            top.chars().count() >= 2 && is_of(top, |c| c.is_ascii_alphabetic(), r"\p{L}") && labels.iter().all(label)
+        }
+        [] => false,
+    }
+}
+
+/// Whether a text has nothing but letters, digits and symbols.
+fn is_name(text: &str) -> bool {
+    let symbols = |c: char| c.is_ascii_alphanumeric() || "$+<=>^`|~".contains(c);
+    is_of(text, symbols, r"[\p{S}\p{L}]")
+}
+
+/// Whether all characters are `plain` ones of ASCII, or others of a class.
+fn is_of(text: &str, plain: impl Fn(char) -> bool, class: &str) -> bool {
+    let (ascii, others): (String, String) = text.chars().partition(char::is_ascii);
+    ascii.chars().all(plain) && (others.is_empty() || matches(&format!("^{class}*$"), &others))
 }
 
 /// An IPv4 address whose parts may begin with zeros, as Go once took them.

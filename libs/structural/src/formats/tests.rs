@@ -67,8 +67,8 @@ fn texts_are_of_formats() {
         ),
         (
             "hostname",
-            &["a.example", "localhost", "1a"],
-            &["a_b", "-a.example", "a.b", "a..example"],
+            &["a.example", "localhost", "1a", "x-y", "ü.example", "a-b.c-d.example"],
+            &["a_b", "-a.example", "a.b", "a..example", "ab-c", "a.1x", ""],
         ),
         ("byte", &["YQ==", "YWFh"], &["x", "", "YQ=", "!!!!"]),
         (
