@@ -1,33 +1,32 @@
 //! Builds every part, in start order: connections, names, watches, engine, kubelet API, gRPC.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chassis::http::Answer;
-use chassis::{BindAddress, Chassis, Gate, Listener, Tasks, usage};
+use chassis::{BindAddress, Chassis, Health, Listener, Tasks, usage};
 use client::leader::Candidate;
 use config::Config;
 use serde_json::Value;
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::clusters::{Api, ConnectError, Connection, Informer, Selection, connect, definitions};
+use crate::clusters::{Api, ConnectError, Connection, connect, definitions};
 use crate::engine::Engine;
 use crate::export::Export;
-use crate::foreign::{self, Scope};
 use crate::kinds::{Kind, Side};
 use crate::kubelet::{self, Kubelet};
 use crate::metrics::Metrics;
-use crate::names::{MappingStore, Names, keys};
+use crate::names::MappingStore;
 use crate::object::Object;
 use crate::options::{self, Options};
 use crate::patches::Rules;
 use crate::resources::custom::definition::{self, Wanted};
-use crate::resources::nodes::others;
-use crate::resources::{Direction, custom, gateway, trim};
+use crate::resources::{Direction, custom, gateway};
 use crate::settings::Settings;
+use crate::watches::{self, Watch};
 use crate::world::World;
 use crate::{grpc, resources};
 
@@ -66,17 +65,10 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
     let (recorder, events) = client::Recorder::new(virtual_.shared.clone(), "vcluster-syncer");
     let engine = Engine::new(world.clone(), virtual_api, host_api, recorder, metrics.clone());
 
-    if let Some(file) = &options.export_kubeconfig {
-        let export = Export::read(file, &world.settings)?;
-        let (shutdown, gate) = (chassis.shutdown(), chassis.health().gate("exported-kubeconfig"));
-        let run = export.run(engine.api(Side::Host).clone(), virtual_.shared.clone(), gate);
-        chassis.tasks().spawn_finite("export-kubeconfig", async move {
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = run => {}
-            }
-        });
-    }
+    let export = match &options.export_kubeconfig {
+        Some(file) => Some(Export::read(file, &world.settings)?),
+        None => None,
+    };
 
     for address in &world.settings.metrics_addresses {
         serve_metrics(chassis, address).await?;
@@ -90,27 +82,33 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
     engine.listen(move |kind, change| publisher.observe(kind, change));
     grpc::register(chassis, &engine, &records);
 
-    let informers = informers(&world.settings, &engine, chassis);
+    let (standby, watches): (Vec<Watch>, Vec<Watch>) = watches::all(&world.settings, &engine)
+        .into_iter()
+        .partition(Watch::serves_standby);
     let store = MappingStore::new(store, format!("{}-{}", world.settings.vcluster, std::process::id()));
     let run = Run {
         engine: engine.clone(),
         records,
         store,
-        informers,
+        standby,
+        watches,
         events,
+        export,
         virtual_: virtual_.shared.clone(),
         definitions,
+        health: chassis.health().clone(),
     };
-    let gate = chassis.health().gate("name-mappings");
     let tasks = chassis.tasks().clone();
     if options.leader_elect {
         let candidate = Candidate::new(
             virtual_.shared,
             &format!("vcluster-{}-controller", world.settings.vcluster),
         );
-        lead(tasks, candidate, run, gate);
+        lead(tasks, candidate, run);
     } else {
-        run.start(&tasks, gate);
+        let mut run = run;
+        let first_lists = run.serve(&tasks);
+        run.start(&tasks, first_lists);
     }
     Ok(engine)
 }
@@ -132,14 +130,18 @@ async fn serve_metrics(chassis: &mut Chassis, address: &str) -> Result<()> {
     Ok(())
 }
 
-/// Everything that only the leader does.
+/// What is left to be started.
 struct Run {
     engine: Arc<Engine>,
     records: Arc<grpc::records::Publisher>,
     store: MappingStore,
-    informers: Vec<Watch>,
+    /// What a process that stands by watches, too.
+    standby: Vec<Watch>,
+    watches: Vec<Watch>,
     events: client::events::Writer,
+    export: Option<Export>,
     virtual_: kube::Client,
+    health: Health,
     /// What the virtual cluster has to know of custom resources.
     definitions: Vec<Value>,
 }
@@ -209,16 +211,18 @@ async fn custom_resources(
     Ok(found)
 }
 
-fn lead(tasks: Tasks, mut candidate: Candidate, run: Run, gate: Gate) {
-    // A candidate that waits is healthy: it would take over at any moment.
-    gate.ready();
+/// Has the process stand by until it leads.
+fn lead(tasks: Tasks, mut candidate: Candidate, mut run: Run) {
     let shutdown = tasks.shutdown();
+    run.engine.world().stand_by();
+    let first_lists = run.serve(&tasks);
     tasks.clone().spawn("leader-election", async move {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             () = candidate.acquire() => {}
         }
-        run.start(&tasks, gate);
+        run.engine.lead();
+        run.start(&tasks, first_lists);
         tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             () = candidate.hold() => Err(anyhow::anyhow!("leadership was lost; restart to become a candidate again")),
@@ -248,36 +252,57 @@ async fn find_namespace(engine: &Engine) {
     }
 }
 
-/// One informer, where its changes go, and how its first list is announced.
-struct Watch {
-    name: String,
-    informer: Informer,
-    source: Source,
-    /// Opens with the first list; nothing waits for objects that are not ours.
-    gate: Option<Gate>,
-}
+/// Tells when a watch has listed everything once.
+type FirstList = watch::Receiver<bool>;
 
-enum Source {
-    Side(Side),
-    ControlPlane,
-    Foreign(Scope),
-    /// Pods that belong to others, wherever they are.
-    Others,
+async fn all_listed(first_lists: Vec<FirstList>) {
+    for mut list in first_lists {
+        // The sender lives as long as the informer, which lives as long as the process.
+        let _ = list.wait_for(|synced| *synced).await;
+    }
 }
 
 impl Run {
-    /// Starts the tasks. The engine begins when the names and both clusters are known: before that, everything that
+    /// Starts what every process does, whether it leads or not: it knows pods and tells the name server about records.
+    /// Returns what tells of the first lists.
+    fn serve(&mut self, tasks: &Tasks) -> Vec<FirstList> {
+        let watches = std::mem::take(&mut self.standby).into_iter();
+        let first_lists: Vec<FirstList> = watches
+            .filter_map(|watch| watch.start(tasks, &self.health, &self.engine))
+            .collect();
+        let (records, known) = (self.records.clone(), first_lists.clone());
+        let run = self.records.clone().run();
+        let shutdown = tasks.shutdown();
+        tasks.spawn("records", async move {
+            let serve = async {
+                all_listed(known).await;
+                records.complete();
+                std::future::pending().await
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = run => {}
+                () = serve => {}
+            }
+        });
+        first_lists
+    }
+
+    /// Starts the tasks of a leader. The engine begins when the names and both clusters are known: before that, everything that
     /// is merely not yet seen would look deleted.
-    fn start(self, tasks: &Tasks, gate: Gate) {
+    fn start(self, tasks: &Tasks, mut first_lists: Vec<FirstList>) {
         let Run {
             engine,
-            records,
             mut store,
-            informers,
+            watches,
             events,
+            export,
             virtual_,
             definitions,
+            health,
+            ..
         } = self;
+        let gate = health.gate("name-mappings");
         let shutdown = tasks.shutdown();
         let until_shutdown = move |task: futures::future::BoxFuture<'static, ()>| {
             let shutdown = shutdown.clone();
@@ -288,17 +313,16 @@ impl Run {
                 }
             }
         };
-        let mut first_lists = Vec::new();
-        for watch in informers {
-            let (synced, announced) = watch::channel(false);
-            if watch.gate.is_some() {
-                first_lists.push(announced);
-            }
-            let name = format!("watch {}", watch.name);
-            tasks.spawn(name, until_shutdown(Box::pin(follow(watch, engine.clone(), synced))));
+        let started = watches
+            .into_iter()
+            .filter_map(|watch| watch.start(tasks, &health, &engine));
+        first_lists.extend(started);
+        if let Some(export) = export {
+            let gate = health.gate("exported-kubeconfig");
+            let run = export.run(engine.api(Side::Host).clone(), virtual_.clone(), gate);
+            tasks.spawn_finite("export-kubeconfig", until_shutdown(Box::pin(run)));
         }
         tasks.spawn("events", until_shutdown(Box::pin(events.run())));
-        tasks.spawn("records", until_shutdown(Box::pin(records.clone().run())));
         if !definitions.is_empty() {
             let virtual_ = engine.api(Side::Virtual).clone();
             tasks.spawn_finite(
@@ -318,11 +342,7 @@ impl Run {
         let main = async move {
             store.load(&world).await;
             gate.ready();
-            for mut list in first_lists {
-                // The sender lives as long as the informer, which lives as long as the process.
-                let _ = list.wait_for(|synced| *synced).await;
-            }
-            records.complete();
+            all_listed(first_lists).await;
             if resources::copied_outside(&world.settings).next().is_some() {
                 find_namespace(&engine).await;
             }
@@ -331,146 +351,6 @@ impl Run {
         };
         tasks.spawn("engine", until_shutdown(Box::pin(main)));
     }
-}
-
-async fn follow(watch: Watch, engine: Arc<Engine>, synced: watch::Sender<bool>) {
-    let world = engine.world().clone();
-    let kind = watch.informer.kind;
-    let cache = match &watch.source {
-        Source::Side(side) => world.side(*side).of(kind),
-        Source::ControlPlane => world.control_plane.of(kind),
-        Source::Foreign(_) => world.foreign.caches.of(kind),
-        Source::Others => world.other_pods.cache(),
-    };
-    let announce = || {
-        if let Some(gate) = &watch.gate {
-            gate.ready();
-        }
-        if let Source::Foreign(scope) = &watch.source {
-            world.foreign.complete(scope);
-            // What is not there is known only now.
-            engine.resync(Some(kind));
-        }
-        synced.send_replace(true);
-    };
-    watch
-        .informer
-        .run(cache, announce, |change| match &watch.source {
-            Source::Side(side) => engine.observe(*side, kind, &change),
-            Source::ControlPlane => engine.observe_control_plane(kind, &change),
-            Source::Foreign(_) => engine.observe_foreign(kind, &change),
-            Source::Others => engine.observe_other_pod(&change),
-        })
-        .await;
-}
-
-fn informers(settings: &Settings, engine: &Engine, chassis: &Chassis) -> Vec<Watch> {
-    let names = Names::new(&settings.vcluster, &settings.host_namespace);
-    let ours = Selection {
-        namespace: settings.host_namespace.clone(),
-        labels: format!("{}={}", keys::MARKER, settings.vcluster),
-        ..Selection::default()
-    };
-    let ours_of_cluster = Selection {
-        labels: format!("{}={}", keys::MARKER, names.cluster_marker()),
-        ..Selection::default()
-    };
-    let everything = |namespace: &str| Selection {
-        namespace: namespace.to_owned(),
-        ..Selection::default()
-    };
-    // Labels of namespaces are labels of pods on the host.
-    let mut own = gateway::known(settings);
-    own.insert(Kind::Namespace);
-    let mut watches: Vec<(Source, Kind, Selection)> = Vec::new();
-    for resource in resources::enabled(settings) {
-        own.extend(Some(resource.kind).filter(|kind| *kind != Kind::Event));
-        if !resource.is_on_host(settings) {
-            continue;
-        }
-        if settings.imports.contains_key(&resource.kind) && resource.direction == Direction::FromHost {
-            continue;
-        }
-        let selection = match (resource.kind, resource.direction) {
-            (Kind::Event, _) => everything(&settings.host_namespace),
-            (Kind::Node, _) if !settings.nodes.from_host => continue,
-            (Kind::Node, _) => Selection {
-                labels: labels(&settings.nodes.required_labels),
-                ..everything("")
-            },
-            (Kind::Namespace | Kind::PersistentVolume, Direction::FromHost) => continue,
-            // What the host makes for our claims and snapshots carries no mark.
-            (Kind::PersistentVolume | Kind::VolumeSnapshotContent, _) => everything(""),
-            (_, Direction::FromHost) => everything(""),
-            (kind, Direction::ToHost) if kind.is_namespaced() => ours.clone(),
-            (_, Direction::ToHost) => ours_of_cluster.clone(),
-        };
-        watches.push((Source::Side(Side::Host), resource.kind, selection));
-    }
-    watches.extend(
-        own.into_iter()
-            .map(|kind| (Source::Side(Side::Virtual), kind, everything(""))),
-    );
-    if settings.nodes.from_host && settings.nodes.scheduled_here {
-        let others = Selection {
-            labels: format!("{}!={}", keys::MARKER, settings.vcluster),
-            fields: "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed".to_owned(),
-            ..Selection::default()
-        };
-        watches.push((Source::Others, Kind::Pod, others));
-    }
-    if !settings.service_name.is_empty() {
-        for kind in [Kind::Service, Kind::Endpoints] {
-            let fields = format!("metadata.name={}", settings.service_name);
-            watches.push((
-                Source::ControlPlane,
-                kind,
-                Selection {
-                    fields,
-                    ..everything(&settings.host_namespace)
-                },
-            ));
-        }
-    }
-    for scope in foreign::scopes(settings) {
-        let (kind, selection) = (scope.kind, scope.selection());
-        watches.push((Source::Foreign(scope), kind, selection));
-    }
-    watches
-        .into_iter()
-        .map(|(source, kind, selection)| {
-            let (side, cluster) = match &source {
-                Source::Side(side) => (*side, side.as_str().to_owned()),
-                Source::ControlPlane => (Side::Host, "control-plane".to_owned()),
-                Source::Foreign(scope) => (Side::Host, format!("namespace-{}", scope.namespace)),
-                Source::Others => (Side::Host, "others".to_owned()),
-            };
-            let name = format!("{cluster}-{}", kind.plural());
-            let gate = (!matches!(source, Source::Foreign(_))).then(|| chassis.health().gate(&name));
-            let informer = Informer {
-                api: engine.api(side).clone(),
-                kind,
-                selection,
-                trim: match source {
-                    Source::Others => others::trim,
-                    _ => trim(side, kind),
-                },
-                compare_every: settings.compare_every,
-            };
-            Watch {
-                name,
-                informer,
-                source,
-                gate,
-            }
-        })
-        .collect()
-}
-
-/// The label selector that demands all of these.
-fn labels(required: &BTreeMap<String, String>) -> String {
-    let pairs: Vec<String> = required.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    pairs.join(",")
 }
 
 #[cfg(test)]

@@ -23,4 +23,5 @@ pub mod resources;
 pub mod settings;
 #[cfg(test)]
 mod testing;
+pub mod watches;
 pub mod world;

@@ -1,6 +1,6 @@
 //! Everything that a decision may look at: both clusters as they are known, the names, and the settings.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -86,6 +86,7 @@ pub struct World {
     pub versions: Versions,
     /// The time, which tests choose.
     pub clock: fn() -> Timestamp,
+    standby: AtomicBool,
     mappings: Mutex<Mappings>,
     mappings_changed: Notify,
 }
@@ -107,9 +108,25 @@ impl World {
             volumes: Volumes::default(),
             versions: Versions::default(),
             clock: Timestamp::now,
+            standby: AtomicBool::new(false),
             mappings: Mutex::default(),
             mappings_changed: Notify::new(),
         }
+    }
+
+    /// Says that another process leads: of the host, only pods are known here.
+    pub fn stand_by(&self) {
+        self.standby.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that this process leads.
+    pub fn lead(&self) {
+        self.standby.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether another process leads.
+    pub fn stands_by(&self) -> bool {
+        self.standby.load(Ordering::Relaxed)
     }
 
     /// The caches of one side.

@@ -167,6 +167,25 @@ impl Engine {
         self.wake(Place::Host, Kind::Pod, change, Side::Host, items);
     }
 
+    /// Begins to work after standing by: has everything looked at that was seen until now.
+    pub fn lead(&self) {
+        self.world.lead();
+        for (side, place) in [(Side::Virtual, Place::Virtual), (Side::Host, Place::Host)] {
+            for kind in self.world.settings.kinds() {
+                for object in self.world.side(side).of(kind).list() {
+                    let change = Change::new(None, Some(object));
+                    let items = resources::affected(&self.world, side, kind, &change);
+                    self.wake(place, kind, &change, side, items);
+                }
+            }
+        }
+        let nodes = self.world.placement.nodes();
+        let mut state = self.state();
+        for node in nodes {
+            state.queue.push(Reference::new(Kind::Node, "", &node));
+        }
+    }
+
     /// Asks for a look at every object of a kind, or of all kinds; returns how many.
     pub fn resync(&self, kind: Option<Kind>) -> usize {
         let mut items = self.everything();
@@ -385,6 +404,10 @@ impl Engine {
     }
 
     fn wake(&self, place: Place, kind: Kind, change: &Change, side: Side, items: Vec<Reference>) {
+        if self.world.stands_by() {
+            // Nobody would ever take it from the queue.
+            return;
+        }
         let now = Instant::now();
         let mut state = self.state();
         state.changes += 1;

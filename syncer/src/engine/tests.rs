@@ -16,6 +16,7 @@ use crate::testing::settings;
 mod comparer;
 mod convergence;
 mod repairs;
+mod standby;
 
 /// Longer than any backoff.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -142,11 +142,11 @@ impl Kubelet {
             Route::Pods => json_answer(StatusCode::OK, &self.pods(node, |_| true)),
             Route::RunningPods => json_answer(StatusCode::OK, &self.pods(node, is_running)),
             Route::Summary => {
-                let node = self.served(node)?;
+                let node = self.served(node).await?;
                 json_answer(StatusCode::OK, &summary::summary(&self.world, &self.host, &node).await)
             }
             Route::Metrics(path) => {
-                let node = self.served(node)?;
+                let node = self.served(node).await?;
                 let path = format!("/api/v1/nodes/{node}/proxy{path}");
                 match host::open(&self.host, &path, TEXT_FORMAT).await {
                     Ok(body) => series(self.world.clone(), body),
@@ -222,14 +222,14 @@ impl Kubelet {
     }
 
     /// The node whose kubelet on the host is asked: only one that this cluster shows, whatever a tenant calls a node.
-    fn served(&self, node: Option<&str>) -> Result<String, Response<Body>> {
+    async fn served(&self, node: Option<&str>) -> Result<String, Response<Body>> {
         let Some(node) = node else {
             return Err(text(
                 StatusCode::BAD_REQUEST,
                 "it is not known which node is meant: ask at its own name or address",
             ));
         };
-        if nodes::is_served(&self.world, node) {
+        if nodes::is_served(&self.world, node) || self.is_selected(node).await {
             Ok(node.to_owned())
         } else {
             Err(text(
@@ -237,6 +237,48 @@ impl Kubelet {
                 &format!("node {node:?} is none of the host's that is shown here"),
             ))
         }
+    }
+
+    /// Whether the host says that its node is one of those that are shown, which a process that stands by has to ask.
+    async fn is_selected(&self, node: &str) -> bool {
+        let (true, Some(selector)) = (self.world.stands_by(), nodes::shown(&self.world.settings.nodes)) else {
+            return false;
+        };
+        if self.world.virtual_side.get(Kind::Node, "", node).is_none() {
+            return false;
+        }
+        let node = host::read(&self.host, &format!("{}/{node}", Kind::Node.path(""))).await;
+        node.is_ok_and(|node| selector.matches_labels(json::at(&node, &["metadata", "labels"])))
+    }
+
+    /// The copy of a virtual pod on the host, as its own marks say.
+    fn copy(&self, namespace: &str, name: &str) -> Option<ObjectKey> {
+        let is_copy = |host: &Value| match claim(&self.world.names, &Kind::Pod.gvk(), host) {
+            Claim::Ours {
+                namespace: owner_namespace,
+                name: owner,
+                ..
+            } => owner_namespace == *namespace && owner == *name,
+            Claim::Foreign => false,
+        };
+        let key = self.world.host_key(Kind::Pod, namespace, name);
+        let pods = self.world.host.of(Kind::Pod);
+        if self
+            .world
+            .host
+            .get(Kind::Pod, &key.namespace, &key.name)
+            .is_some_and(|host| is_copy(&host.value()))
+        {
+            return Some(key);
+        }
+        // Names that were recorded otherwise are known to the leader only.
+        let mut all = if self.world.stands_by() {
+            pods.list()
+        } else {
+            Vec::new()
+        }
+        .into_iter();
+        all.find(|host| is_copy(&host.value())).map(|host| host.key().clone())
     }
 
     /// The pods of a virtual node, or of all of them, as they are in the virtual cluster.
@@ -267,27 +309,8 @@ impl Kubelet {
         if !known {
             return Err(text(StatusCode::FORBIDDEN, NOT_OURS));
         }
-        let key = self.world.host_key(Kind::Pod, namespace, name);
-        let host = self
-            .world
-            .host
-            .get(Kind::Pod, &key.namespace, &key.name)
-            .map(|host| host.value());
-        let ours = host
-            .as_ref()
-            .is_some_and(|host| match claim(&self.world.names, &Kind::Pod.gvk(), host) {
-                Claim::Ours {
-                    namespace: owner_namespace,
-                    name: owner,
-                    ..
-                } => owner_namespace == *namespace && owner == *name,
-                Claim::Foreign => false,
-            });
-        if ours {
-            Ok(key)
-        } else {
-            Err(text(StatusCode::NOT_FOUND, &format!("pod {name:?} is not running")))
-        }
+        let copy = self.copy(namespace, name);
+        copy.ok_or_else(|| text(StatusCode::NOT_FOUND, &format!("pod {name:?} is not running")))
     }
 }
 

@@ -154,7 +154,7 @@ async fn pods_are_those_of_the_node_in_their_virtual_form() {
 async fn series_are_passed_on_rewritten_and_a_missing_right_is_told() {
     let kubelet = kubelet();
     let read = async |node: &str| {
-        let node = kubelet.served(Some(node)).expect("a node that is shown");
+        let node = kubelet.served(Some(node)).await.expect("a node that is shown");
         let path = format!("/api/v1/nodes/{node}/proxy/metrics/resource");
         let body = host::open(&kubelet.host, &path, TEXT_FORMAT)
             .await
@@ -172,11 +172,62 @@ async fn series_are_passed_on_rewritten_and_a_missing_right_is_told() {
     );
     assert_eq!(read("n-2").await, Err(403));
     assert_eq!(
-        kubelet.served(Some("n-3")).map_err(|refusal| refusal.status().as_u16()),
+        kubelet
+            .served(Some("n-3"))
+            .await
+            .map_err(|refusal| refusal.status().as_u16()),
         Err(404)
     );
     assert_eq!(
-        kubelet.served(None).map_err(|refusal| refusal.status().as_u16()),
+        kubelet.served(None).await.map_err(|refusal| refusal.status().as_u16()),
         Err(400)
     );
+}
+
+#[tokio::test]
+async fn who_stands_by_knows_copies_by_their_marks_and_asks_the_host_about_nodes() {
+    let mut settings = settings();
+    settings.nodes.from_host = true;
+    settings.nodes.by_ip = true;
+    let pool = machinery::selector::label::Selector::of(Some(&json!({"matchLabels": {"pool": "a"}})));
+    settings.nodes.selector = Some(pool);
+    let world = Arc::new(world_of(settings));
+    let pod = json!({
+        "metadata": {"namespace": "team", "name": "web", "uid": "v"},
+        "spec": {"nodeName": "n-1", "containers": [{"name": "app"}]},
+    });
+    world.put(Side::Virtual, Kind::Pod, pod);
+    let mut copy = host_copy(Kind::Pod, "team", "web");
+    copy["metadata"]["name"] = json!("recorded-otherwise");
+    copy["spec"] = json!({"nodeName": "n-1"});
+    world.put(Side::Host, Kind::Pod, copy);
+    for (name, address) in [("n-1", "10.0.0.1"), ("n-2", "10.0.0.2"), ("n-3", "10.0.0.3")] {
+        let status = json!({"addresses": [{"type": "InternalIP", "address": address}]});
+        world.put(
+            Side::Virtual,
+            Kind::Node,
+            json!({"metadata": {"name": name, "uid": name}, "status": status}),
+        );
+    }
+    let host = connection(|path| match path {
+        "/api/v1/nodes/n-2" => (200, json!({"metadata": {"labels": {"pool": "a"}}})),
+        "/api/v1/nodes/n-3" => (200, json!({"metadata": {"labels": {"pool": "b"}}})),
+        _ => (404, json!({})),
+    });
+    let kubelet = Kubelet::new(world.clone(), host.clone(), host.shared);
+    let reached = || {
+        let reached = kubelet.host_pod(&target("team", "web", "app"), None);
+        reached
+            .map(|key| key.to_string())
+            .map_err(|refusal| refusal.status().as_u16())
+    };
+    let served = async |node: &str| kubelet.served(Some(node)).await.is_ok();
+    assert_eq!(reached(), Err(404), "a leader goes by the names that were recorded");
+    assert!(!served("n-2").await, "a leader has seen all nodes");
+    world.stand_by();
+    assert_eq!(reached().as_deref(), Ok("host/recorded-otherwise"));
+    assert!(served("n-2").await && !served("n-3").await && !served("n-4").await);
+    assert_eq!(addresses::node_of_host(&world, "10.0.0.2").as_deref(), Some("n-2"));
+    world.lead();
+    assert_eq!(addresses::node_of_host(&world, "10.0.0.2"), None, "its Service counts");
 }

@@ -103,6 +103,11 @@ impl Placement {
         nodes.into_iter().collect()
     }
 
+    /// The nodes with pods.
+    pub fn nodes(&self) -> Vec<String> {
+        self.inner().nodes.keys().cloned().collect()
+    }
+
     /// Whether any pod is on the node.
     pub fn is_used(&self, node: &str) -> bool {
         self.inner().nodes.contains_key(node)

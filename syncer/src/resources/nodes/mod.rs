@@ -10,6 +10,7 @@ pub mod others;
 mod service;
 mod taints;
 
+use machinery::selector::label::Selector;
 use serde_json::{Map, Value, json};
 
 use super::{GET, HostRule, PATCH, READ, cluster_rule, pair};
@@ -18,7 +19,7 @@ use crate::engine::plan::{Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::{Reference, keys};
-use crate::settings::Settings;
+use crate::settings::{NodeSettings, Settings};
 use crate::world::World;
 
 const SHOWN: HostRule = cluster_rule("", "nodes", READ);
@@ -87,6 +88,11 @@ pub fn is_served(world: &World, name: &str) -> bool {
         (true, Some(_)) => origin(world, name).is_some(),
         _ => world.placement.runs_on(name),
     }
+}
+
+/// Which of the host's nodes are shown whether they run pods of this cluster or not; `None` when none is.
+pub fn shown(settings: &NodeSettings) -> Option<&Selector> {
+    settings.selector.as_ref().filter(|_| settings.from_host)
 }
 
 fn is_ours(world: &World, node: &Value) -> bool {

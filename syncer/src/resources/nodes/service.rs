@@ -39,6 +39,13 @@ pub(super) fn address(world: &World, node: &str) -> Option<String> {
     if !world.settings.nodes.by_ip {
         return None;
     }
+    if world.stands_by() {
+        // Its Service is not known, but what the leader wrote down of it.
+        let node = world.virtual_side.get(Kind::Node, "", node)?.value();
+        let mut addresses = json::items(&node, &["status", "addresses"]).iter();
+        let internal = addresses.find(|address| address["type"] == "InternalIP")?;
+        return Some(json::text(internal, &["address"]).to_owned());
+    }
     let service = existing(world, Kind::Service, node)?;
     let address = json::text(&service, &["spec", "clusterIP"]);
     (!matches!(address, "" | "None")).then(|| address.to_owned())

@@ -1,0 +1,203 @@
+//! Which watches there are, and where what they show goes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chassis::{Gate, Health, Tasks};
+use tokio::sync::watch;
+
+use crate::clusters::{Informer, Selection};
+use crate::engine::Engine;
+use crate::foreign::{self, Scope};
+use crate::kinds::{Kind, Side};
+use crate::names::{Names, keys};
+use crate::resources::nodes::others;
+use crate::resources::{self, Direction, gateway, trim};
+use crate::settings::Settings;
+
+/// One informer, and where its changes go.
+pub struct Watch {
+    name: String,
+    informer: Informer,
+    source: Source,
+}
+
+/// Kinds of the virtual cluster that the name server answers from, and pods and nodes, which kubelets know.
+const SERVED: &[Kind] = &[
+    Kind::Pod,
+    Kind::Node,
+    Kind::Namespace,
+    Kind::Service,
+    Kind::EndpointSlice,
+];
+
+impl Watch {
+    /// Whether a process needs it that only stands by: it answers kubelet requests and tells the name server about records. On
+    /// the host it watches nothing but pods.
+    pub fn serves_standby(&self) -> bool {
+        match self.source {
+            Source::Side(Side::Host) => self.informer.kind == Kind::Pod,
+            Source::Side(Side::Virtual) => SERVED.contains(&self.informer.kind),
+            _ => false,
+        }
+    }
+
+    /// Starts it as a task. What is returned tells of the first list; nothing waits for objects that are not ours.
+    pub fn start(self, tasks: &Tasks, health: &Health, engine: &Arc<Engine>) -> Option<watch::Receiver<bool>> {
+        let (synced, announced) = watch::channel(false);
+        let gate = (!matches!(self.source, Source::Foreign(_))).then(|| health.gate(&self.name));
+        let awaited = gate.is_some().then_some(announced);
+        let (name, shutdown) = (format!("watch {}", self.name), tasks.shutdown());
+        let follow = follow(self, engine.clone(), gate, synced);
+        tasks.spawn(name, async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = follow => {}
+            }
+        });
+        awaited
+    }
+}
+
+enum Source {
+    Side(Side),
+    ControlPlane,
+    Foreign(Scope),
+    /// Pods that belong to others, wherever they are.
+    Others,
+}
+
+async fn follow(watch: Watch, engine: Arc<Engine>, gate: Option<Gate>, synced: watch::Sender<bool>) {
+    let world = engine.world().clone();
+    let kind = watch.informer.kind;
+    let cache = match &watch.source {
+        Source::Side(side) => world.side(*side).of(kind),
+        Source::ControlPlane => world.control_plane.of(kind),
+        Source::Foreign(_) => world.foreign.caches.of(kind),
+        Source::Others => world.other_pods.cache(),
+    };
+    let announce = || {
+        if let Some(gate) = &gate {
+            gate.ready();
+        }
+        if let Source::Foreign(scope) = &watch.source {
+            world.foreign.complete(scope);
+            // What is not there is known only now.
+            engine.resync(Some(kind));
+        }
+        synced.send_replace(true);
+    };
+    watch
+        .informer
+        .run(cache, announce, |change| match &watch.source {
+            Source::Side(side) => engine.observe(*side, kind, &change),
+            Source::ControlPlane => engine.observe_control_plane(kind, &change),
+            Source::Foreign(_) => engine.observe_foreign(kind, &change),
+            Source::Others => engine.observe_other_pod(&change),
+        })
+        .await;
+}
+
+/// Every watch that these settings need.
+pub fn all(settings: &Settings, engine: &Engine) -> Vec<Watch> {
+    let names = Names::new(&settings.vcluster, &settings.host_namespace);
+    let ours = Selection {
+        namespace: settings.host_namespace.clone(),
+        labels: format!("{}={}", keys::MARKER, settings.vcluster),
+        ..Selection::default()
+    };
+    let ours_of_cluster = Selection {
+        labels: format!("{}={}", keys::MARKER, names.cluster_marker()),
+        ..Selection::default()
+    };
+    let everything = |namespace: &str| Selection {
+        namespace: namespace.to_owned(),
+        ..Selection::default()
+    };
+    // Labels of namespaces are labels of pods on the host.
+    let mut own = gateway::known(settings);
+    own.insert(Kind::Namespace);
+    let mut watches: Vec<(Source, Kind, Selection)> = Vec::new();
+    for resource in resources::enabled(settings) {
+        own.extend(Some(resource.kind).filter(|kind| *kind != Kind::Event));
+        if !resource.is_on_host(settings) {
+            continue;
+        }
+        if settings.imports.contains_key(&resource.kind) && resource.direction == Direction::FromHost {
+            continue;
+        }
+        let selection = match (resource.kind, resource.direction) {
+            (Kind::Event, _) => everything(&settings.host_namespace),
+            (Kind::Node, _) if !settings.nodes.from_host => continue,
+            (Kind::Node, _) => Selection {
+                labels: labels(&settings.nodes.required_labels),
+                ..everything("")
+            },
+            (Kind::Namespace | Kind::PersistentVolume, Direction::FromHost) => continue,
+            // What the host makes for our claims and snapshots carries no mark.
+            (Kind::PersistentVolume | Kind::VolumeSnapshotContent, _) => everything(""),
+            (_, Direction::FromHost) => everything(""),
+            (kind, Direction::ToHost) if kind.is_namespaced() => ours.clone(),
+            (_, Direction::ToHost) => ours_of_cluster.clone(),
+        };
+        watches.push((Source::Side(Side::Host), resource.kind, selection));
+    }
+    watches.extend(
+        own.into_iter()
+            .map(|kind| (Source::Side(Side::Virtual), kind, everything(""))),
+    );
+    if settings.nodes.from_host && settings.nodes.scheduled_here {
+        let others = Selection {
+            labels: format!("{}!={}", keys::MARKER, settings.vcluster),
+            fields: "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed".to_owned(),
+            ..Selection::default()
+        };
+        watches.push((Source::Others, Kind::Pod, others));
+    }
+    if !settings.service_name.is_empty() {
+        for kind in [Kind::Service, Kind::Endpoints] {
+            let fields = format!("metadata.name={}", settings.service_name);
+            watches.push((
+                Source::ControlPlane,
+                kind,
+                Selection {
+                    fields,
+                    ..everything(&settings.host_namespace)
+                },
+            ));
+        }
+    }
+    for scope in foreign::scopes(settings) {
+        let (kind, selection) = (scope.kind, scope.selection());
+        watches.push((Source::Foreign(scope), kind, selection));
+    }
+    watches
+        .into_iter()
+        .map(|(source, kind, selection)| {
+            let (side, cluster) = match &source {
+                Source::Side(side) => (*side, side.as_str().to_owned()),
+                Source::ControlPlane => (Side::Host, "control-plane".to_owned()),
+                Source::Foreign(scope) => (Side::Host, format!("namespace-{}", scope.namespace)),
+                Source::Others => (Side::Host, "others".to_owned()),
+            };
+            let name = format!("{cluster}-{}", kind.plural());
+            let informer = Informer {
+                api: engine.api(side).clone(),
+                kind,
+                selection,
+                trim: match source {
+                    Source::Others => others::trim,
+                    _ => trim(side, kind),
+                },
+                compare_every: settings.compare_every,
+            };
+            Watch { name, informer, source }
+        })
+        .collect()
+}
+
+/// The label selector that demands all of these.
+fn labels(required: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<String> = required.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.join(",")
+}
