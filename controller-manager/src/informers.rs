@@ -7,9 +7,11 @@ use client::informer::IndexId;
 use client::{Change, Informer};
 use futures::future::{BoxFuture, FutureExt, join_all};
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
-    Container, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Service, ServiceAccount,
+    Container, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ResourceRequirements, Service,
+    ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -184,6 +186,7 @@ informers! {
     daemon_sets: DaemonSet, keep;
     revisions: ControllerRevision, keep;
     jobs: Job, keep;
+    autoscalers: HorizontalPodAutoscaler, keep;
     budgets: PodDisruptionBudget, keep;
     cluster_roles: ClusterRole, keep;
 }
@@ -232,6 +235,8 @@ fn trim_pod(pod: &mut Pod) {
             name: std::mem::take(&mut container.name),
             ports: container.ports.take(),
             restart_policy: container.restart_policy.take(),
+            // Autoscalers compare measurements with them.
+            resources: container.resources.take().and_then(requests),
             ..Container::default()
         };
     }
@@ -243,4 +248,14 @@ fn trim_pod(pod: &mut Pod) {
     spec.ephemeral_containers = None;
     spec.security_context = None;
     spec.topology_spread_constraints = None;
+}
+
+fn requests(resources: ResourceRequirements) -> Option<ResourceRequirements> {
+    resources
+        .requests
+        .filter(|requests| !requests.is_empty())
+        .map(|requests| ResourceRequirements {
+            requests: Some(requests),
+            ..ResourceRequirements::default()
+        })
 }

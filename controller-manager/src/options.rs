@@ -53,10 +53,34 @@ pub(crate) struct Options {
     terminated_pod_gc_threshold: i64,
 
     #[command(flatten)]
+    autoscaling: Autoscaling,
+
+    #[command(flatten)]
     workers: Workers,
 
     #[command(flatten)]
     common: CommonOptions,
+}
+
+/// How HorizontalPodAutoscalers judge measurements.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Autoscaling")]
+pub(crate) struct Autoscaling {
+    /// How often each autoscaler looks at its measurements
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = parse_duration)]
+    pub(crate) horizontal_pod_autoscaler_sync_period: Duration,
+    /// For how long nothing is scaled below what was recommended meanwhile
+    #[arg(long, value_name = "DURATION", default_value = "5m0s", value_parser = parse_duration_or_zero)]
+    pub(crate) horizontal_pod_autoscaler_downscale_stabilization: Duration,
+    /// How far measurement and target may be apart before anything is scaled, as a part of the target
+    #[arg(long, value_name = "NUMBER", default_value_t = 0.1)]
+    pub(crate) horizontal_pod_autoscaler_tolerance: f64,
+    /// For how long after its start the CPU of a pod that is not ready does not count
+    #[arg(long, value_name = "DURATION", default_value = "5m0s", value_parser = parse_duration_or_zero)]
+    pub(crate) horizontal_pod_autoscaler_cpu_initialization_period: Duration,
+    /// For how long after its start a pod may become unready as if it had never been ready
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration_or_zero)]
+    pub(crate) horizontal_pod_autoscaler_initial_readiness_delay: Duration,
 }
 
 /// How many objects of a kind are worked on at the same time.
@@ -84,6 +108,9 @@ pub(crate) struct Workers {
     /// Services whose EndpointSlices are worked on at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
     pub(crate) concurrent_service_endpoint_syncs: usize,
+    /// HorizontalPodAutoscalers worked on at the same time
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    pub(crate) concurrent_horizontal_pod_autoscaler_syncs: usize,
     /// Namespaces worked on at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     pub(crate) concurrent_namespace_syncs: usize,
@@ -102,6 +129,7 @@ pub(crate) struct Settings {
     pub(crate) node_monitor_grace_period: Duration,
     pub(crate) node_monitor_period: Duration,
     pub(crate) terminated_pod_gc_threshold: usize,
+    pub(crate) autoscaling: Autoscaling,
     pub(crate) workers: Workers,
 }
 
@@ -150,6 +178,7 @@ impl Options {
                 node_monitor_grace_period: self.node_monitor_grace_period,
                 node_monitor_period: self.node_monitor_period,
                 terminated_pod_gc_threshold: usize::try_from(self.terminated_pod_gc_threshold).unwrap_or(0),
+                autoscaling: self.autoscaling,
                 workers: self.workers,
             },
         })
@@ -158,6 +187,14 @@ impl Options {
 
 fn read(flag: &str, path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|error| usage(format!("{flag}: cannot read {}: {error}", path.display())))
+}
+
+/// A duration as Go writes it, which may be none at all.
+pub(crate) fn parse_duration_or_zero(text: &str) -> std::result::Result<Duration, String> {
+    match text {
+        "0" | "0s" | "0m0s" => Ok(Duration::ZERO),
+        text => parse_duration(text),
+    }
 }
 
 /// A duration as Go writes it: `50s`, `1m30s`, `1.5h`, `200ms`.
@@ -207,6 +244,15 @@ mod tests {
         assert!(config.leader_elect);
         assert_eq!(config.settings.node_monitor_grace_period, Duration::from_secs(50));
         assert_eq!(config.settings.terminated_pod_gc_threshold, 12500);
+        let autoscaling = config.settings.autoscaling;
+        assert_eq!(
+            autoscaling.horizontal_pod_autoscaler_sync_period,
+            Duration::from_secs(15)
+        );
+        assert_eq!(
+            autoscaling.horizontal_pod_autoscaler_downscale_stabilization,
+            Duration::from_secs(300)
+        );
         assert!(!parse(&["--leader-elect=false"]).unwrap().leader_elect);
         assert!(parse(&["--leader-elect"]).unwrap().leader_elect);
         assert_eq!(

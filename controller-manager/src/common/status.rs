@@ -6,6 +6,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{
     DaemonSet, DaemonSetStatus, ReplicaSet, ReplicaSetStatus, StatefulSet, StatefulSetStatus,
 };
+use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerStatus};
 use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
 use kube::api::PostParams;
@@ -45,6 +46,7 @@ has_status! {
     StatefulSet: StatefulSetStatus;
     DaemonSet: DaemonSetStatus;
     Job: JobStatus;
+    HorizontalPodAutoscaler: HorizontalPodAutoscalerStatus;
     PodDisruptionBudget: PodDisruptionBudgetStatus;
 }
 

@@ -8,6 +8,7 @@ mod endpoints;
 mod endpointslice;
 mod endpointslice_mirroring;
 mod garbage;
+pub(crate) mod horizontalpodautoscaler;
 mod job;
 mod namespace;
 mod node_lifecycle;
@@ -72,6 +73,11 @@ const CONTROLLERS: &[Controller] = &[
     ),
     controller("pod-garbage-collector-controller", &["podgc"], pod_gc::start),
     controller("disruption-controller", &["disruption"], disruption::start),
+    controller(
+        "horizontal-pod-autoscaler-controller",
+        &["horizontalpodautoscaling"],
+        horizontalpodautoscaler::start,
+    ),
     controller(
         "clusterrole-aggregation-controller",
         &["clusterrole-aggregation"],
@@ -203,6 +209,10 @@ mod tests {
             ),
             ("pod-garbage-collector-controller", None),
             ("disruption-controller", Some(disruption::tests::rests)),
+            (
+                "horizontal-pod-autoscaler-controller",
+                Some(horizontalpodautoscaler::tests::rests),
+            ),
             (
                 "clusterrole-aggregation-controller",
                 Some(cluster_role_aggregation::tests::rests),

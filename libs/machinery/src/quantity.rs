@@ -83,6 +83,14 @@ impl Quantity {
         }
     }
 
+    /// Thousandths, to be written in a format.
+    pub fn from_millis(millis: i64, format: Format) -> Self {
+        Quantity {
+            nanos: i128::from(millis) * (NANO / 1000),
+            format,
+        }
+    }
+
     /// Parses a quantity.
     ///
     /// # Errors
@@ -118,6 +126,11 @@ impl Quantity {
     /// The amount in whole units, rounded up: `Value` of upstream.
     pub fn units(&self) -> i64 {
         clamp(ceil_div(self.nanos, NANO))
+    }
+
+    /// The amount, as near as a float comes to it.
+    pub fn approximately(&self) -> f64 {
+        self.nanos as f64 / NANO as f64
     }
 
     /// The amount with nothing finer than a thousandth, rounded up.
