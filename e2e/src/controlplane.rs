@@ -10,6 +10,7 @@ use chassis::tls::{Profile, Usages};
 
 use pki::{Pki, write_secret};
 
+use crate::measurements;
 use crate::process::{Ports, Spec};
 
 /// Network of Service addresses, in the host and, because they are the host's, in every virtual cluster.
@@ -279,6 +280,21 @@ impl ControlPlane {
             bail!("syncer rbac: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
         String::from_utf8(output.stdout).context("syncer rbac prints no text")
+    }
+
+    /// Issues the serving certificate of the metrics server, and names the files it needs.
+    ///
+    /// # Errors
+    /// It cannot be issued or written.
+    pub fn metrics_server_files(&self) -> Result<measurements::Files> {
+        const NAME: &str = "metrics-server";
+        self.pki.issue(NAME, &Profile::server(NAME, [measurements::DNS_NAME]))?;
+        Ok(measurements::Files {
+            certificate: self.pki.path(&format!("{NAME}.crt")),
+            key: self.pki.path(&format!("{NAME}.key")),
+            authority: self.pki.path("ca.crt"),
+            front_proxy: self.pki.path("front-proxy-ca.crt"),
+        })
     }
 
     /// Issues the serving certificate of a simulated node's kubelet.

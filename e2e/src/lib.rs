@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod controlplane;
 pub mod faulty;
+pub mod measurements;
 pub mod node;
 pub mod playground;
 pub mod process;

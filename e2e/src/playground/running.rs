@@ -1,6 +1,7 @@
 //! Starting and stopping a playground in this process.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::bootstrap;
 use super::layout::Layout;
 use super::state::{ClusterAccess, Phase, State};
 use crate::controlplane::{ControlPlane, FOUNDATION, NODES, Role};
+use crate::measurements::MetricsServer;
 use crate::node::kubelet::{Kubelet, KubeletTls};
 use crate::node::{NodeIdentity, Pods, register};
 use crate::process::{Health, Ports, Process, Spec};
@@ -55,6 +57,8 @@ pub struct Playground {
     processes: Vec<Process>,
     host: ControlPlane,
     nodes: Vec<NodeIdentity>,
+    /// The port of the metrics server.
+    metrics: u16,
     clusters: Vec<ControlPlane>,
     nested: bool,
 }
@@ -88,6 +92,7 @@ impl Playground {
             let address = ([127, 0, 0, 1], ports.get(&format!("{name}/kubelet"))?).into();
             nodes.push(NodeIdentity { name, index, address });
         }
+        let metrics = ports.get("metrics-server")?;
         host.set_kubelets(nodes.iter().map(|node| node.address.port()).collect());
         let access = |plane: &ControlPlane, namespace: Option<String>| ClusterAccess {
             name: plane.name.clone(),
@@ -115,6 +120,7 @@ impl Playground {
             processes: Vec::new(),
             host,
             nodes,
+            metrics,
             clusters,
             nested: settings.nested,
         })
@@ -145,6 +151,7 @@ impl Playground {
         let client = connect(&self.host.pki().path(NODES), "vcluster-playground").await?;
         self.board.phase(Phase::Starting("the nodes of the host".to_string()));
         self.start_nodes(&client, tasks).await?;
+        self.start_metrics_server(client, tasks).await?;
         // Those that live in one cluster do not wait for each other.
         let waves = self.clusters.chunks(if self.nested { 1 } else { usize::MAX });
         let mut outer = &self.host;
@@ -191,6 +198,16 @@ impl Playground {
             Err(error) => Err(error),
         };
         (processes, started)
+    }
+
+    async fn start_metrics_server(&self, client: kube::Client, tasks: &Tasks) -> Result<()> {
+        let files = self.host.metrics_server_files()?;
+        let address = (Ipv4Addr::LOCALHOST, self.metrics);
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.with_context(|| format!("cannot listen on port {} for measurements", self.metrics))?;
+        let server = MetricsServer::register(client, self.metrics, &files).await?;
+        tasks.spawn_finite("metrics server", stop_at(tasks, server.serve(listener)));
+        Ok(())
     }
 
     async fn start_nodes(&self, client: &kube::Client, tasks: &Tasks) -> Result<()> {

@@ -14,4 +14,5 @@ mod websocket;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use route::Query;
 pub use server::{Kubelet, KubeletTls};

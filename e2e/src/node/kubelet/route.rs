@@ -69,10 +69,10 @@ pub(super) fn route(path: &str) -> Option<Route> {
 
 /// The query of a request, decoded; a name can come several times.
 #[derive(Debug, Default)]
-pub(super) struct Query(HashMap<String, Vec<String>>);
+pub(crate) struct Query(HashMap<String, Vec<String>>);
 
 impl Query {
-    pub(super) fn parse(query: &str) -> Self {
+    pub(crate) fn parse(query: &str) -> Self {
         let mut values: HashMap<String, Vec<String>> = HashMap::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -85,7 +85,7 @@ impl Query {
         self.0.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
-    pub(super) fn first(&self, name: &str) -> Option<&str> {
+    pub(crate) fn first(&self, name: &str) -> Option<&str> {
         self.all(name).first().map(String::as_str)
     }
 

@@ -177,17 +177,17 @@ impl Kubelet {
                 ))
             }
             Route::StatsSummary => {
-                let (started, now) = (self.started.to_string(), Timestamp::now().to_string());
+                let (started, pods) = (self.started.to_string(), self.pods.on(&self.node));
                 Ok(json_body(&stats::summary(
                     &self.node,
                     &started,
-                    &now,
-                    &self.pods.on(&self.node),
+                    Timestamp::now(),
+                    &pods,
                 )))
             }
             Route::Metrics(measured) => Ok(text(
                 StatusCode::OK,
-                stats::exposition(measured, &self.pods.on(&self.node)),
+                stats::exposition(measured, Timestamp::now(), &self.pods.on(&self.node)),
             )),
             Route::Logs(target) => self.logs(target, &query).await,
             Route::Exec(target) => self.exec(target, query, request, tasks).await,
