@@ -276,7 +276,7 @@ fn a_kubelet_asks_who_may_read(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// The embedded host has no `metrics.k8s.io`, so what can be seen is that it is asked, and that this is told.
+/// Measurements of the host under virtual names: those of own pods and shown nodes, and of nobody else's.
 fn measurements_are_offered_as_an_api(world: &World) -> Result<()> {
     let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
     let service = eventually("the API is registered", || {
@@ -301,8 +301,51 @@ fn measurements_are_offered_as_an_api(world: &World) -> Result<()> {
         .filter_map(|resource| resource["name"].as_str())
         .collect();
     ensure!(names == ["nodes", "pods"], "{resources}");
-    let (_, said) = virtual_.fails(&["get", "--raw", &format!("{root}/pods")])?;
-    ensure!(said.contains("the host has no such measurements"), "{said}");
+    let path = "/apis/metrics.k8s.io/v1beta1";
+    let pods = eventually("the API server passes requests on", || {
+        let found = virtual_.run(&["get", "--raw", &format!("{path}/pods")]).ok();
+        let found: Option<Value> = found.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(found.filter(|list| list["items"].as_array().is_some_and(|items| !items.is_empty())))
+    })?;
+    let names: Vec<String> = pods["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|pod| format!("{}/{}", pod["metadata"]["namespace"], pod["metadata"]["name"]))
+        .collect();
+    ensure!(names.contains(&r#""default"/"of-vc-1""#.to_owned()), "{names:?}");
+    for other in ["of-vc-2", "of-host", "-x-"] {
+        ensure!(!names.iter().any(|name| name.contains(other)), "{names:?}");
+    }
+    virtual_.run(&[
+        "annotate",
+        "pod",
+        "of-vc-1",
+        "kwok.x-k8s.io/usage-cpu=250m",
+        "kwok.x-k8s.io/usage-memory=64Mi",
+    ])?;
+    eventually("kubectl top shows what the pod uses", || {
+        let shown = virtual_.run(&["top", "pods", "--no-headers"])?;
+        let line = shown.lines().find(|line| line.starts_with("of-vc-1 "));
+        Ok(line
+            .filter(|line| line.contains("250m") && line.contains("64Mi"))
+            .map(drop))
+    })?;
+    let nodes = virtual_.run(&["top", "nodes", "--no-headers"])?;
+    ensure!(nodes.lines().count() == 1 && nodes.starts_with(NODE), "{nodes}");
+    for others in ["vcluster-vc-2", "kube-system", "vcluster-vc-1"] {
+        let found = virtual_.run(&["get", "--raw", &format!("{path}/namespaces/{others}/pods")])?;
+        let found: Value = serde_json::from_str(&found)?;
+        ensure!(found["items"] == serde_json::json!([]), "{others}: {found}");
+    }
+    let copy = format!("{path}/namespaces/vcluster-vc-2/pods/of-vc-2-x-default-x-vc-2");
+    virtual_.fails(&["get", "--raw", &copy])?;
+    let account = "--as=system:serviceaccount:default:stranger";
+    let (_, said) = virtual_.fails(&["top", "pods", account])?;
+    ensure!(
+        said.contains("cannot list resource \"pods\" in API group \"metrics.k8s.io\""),
+        "{said}"
+    );
     virtual_.run(&["create", "namespace", "brief"])?;
     virtual_
         .run(&["delete", "namespace", "brief", "--timeout=60s"])
