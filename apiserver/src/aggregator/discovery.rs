@@ -20,6 +20,8 @@ pub struct Discovered {
     at: Option<Instant>,
     /// Whether the last attempt to learn it succeeded.
     current: bool,
+    /// Its entries in the index of OpenAPI documents.
+    pub(super) documents: Map<String, Value>,
 }
 
 impl Backend {
@@ -52,6 +54,7 @@ impl Aggregator {
             return;
         }
         let began = Instant::now();
+        self.learn_documents(backend).await;
         match self.learn(backend).await {
             Ok(learnt) => backend.with_discovered(|known| {
                 if let Some((resources, etag)) = learnt {

@@ -7,6 +7,7 @@ mod call;
 pub mod discovery;
 mod identity;
 pub mod local;
+mod openapi;
 mod pass;
 mod resolve;
 

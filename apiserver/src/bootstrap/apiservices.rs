@@ -8,8 +8,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use machinery::status::Status;
 use serde_json::{Value, json};
 
-/// Who keeps the object: the server, at its start.
-const AUTO_MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
+/// Who keeps the object: the server, at its start or always.
+pub(crate) const AUTO_MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
 
 /// Makes what is missing.
 ///

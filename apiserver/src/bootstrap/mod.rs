@@ -1,7 +1,7 @@
 //! What a cluster has from the first moment on: its system namespaces and the Service that clients inside find the API
 //! server by (kubernetes `pkg/controlplane/controller/{systemnamespaces,kubernetesservice}`).
 
-mod apiservices;
+pub(crate) mod apiservices;
 mod cluster_trust;
 mod flowcontrol;
 mod policy;

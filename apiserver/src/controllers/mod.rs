@@ -13,6 +13,7 @@ pub(crate) mod definitions;
 mod finalizer;
 mod flow_schemas;
 mod node_objects;
+mod registrations;
 mod roles;
 
 use crate::authorization::node::Node;
@@ -126,6 +127,7 @@ pub fn spawn(
     });
     spawn_one(tasks, api, shutdown, definitions::Definitions::default);
     spawn_one(tasks, api, shutdown, flow_schemas::FlowSchemas::default);
+    spawn_one(tasks, api, shutdown, registrations::Registrations::default);
     let owner = (api.clone(), tasks.clone());
     spawn_one(tasks, api, shutdown, move || {
         api_services::ApiServices::new(owner.0.clone(), owner.1.clone())

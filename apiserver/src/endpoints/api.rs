@@ -61,7 +61,8 @@ impl Dispatch for Api {
 
 impl Api {
     async fn answer(&self, cx: RequestContext, request: Request<Incoming>) -> Response<Body> {
-        if let Some(backend) = self.aggregator.leads(&cx.info.path) {
+        let path = &cx.info.path;
+        if let Some(backend) = self.aggregator.leads(path).or_else(|| self.aggregator.describes(path)) {
             return self.aggregator.pass(&backend, &cx, request).await;
         }
         let query = Query::parse(request.uri().query());
@@ -133,7 +134,10 @@ impl Api {
             client,
         };
         discovery::answer(&asked)
-            .or_else(|| self.documents.answer(&served, path, client))
+            .or_else(|| {
+                let others = || self.aggregator.documents();
+                self.documents.answer(&served, others, path, client)
+            })
             .or_else(|| self.oidc.as_ref()?.answer(path, method, client))
             .or_else(|| {
                 let paths = || discovery::paths(&served, &self.aggregator);

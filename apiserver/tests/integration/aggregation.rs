@@ -28,6 +28,12 @@ async fn backend(mut request: Request<Incoming>) -> Response<Body> {
         let answer = Response::builder().header(header::CONTENT_TYPE, "application/json");
         return answer.body(full(list.to_string())).unwrap();
     }
+    if path == "/openapi/v3" {
+        let entry = json!({"serverRelativeURL": "/openapi/v3/apis/test.example.com/v1?hash=1"});
+        return Response::new(full(
+            json!({"paths": {"apis/test.example.com/v1": entry, "version": {}}}).to_string(),
+        ));
+    }
     if path == "/apis" {
         return Response::builder().status(404).body(full("nothing here")).unwrap();
     }
@@ -170,6 +176,15 @@ async fn requests_are_passed_on_to_whom_an_apiservice_names() {
     .await;
     assert_eq!(entry["resources"][0]["responseKind"]["kind"], "Thing");
 
+    // So does the index of descriptions, which leads to its own.
+    let index = json_of(&admin, "/openapi/v3", "application/json").await;
+    assert!(index["paths"]["apis/apps/v1"].is_object());
+    let url = index["paths"]["apis/test.example.com/v1"]["serverRelativeURL"]
+        .as_str()
+        .unwrap();
+    let described = json_of(&admin, url, "application/json").await;
+    assert_eq!(described["target"], "/openapi/v3/apis/test.example.com/v1?hash=1");
+
     let upgrade = Request::get(format!("{RESOURCES}/things/echo"))
         .header("host", "test")
         .header("connection", "Upgrade")
@@ -206,6 +221,56 @@ async fn requests_are_passed_on_to_whom_an_apiservice_names() {
         (admin.get("/apis/test.example.com").await.0 == 404).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn definitions_are_announced_as_long_as_they_serve() {
+    let server = Server::start_with(Authority::generate("ca").unwrap(), Vec::new()).await;
+    let admin = server.client(Some((&server.authority, "admin", "system:masters")));
+    eventually("the server is ready", async || {
+        (admin.get("/readyz").await.0 == 200).then_some(())
+    })
+    .await;
+    let version = |name: &str, served: bool| {
+        let schema = json!({"openAPIV3Schema": {"type": "object"}});
+        json!({"name": name, "served": served, "storage": name == "v1", "schema": schema})
+    };
+    let definition = json!({
+        "metadata": {"name": "things.custom.example.com"},
+        "spec": {
+            "group": "custom.example.com", "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"},
+            "versions": [version("v1", true), version("v1beta1", false)],
+        },
+    });
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    assert_eq!(admin.post(definitions, definition).await.0, 201);
+    let announced = "/apis/apiregistration.k8s.io/v1/apiservices/v1.custom.example.com";
+    let found = async |wanted: u16| {
+        eventually("the APIService is as it should be", async || {
+            let (code, text) = admin.get(announced).await;
+            (code == wanted).then_some(text)
+        })
+        .await
+    };
+    let object: Value = serde_json::from_str(&found(200).await).unwrap();
+    assert_eq!(object["spec"]["groupPriorityMinimum"], 1000);
+    assert_eq!(
+        object["metadata"]["labels"]["kube-aggregator.kubernetes.io/automanaged"],
+        "true"
+    );
+    let (code, _) = admin
+        .get("/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.custom.example.com")
+        .await;
+    assert_eq!(code, 404);
+    let delete = async |path: &str| {
+        let request = Request::delete(path).header("host", "test");
+        admin.text(request.body(Full::default()).unwrap()).await.0
+    };
+    // It comes back as long as it is wanted.
+    assert_eq!(delete(announced).await, 200);
+    found(200).await;
+    assert_eq!(delete(&format!("{definitions}/things.custom.example.com")).await, 200);
+    found(404).await;
 }
 
 #[tokio::test]

@@ -43,11 +43,18 @@ struct Document {
 }
 
 impl Documents {
-    /// Answers a request for a document; `None` when the path is none.
-    pub fn answer(&self, served: &Served, path: &str, client: Client<'_>) -> Option<Response<Body>> {
+    /// Answers a request for a document; `None` when the path is none. `others` are the entries of the index that lead to
+    /// other servers.
+    pub fn answer(
+        &self,
+        served: &Served,
+        others: impl FnOnce() -> Map<String, Value>,
+        path: &str,
+        client: Client<'_>,
+    ) -> Option<Response<Body>> {
         match path {
             "/openapi/v2" => Some(self.v2(served, client)),
-            "/openapi/v3" => Some(send_index(&index(served), client)),
+            "/openapi/v3" => Some(send_index(&index(served, others()), client)),
             other => {
                 let path = other.strip_prefix("/openapi/v3/")?;
                 let about = described(served).into_iter().find(|about| about.path() == path);
@@ -286,13 +293,14 @@ fn described(served: &Served) -> Vec<About> {
     described
 }
 
-fn index(served: &Served) -> Value {
+fn index(served: &Served, others: Map<String, Value>) -> Value {
     let entry = |about: &About| {
         let path = about.path();
         let url = format!("/openapi/v3/{path}?hash={}", about.hash(served));
         (path, json!({ "serverRelativeURL": url }))
     };
-    let paths: Map<String, Value> = described(served).iter().map(entry).collect();
+    let mut paths = others;
+    paths.extend(described(served).iter().map(entry));
     json!({ "paths": paths })
 }
 
