@@ -12,7 +12,9 @@ mod text;
 mod time;
 
 pub use check::{Cost, Environment, Fields, Sizes, Type};
-pub use eval::{Authorize, Authorizer, Decision, Evaluation, Failure, Key, Question, Semver, Url, Value, Variables};
+pub use eval::{
+    Authorize, Authorizer, Decision, Evaluation, Failure, Identity, Key, List, Question, Semver, Url, Value, Variables,
+};
 pub use parse::{Issues, RESERVED, Syntax};
 
 /// A compiled expression.
@@ -90,6 +92,12 @@ pub fn compile(text: &str, environment: &Environment, sizes: Option<&dyn Sizes>)
 #[must_use]
 pub fn is_duration(text: &str) -> bool {
     time::parse_duration(text).is_some()
+}
+
+/// Whether a text is an absolute URL or a path (Go's `url.ParseRequestURI`).
+#[must_use]
+pub fn is_url(text: &str) -> bool {
+    eval::url::parse(text).is_ok()
 }
 
 #[cfg(test)]

@@ -3,17 +3,20 @@
 mod convert;
 mod functions;
 mod hosts;
+mod identity;
 mod lists;
 mod network;
 mod numbers;
 mod strings;
 mod template;
+pub(crate) mod url;
 mod value;
 
 pub use hosts::{Authorize, Authorizer, Decision, Question, Variables};
+pub use identity::{Identity, List};
 pub use value::{Key, Semver, Url, Value};
 
-use crate::ast::{Call, Expr, Kind, List, Literal, Loop, Select, operators as op};
+use crate::ast::{self, Call, Expr, Kind, Literal, Loop, Select, operators as op};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -179,7 +182,7 @@ impl Interpreter<'_> {
         field(&operand, &select.field).ok_or_else(|| Failure::no_such_key(&select.field))
     }
 
-    fn list(&mut self, list: &List) -> Outcome {
+    fn list(&mut self, list: &ast::List) -> Outcome {
         self.spend(10)?;
         let mut values = Vec::with_capacity(list.elements.len());
         for (i, element) in list.elements.iter().enumerate() {
@@ -348,7 +351,7 @@ impl Interpreter<'_> {
                 let Value::List(mut values) = so_far else {
                     return Err(Failure::no_such_overload());
                 };
-                Arc::make_mut(&mut values).push(element);
+                values.push(element);
                 return Ok(Value::List(values));
             }
         }

@@ -1,6 +1,6 @@
 //! Kubernetes' own types: amounts, addresses, URLs, versions and named formats.
 
-use super::{Failure, Outcome, Semver, Url, Value};
+use super::{Failure, Outcome, Semver, Value, url};
 use crate::time;
 use machinery::names;
 use machinery::quantity::Quantity;
@@ -28,7 +28,7 @@ const FORMATS: [&str; 13] = [
 pub(super) fn call(function: &str, args: &[Value]) -> Option<Outcome> {
     quantity(function, args)
         .or_else(|| address(function, args))
-        .or_else(|| url(function, args))
+        .or_else(|| url::call(function, args))
         .or_else(|| semver(function, args))
         .or_else(|| format(function, args))
 }
@@ -174,110 +174,6 @@ fn is_link_local(address: &IpAddr) -> bool {
     }
 }
 
-/// The parts of a URL, if it is an absolute one or a path.
-fn parse_url(text: &str) -> Option<Url> {
-    if text.chars().any(|c| c.is_control() || c == ' ') {
-        return None;
-    }
-    let (rest, query) = text.split_once('?').unwrap_or((text, ""));
-    let scheme_end = rest.find(':').filter(|end| !rest[..*end].contains('/'));
-    let (scheme, rest) = match scheme_end {
-        Some(end) => (&rest[..end], &rest[end + 1..]),
-        None => ("", rest),
-    };
-    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
-    let good = scheme.chars().all(named) && scheme.chars().next().is_none_or(|c| c.is_ascii_alphabetic());
-    if !good || (scheme_end.is_some() && scheme.is_empty()) || (scheme.is_empty() && !rest.starts_with('/')) {
-        return None;
-    }
-    let (host, path) = match rest.strip_prefix("//").filter(|_| !scheme.is_empty()) {
-        Some(rest) => {
-            let end = rest.find('/').unwrap_or(rest.len());
-            (&rest[..end], &rest[end..])
-        }
-        None => ("", rest),
-    };
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    let port = host
-        .rsplit_once(':')
-        .filter(|(_, port)| !port.contains(']'))
-        .map_or("", |(_, port)| port);
-    if !port.chars().all(|c| c.is_ascii_digit()) {
-        return None;
-    }
-    Some(Url {
-        text: text.to_owned(),
-        scheme: scheme.to_ascii_lowercase(),
-        host: host.to_owned(),
-        path: path.to_owned(),
-        query: query.to_owned(),
-    })
-}
-
-fn url(function: &str, args: &[Value]) -> Option<Outcome> {
-    let url = match (function, args) {
-        ("url", [Value::String(text)]) => {
-            let parsed = parse_url(text).map(|url| Value::Url(Arc::new(url)));
-            return Some(parsed.ok_or_else(|| {
-                Failure::new(format!(
-                    "URL parse error during conversion from string: parse {text:?}: invalid URI for request"
-                ))
-            }));
-        }
-        ("isURL", [Value::String(text)]) => return Some(Ok(Value::Bool(parse_url(text).is_some()))),
-        (_, [Value::Url(url)]) => url,
-        _ => return None,
-    };
-    let port = url.host.rsplit_once(':').filter(|(_, port)| !port.contains(']'));
-    let found = match function {
-        "getScheme" => &url.scheme,
-        "getHost" => &url.host,
-        "getHostname" => port
-            .map_or(url.host.as_str(), |(name, _)| name)
-            .trim_matches(['[', ']']),
-        "getPort" => port.map_or("", |(_, port)| port),
-        "getEscapedPath" => &url.path,
-        "getQuery" => return Some(Ok(query(&url.query))),
-        _ => return None,
-    };
-    Some(Ok(Value::text(found)))
-}
-
-fn query(text: &str) -> Value {
-    let mut found: std::collections::BTreeMap<super::Key, Vec<Value>> = Default::default();
-    for pair in text.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';')) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if let (Some(name), Some(value)) = (unescape(name), unescape(value)) {
-            found
-                .entry(super::Key::String(name.into()))
-                .or_default()
-                .push(Value::text(&value));
-        }
-    }
-    Value::Map(Arc::new(
-        found
-            .into_iter()
-            .map(|(name, values)| (name, Value::list(values)))
-            .collect(),
-    ))
-}
-
-fn unescape(text: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let digits = [rest.next()?, rest.next()?];
-                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).ok()
-}
-
 /// A version; `loose` allows a leading `v`, missing parts and leading zeros.
 fn parse_semver(text: &str, loose: bool) -> Option<Semver> {
     let text = if loose {
@@ -389,7 +285,7 @@ fn complaints(format: &str, text: &str) -> Vec<String> {
         "qualifiedName" => names::qualified_name(text),
         "labelValue" => names::label_value(text),
         "uri" => one(
-            parse_url(text).is_some(),
+            url::parse(text).is_ok(),
             &format!("parse {text:?}: invalid URI for request"),
         ),
         "uuid" => {

@@ -3,7 +3,6 @@
 use super::{Failure, Outcome, Value};
 use crate::ast::operators as op;
 use crate::time;
-use std::sync::Arc;
 
 pub(super) fn call(function: &str, args: &[Value]) -> Option<Outcome> {
     match (function, args) {
@@ -60,11 +59,7 @@ pub(super) fn add(a: &Value, b: &Value) -> Option<Outcome> {
         (Value::Double(a), Value::Double(b)) => Ok(Value::Double(a + b)),
         (Value::String(a), Value::String(b)) => Ok(Value::String(format!("{a}{b}").into())),
         (Value::Bytes(a), Value::Bytes(b)) => Ok(Value::Bytes([&**a, &**b].concat().into())),
-        (Value::List(a), Value::List(b)) => {
-            let mut all = (**a).clone();
-            all.extend(b.iter().cloned());
-            Ok(Value::List(Arc::new(all)))
-        }
+        (Value::List(a), Value::List(b)) => Ok(Value::List(a.joined(b))),
         (Value::Duration(a), Value::Duration(b)) => duration(a.checked_add(*b)),
         (Value::Timestamp(at), Value::Duration(length)) | (Value::Duration(length), Value::Timestamp(at)) => {
             timestamp(at + i128::from(*length))

@@ -1,6 +1,7 @@
 //! Values of expressions.
 
 use super::hosts::{Authorizer, Decision};
+use super::identity::List;
 use crate::text::to_base64;
 use crate::time;
 use machinery::quantity::Quantity;
@@ -28,7 +29,7 @@ pub enum Value {
     /// Bytes.
     Bytes(Arc<[u8]>),
     /// A list.
-    List(Arc<Vec<Value>>),
+    List(List),
     /// A map.
     Map(Arc<BTreeMap<Key, Value>>),
     /// An object that the expression made: the name of its type and its fields.
@@ -136,7 +137,7 @@ impl Value {
     }
 
     pub(super) fn list(values: Vec<Value>) -> Value {
-        Value::List(Arc::new(values))
+        Value::List(values.into())
     }
 
     pub(super) fn optional(value: Option<Value>) -> Value {
@@ -230,7 +231,7 @@ impl Value {
             (Value::Timestamp(a), Value::Timestamp(b)) => a == b,
             (Value::Duration(a), Value::Duration(b)) => a == b,
             (Value::Type(a), Value::Type(b)) => a == b,
-            (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.equals(b)),
+            (Value::List(a), Value::List(b)) => a.equals(b),
             (Value::Map(a), Value::Map(b)) => {
                 a.len() == b.len()
                     && a.iter()

@@ -2,7 +2,7 @@
 //! (k8s.io/apiserver `pkg/cel/common/schemas.go`, apiextensions-apiserver `pkg/apiserver/schema/cel`).
 
 use crate::check::{Cost, Environment, Fields, Sizes, Type};
-use crate::{Key, Program, RESERVED, Value, compile};
+use crate::{Identity, Key, List, Program, RESERVED, Value, compile};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub struct Declared {
 #[derive(Debug, Clone)]
 enum Shape {
     Simple(Type),
-    List(Arc<Declared>),
+    List(Arc<Declared>, Identity),
     Map(Arc<Declared>),
     Object(Arc<BTreeMap<String, Declared>>),
 }
@@ -84,6 +84,19 @@ pub fn escape(name: &str) -> Option<String> {
     )
 }
 
+/// What tells the items of a list apart; fields as expressions spell them.
+fn identity(schema: &Json) -> Identity {
+    match text(schema, "x-kubernetes-list-type") {
+        "set" => Identity::Value,
+        "map" => {
+            let keys = schema.get("x-kubernetes-list-map-keys").and_then(Json::as_array);
+            let keys = keys.into_iter().flatten().filter_map(Json::as_str);
+            Identity::Keys(keys.map(|key| escape(key).unwrap_or_else(|| key.to_owned())).collect())
+        }
+        _ => Identity::Place,
+    }
+}
+
 impl Declared {
     fn simple(of: Type, max: i64, min_size: i64) -> Declared {
         Declared {
@@ -110,7 +123,7 @@ impl Declared {
                 let items = Declared::of(items, is_true(items, "x-kubernetes-embedded-resource"))?;
                 let max = number(schema, "maxItems").unwrap_or(MAX_TEXT / (items.min_size + 1));
                 Some(Declared {
-                    shape: Shape::List(Arc::new(items)),
+                    shape: Shape::List(Arc::new(items), identity(schema)),
                     max,
                     min_size: 2,
                 })
@@ -217,8 +230,9 @@ impl Declared {
                 Value::Timestamp(crate::time::parse_timestamp(&whole)?)
             }
             (Shape::Simple(_), json) => Value::from_json(json),
-            (Shape::List(of), Json::Array(items)) => {
-                Value::List(Arc::new(items.iter().map(|item| of.value(item)).collect()))
+            (Shape::List(of, by), Json::Array(items)) => {
+                let items = items.iter().map(|item| of.value(item)).collect();
+                Value::List(List::new(items, by.clone()))
             }
             (Shape::Map(of), Json::Object(entries)) => {
                 let entry = |(name, value): (&String, &Json)| (Key::String(name.as_str().into()), of.value(value));
@@ -250,7 +264,7 @@ impl Declared {
     #[must_use]
     pub fn elements(&self) -> Option<Declared> {
         match &self.shape {
-            Shape::List(of) | Shape::Map(of) => Some((**of).clone()),
+            Shape::List(of, _) | Shape::Map(of) => Some((**of).clone()),
             _ => None,
         }
     }
@@ -265,7 +279,7 @@ impl Declared {
     fn type_at(&self, place: &str) -> Type {
         match &self.shape {
             Shape::Simple(of) => of.clone(),
-            Shape::List(of) => Type::list(of.type_at(&format!("{place}.@idx"))),
+            Shape::List(of, _) => Type::list(of.type_at(&format!("{place}.@idx"))),
             Shape::Map(of) => Type::map(Type::String, of.type_at(&format!("{place}.@elem"))),
             Shape::Object(_) => Type::object(place),
         }
@@ -330,7 +344,7 @@ impl Declared {
             return None;
         }
         parts.try_fold(self.clone(), |declared, part| match (part, &declared.shape) {
-            ("@idx", Shape::List(of)) | ("@elem", Shape::Map(of)) => Some((**of).clone()),
+            ("@idx", Shape::List(of, _)) | ("@elem", Shape::Map(of)) => Some((**of).clone()),
             (name, Shape::Object(fields)) => fields.get(name).cloned(),
             _ => None,
         })
@@ -343,7 +357,7 @@ impl Sizes for Declared {
         let mut declared = self.clone();
         for part in parts {
             declared = match (part.as_str(), &declared.shape) {
-                ("@items" | "@values", Shape::List(of) | Shape::Map(of)) => (**of).clone(),
+                ("@items" | "@values", Shape::List(of, _) | Shape::Map(of)) => (**of).clone(),
                 ("@keys", Shape::Map(_)) => Declared::simple(Type::String, 0, EMPTY_TEXT),
                 (name, Shape::Object(fields)) => fields.get(name)?.clone(),
                 _ => return None,

@@ -11,7 +11,7 @@ type Check = fn(&str) -> bool;
 /// Those that are known, without their hyphens, and which texts are of them.
 const TEXTS: [(&str, Check); 26] = [
     ("bsonobjectid", |text| matches("^[0-9a-fA-F]{24}$", text)),
-    ("uri", addresses::is_uri),
+    ("uri", cel::is_url),
     ("email", addresses::is_email),
     ("hostname", addresses::is_hostname),
     ("ipv4", addresses::is_ipv4),
