@@ -267,18 +267,19 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         let compactor = Compactor::new(connection.clone(), options.etcd_compaction_interval);
         tasks.spawn("compactor", compactor.run(shutdown.clone()));
     }
+    let trust = trust::published(&options)?;
     let bootstrap = Bootstrap {
         api: api.clone(),
         allocator: allocator.clone(),
         advertised,
         repair_interval: options.service_allocation_repair_interval,
-        trust: trust::published(&options)?,
+        trust: trust.clone(),
     };
     tasks.spawn(
         "bootstrap",
         bootstrap.run(chassis.health().gate("bootstrap"), shutdown.clone()),
     );
-    controllers::spawn(tasks, &api, (&rbac, &node), &allocator, &shutdown);
+    controllers::spawn(tasks, &api, (&rbac, &node), &allocator, trust, &shutdown);
     listener::serve(tasks, listener, security, Arc::new(chain));
     let admin = Admin::new(connection, hub.clone(), options.etcd_servers, &api.catalog);
     chassis

@@ -2,13 +2,12 @@
 
 use super::discovery::Discovered;
 use crate::kubelet::{Named, Security, first_version};
+use crate::webhook::{ServiceReference, trust};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chassis::tls::{Identity, Trust};
 use machinery::meta;
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use serde_json::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +25,17 @@ pub struct Place {
     pub name: String,
     /// The port that it listens on.
     pub port: u16,
+}
+
+impl Place {
+    pub(super) fn reference(&self) -> ServiceReference {
+        ServiceReference {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            port: self.port,
+            path: String::new(),
+        }
+    }
 }
 
 /// What an APIService says.
@@ -80,32 +90,17 @@ impl Spec {
     fn security(&self, identity: Option<Identity>) -> Result<Security, String> {
         let name = format!("{}.{}.svc", self.place.name, self.place.namespace);
         let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
-        let trust = if self.insecure {
-            Trust::Anything
+        let tls = if self.insecure {
+            chassis::tls::client_config(Trust::Anything, identity).map_err(|error| error.to_string())?
         } else {
-            Trust::Authorities(authorities(&self.ca_bundle)?)
+            let bundle = STANDARD.decode(&self.ca_bundle).map_err(|error| error.to_string())?;
+            trust::config(trust::verifier(&bundle)?, identity.as_ref())?
         };
-        let tls = chassis::tls::client_config(trust, identity).map_err(|error| error.to_string())?;
         Ok(Security::Named(Arc::new(Named {
             name,
             tls: first_version(tls),
         })))
     }
-}
-
-/// The authorities of a bundle, or those of the machine when it is empty.
-fn authorities(bundle: &str) -> Result<RootCertStore, String> {
-    let mut store = RootCertStore::empty();
-    if bundle.is_empty() {
-        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    } else {
-        let pem = STANDARD.decode(bundle).map_err(|error| error.to_string())?;
-        store.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
-        if store.is_empty() {
-            return Err("unable to load root certificates: unable to parse bytes as PEM block".to_owned());
-        }
-    }
-    Ok(store)
 }
 
 /// Whether the conditions of an APIService say that requests may be passed on.

@@ -16,6 +16,7 @@ pub use backend::{Backend, Place};
 use crate::admission::Lookup;
 use crate::kubelet::{Security, Transport};
 use crate::proxy::Target;
+use crate::webhook::service;
 use chassis::Tasks;
 use chassis::tls::Identity;
 use machinery::gvk::GroupResource;
@@ -125,12 +126,12 @@ impl Aggregator {
             });
         }
         let (service, slices) = self.service(place, self.to_endpoints).await?;
-        let service = service.ok_or_else(|| format!("service {:?} not found", place.name))?;
-        let (host, port) = if self.to_endpoints {
-            let random = usize::from(uuid::Uuid::new_v4().as_bytes()[0]);
-            resolve::endpoint(&service, &slices, place.port, random)?
-        } else {
-            resolve::cluster(&service, place.port)?
+        let (host, port) = match service {
+            Some(service) if self.to_endpoints => {
+                let random = usize::from(uuid::Uuid::new_v4().as_bytes()[0]);
+                resolve::endpoint(&service, &slices, place.port, random)?
+            }
+            service => service::address(&place.reference(), service.as_ref())?,
         };
         Ok(Target { security, host, port })
     }

@@ -1,4 +1,4 @@
-//! The address of a Service (k8s.io/apiserver `pkg/util/proxy/proxy.go`).
+//! The endpoints of a Service (k8s.io/apiserver `pkg/util/proxy/proxy.go`, `ResolveEndpoint`).
 
 use machinery::meta;
 use serde_json::Value;
@@ -31,20 +31,6 @@ fn named_port(service: &Value, port: u16) -> Result<&str, String> {
 
 fn unsupported(kind: &str) -> String {
     format!("unsupported service type {kind:?}")
-}
-
-/// The cluster IP of a Service, or the name that it stands for.
-pub(super) fn cluster(service: &Value, port: u16) -> Result<(String, u16), String> {
-    let address = text(service, &["spec", "clusterIP"]);
-    match kind(service) {
-        "ClusterIP" if address == "None" => Err("cannot route to service with ClusterIP \"None\"".to_owned()),
-        "ClusterIP" | "LoadBalancer" | "NodePort" => {
-            named_port(service, port)?;
-            Ok((address.to_owned(), port))
-        }
-        "ExternalName" => Ok((text(service, &["spec", "externalName"]).to_owned(), port)),
-        other => Err(unsupported(other)),
-    }
 }
 
 /// A ready endpoint of a Service, chosen by a random number among those of its first address family, then all others.
@@ -82,24 +68,9 @@ mod tests {
 
     fn service(kind: &str) -> Value {
         json!({"metadata": {"name": "s"}, "spec": {
-            "type": kind, "clusterIP": "10.0.0.7", "externalName": "localhost", "ipFamilies": ["IPv6"],
+            "type": kind, "ipFamilies": ["IPv6"],
             "ports": [{"name": "https", "port": 443}],
         }})
-    }
-
-    #[test]
-    fn services_are_reached_at_their_cluster_ip_or_name() {
-        let at = |host: &str, port| Ok((host.to_owned(), port));
-        assert_eq!(cluster(&service("ClusterIP"), 443), at("10.0.0.7", 443));
-        assert_eq!(cluster(&service("NodePort"), 443), at("10.0.0.7", 443));
-        assert_eq!(cluster(&service("ExternalName"), 9), at("localhost", 9));
-        assert_eq!(
-            cluster(&service("ClusterIP"), 80).unwrap_err(),
-            r#"no service port 80 found for service "s""#
-        );
-        let mut headless = service("ClusterIP");
-        headless["spec"]["clusterIP"] = json!("None");
-        assert!(cluster(&headless, 443).unwrap_err().contains("\"None\""));
     }
 
     #[test]

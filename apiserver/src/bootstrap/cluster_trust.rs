@@ -31,11 +31,16 @@ pub struct ClusterTrust {
 }
 
 impl ClusterTrust {
+    /// Whether a ConfigMap is the one in which this stands.
+    pub(crate) fn is_published_as(namespace: &str, name: &str) -> bool {
+        (namespace, name) == (NAMESPACE, NAME)
+    }
+
     /// Makes or completes the ConfigMap.
     ///
     /// # Errors
     /// When the store cannot be read or written.
-    pub(super) async fn ensure(&self, api: &Api) -> Result<(), Status> {
+    pub(crate) async fn ensure(&self, api: &Api) -> Result<(), Status> {
         let writer = Writer::new(api, "", "configmaps")?;
         let Some(found) = writer.get(NAMESPACE, NAME).await? else {
             let mut wanted = json!({"metadata": {"namespace": NAMESPACE, "name": NAME}});

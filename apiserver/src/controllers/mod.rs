@@ -7,6 +7,7 @@
 
 pub(crate) mod allocations;
 mod api_services;
+mod cluster_trust;
 mod conditions;
 mod definition_names;
 pub(crate) mod definitions;
@@ -18,6 +19,7 @@ mod roles;
 
 use crate::authorization::node::Node;
 use crate::authorization::rbac::Rbac;
+use crate::bootstrap::ClusterTrust;
 use crate::endpoints::api::Api;
 use crate::registry::allocators::ServiceAllocator;
 use crate::registry::codec;
@@ -112,12 +114,13 @@ fn seen(kind: Kind, event: Event) -> Option<Result<Seen, Status>> {
 }
 
 /// Starts all of them. The authorizers are told of roles and bindings, and of what belongs to nodes; `allocator` is the one
-/// whose reservations are looked after.
+/// whose reservations are looked after, and `trust` is what is published.
 pub fn spawn(
     tasks: &Tasks,
     api: &Arc<Api>,
     (rbac, node): (&Arc<Rbac>, &Arc<Node>),
     allocator: &ServiceAllocator,
+    trust: ClusterTrust,
     shutdown: &CancellationToken,
 ) {
     let (rbac, node, allocator) = (rbac.clone(), node.clone(), allocator.clone());
@@ -128,6 +131,7 @@ pub fn spawn(
     spawn_one(tasks, api, shutdown, definitions::Definitions::default);
     spawn_one(tasks, api, shutdown, flow_schemas::FlowSchemas::default);
     spawn_one(tasks, api, shutdown, registrations::Registrations::default);
+    spawn_one(tasks, api, shutdown, move || cluster_trust::Published(trust.clone()));
     let owner = (api.clone(), tasks.clone());
     spawn_one(tasks, api, shutdown, move || {
         api_services::ApiServices::new(owner.0.clone(), owner.1.clone())

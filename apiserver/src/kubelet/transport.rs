@@ -2,6 +2,7 @@
 //! HTTP/1.1.
 
 use crate::server::request::Body;
+use crate::webhook::trust::handshake_error;
 use chassis::Tasks;
 use chassis::tls::{Identity, Trust};
 use http::{Request, Response};
@@ -156,7 +157,7 @@ fn dial_error(host: &str, port: u16, error: &std::io::Error) -> String {
         ErrorKind::HostUnreachable => "connect: no route to host",
         ErrorKind::NetworkUnreachable => "connect: network is unreachable",
         ErrorKind::TimedOut => "i/o timeout",
-        _ => return error.to_string(),
+        _ => return handshake_error(error),
     };
     format!("dial tcp {}: {why}", authority(host, port))
 }

@@ -4,8 +4,8 @@ mod answer;
 mod client;
 mod connection;
 mod credentials;
-mod service;
-mod trust;
+pub(crate) mod service;
+pub(crate) mod trust;
 
 pub use client::Client;
 pub use credentials::Credentials;

@@ -9,7 +9,7 @@ use serde_json::Value;
 ///
 /// # Errors
 /// Why nothing can be reached through it.
-pub(super) fn address(reference: &ServiceReference, service: Option<&Value>) -> Result<(String, u16), String> {
+pub(crate) fn address(reference: &ServiceReference, service: Option<&Value>) -> Result<(String, u16), String> {
     let name = go_quote(&reference.name);
     let service = service.ok_or_else(|| format!("service {name} not found"))?;
     let spec = |field: &str| meta::str_at(service, &["spec", field]).unwrap_or_default();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// In Go's words, when there is no certificate in it.
-pub(super) fn verifier(bundle: &[u8]) -> Result<Arc<dyn ServerCertVerifier>, String> {
+pub(crate) fn verifier(bundle: &[u8]) -> Result<Arc<dyn ServerCertVerifier>, String> {
     const UNUSABLE: &str = "unable to load root certificates: unable to parse bytes as PEM block";
     let mut certificates: Vec<CertificateDer<'static>> = Vec::new();
     if bundle.iter().all(u8::is_ascii_whitespace) {
@@ -45,7 +45,7 @@ pub(super) fn verifier(bundle: &[u8]) -> Result<Arc<dyn ServerCertVerifier>, Str
 ///
 /// # Errors
 /// When the certificate cannot be used.
-pub(super) fn config(
+pub(crate) fn config(
     verifier: Arc<dyn ServerCertVerifier>,
     identity: Option<&chassis::tls::Identity>,
 ) -> Result<ClientConfig, String> {
@@ -136,7 +136,7 @@ impl ServerCertVerifier for Verifier {
 }
 
 /// Why a handshake failed, in Go's words where it has some.
-pub(super) fn handshake_error(error: &std::io::Error) -> String {
+pub(crate) fn handshake_error(error: &std::io::Error) -> String {
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
         return match error.kind() {
             std::io::ErrorKind::UnexpectedEof => "EOF".to_owned(),

@@ -330,4 +330,11 @@ async fn proxies_name_users_and_are_told_to_others() {
         r#"["front-proxy-client"]"#
     );
     assert_eq!(published["data"]["requestheader-client-ca-file"], proxies.certificate());
+    let gone = Request::delete(path).header("host", "test");
+    let deleted = admin.send(gone.body(Full::default()).unwrap()).await;
+    assert_eq!(deleted.status(), 200);
+    eventually("it is there again", async || {
+        (admin.get(path).await.0 == 200).then_some(())
+    })
+    .await;
 }
