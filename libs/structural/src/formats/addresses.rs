@@ -87,21 +87,27 @@ pub(super) fn is_cidr(text: &str) -> bool {
     digits && bits.parse::<u32>().is_ok_and(|bits| bits <= most)
 }
 
-/// 6, 8 or 20 bytes in pairs of digits, or in fours between dots (Go's `net.ParseMAC`).
+/// 6, 8 or 20 bytes in pairs of digits, in fours between dots, or all together (Go's `net.ParseMAC`).
 pub(super) fn is_mac(text: &str) -> bool {
+    let hex = |part: &&str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
     let parts = |divider: char, digits: usize| -> Option<usize> {
         let parts: Vec<&str> = text.split(divider).collect();
-        let fine = |part: &&str| part.len() == digits && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let fine = |part: &&str| part.len() == digits && hex(part);
         parts.iter().all(fine).then(|| parts.len() * digits / 2)
     };
-    [(':', 2), ('-', 2), ('.', 4)]
-        .into_iter()
-        .any(|(divider, digits)| parts(divider, digits).is_some_and(|bytes| matches!(bytes, 6 | 8 | 20)))
+    let divided = [(':', 2), ('-', 2), ('.', 4)].map(|(divider, digits)| parts(divider, digits));
+    let whole = (hex(&text) && text.len().is_multiple_of(2)).then_some(text.len() / 2);
+    let mut sizes = divided.into_iter().chain([whole]).flatten();
+    sizes.any(|bytes| matches!(bytes, 6 | 8 | 20))
 }
 
 /// What Go's `mail.ParseAddress` takes: an address, or a name with an address in angle brackets.
 pub(super) fn is_email(text: &str) -> bool {
     let text = text.trim_matches([' ', '\t']);
+    if let Some((address, _)) = text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+        // A comment may follow.
+        return is_email(address);
+    }
     if let Some(inner) = text.strip_suffix('>') {
         return inner
             .rsplit_once('<')
@@ -130,10 +136,24 @@ fn is_quoted(text: &str) -> bool {
 
 /// The name of a person: words, of which those with other characters are quoted.
 fn is_phrase(text: &str) -> bool {
-    is_quoted(text)
-        || text
-            .split([' ', '\t'])
-            .all(|word| word.is_empty() || word.split('.').all(|part| part.is_empty() || is_atom(part)))
+    let mut rest = text.trim_start_matches([' ', '\t']);
+    while !rest.is_empty() {
+        let end = if rest.starts_with('"') {
+            let bytes = rest.as_bytes();
+            (1..bytes.len())
+                .find(|&i| bytes[i] == b'"' && bytes[i - 1] != b'\\')
+                .map(|i| i + 1)
+        } else {
+            rest.find([' ', '\t', '"'])
+        };
+        let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
+        let plain = || word.split('.').all(|part| part.is_empty() || is_atom(part));
+        if !is_quoted(word) && !plain() {
+            return false;
+        }
+        rest = after.trim_start_matches([' ', '\t']);
+    }
+    true
 }
 
 fn is_address(text: &str) -> bool {
