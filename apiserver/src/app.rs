@@ -4,7 +4,7 @@ mod trust;
 
 use crate::admin::Admin;
 use crate::admission::escalation::{self, Escalation};
-use crate::admission::webhook::{Fixed, Webhooks};
+use crate::admission::webhook::Webhooks;
 use crate::admission::{self, plugins};
 use crate::aggregator::Aggregator;
 use crate::apiextensions::{self, CustomResources};
@@ -25,9 +25,11 @@ use crate::endpoints::handlers::review::Reviewers;
 use crate::endpoints::oidc::Metadata;
 use crate::endpoints::openapi::Documents;
 use crate::endpoints::pages::Pages;
+use crate::filters::DeniedRequests;
 use crate::filters::body_room::BodyRoom;
 use crate::filters::max_in_flight::MaxInFlight;
 use crate::kubelet::{Kubelet, Transport};
+use crate::manifests::AdmissionFiles;
 use crate::metrics::RequestMetrics;
 use crate::options::Options;
 use crate::registry::allocators::{Addresses, Ports, ServiceAllocator};
@@ -81,8 +83,11 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         bootstrap::node_rules().map_err(|status| anyhow!(status.message))?,
     ));
     let authorizer: Arc<dyn Authorizer> = Arc::new(Union(vec![Arc::new(ControlPlane), node.clone(), rbac.clone()]));
-    let webhooks = webhook::Client::new(Credentials::default(), chassis.tasks().clone());
-    let called = Webhooks::new(webhooks.clone(), Fixed::default(), chassis.metrics());
+    let files = AdmissionFiles::load(options.admission_control_config_file.as_deref())?;
+    let denied = DeniedRequests::load(options.denied_requests_dir.as_deref())?;
+    let client = |shown: Credentials| webhook::Client::new(shown, chassis.tasks().clone());
+    let callers = (client(files.mutating), client(files.validating));
+    let called = Webhooks::new(callers.clone(), files.fixed, chassis.metrics());
     let admission = admission(&options, authorizer.clone(), Arc::new(called))?;
     let transport = kubelet_transport(&options)?;
     let resources = resources::all();
@@ -139,7 +144,9 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     });
     let stored = stored_objects(&catalog);
     let objects = known_objects(&catalog);
-    webhooks.inform(objects.clone());
+    for caller in [&callers.0, &callers.1] {
+        caller.inform(objects.clone());
+    }
 
     // Identities: who asks, and whom this server vouches for.
     let signing_key = options
@@ -239,6 +246,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     let (reading, writing) = metrics.in_flight();
     let chain = Chain {
         authenticator,
+        denied,
         authorizer,
         max_in_flight: MaxInFlight::new(
             (options.max_requests_inflight, reading),

@@ -14,6 +14,7 @@ pub mod controllers;
 pub mod endpoints;
 pub mod filters;
 pub mod kubelet;
+pub mod manifests;
 pub mod metrics;
 pub mod options;
 pub mod proxy;

@@ -152,6 +152,15 @@ pub struct Options {
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', help_heading = "Admission")]
     pub disable_admission_plugins: Vec<String>,
 
+    /// What admission plugins are told: an AdmissionConfiguration of apiserver.config.k8s.io/v1, for MutatingAdmissionWebhook
+    /// and ValidatingAdmissionWebhook; the manifests that it names are read once
+    #[arg(long, value_name = "FILE", help_heading = "Admission")]
+    pub admission_control_config_file: Option<PathBuf>,
+
+    /// Directory with YAML files that list requests to refuse, as in experimental.denyProxyRequests of vcluster.yaml
+    #[arg(long, value_name = "DIR", help_heading = "Admission")]
+    pub denied_requests_dir: Option<PathBuf>,
+
     /// Let privileged containers pass validation
     #[arg(long, value_name = "BOOL", default_value = "false", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", action = ArgAction::Set, help_heading = "Admission")]

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use chassis::tls::{Profile, Usages};
 
+use config::Config;
+use config::requests::{DENIED, MUTATING, VALIDATING};
 use pki::{Pki, write_secret};
 
 use crate::measurements;
@@ -22,6 +24,11 @@ const DOMAIN: &str = "cluster.local";
 pub const NODES: &str = "nodes.conf";
 /// What the name server of a virtual cluster does; the Pod's does the same.
 const COREFILE: &str = include_str!("../../deploy/kustomize/Corefile");
+/// What the API server of a virtual cluster does to requests; the Pod's reads the same.
+const ADMISSION: &str = include_str!("../../deploy/kustomize/AdmissionConfiguration");
+const ADMISSION_FILE: &str = "AdmissionConfiguration";
+/// The directory for it and the files that it names.
+const REQUESTS: &str = "requests";
 /// A unix socket's path has 108 bytes on Linux, the last one is zero.
 const LONGEST_SOCKET: usize = 107;
 
@@ -170,9 +177,12 @@ impl ControlPlane {
             names: vec![FIRST_SERVICE.to_string()],
         };
         let pki = description.prepare(&dir.join("pki"))?;
-        match role {
+        match &role {
             Role::Host => pki.kubeconfig(NODES, &description.server, name, "simulated-nodes", &["system:masters"])?,
-            Role::Virtual { .. } => write_secret(&dir.join("Corefile"), COREFILE)?,
+            Role::Virtual { values, .. } => {
+                write_secret(&dir.join("Corefile"), COREFILE)?;
+                write_requests(dir, values.as_deref())?;
+            }
         }
         Ok(Self {
             name: name.to_string(),
@@ -313,6 +323,34 @@ impl ControlPlane {
     }
 }
 
+/// Writes the files with which the API server of a virtual cluster intervenes in requests, and removes those of before.
+fn write_requests(dir: &Path, values: Option<&Path>) -> Result<()> {
+    let mut files = BTreeMap::new();
+    if let Some(file) = values {
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let config = Config::parse(&file.display().to_string(), &text)?;
+        files.extend(
+            config
+                .request_files()
+                .context("cannot print a file for the API server")?,
+        );
+    }
+    let requests = dir.join(REQUESTS);
+    if requests.exists() {
+        fs::remove_dir_all(&requests).with_context(|| format!("cannot remove {}", requests.display()))?;
+    }
+    for (sub, file) in [("mutating", MUTATING), ("validating", VALIDATING), ("denied", DENIED)] {
+        let sub = requests.join(sub);
+        fs::create_dir_all(&sub).with_context(|| format!("cannot create {}", sub.display()))?;
+        if let Some(text) = files.get(file) {
+            write_secret(&sub.join(file), text)?;
+        }
+    }
+    let requests = std::path::absolute(&requests).with_context(|| format!("{}", requests.display()))?;
+    let admission = ADMISSION.replace("/etc/vcluster", &requests.display().to_string());
+    write_secret(&requests.join(ADMISSION_FILE), &admission)
+}
+
 fn flags(pairs: &[(&str, String)]) -> Vec<String> {
     pairs.iter().map(|(name, value)| format!("--{name}={value}")).collect()
 }
@@ -363,6 +401,13 @@ fn apiserver(plane: &ControlPlane, role: &Role) -> Vec<String> {
         ("requestheader-group-headers", "X-Remote-Group".to_string()),
         ("requestheader-extra-headers-prefix", "X-Remote-Extra-".to_string()),
     ]));
+    if matches!(role, Role::Virtual { .. }) {
+        let requests = |name: &str| plane.file(&format!("{REQUESTS}/{name}"));
+        command.extend(flags(&[
+            ("admission-control-config-file", requests(ADMISSION_FILE)),
+            ("denied-requests-dir", requests("denied")),
+        ]));
+    }
     let ports: Vec<String> = plane.kubelets.iter().map(u16::to_string).collect();
     if !ports.is_empty() {
         command.extend(flags(&[("loopback-kubelet-ports", ports.join(","))]));

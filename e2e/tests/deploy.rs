@@ -315,6 +315,19 @@ fn files_and_sockets_are_where_the_arguments_say() {
             } else if let Some(socket) = value.strip_prefix("unix://") {
                 assert_eq!(socket, "/run/vcluster/kine.sock", "{name}");
                 assert_eq!(mounted("/run/vcluster").expect(name)["name"], "run", "{name}");
+            } else if let Some(mount) = mounted(value) {
+                // A directory whose files the administrator may or may not give.
+                let volumes = items(manifests.pod(), "/spec/volumes");
+                let volume = volumes
+                    .iter()
+                    .find(|known| known["name"] == mount["name"])
+                    .expect("a volume");
+                assert_eq!(
+                    text(volume, "/configMap/name"),
+                    "vc-requests-vcluster",
+                    "{name}: {value}"
+                );
+                assert_eq!(volume["configMap"]["optional"], true, "{name}: {value}");
             } else if value.starts_with('/') {
                 let dir = Path::new(value).parent().unwrap().to_str().unwrap();
                 let volume = text(

@@ -16,12 +16,17 @@ const CONTROL_PLANE: [&str; 4] = [
 /// Whether the server is there.
 const HEALTH: [&str; 3] = ["/healthz", "/livez", "/readyz"];
 
+/// Whether this is a user of the control plane itself.
+pub fn is_own(user: &str) -> bool {
+    CONTROL_PLANE.contains(&user)
+}
+
 /// Lets in the control plane and the cluster's administrators.
 pub struct ControlPlane;
 
 impl Authorizer for ControlPlane {
     fn decide(&self, attributes: &Attributes<'_>) -> Decision {
-        let own = attributes.in_group(MASTERS) || CONTROL_PLANE.contains(&attributes.user);
+        let own = attributes.in_group(MASTERS) || is_own(attributes.user);
         let health = !attributes.is_resource && attributes.verb == "get" && HEALTH.contains(&attributes.path);
         if own || health {
             Decision::allow("")

@@ -5,6 +5,7 @@ pub mod authentication;
 pub mod authorization;
 pub mod body_room;
 pub mod deadline;
+pub mod denied_requests;
 pub mod headers;
 pub mod impersonation;
 pub mod max_in_flight;
@@ -12,4 +13,5 @@ pub mod refusal;
 pub mod request_info;
 pub mod warnings;
 
+pub use denied_requests::DeniedRequests;
 pub use refusal::{Asker, Refusal};

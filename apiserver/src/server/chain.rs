@@ -8,7 +8,7 @@ use crate::authorization::Authorizer;
 use crate::filters::body_room::BodyRoom;
 use crate::filters::max_in_flight::{MaxInFlight, Slot};
 use crate::filters::request_info::RequestInfo;
-use crate::filters::{self, Asker, Refusal};
+use crate::filters::{self, Asker, DeniedRequests, Refusal};
 use crate::metrics::RequestMetrics;
 use chassis::CancellationToken;
 use http::{Request, Response};
@@ -21,6 +21,8 @@ use tracing::Instrument;
 pub struct Chain {
     /// Who asks.
     pub authenticator: Authenticator,
+    /// What nobody may do.
+    pub denied: DeniedRequests,
     /// Who may do what.
     pub authorizer: Arc<dyn Authorizer>,
     /// How many at once.
@@ -118,6 +120,7 @@ impl Chain {
         info: &RequestInfo,
     ) -> Result<(User, Slot), Refusal> {
         let user = filters::authentication::filter(&self.authenticator, client, request.headers()).await?;
+        self.denied.filter(&user, info)?;
         filters::headers::remove_credentials(request.headers_mut());
         self.authenticator.clear(request.headers_mut());
         let user = filters::impersonation::filter(&*self.authorizer, user, request.headers(), info)?;

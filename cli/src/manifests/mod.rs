@@ -3,6 +3,7 @@
 mod network;
 mod policies;
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -70,8 +71,28 @@ fn documents(name: &str, namespace: &str, config: &Config) -> Result<Vec<String>
     let mut objects: Vec<Value> = accounts.iter().map(|account| tenant.service_account(account)).collect();
     objects.extend(policies::objects(&tenant, &config.policies));
     objects.extend(network::policies(&tenant, &config.policies.network_policy));
+    objects.extend(requests(&tenant, config)?);
     let printed = objects.iter().map(serde_yaml::to_string);
     printed.collect::<Result<_, _>>().context("cannot print a manifest")
+}
+
+/// The files with which the API server intervenes in requests, for the control plane's Pod.
+fn requests(tenant: &Tenant<'_>, config: &Config) -> Result<Option<Value>> {
+    let files = config
+        .request_files()
+        .context("cannot print a file for the API server")?;
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let data: BTreeMap<&str, String> = files.into_iter().collect();
+    let name = format!("vc-requests-{}", tenant.name);
+    Ok(Some(tenant.object(
+        "v1",
+        "ConfigMap",
+        &name,
+        &Metadata::default(),
+        json!({"data": data}),
+    )))
 }
 
 /// Roles and bindings, which the syncer knows.
@@ -144,6 +165,19 @@ mod tests {
         assert_eq!(limit.get("max"), None);
         let (names, _) = printed("policies: {limitRange: {enabled: true}, resourceQuota: {enabled: false}}\n");
         assert_eq!(names[2..], ["LimitRange vc-vc"]);
+    }
+
+    #[test]
+    fn what_the_api_server_is_told_is_a_config_map() {
+        let (names, objects) = printed(
+            "policies: {centralAdmission: {mutatingWebhooks: [{metadata: {name: a}, webhooks: [{name: w, clientConfig: {service: {name: s, namespace: n}}}]}]}}
+experimental: {denyProxyRequests: [{name: r, rules: [{operations: [delete]}]}]}
+",
+        );
+        assert_eq!(names[2..], ["ConfigMap vc-requests-vc"]);
+        let data = objects[2]["data"].as_object().unwrap();
+        assert_eq!(data.keys().collect::<Vec<_>>(), ["denied.yaml", "mutating.yaml"]);
+        assert!(data["mutating.yaml"].as_str().unwrap().contains("https://s.n.svc:443"));
     }
 
     #[test]

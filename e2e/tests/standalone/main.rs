@@ -3,11 +3,13 @@
 
 mod connection;
 mod digest;
+mod hook;
 mod kwok;
 mod memory;
 mod repair;
 mod upgrades;
 mod watches;
+mod webhooks;
 
 use std::time::Duration;
 

@@ -63,7 +63,7 @@ impl Webhooks {
         })?;
         let uid = uuid::Uuid::new_v4().to_string();
         let body = review::of(&uid, version, attributes, target, versions).to_string();
-        let answered = self.client.call(&hook.client, hook.timeout, body).await;
+        let answered = self.client(kind).call(&hook.client, hook.timeout, body).await;
         let answered = answered.map_err(|error| {
             let phase = match &error {
                 CallError::Config(_) => "could not get REST client",

@@ -53,6 +53,11 @@ impl Hook {
             .collect()
     }
 
+    /// What tells it from all others.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
     fn of(hook: &Value, uid: String) -> Hook {
         let text = |field: &str| meta::str_at(hook, &[field]).unwrap_or_default();
         let list = |field: &str| meta::list_at(hook, &[field]).to_vec();

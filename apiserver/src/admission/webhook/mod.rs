@@ -23,7 +23,7 @@ pub(super) use validating::{NAME as VALIDATING, Validating};
 
 use super::Attributes;
 use crate::webhook::Client;
-use metrics::Metrics;
+use metrics::{Kind, Metrics};
 use std::sync::Arc;
 
 /// The group of the configurations, which only webhooks of files look at.
@@ -41,7 +41,8 @@ const EXEMPT: [&str; 6] = [
 
 /// How webhooks are called, and those that no object of the cluster configures.
 pub struct Webhooks {
-    client: Client,
+    mutating: Client,
+    validating: Client,
     metrics: Metrics,
     fixed: Fixed,
 }
@@ -56,12 +57,23 @@ pub struct Fixed {
 }
 
 impl Webhooks {
-    /// Registers the metrics.
-    pub fn new(client: Client, fixed: Fixed, metrics: &chassis::Metrics) -> Self {
+    /// Registers the metrics. The two kinds of webhooks are called by clients of their own, which may show them something
+    /// else.
+    pub fn new((mutating, validating): (Client, Client), fixed: Fixed, metrics: &chassis::Metrics) -> Self {
         Webhooks {
-            client,
+            mutating,
+            validating,
             metrics: Metrics::new(metrics),
             fixed,
+        }
+    }
+}
+
+impl Webhooks {
+    fn client(&self, kind: Kind) -> &Client {
+        match kind {
+            Kind::Mutating => &self.mutating,
+            Kind::Validating => &self.validating,
         }
     }
 }

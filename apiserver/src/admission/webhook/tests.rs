@@ -44,7 +44,8 @@ fn webhooks(fixed: Fixed) -> (Arc<Webhooks>, chassis::Metrics, Tasks) {
     chassis::tls::install_provider();
     let tasks = Tasks::new(Health::default(), CancellationToken::new());
     let metrics = chassis::Metrics::default();
-    let webhooks = Webhooks::new(Client::new(Credentials::default(), tasks.clone()), fixed, &metrics);
+    let client = Client::new(Credentials::default(), tasks.clone());
+    let webhooks = Webhooks::new((client.clone(), client), fixed, &metrics);
     (Arc::new(webhooks), metrics, tasks)
 }
 
