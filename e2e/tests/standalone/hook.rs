@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// Answers reviews as the path says: `/deny` refuses what has `data.bad`, `/mutate` sets `data.path` and counts in
 /// `data.seen`, `/slow` never answers.
-pub struct Hook {
+pub(crate) struct Hook {
     port: u16,
     authority: String,
     asked: Arc<Mutex<Vec<Value>>>,
@@ -34,7 +34,7 @@ impl Drop for Hook {
 }
 
 impl Hook {
-    pub async fn start() -> Result<Self> {
+    pub(crate) async fn start() -> Result<Self> {
         let authority = Authority::generate("hooks")?;
         let pem = authority.issue(&Profile::server("hook", ["127.0.0.1"]))?;
         let dir = tempfile::tempdir()?;
@@ -70,12 +70,12 @@ impl Hook {
         })
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("https://127.0.0.1:{}{path}", self.port)
     }
 
     /// A configuration with this webhook for ConfigMaps, with more fields.
-    pub fn configuration(&self, kind: &str, name: &str, path: &str, fields: &Value) -> Value {
+    pub(crate) fn configuration(&self, kind: &str, name: &str, path: &str, fields: &Value) -> Value {
         let mut hook = json!({
             "name": format!("{name}.example.com"),
             "clientConfig": {"url": self.url(path), "caBundle": STANDARD.encode(&self.authority)},
@@ -96,7 +96,7 @@ impl Hook {
     }
 
     /// The requests that it was asked about since the last time.
-    pub fn take_asked(&self) -> Vec<Value> {
+    pub(crate) fn take_asked(&self) -> Vec<Value> {
         std::mem::take(&mut self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -4,9 +4,9 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
+use e2e::standalone::Connection;
 use serde_json::{Value, json};
 
-use super::connection::Connection;
 use super::hook::Hook;
 use super::{Running, eventually};
 
@@ -33,7 +33,7 @@ async fn configure(connection: &mut Connection, plural: &str, configuration: &Va
 async fn webhooks_change_and_refuse_what_is_written() -> Result<()> {
     let running = Running::start(&[]).await?;
     let hook = Hook::start().await?;
-    let mut connection = running.dialer()?.connect().await?;
+    let mut connection = running.site.dialer(&running.server)?.connect().await?;
     let again = json!({"reinvocationPolicy": "IfNeeded"});
     for (name, path, fields) in [("a-first", "/first", &again), ("b-second", "/second", &json!({}))] {
         let configuration = hook.configuration("MutatingWebhookConfiguration", name, path, fields);
@@ -113,7 +113,8 @@ async fn webhooks_of_files_are_enforced_and_not_seen() -> Result<()> {
         "policies": {"centralAdmission": {"validatingWebhooks": [configured]}},
         "experimental": {"denyProxyRequests": [
             {"name": "no-secrets", "namespaces": ["default"], "rules": [{"resources": ["secrets"], "operations": ["get"]}]},
-            {"name": "bosses-only", "excludedUsers": ["admin", "kubernetes-admin"], "rules": [{"resources": ["services"]}]},
+            {"name": "bosses-only", "excludedUsers": ["admin"], "rules": [{"resources": ["services"]}]},
+            {"name": "nobody", "excludedUsers": ["other"], "rules": [{"resources": ["endpoints"], "operations": ["*"]}]},
         ]},
     });
     let config = config::Config::parse("values", &values.to_string())?;
@@ -138,7 +139,7 @@ async fn webhooks_of_files_are_enforced_and_not_seen() -> Result<()> {
         format!("--denied-requests-dir={}", dir.path().join("denied").display()),
     ];
     let running = Running::start(&[&flags[0], &flags[1]]).await?;
-    let mut connection = running.dialer()?.connect().await?;
+    let mut connection = running.site.dialer(&running.server)?.connect().await?;
 
     let (status, answer) = send(&mut connection, "POST", MAPS, &map("a", json!({"bad": ""}))).await?;
     let message = "admission webhook \"central.example.com\" denied the request: bad data";
@@ -151,7 +152,8 @@ async fn webhooks_of_files_are_enforced_and_not_seen() -> Result<()> {
         ("/api/v1/namespaces/default/secrets/a", 403),
         ("/api/v1/namespaces/default/secrets", 403),
         ("/api/v1/namespaces/kube-system/secrets", 200),
-        ("/api/v1/namespaces/default/services", 403),
+        ("/api/v1/namespaces/default/services", 200),
+        ("/api/v1/namespaces/default/endpoints", 403),
         ("/api/v1/namespaces/default/configmaps", 200),
     ] {
         let (status, answer) = send(&mut connection, "GET", path, &Value::Null).await?;
