@@ -83,7 +83,7 @@ async fn webhooks_change_and_refuse_what_is_written() -> Result<()> {
         let name = format!("slow-{}", policy.to_lowercase());
         let slow = hook.configuration("ValidatingWebhookConfiguration", &name, "/slow", &fields);
         configure(&mut connection, "validatingwebhookconfigurations", &slow).await?;
-        let asked = map(&policy.to_lowercase(), json!({}));
+        let asked = map(&policy.to_lowercase(), json!({"k": "v"}));
         eventually("a webhook that does not answer", async || {
             let mut connection = connection.clone();
             let started = std::time::Instant::now();
