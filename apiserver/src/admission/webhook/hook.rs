@@ -89,11 +89,13 @@ impl Hook {
     }
 }
 
+/// The webhooks of configurations by name, with the revision that was read.
+type Known = BTreeMap<String, (String, Vec<Arc<Hook>>)>;
+
 /// The webhooks that objects of one kind configure. What was read from an object is kept as long as it stays the same.
 pub(super) struct Source {
     plural: &'static str,
-    /// By name, with the revision that was read.
-    known: Mutex<BTreeMap<String, (String, Vec<Arc<Hook>>)>>,
+    known: Mutex<Known>,
 }
 
 impl Source {
