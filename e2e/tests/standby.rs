@@ -205,7 +205,7 @@ fn who_stands_by_takes_over(world: &World) -> Result<()> {
         .pid
         .context("the first syncer does not run")?;
     let standby = Standby::start(world)?;
-    let first = Pid::from_raw(i32::try_from(first)?).context("no process has this id")?;
+    let first = Pid::from_raw(first).context("no process has this id")?;
     kill_process(first, Signal::STOP)?;
     let taken_over = || -> Result<()> {
         virtual_.run(&["delete", "pod", "web", "--wait=false"])?;
