@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::clusters::{Api, ConnectError, Connection, connect, definitions};
+use crate::ending;
 use crate::engine::Engine;
 use crate::export::Export;
 use crate::kinds::{Kind, Side};
@@ -332,6 +333,7 @@ impl Run {
                 )),
             );
         }
+        tasks.spawn_finite("end", ending::run(engine.clone(), tasks.shutdown()));
         tasks.spawn("versions", until_shutdown(Box::pin(engine.clone().learn_versions())));
         let world = engine.world().clone();
         let register = {

@@ -74,6 +74,8 @@ pub enum Kind {
     Node,
     /// `v1` Event.
     Event,
+    /// `apps/v1` StatefulSet: the control plane's own.
+    StatefulSet,
     /// `apiextensions.k8s.io/v1` CustomResourceDefinition.
     CustomResourceDefinition,
     /// One that vcluster.yaml names. Kinds are words that live as long as the process.
@@ -110,7 +112,7 @@ struct Names {
 
 impl Kind {
     /// Every built-in kind.
-    pub const ALL: [Kind; 35] = [
+    pub const ALL: [Kind; 36] = [
         Kind::Pod,
         Kind::Service,
         Kind::Endpoints,
@@ -145,6 +147,7 @@ impl Kind {
         Kind::Namespace,
         Kind::Node,
         Kind::Event,
+        Kind::StatefulSet,
         Kind::CustomResourceDefinition,
     ];
 
@@ -201,6 +204,7 @@ impl Kind {
             Kind::Namespace => cluster("", "namespaces", "Namespace"),
             Kind::Node => cluster("", "nodes", "Node"),
             Kind::Event => namespaced("", "events", "Event"),
+            Kind::StatefulSet => namespaced("apps", "statefulsets", "StatefulSet"),
             Kind::CustomResourceDefinition => cluster(
                 "apiextensions.k8s.io",
                 "customresourcedefinitions",

@@ -37,6 +37,11 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     pub service_name: Option<String>,
 
+    /// The control plane's StatefulSet in that namespace, which owns the Service; empty when there is none [default: the name of
+    /// the virtual cluster]
+    #[arg(long, value_name = "NAME")]
+    pub stateful_set: Option<String>,
+
     /// Kubeconfig of the virtual cluster to publish as Secret vc-NAME of that namespace, for those who use it
     #[arg(long, value_name = "FILE")]
     pub export_kubeconfig: Option<PathBuf>,

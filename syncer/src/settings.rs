@@ -23,6 +23,8 @@ pub struct Settings {
     pub host_namespace: String,
     /// The control plane's Service in that namespace; empty when there is none.
     pub service_name: String,
+    /// The control plane's StatefulSet in that namespace; empty when there is none.
+    pub stateful_set: String,
     /// DNS domain of the virtual cluster.
     pub cluster_domain: String,
     /// Address of the virtual cluster's DNS when it is not that of `kube-system/kube-dns`.
@@ -73,6 +75,12 @@ impl Settings {
         // A kind that vcluster.yaml names as a custom resource is synced as one.
         let custom = self.custom.iter().map(|resource| resource.kind);
         custom.chain(Kind::ALL)
+    }
+
+    /// The control plane's StatefulSet, if it is to own the Service that owns all copies.
+    pub fn owner_of_service(&self) -> Option<&str> {
+        let wanted = self.set_owner && !self.service_name.is_empty() && !self.stateful_set.is_empty();
+        wanted.then_some(self.stateful_set.as_str())
     }
 
     /// Whether virtual objects of a kind have copies on the host.

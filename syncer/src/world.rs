@@ -87,6 +87,8 @@ pub struct World {
     /// The time, which tests choose.
     pub clock: fn() -> Timestamp,
     standby: AtomicBool,
+    ending: AtomicBool,
+    control_plane_changed: Notify,
     mappings: Mutex<Mappings>,
     mappings_changed: Notify,
 }
@@ -109,6 +111,8 @@ impl World {
             versions: Versions::default(),
             clock: Timestamp::now,
             standby: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            control_plane_changed: Notify::new(),
             mappings: Mutex::default(),
             mappings_changed: Notify::new(),
         }
@@ -202,7 +206,24 @@ impl World {
     /// Whether the virtual cluster is being taken away: with its Service, the host deletes all of its objects that lie in the
     /// namespace. The others are left to us.
     pub fn is_ending(&self) -> bool {
-        self.settings.set_owner && !self.settings.service_name.is_empty() && self.control_plane_service().is_none()
+        let gone =
+            self.settings.set_owner && !self.settings.service_name.is_empty() && self.control_plane_service().is_none();
+        gone || self.ending.load(Ordering::Relaxed)
+    }
+
+    /// Says that the virtual cluster is being taken away, whatever is still there of it.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that the control plane's own objects on the host have changed.
+    pub fn announce_control_plane(&self) {
+        self.control_plane_changed.notify_one();
+    }
+
+    /// Waits until the control plane's own objects on the host have changed.
+    pub async fn control_plane_changed(&self) {
+        self.control_plane_changed.notified().await;
     }
 
     /// The owner reference that makes the host delete an object that lies in no namespace together with ours.

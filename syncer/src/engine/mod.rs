@@ -3,6 +3,7 @@
 //! Everything is level-triggered: a plan looks at both sides as they are, never at what happened. The answer of every
 //! write goes straight into the caches, so that the next plan sees it.
 
+mod ending;
 mod execute;
 mod lag;
 pub mod plan;
@@ -146,6 +147,7 @@ impl Engine {
 
     /// Takes over a change of the control plane's own objects on the host.
     pub fn observe_control_plane(&self, kind: Kind, change: &Change) {
+        self.world.announce_control_plane();
         self.wake(
             Place::ControlPlane,
             kind,

@@ -68,6 +68,7 @@ impl Options {
             vcluster: self.name.clone(),
             host_namespace: self.target_namespace.clone(),
             service_name: self.service_name.clone().unwrap_or_else(|| self.name.clone()),
+            stateful_set: self.stateful_set.clone().unwrap_or_else(|| self.name.clone()),
             cluster_domain: self
                 .cluster_domain
                 .clone()

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::{GET, HostRule, READ, copied_outside, enabled};
+use super::{GET, HostRule, PATCH, READ, copied_outside, enabled};
 use crate::foreign;
 use crate::kinds::Kind;
 use crate::settings::Settings;
@@ -106,6 +106,10 @@ fn elsewhere(settings: &Settings) -> BTreeMap<String, Vec<Rule>> {
         for kind in [Kind::Service, Kind::Endpoints] {
             add(&settings.host_namespace, kind, READ, &settings.service_name);
         }
+    }
+    if let Some(name) = settings.owner_of_service() {
+        add(&settings.host_namespace, Kind::StatefulSet, GET, name);
+        add(&settings.host_namespace, Kind::Service, PATCH, &settings.service_name);
     }
     for scope in foreign::scopes(settings) {
         add(
@@ -240,7 +244,9 @@ mod tests {
         let left = "  - apiGroups: [\"\"]\n    resources: [secrets]\n    verbs: [create]\n  \
                     - apiGroups: [\"\"]\n    resources: [endpoints, services]\n    resourceNames: [vc]\n    \
                     verbs: [get, list, watch]\n  \
-                    - apiGroups: [\"\"]\n    resources: [secrets]\n    resourceNames: [vc-vc]\n    verbs: [get, patch]\n";
+                    - apiGroups: [\"\"]\n    resources: [secrets]\n    resourceNames: [vc-vc]\n    verbs: [get, patch]\n  \
+                    - apiGroups: [\"\"]\n    resources: [services]\n    resourceNames: [vc]\n    verbs: [patch]\n  \
+                    - apiGroups: [\"apps\"]\n    resources: [statefulsets]\n    resourceNames: [vc]\n    verbs: [get]\n";
         assert_eq!(
             resources(&settings).split_once("rules:\n").unwrap().1,
             left,
@@ -256,7 +262,7 @@ mod tests {
         settings.imports.insert(Kind::Secret, mappings.to_vec());
         assert_eq!(cluster_role(NAME, &settings), None);
         assert!(
-            !role(NAME, &settings).contains("resourceNames"),
+            !role(NAME, &settings).contains("[own]"),
             "the namespace's Secrets are ours to read"
         );
         let roles = roles_elsewhere(NAME, &settings);

@@ -48,6 +48,7 @@ pub(crate) fn settings() -> Settings {
         vcluster: "vc".into(),
         host_namespace: "host".into(),
         service_name: "vc".into(),
+        stateful_set: "vc".into(),
         cluster_domain: "cluster.local".into(),
         cluster_dns: None,
         dns_service: true,

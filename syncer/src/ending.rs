@@ -1,0 +1,159 @@
+//! The end of a virtual cluster. The control plane's StatefulSet owns its Service, and that owns all copies: the host deletes them one
+//! after the other. Copies that lie in no namespace cannot be owned like that; the last thing this process does is to delete
+//! them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chassis::CancellationToken;
+use serde_json::{Value, json};
+use tracing::{debug, info, warn};
+
+use crate::clusters::{Api, ApiError, Patch};
+use crate::engine::Engine;
+use crate::json;
+use crate::kinds::{Kind, Side};
+use crate::resources::copied_outside;
+
+/// Delay between attempts.
+const RETRY: Duration = Duration::from_secs(5);
+/// The finalizer of objects whose dependents are to stay (`k8s.io/apimachinery/pkg/apis/meta/v1`, `FinalizerOrphanDependents`).
+const ORPHAN: &str = "orphan";
+
+/// Sees to it that deleting the control plane's StatefulSet deletes everything; ends after `shutdown`.
+pub async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
+    let mut ending = Ending::new(engine);
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = ending.keep_owner() => {}
+    }
+    if ending.has_come().await {
+        info!("the control plane is being deleted: deleting what lies in no namespace of the host");
+        ending.engine.delete_outside().await;
+    }
+}
+
+struct Ending {
+    engine: Arc<Engine>,
+    /// The uid of the StatefulSet, once it was seen.
+    uid: Option<String>,
+}
+
+impl Ending {
+    fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, uid: None }
+    }
+
+    fn host(&self) -> &Api {
+        self.engine.api(Side::Host)
+    }
+
+    fn namespace(&self) -> &str {
+        self.engine.world().names.host_namespace()
+    }
+
+    /// Keeps the StatefulSet the owner of the Service, for ever.
+    async fn keep_owner(&mut self) {
+        loop {
+            match self.own().await {
+                Ok(()) => self.engine.world().control_plane_changed().await,
+                Err(error) if error.code() == 0 || error.code() >= 429 || error.code() == 409 => {
+                    debug!(%error, "cannot make the StatefulSet the owner of the Service yet");
+                    tokio::time::sleep(RETRY).await;
+                }
+                Err(error) => {
+                    warn!(%error, "deleting the StatefulSet will not delete what belongs to the virtual cluster");
+                    self.engine.world().control_plane_changed().await;
+                }
+            }
+        }
+    }
+
+    /// Makes the StatefulSet an owner of the Service, if both are there.
+    async fn own(&mut self) -> Result<(), ApiError> {
+        let world = self.engine.world();
+        let (Some(name), Some(service)) = (world.settings.owner_of_service(), world.control_plane_service()) else {
+            return Ok(());
+        };
+        let service = service.value();
+        if self.uid.as_ref().is_some_and(|uid| is_owner(&service, uid)) {
+            return Ok(());
+        }
+        let set = match self.host().get(Kind::StatefulSet, self.namespace(), name).await {
+            // It runs without one.
+            Err(error) if error.code() == 404 => return Ok(()),
+            set => set?,
+        };
+        let uid = json::text(&set, &["metadata", "uid"]).to_owned();
+        if is_going(&set) {
+            return Ok(());
+        }
+        if !is_owner(&service, &uid) {
+            // Others stay, but an earlier one of the same name would have the host delete everything.
+            let kept = owners(&service)
+                .iter()
+                .filter(|owner| owner["kind"] != Kind::StatefulSet.name() || owner["name"] != name);
+            let own = json!({
+                "apiVersion": Kind::StatefulSet.api_version(), "kind": Kind::StatefulSet.name(), "name": name, "uid": uid,
+            });
+            let all: Vec<Value> = kept.cloned().chain([own]).collect();
+            let metadata = json!({
+                "ownerReferences": all, "uid": service["metadata"]["uid"], "resourceVersion": service["metadata"]["resourceVersion"],
+            });
+            let target = (Kind::Service, self.namespace(), world.settings.service_name.as_str());
+            self.host()
+                .patch(target, "", Patch::Merge, &json!({"metadata": metadata}))
+                .await?;
+        }
+        self.uid = Some(uid);
+        Ok(())
+    }
+
+    /// Whether the control plane is being deleted, and everything with it.
+    async fn has_come(&self) -> bool {
+        let world = self.engine.world();
+        let (Some(name), Some(uid)) = (world.settings.owner_of_service(), &self.uid) else {
+            return false;
+        };
+        if copied_outside(&world.settings).next().is_none() {
+            return false;
+        }
+        let set = self.host().get(Kind::StatefulSet, self.namespace(), name).await;
+        let going = match &set {
+            Ok(set) if json::text(set, &["metadata", "uid"]) == uid => {
+                let finalizers = json::items(set, &["metadata", "finalizers"]);
+                is_going(set) && !finalizers.iter().any(|finalizer| finalizer == ORPHAN)
+            }
+            // Another one has taken its place.
+            Ok(_) => false,
+            Err(error) => error.code() == 404,
+        };
+        if !going {
+            return false;
+        }
+        let service = self
+            .host()
+            .get(Kind::Service, self.namespace(), &world.settings.service_name)
+            .await;
+        match service {
+            // What is left without its owner on purpose no longer names it.
+            Ok(service) => is_going(&service) || is_owner(&service, uid),
+            Err(error) => error.code() == 404,
+        }
+    }
+}
+
+fn owners(object: &Value) -> &[Value] {
+    json::items(object, &["metadata", "ownerReferences"])
+}
+
+fn is_owner(object: &Value, uid: &str) -> bool {
+    owners(object).iter().any(|owner| owner["uid"] == uid)
+}
+
+fn is_going(object: &Value) -> bool {
+    !json::text(object, &["metadata", "deletionTimestamp"]).is_empty()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+use machinery::selector::label::Selector;
+
+use super::*;
+use crate::metrics::Metrics;
+use crate::object::Object;
+use crate::testing::fake::Fake;
+use crate::testing::{settings, world_of};
+
+/// A host with the control plane's StatefulSet and Service.
+fn host() -> Fake {
+    let host = Fake::new();
+    host.put(
+        Kind::StatefulSet,
+        json!({"metadata": {"namespace": "host", "name": "vc", "uid": "set"}}),
+    );
+    let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": "other", "uid": "other"});
+    host.put(
+        Kind::Service,
+        json!({"metadata": {"namespace": "host", "name": "vc", "uid": "cp", "ownerReferences": [owner]}, "spec": {}}),
+    );
+    host
+}
+
+/// What runs beside that host, which copies PriorityClasses to it.
+fn ending(host: &Fake) -> Ending {
+    let mut settings = settings();
+    settings.to_host.insert(Kind::PriorityClass);
+    settings.from_host.insert(Kind::Event, Selector::default());
+    let world = Arc::new(world_of(settings));
+    let registry = chassis::Metrics::default();
+    let metrics = Metrics::new(&registry);
+    let virtual_ = Fake::new();
+    let api = |side, fake: &Fake| Api::new(side, fake.client(), metrics.clusters.clone());
+    let (recorder, _) = client::Recorder::new(virtual_.client(), "syncer");
+    let (virtual_, host) = (api(Side::Virtual, &virtual_), api(Side::Host, host));
+    Ending::new(Engine::new(world, virtual_, host, recorder, metrics.clone()))
+}
+
+/// Shows the world the Service as it is now.
+fn seen(ending: &Ending, host: &Fake) {
+    let service = host.get(Kind::Service, "host", "vc").expect("a Service");
+    ending
+        .engine
+        .world()
+        .control_plane
+        .of(Kind::Service)
+        .apply(Object::new(service));
+}
+
+fn owners_of(host: &Fake) -> Vec<String> {
+    let service = host.get(Kind::Service, "host", "vc").expect("a Service");
+    let owners = owners(&service).iter();
+    owners
+        .map(|owner| format!("{}/{}", json::text(owner, &["kind"]), json::text(owner, &["uid"])))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_stateful_set_owns_the_service_beside_others() {
+    let host = host();
+    let mut ending = ending(&host);
+    seen(&ending, &host);
+    ending.own().await.expect("owned");
+    let uid = host.get(Kind::StatefulSet, "host", "vc").expect("there")["metadata"]["uid"].clone();
+    let owner = format!("StatefulSet/{}", uid.as_str().expect("a uid"));
+    assert_eq!(owners_of(&host), ["Pod/other", owner.as_str()]);
+    seen(&ending, &host);
+    host.take_requests();
+    ending.own().await.expect("still owned");
+    assert_eq!(
+        host.take_requests(),
+        Vec::<String>::new(),
+        "what is known is not asked for"
+    );
+    // Somebody puts the Service back to what the manifest says.
+    host.change(Kind::Service, "host", "vc", |service| {
+        service["metadata"]["ownerReferences"] = json!([{
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "vc", "uid": "an-earlier-one",
+        }]);
+    });
+    seen(&ending, &host);
+    ending.own().await.expect("owned again");
+    assert_eq!(owners_of(&host), [owner]);
+}
+
+#[tokio::test]
+async fn what_runs_without_a_stateful_set_is_left_as_it_is() {
+    let host = host();
+    host.remove(Kind::StatefulSet, "host", "vc");
+    let mut ending = ending(&host);
+    seen(&ending, &host);
+    ending.own().await.expect("nothing to do");
+    assert_eq!(owners_of(&host), ["Pod/other"]);
+    host.remove(Kind::Service, "host", "vc");
+    assert!(!ending.has_come().await, "it has never been there");
+}
+
+#[tokio::test]
+async fn the_end_has_come_when_the_stateful_set_goes_and_takes_the_service_along() {
+    type Change = fn(&Fake);
+    let table: [(&str, Change, bool); 6] = [
+        ("a restart", |_| (), false),
+        ("gone", |host| host.remove(Kind::StatefulSet, "host", "vc"), true),
+        (
+            "gone with its Service",
+            |host| {
+                host.remove(Kind::StatefulSet, "host", "vc");
+                host.remove(Kind::Service, "host", "vc");
+            },
+            true,
+        ),
+        (
+            "being deleted in the foreground",
+            |host| {
+                host.change(Kind::StatefulSet, "host", "vc", |set| {
+                    set["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+                    set["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
+                });
+            },
+            true,
+        ),
+        (
+            "its dependents are to stay",
+            |host| {
+                host.change(Kind::StatefulSet, "host", "vc", |set| {
+                    set["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+                    set["metadata"]["finalizers"] = json!(["orphan"]);
+                });
+            },
+            false,
+        ),
+        (
+            "its dependents stay",
+            |host| {
+                host.remove(Kind::StatefulSet, "host", "vc");
+                host.change(Kind::Service, "host", "vc", |service| {
+                    service["metadata"]["ownerReferences"] = json!([])
+                });
+            },
+            false,
+        ),
+    ];
+    for (what, change, expected) in table {
+        let host = host();
+        let mut ending = ending(&host);
+        seen(&ending, &host);
+        ending.own().await.expect("owned");
+        change(&host);
+        assert_eq!(ending.has_come().await, expected, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn copies_in_no_namespace_are_deleted_and_those_of_others_stay() {
+    let host = host();
+    let ending = ending(&host);
+    let world = ending.engine.world();
+    let class = json!({"metadata": {"name": "gold", "uid": "v", "resourceVersion": "1"}, "value": 7});
+    world.put(Side::Virtual, Kind::PriorityClass, class);
+    let item = crate::names::Reference::new(Kind::PriorityClass, "", "gold");
+    for step in crate::resources::plan(world, &item).steps {
+        if let crate::engine::plan::Step::Create { kind, object, .. } = step {
+            let created = host.put(kind, object);
+            world.put(Side::Host, kind, created);
+        }
+    }
+    host.put(
+        Kind::PriorityClass,
+        json!({"metadata": {"name": "of-the-host"}, "value": 1}),
+    );
+    assert_eq!(host.list(Kind::PriorityClass).len(), 2);
+    ending.engine.delete_outside().await;
+    let left: Vec<String> = host
+        .list(Kind::PriorityClass)
+        .iter()
+        .map(|class| json::text(class, &["metadata", "name"]).to_owned())
+        .collect();
+    assert_eq!(left, ["of-the-host"]);
+}
