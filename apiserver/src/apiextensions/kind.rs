@@ -7,6 +7,7 @@ use machinery::meta;
 use machinery::schema::{self, Type, decode::Decoded};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, OnceLock};
+use structural::publish::{Dialect, Published};
 use structural::{Coercion, Structural, Validator, coerce_unpruned};
 
 /// A kind that is defined at run time.
@@ -61,8 +62,14 @@ impl Kind {
         Some(version.compiled.get_or_init(|| self.compile(place, &version.name)))
     }
 
+    /// The whole definition.
+    fn definition(&self) -> Value {
+        let text = chassis::lock(&self.text).clone();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
     fn compile(&self, place: usize, name: &str) -> Compiled {
-        let definition: Value = serde_json::from_slice(&chassis::lock(&self.text)).unwrap_or_default();
+        let definition = self.definition();
         let written = meta::list_at(&definition, &["spec", "versions"]).get(place);
         let written = written.cloned().unwrap_or_default();
         let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
@@ -163,6 +170,26 @@ impl crate::registry::structure::Structure for Structure {
         let unknown = self.kind.coerce(&mut object, Coercion::default())?;
         let strict = unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
         Ok(Decoded { value: object, strict })
+    }
+
+    fn published(&self, dialect: Dialect) -> [Value; 2] {
+        let definition = self.kind.definition();
+        let nothing = Value::Null;
+        let version = meta::list_at(&definition, &["spec", "versions"])
+            .get(self.place)
+            .unwrap_or(&nothing);
+        let named = |field: &str| meta::str_at(&definition, &["status", "acceptedNames", field]).unwrap_or_default();
+        let published = Published {
+            written: meta::at(version, &["schema", "openAPIV3Schema"]),
+            group: &self.kind.group,
+            version: super::definition::version_name(version),
+            kind: named("kind"),
+            list_kind: named("listKind"),
+            plural: named("plural"),
+            selectable: meta::list_at(version, &["selectableFields"]),
+            open: self.kind.keeps_unknown,
+        };
+        [published.definition(dialect), published.list_definition(dialect)]
     }
 
     fn convert(&self, object: &Value, api_version: &str) -> Option<Value> {

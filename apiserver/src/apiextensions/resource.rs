@@ -6,6 +6,8 @@ use super::strategy::{CustomResource, Status};
 use super::table::Columns;
 use crate::registry::resource::{Action, Resource, ScalePaths, Scope, Subresource, Verbs, Words};
 use crate::registry::structure::Custom;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use machinery::gvk::{GroupVersionKind, compare_versions};
 use machinery::jsonpath::JsonPath;
 use machinery::meta;
@@ -104,6 +106,7 @@ fn resource(definition: &Definition, kind: &Arc<Kind>, place: usize, version: &V
             structure: Arc::new(structure),
             announced: definition.state.established,
             stored: is_served(stored).then(|| GroupVersionKind::new(&*definition.group, stored, &*gvk.kind)),
+            stamp: STANDARD.encode(definition.digest),
             closed: definition.state.terminating.then_some(TERMINATING),
         }),
         storage_key: storage_key(definition).as_str().into(),

@@ -63,7 +63,6 @@ impl Versioned {
         for (place, mut value) in places.into_iter().zip(converted) {
             let Some(object) = objects.get_mut(place) else { continue };
             self.clean(&mut value)?;
-            shared.kind.default(&mut value);
             object.index = Index::of(&value, &shared.selectable).into();
             object.bytes = codec::to_bytes(&value);
         }

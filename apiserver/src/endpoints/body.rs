@@ -77,7 +77,7 @@ fn custom_object(
         .kind(said("kind"));
     if sent.kind.is_empty() {
         let text = String::from_utf8_lossy(&text);
-        return Err(Status::bad_request(format!("Object 'Kind' is missing in '{text}'")));
+        return Err(unrecognized(&format!("Object 'Kind' is missing in '{text}'")));
     }
     strict.extend(decoded.strict);
     let decoded = structure.decode(decoded.value);

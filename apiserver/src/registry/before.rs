@@ -6,7 +6,7 @@ use super::resource::Resource;
 use super::strategy::{MetadataChecks, Strategy};
 use super::{gates, object_meta};
 use machinery::field::ErrorList;
-use machinery::gvk::GroupVersionKind;
+use machinery::gvk::{GroupVersion, GroupVersionKind};
 use machinery::meta;
 use machinery::status::Status;
 use serde_json::Value;
@@ -252,9 +252,9 @@ fn refuse(resource: &Resource, kind: &GroupVersionKind, obj: &Value, errors: &Er
     let mut kind = kind.group_kind();
     if resource.custom.is_some() {
         // What is defined at run time is what it says it is.
-        meta::str_at(obj, &["kind"])
-            .unwrap_or_default()
-            .clone_into(&mut kind.kind);
+        let text = |field: &str| meta::str_at(obj, &[field]).unwrap_or_default();
+        text("kind").clone_into(&mut kind.kind);
+        kind.group = GroupVersion::parse(text("apiVersion")).unwrap_or_default().group;
     }
     Err(Status::invalid(&kind, meta::name(obj), errors))
 }

@@ -64,8 +64,11 @@ pub fn decode(resource: &Resource, stored: &Stored) -> Result<Value, Status> {
         // What is always there in one version may be left out in the other when it is empty.
         obj = decode::encoded_form(&obj, type_of(&resource.gvk)?).map_err(Status::internal)?;
     }
-    set_kind(&mut obj, &resource.gvk);
-    default(resource, &mut obj);
+    if resource.custom.is_none() {
+        // What is defined at run time has got its kind and defaults when it was read.
+        set_kind(&mut obj, &resource.gvk);
+        default(resource, &mut obj);
+    }
     Ok(obj)
 }
 

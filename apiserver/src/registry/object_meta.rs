@@ -264,10 +264,8 @@ fn validate_owner_references(obj: &Value, path: &Path) -> ErrorList {
 /// The finalizers without a domain that are known (`pkg/apis/core/validation`, `standardFinalizers`).
 const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", ORPHAN, FOREGROUND];
 
-/// Groups that upstream's other servers answer for, where finalizers need no domain.
-const UNQUALIFIED_GROUPS: [&str; 2] = ["apiextensions.k8s.io/", "apiregistration.k8s.io/"];
-
-/// Everywhere but in namespaces' `spec`, finalizers are qualified names; without a domain only the standard ones.
+/// Everywhere but in namespaces' `spec`, finalizers are qualified names. Without a domain only the standard ones are, but for
+/// kinds that upstream's other servers answer for.
 fn validate_finalizers(obj: &Value, path: &Path) -> ErrorList {
     let field = path.child("finalizers");
     let finalizers = strings(obj, "finalizers");
@@ -283,8 +281,9 @@ fn validate_finalizers(obj: &Value, path: &Path) -> ErrorList {
         let detail = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
         errors.push(Error::invalid(&field, Value::from(finalizers.clone()), detail));
     }
-    let api_version = meta::str_at(obj, &["apiVersion"]).unwrap_or_default();
-    if UNQUALIFIED_GROUPS.iter().any(|group| api_version.starts_with(group)) {
+    let text = |field: &str| meta::str_at(obj, &[field]).unwrap_or_default();
+    let version = GroupVersion::parse(text("apiVersion")).unwrap_or_default();
+    if is_of_others(&version, text("kind")) {
         return errors;
     }
     for (i, finalizer) in finalizers.iter().enumerate() {
@@ -294,6 +293,13 @@ fn validate_finalizers(obj: &Value, path: &Path) -> ErrorList {
         }
     }
     errors
+}
+
+/// Whether upstream's server of built-in kinds does not answer for a kind.
+fn is_of_others(version: &GroupVersion, kind: &str) -> bool {
+    let group = version.group.as_str();
+    matches!(group, "apiextensions.k8s.io" | "apiregistration.k8s.io")
+        || schema::by_gvk(group, &version.version, kind).is_none()
 }
 
 fn validate_managed_fields(obj: &Value, path: &Path) -> ErrorList {

@@ -5,6 +5,7 @@ use machinery::schema::Type;
 use machinery::schema::decode::Decoded;
 use serde_json::Value;
 use std::sync::Arc;
+use structural::publish::Dialect;
 
 /// What a definition says about the objects of one version of its kind.
 pub trait Structure: Send + Sync {
@@ -18,6 +19,9 @@ pub trait Structure: Send + Sync {
     /// What is wrong with the metadata.
     fn decode(&self, object: Value) -> Result<Decoded, String>;
 
+    /// The schemas of the kind and of a list of it, as OpenAPI documents have them.
+    fn published(&self, dialect: Dialect) -> [Value; 2];
+
     /// The object in another version of the same kind; `None` where somebody has to be asked for it.
     fn convert(&self, object: &Value, api_version: &str) -> Option<Value>;
 }
@@ -30,6 +34,8 @@ pub struct Custom {
     pub announced: bool,
     /// The stored version, when it is among those that are served.
     pub stored: Option<GroupVersionKind>,
+    /// What changes when the definition does.
+    pub stamp: String,
     /// Why no more objects can be made.
     pub closed: Option<&'static str>,
 }

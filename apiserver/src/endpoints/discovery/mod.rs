@@ -134,7 +134,11 @@ pub fn answer(asked: &Asked<'_>) -> Option<Response<Body>> {
             let (name, versions) = all.iter().find(|(name, _)| name == group)?;
             plain(client, &legacy::group(name, versions, true))
         }
-        ["apis", group, version] if !group.is_empty() && served.has_group(group) => versioned(asked, group, version),
+        ["apis", group, version]
+            if !group.is_empty() && (served.is_builtin(group) || served.has_version(group, version)) =>
+        {
+            versioned(asked, group, version)
+        }
         _ => return None,
     };
     Some(result.unwrap_or_else(|status| respond::error(&status, client)))

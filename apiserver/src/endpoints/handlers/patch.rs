@@ -158,6 +158,11 @@ impl Patcher {
         &self.options.shown
     }
 
+    /// The configuration of an apply.
+    pub fn config(&self) -> &Value {
+        &self.config
+    }
+
     /// Whether this is server-side apply, which may create the object.
     pub fn applies(&self) -> bool {
         self.kind == Kind::Apply

@@ -123,6 +123,16 @@ pub async fn update(scope: &Scope, paths: &ScalePaths, sent: &Bytes) -> Result<R
 /// What is wrong with the patch or with its result.
 pub async fn patch(scope: &Scope, paths: &ScalePaths, sent: &Bytes) -> Result<Response<Body>, Status> {
     let patcher = Patcher::read(scope, sent)?;
+    if scope.resource().custom.is_some() && patcher.applies() {
+        // Upstream takes the Scale for one of the custom resource's versions then.
+        let (namespace, name) = (meta::namespace(patcher.config()), meta::name(patcher.config()));
+        let message = format!(
+            "failed to convert new object ({namespace}/{name}; {}) to proper version: request to convert CR to an invalid \
+             group/version: autoscaling/v1",
+            kind()
+        );
+        return Err(Status::failure(500, "", message));
+    }
     let managers = Managers::of_view(&kind(), scope.subresource())?;
     let form = Form::Type(codec::type_of(&kind())?);
     let change = |rq: &Request<'_>, current: Option<&Value>| {
@@ -199,7 +209,10 @@ impl View for Scaled<'_> {
         }
         let mut new = object.clone();
         meta::set(&mut new, &split(&self.paths.spec_replicas), wanted);
-        meta::copy(&mut new, scale, &["metadata", "resourceVersion"]);
+        let version = meta::str_at(scale, &["metadata", "resourceVersion"]).unwrap_or_default();
+        if self.resource.custom.is_none() || !version.is_empty() {
+            meta::copy(&mut new, scale, &["metadata", "resourceVersion"]);
+        }
         let owners = Managed::decode(object).unwrap_or_default();
         let scale_owners = Managed::decode(scale).unwrap_or_default();
         let version = self.resource.gvk.api_version();

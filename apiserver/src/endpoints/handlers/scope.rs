@@ -174,6 +174,10 @@ impl Scope {
                 table::table(columns, [Ok(object)], metadata, style)?
             }
             Shape::Metadata(version) => table::partial(&object, version, self.resource().internal_annotations),
+            Shape::MetadataList(_) if self.resource().custom.is_some() => {
+                // Upstream takes an untyped object for a list until it looks for the items.
+                return Err(Status::failure(500, "", "content is not a list"));
+            }
             Shape::MetadataList(_) => {
                 return Err(not_acceptable(format!(
                     "you requested PartialObjectMetadataList, but the requested object is not a list ({})",

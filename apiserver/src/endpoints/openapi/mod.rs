@@ -5,6 +5,7 @@ use super::negotiation::header_text;
 use super::respond::{self, Client, accepts_gzip};
 use crate::registry::catalog::Served;
 use crate::registry::resource::Resource;
+use crate::registry::store::Store;
 use crate::server::request::{Body, empty, full};
 use crate::server::version::KUBERNETES;
 use bytes::Bytes;
@@ -12,12 +13,14 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use http::{HeaderValue, Response, StatusCode, header};
-use machinery::gvk::GroupVersion;
+use machinery::gvk::{GroupVersion, GroupVersionKind};
 use machinery::openapi::{self, Document as Spec, Page, Swagger};
+use machinery::schema::Type;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
+use structural::publish::{Dialect, name_of};
 
 /// The media types of `/openapi/v2`, by the names that clients use and the one that is answered.
 const V2_PROTOBUF: [&str; 2] = [
@@ -40,6 +43,8 @@ pub struct Documents(Mutex<HashMap<String, Arc<Document>>>);
 struct Document {
     compressed: Bytes,
     etag: String,
+    /// What it was made from.
+    stamp: String,
 }
 
 impl Documents {
@@ -65,18 +70,19 @@ impl Documents {
 
     fn v2(&self, served: &Served, client: Client<'_>) -> Response<Body> {
         let accepted = |media_type: &str| accepts(client, media_type);
-        let protobuf = V2_PROTOBUF.iter().any(|name| accepted(name));
-        let mut response = if protobuf {
-            let document = self.document("v2.pb", |out| {
-                let resources = resources(served, None);
-                Swagger::new(&resources).write_protobuf(out)
-            });
+        let stamp = stamp(served.stores().map(AsRef::as_ref));
+        let document = |name: &str, write: &dyn Fn(&Swagger<'_>, &mut dyn Write) -> std::io::Result<()>| {
+            self.document(name, &stamp, |out| {
+                let types = CustomTypes::of(served, None);
+                let resources = resources(served, None, &types, Dialect::V2);
+                write(&Swagger::new(&resources), out)
+            })
+        };
+        let mut response = if V2_PROTOBUF.iter().any(|name| accepted(name)) {
+            let document = document("v2.pb", &|swagger, out| swagger.write_protobuf(out));
             send(document, V2_PROTOBUF[1], client, true)
         } else if accepted(JSON) {
-            let document = self.document("v2.json", |out| {
-                let resources = resources(served, None);
-                Swagger::new(&resources).write_json(out)
-            });
+            let document = document("v2.json", &|swagger, out| swagger.write_json(out));
             send(document, JSON, client, true)
         } else {
             code(StatusCode::NOT_ACCEPTABLE)
@@ -106,9 +112,10 @@ impl Documents {
             return response;
         }
         let write = |out: &mut dyn Write, protobuf: bool| {
+            let types = CustomTypes::of(served, about.version());
             let resources = about
                 .version()
-                .map(|version| resources(served, Some(version)))
+                .map(|version| resources(served, Some(version), &types, Dialect::V3))
                 .unwrap_or_default();
             let document = match about {
                 About::Version(version) => Spec::new(version, &resources),
@@ -128,7 +135,7 @@ impl Documents {
             (path, JSON)
         };
         let mut response = send(
-            self.document(&name, |out| write(out, protobuf)),
+            self.document(&name, &hash, |out| write(out, protobuf)),
             media_type,
             client,
             false,
@@ -141,10 +148,15 @@ impl Documents {
         response
     }
 
-    /// The compressed document of a name, made by `write` when it is asked for the first time.
-    fn document(&self, name: &str, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Option<Arc<Document>> {
+    /// The compressed document of a name, made by `write` when it is asked for the first time or its stamp has changed.
+    fn document(
+        &self,
+        name: &str,
+        stamp: &str,
+        write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    ) -> Option<Arc<Document>> {
         let mut documents = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(document) = documents.get(name) {
+        if let Some(document) = documents.get(name).filter(|document| document.stamp == stamp) {
             return Some(document.clone());
         }
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -156,6 +168,7 @@ impl Documents {
                 let document = Arc::new(Document {
                     compressed: compressed.into(),
                     etag,
+                    stamp: stamp.to_owned(),
                 });
                 documents.insert(name.to_owned(), document.clone());
                 Some(document)
@@ -271,7 +284,11 @@ impl About {
         let list = self
             .version()
             .map(|version| discovery::legacy::resource_list(served, &version.group, &version.version));
-        let tag = etag(format!("{} {KUBERNETES} {} {list:?}", chassis::VERSION, self.path()).as_bytes());
+        let own = served
+            .stores()
+            .filter(|store| self.version() == Some(&store.resource.group_version()));
+        let stamp = stamp(own.map(AsRef::as_ref));
+        let tag = etag(format!("{} {KUBERNETES} {} {list:?} {stamp}", chassis::VERSION, self.path()).as_bytes());
         tag.trim_matches('"').to_owned()
     }
 }
@@ -287,7 +304,10 @@ fn described(served: &Served) -> Vec<About> {
     for (group, versions) in named {
         let versions = versions.iter().map(|version| GroupVersion::new(group.clone(), version));
         described.extend(versions.map(About::Version));
-        described.push(About::Group(group));
+        // Upstream describes only the groups that it has built in.
+        if served.is_builtin(&group) {
+            described.push(About::Group(group));
+        }
     }
     described.extend(Page::ALL.map(About::Page));
     described
@@ -319,22 +339,67 @@ fn send_index(index: &Value, client: Client<'_>) -> Response<Body> {
     response
 }
 
+/// What changes when a definition does.
+fn stamp<'a>(stores: impl Iterator<Item = &'a Store>) -> String {
+    let custom = stores.filter_map(|store| store.resource.custom.as_ref());
+    custom.map(|custom| custom.stamp.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// The names of types that are defined at run time, by resource.
+struct CustomTypes(HashMap<GroupVersionKind, [Type; 2]>);
+
+impl CustomTypes {
+    fn of(served: &Served, version: Option<&GroupVersion>) -> Self {
+        let wanted = |resource: &Resource| version.is_none_or(|version| resource.group_version() == *version);
+        let all = served.stores().map(|store| store.resource.as_ref());
+        let custom = all.filter(|resource| resource.custom.is_some() && wanted(resource));
+        let types = |resource: &Resource| {
+            let kind = &resource.gvk;
+            let name = |kind_name: &str| name_of(&kind.group, &kind.version, kind_name);
+            let object = openapi::custom_type(&name(&kind.kind), "ObjectMeta");
+            let list = openapi::custom_type(&name(&resource.list_kind), "ListMeta");
+            (kind.clone(), [object, list])
+        };
+        CustomTypes(custom.map(types).collect())
+    }
+}
+
 /// The resources of one version, or of all, for the documents.
-fn resources<'a>(served: &'a Served, version: Option<&GroupVersion>) -> Vec<openapi::Resource<'a>> {
+fn resources<'a>(
+    served: &'a Served,
+    version: Option<&GroupVersion>,
+    types: &'a CustomTypes,
+    dialect: Dialect,
+) -> Vec<openapi::Resource<'a>> {
     let wanted = |resource: &Resource| version.is_none_or(|version| resource.gvk.group_version() == *version);
     let all = served.stores().map(|store| store.resource.as_ref());
     all.filter(|resource| wanted(resource))
         .map(|resource| {
             let kind = resource.gvk.clone();
-            let start = openapi::Resource {
+            let mut start = openapi::Resource {
                 returns_deleted: resource.strategy.returns_deleted_object(),
                 ..openapi::Resource::builtin(kind, &resource.plural, resource.namespaced(), resource.verbs)
             };
+            let own = types.0.get(&resource.gvk);
+            if let (Some(structure), Some([object, list])) = (resource.structure(), own) {
+                let [kind, of_list] = structure.published(dialect);
+                (start.ty, start.list) = (Some(object), Some(list));
+                start.custom = Some(openapi::Custom { kind, list: of_list });
+            }
             let below = resource
                 .subresources
                 .iter()
                 .filter(|subresource| !subresource.name.is_empty());
-            below.fold(start, |built, s| built.with(s.name, s.gvk.clone(), s.verbs))
+            below.fold(start, |built, s| {
+                let mut built = built.with(s.name, s.gvk.clone(), s.verbs);
+                // The status of a kind that is defined at run time is of the same type.
+                if let (true, Some([object, _]), Some(last)) =
+                    (s.gvk == resource.gvk, own, built.subresources.last_mut())
+                {
+                    last.ty = Some(object);
+                }
+                built
+            })
         })
         .collect()
 }

@@ -258,7 +258,7 @@ impl Transaction<'_> {
             }
             None => store.validate_admission(rq, &write, &new).await?,
         }
-        if !update.subresource.is_empty() {
+        if !update.subresource.is_empty() && resource.custom.is_none() {
             // What the subresource does not carry may have defaults that depend on what it leaves alone; upstream finds
             // them when it reads what it has stored.
             codec::default(resource, &mut new);

@@ -11,12 +11,14 @@ mod shared;
 mod v2;
 mod v3;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use crate::gvk::{GroupVersion, GroupVersionKind};
-use crate::schema::{self, Type};
+use crate::schema::{self, Details, Held, Patch, Property, Type, TypeRef};
 
 pub use v2::Swagger;
 pub use v3::Document;
@@ -40,6 +42,57 @@ pub struct Resource<'a> {
     pub returns_deleted: bool,
     /// What is served below its objects.
     pub subresources: Vec<Subresource<'a>>,
+    /// What only kinds have that are defined at run time.
+    pub custom: Option<Custom>,
+}
+
+/// The schemas of a kind that is defined at run time, as its definition says them. Its types are only names
+/// ([`custom_type`]).
+#[derive(Clone, Debug)]
+pub struct Custom {
+    /// That of its objects.
+    pub kind: Value,
+    /// That of a list of them.
+    pub list: Value,
+}
+
+/// A type of which documents need to know no more than its name, and that it has metadata of a type.
+pub fn custom_type(name: &str, metadata: &str) -> Type {
+    let details = Details {
+        go_type: None,
+        default: None,
+        allowed: Held::Static(&[]),
+        map_type: None,
+        atomic_bytes: false,
+        patch: Patch::default(),
+        via: Held::Static(&[]),
+    };
+    let metadata = operations::meta_type(metadata).map(|ty| Property {
+        name: "metadata".into(),
+        description: "".into(),
+        ty: TypeRef::Object(Held::Static(ty)),
+        details: Held::Shared(Arc::new(details)),
+        pointer: false,
+        omit_empty: true,
+        omit_zero: false,
+        required: false,
+        position: 0,
+        number: 0,
+    });
+    Type {
+        name: name.into(),
+        description: "".into(),
+        properties: metadata.into_iter().collect::<Vec<_>>().into(),
+        kinds: Held::Static(&[]),
+        any_version: false,
+        atomic: false,
+        open: true,
+        hidden: false,
+        message: false,
+        json_type: None,
+        format: None,
+        unions: Held::Static(&[]),
+    }
 }
 
 /// What is served besides resources and described.
@@ -94,6 +147,7 @@ impl<'a> Resource<'a> {
             list,
             returns_deleted: false,
             subresources: Vec::new(),
+            custom: None,
         }
     }
 
@@ -113,6 +167,23 @@ impl<'a> Resource<'a> {
 /// The name and version of the API in the documents' head.
 fn info() -> Value {
     json!({"title": "Kubernetes", "version": "1.36"})
+}
+
+/// The same in documents about kinds that are defined at run time.
+fn custom_info() -> Value {
+    json!({"title": "Kubernetes CRD Swagger", "version": "v0.1.0"})
+}
+
+/// The schemas that definitions say, by the names of their types.
+fn custom_schemas<'a>(resources: &'a [Resource<'a>]) -> BTreeMap<&'a str, &'a Value> {
+    let mut schemas = BTreeMap::new();
+    for resource in resources {
+        if let (Some(custom), Some(ty), Some(list)) = (&resource.custom, resource.ty, resource.list) {
+            schemas.insert(&*ty.name, &custom.kind);
+            schemas.insert(&*list.name, &custom.list);
+        }
+    }
+    schemas
 }
 
 /// The one way to authenticate that the documents tell.

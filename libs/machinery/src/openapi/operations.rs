@@ -25,6 +25,13 @@ const TEXT: &[&str] = &[
     "application/vnd.kubernetes.protobuf",
 ];
 const ANYTHING: &[&str] = &["*/*"];
+/// What kinds that are defined at run time are exchanged as.
+const CUSTOM: &[&str] = &["application/json", "application/yaml"];
+const CUSTOM_PATCHES: &[&str] = &[
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/apply-patch+yaml",
+];
 const PATCHES: &[&str] = &[
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -317,7 +324,7 @@ pub(super) fn paths<'a>(resource: &'a Resource<'a>) -> Vec<Path<'a>> {
         };
         paths.push(path(below, in_item, operations));
     }
-    if has("watch") {
+    if has("watch") && resource.custom.is_none() {
         let watch = format!("{root}/watch");
         if resource.namespaced {
             let all = maker.watch("watchlist", "", "ListForAllNamespaces");
@@ -378,7 +385,27 @@ impl<'a> Maker<'a> {
         format!("{does} {}{article}{kind}", self.of())
     }
 
+    fn is_custom(&self) -> bool {
+        self.resource.custom.is_some()
+    }
+
     fn operation(&self, method: &'static str, id: String, action: &'static str, description: String) -> Operation<'a> {
+        if self.is_custom() {
+            return Operation {
+                method,
+                id,
+                description,
+                tag: tag(&self.resource.kind),
+                action: Some(action),
+                kind: Some(&self.resource.kind),
+                parameters: parameters::GET_CUSTOM.to_vec(),
+                body: None,
+                consumes: CUSTOM,
+                produces: CUSTOM,
+                codes: &[200],
+                answer: self.ty(),
+            };
+        }
         Operation {
             method,
             id,
@@ -397,7 +424,7 @@ impl<'a> Maker<'a> {
 
     fn list(&self, suffix: &str, word: &str) -> Operation<'a> {
         let id = self.id("list", word) + suffix;
-        let does = if self.resource.verbs.contains(&"watch") {
+        let does = if self.resource.verbs.contains(&"watch") && !self.is_custom() {
             "list or watch"
         } else {
             "list"
@@ -406,7 +433,7 @@ impl<'a> Maker<'a> {
         let plain = self.operation("get", id, "list", description);
         Operation {
             parameters: parameters::LIST.to_vec(),
-            produces: STREAMS,
+            produces: if self.is_custom() { CUSTOM } else { STREAMS },
             answer: self.resource.list,
             ..plain
         }
@@ -431,6 +458,13 @@ impl<'a> Maker<'a> {
             "deletecollection",
             format!("delete collection of {}", self.resource.kind.kind),
         );
+        if self.is_custom() {
+            return Operation {
+                parameters: parameters::LIST.to_vec(),
+                answer: meta_type("Status"),
+                ..plain
+            };
+        }
         let body = meta_type("DeleteOptions").map(|ty| (ty, false));
         Operation {
             parameters: parameters::DELETE_COLLECTION.to_vec(),
@@ -465,8 +499,8 @@ impl<'a> Maker<'a> {
             _ => Operation {
                 parameters: parameters::PATCH.to_vec(),
                 body: meta_type("Patch").map(|ty| (ty, true)),
-                consumes: PATCHES,
-                codes: &[200, 201],
+                consumes: if self.is_custom() { CUSTOM_PATCHES } else { PATCHES },
+                codes: if self.is_custom() { &[200] } else { &[200, 201] },
                 ..self.operation(
                     "patch",
                     self.id("patch", word),

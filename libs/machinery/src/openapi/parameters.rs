@@ -152,6 +152,8 @@ pub(super) const DELETE: &[Parameter] = &[
     PRETTY,
 ];
 pub(super) const GET: &[Parameter] = &[PRETTY];
+/// Those of a read of an object of a kind that is defined at run time.
+pub(super) const GET_CUSTOM: &[Parameter] = &[PRETTY, RESOURCE_VERSION];
 pub(super) const LIST: &[Parameter] = &[
     parameter(
         "allowWatchBookmarks",

@@ -11,7 +11,7 @@ use super::operations::{self, OfPath, Operation, Path};
 use super::parameters::Parameter;
 use super::shared;
 use super::v3::reason;
-use super::{Entries, Page, Resource, bearer_token, info, kind_value, object};
+use super::{Entries, Page, Resource, bearer_token, custom_schemas, info, kind_value, object};
 use crate::gvk::GroupVersion;
 use crate::schema::Type;
 
@@ -20,12 +20,15 @@ pub struct Swagger<'a> {
     paths: BTreeMap<String, Path<'a>>,
     types: BTreeMap<&'a str, &'a Type>,
     served: Vec<GroupVersion>,
+    /// The schemas of kinds that are defined at run time.
+    custom: BTreeMap<&'a str, &'a Value>,
 }
 
 impl<'a> Swagger<'a> {
     /// Gathers what the document of these resources needs.
     pub fn new(resources: &'a [Resource<'a>]) -> Self {
-        let mut served: Vec<GroupVersion> = resources.iter().map(Resource::group_version).collect();
+        let builtin = resources.iter().filter(|resource| resource.custom.is_none());
+        let mut served: Vec<GroupVersion> = builtin.map(Resource::group_version).collect();
         served.sort();
         served.dedup();
         let mut paths = BTreeMap::new();
@@ -57,6 +60,7 @@ impl<'a> Swagger<'a> {
             paths,
             types: reachable(roots),
             served,
+            custom: custom_schemas(resources),
         }
     }
 
@@ -73,7 +77,10 @@ impl<'a> Swagger<'a> {
 
     fn definitions(&self) -> impl Iterator<Item = (&str, Value)> {
         let shown = self.types.iter().filter(|(_, ty)| !ty.hidden);
-        shown.map(|(name, ty)| (*name, definition(ty, Dialect::V2, &self.served)))
+        shown.map(|(name, ty)| match self.custom.get(name) {
+            Some(schema) => (*name, Value::clone(schema)),
+            None => (*name, definition(ty, Dialect::V2, &self.served)),
+        })
     }
 
     /// Everything but paths and definitions.
@@ -241,6 +248,27 @@ const REGISTERED: &[(&str, &[&str])] = &[
     ("storage.k8s.io", &["v1alpha1", "v1beta1"]),
     ("storagemigration.k8s.io", &["v1beta1"]),
 ];
+
+/// Groups that the server of custom resources knows nothing of, or that are no groups of resources.
+const UNKNOWN_TO_EXTENSIONS: [&str; 6] = [
+    "admission.k8s.io",
+    "apidiscovery.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "imagepolicy.k8s.io",
+    "meta.k8s.io",
+];
+
+/// The groups and versions under which the types of every version are listed where custom resources are described.
+pub(super) fn known_to_extensions() -> Vec<GroupVersion> {
+    let kinds = crate::schema::builtins().iter().flat_map(|ty| ty.kinds.iter());
+    let builtin = kinds.map(|kind| GroupVersion::new(&*kind.group, &*kind.version));
+    let mut known: Vec<GroupVersion> = builtin.chain(registered()).collect();
+    known.retain(|version| !UNKNOWN_TO_EXTENSIONS.contains(&version.group.as_str()));
+    known.sort();
+    known.dedup();
+    known
+}
 
 fn registered() -> impl Iterator<Item = GroupVersion> {
     let of_group = |(group, versions): &(&'static str, &'static [&'static str])| {

@@ -9,7 +9,8 @@ use super::definitions::{Dialect, definition, reachable};
 use super::gnostic;
 use super::operations::{self, OfPath, Operation, Path};
 use super::parameters::Parameter;
-use super::{Entries, Page, Resource, bearer_token, info, object};
+use super::v2::known_to_extensions;
+use super::{Entries, Page, Resource, bearer_token, custom_info, custom_schemas, info, object};
 use crate::gvk::GroupVersion;
 use crate::schema::Type;
 
@@ -21,6 +22,8 @@ pub struct Document<'a> {
     paths: BTreeMap<String, Path<'a>>,
     types: BTreeMap<&'a str, &'a Type>,
     served: Vec<GroupVersion>,
+    /// The schemas of kinds that are defined at run time; none in documents about others.
+    custom: BTreeMap<&'a str, &'a Value>,
 }
 
 impl<'a> Document<'a> {
@@ -44,14 +47,18 @@ impl<'a> Document<'a> {
             paths: BTreeMap::from([(path.path.clone(), path)]),
             types: reachable(roots),
             served: Vec::new(),
+            custom: BTreeMap::new(),
         }
     }
 
     /// Gathers what the document needs; `resources` are all resources of the group and version.
     pub fn new(group_version: &GroupVersion, resources: &'a [Resource<'a>]) -> Self {
         let mut paths: BTreeMap<String, Path<'_>> = BTreeMap::new();
-        let discovery = operations::discovery(&group_version.kind(""));
-        paths.insert(discovery.path.clone(), discovery);
+        let custom = custom_schemas(resources);
+        if custom.is_empty() {
+            let discovery = operations::discovery(&group_version.kind(""));
+            paths.insert(discovery.path.clone(), discovery);
+        }
         for path in resources.iter().flat_map(operations::paths) {
             paths.insert(path.path.clone(), path);
         }
@@ -61,15 +68,19 @@ impl<'a> Document<'a> {
             roots.extend(operation.body.map(|(ty, _)| ty));
         }
         let watched = crate::schema::builtin("io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent");
-        if resources.iter().any(|resource| resource.verbs.contains(&"watch")) {
+        if custom.is_empty() && resources.iter().any(|resource| resource.verbs.contains(&"watch")) {
             roots.extend(watched);
         }
         let mut served = vec![GroupVersion::new("", "v1"), group_version.clone()];
         served.dedup();
+        if !custom.is_empty() {
+            served = known_to_extensions();
+        }
         Document {
             paths,
             types: reachable(roots),
             served,
+            custom,
         }
     }
 
@@ -79,7 +90,14 @@ impl<'a> Document<'a> {
 
     fn schemas(&self) -> impl Iterator<Item = (&str, Value)> {
         let shown = self.types.iter().filter(|(_, ty)| !ty.hidden);
-        shown.map(|(name, ty)| (*name, definition(ty, Dialect::V3, &self.served)))
+        shown.map(|(name, ty)| match self.custom.get(name) {
+            Some(schema) => (*name, Value::clone(schema)),
+            None => (*name, definition(ty, Dialect::V3, &self.served)),
+        })
+    }
+
+    fn info(&self) -> Value {
+        if self.custom.is_empty() { info() } else { custom_info() }
     }
 
     /// Writes the document as JSON.
@@ -87,7 +105,8 @@ impl<'a> Document<'a> {
     /// # Errors
     /// Those of the writer.
     pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        write!(out, "{{\"openapi\":\"{VERSION}\",\"info\":{},\"paths\":{{", info())?;
+        let info = self.info();
+        write!(out, "{{\"openapi\":\"{VERSION}\",\"info\":{info},\"paths\":{{")?;
         let mut entries = Entries::new(out);
         self.paths().try_for_each(|(name, item)| entries.add(name, &item))?;
         out.write_all(b"},\"components\":{")?;
@@ -96,6 +115,9 @@ impl<'a> Document<'a> {
             let mut entries = Entries::new(out);
             self.schemas()
                 .try_for_each(|(name, schema)| entries.add(name, &schema))?;
+            if !self.custom.is_empty() {
+                return out.write_all(b"}}}");
+            }
             out.write_all(b"},")?;
         }
         write!(out, "\"securitySchemes\":{}}}}}", security_schemes())
@@ -106,9 +128,12 @@ impl<'a> Document<'a> {
     /// # Errors
     /// Those of the writer.
     pub fn write_protobuf(&self, out: &mut dyn Write) -> io::Result<()> {
-        out.write_all(&gnostic::head_v3(&json!({"openapi": VERSION, "info": info()})))?;
+        out.write_all(&gnostic::head_v3(&json!({"openapi": VERSION, "info": self.info()})))?;
         out.write_all(&gnostic::section(&gnostic::PATHS_V3, self.paths()))?;
         out.write_all(&gnostic::section(&gnostic::SCHEMAS, self.schemas()))?;
+        if !self.custom.is_empty() {
+            return Ok(());
+        }
         let tail = json!({"components": {"securitySchemes": security_schemes()}});
         out.write_all(&gnostic::tail_v3(&tail))
     }
