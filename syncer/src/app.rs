@@ -342,6 +342,13 @@ impl Run {
         };
         tasks.spawn_finite("metrics.k8s.io", until_shutdown(Box::pin(register)));
         let main = async move {
+            let fixed = world
+                .settings
+                .namespaces
+                .as_ref()
+                .map(|namespaces| namespaces.fixed.clone());
+            let agreed = store.agree(&fixed.unwrap_or_default()).await;
+            agreed.map_err(|problem| anyhow::anyhow!("--config: {problem}"))?;
             store.load(&world).await;
             gate.ready();
             all_listed(first_lists).await;
@@ -350,8 +357,15 @@ impl Run {
             }
             let sweep = engine.clone().sweep(world.settings.compare_every);
             tokio::join!(engine.run(), sweep, store.run(&world));
+            anyhow::Ok(())
         };
-        tasks.spawn("engine", until_shutdown(Box::pin(main)));
+        let shutdown = tasks.shutdown();
+        tasks.spawn("engine", async move {
+            tokio::select! {
+                () = shutdown.cancelled() => Ok(()),
+                ended = main => ended,
+            }
+        });
     }
 }
 

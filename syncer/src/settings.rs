@@ -10,6 +10,7 @@ use machinery::selector::label::Selector;
 use serde_json::{Value, json};
 
 use crate::kinds::Kind;
+use crate::names::{Fixed, Layout, Names, NamespaceRules};
 use crate::object::ObjectKey;
 use crate::patches::Patches;
 use crate::resources::{Direction, Resource};
@@ -41,6 +42,8 @@ pub struct Settings {
     pub from_host: BTreeMap<Kind, Selector>,
     /// ConfigMaps and Secrets of the host that the virtual cluster has copies of.
     pub imports: BTreeMap<Kind, Vec<ObjectMapping>>,
+    /// Which namespaces of the host the virtual ones have; without, all objects lie in the one of the control plane.
+    pub namespaces: Option<NamespaceSettings>,
     /// How Gateways of the host are shown in the virtual cluster.
     pub gateways: GatewaySettings,
     /// Services of one cluster that the other one has, too.
@@ -69,7 +72,27 @@ pub struct Settings {
     pub metrics: MetricsSettings,
 }
 
+/// Every virtual namespace has one of the host to itself.
+#[derive(Clone, Debug)]
+pub struct NamespaceSettings {
+    /// Which one.
+    pub rules: NamespaceRules,
+    /// Labels that it gets besides.
+    pub extra_labels: BTreeMap<String, String>,
+    /// What must not change as long as the virtual cluster exists.
+    pub fixed: Fixed,
+}
+
 impl Settings {
+    /// The naming rules.
+    pub fn names(&self) -> Names {
+        let names = Names::new(&self.vcluster, &self.host_namespace);
+        match &self.namespaces {
+            Some(namespaces) => names.with_layout(Layout::Mapped(namespaces.rules.clone())),
+            None => names,
+        }
+    }
+
     /// Every kind of which objects may be known.
     pub fn kinds(&self) -> impl Iterator<Item = Kind> {
         // A kind that vcluster.yaml names as a custom resource is synced as one.

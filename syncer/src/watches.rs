@@ -10,7 +10,7 @@ use crate::clusters::{Informer, Selection};
 use crate::engine::Engine;
 use crate::foreign::{self, Scope};
 use crate::kinds::{Kind, Side};
-use crate::names::{Names, keys};
+use crate::names::keys;
 use crate::resources::nodes::others;
 use crate::resources::{self, Direction, gateway, trim};
 use crate::settings::Settings;
@@ -100,9 +100,11 @@ async fn follow(watch: Watch, engine: Arc<Engine>, gate: Option<Gate>, synced: w
 
 /// Every watch that these settings need.
 pub fn all(settings: &Settings, engine: &Engine) -> Vec<Watch> {
-    let names = Names::new(&settings.vcluster, &settings.host_namespace);
+    let names = settings.names();
+    // In many namespaces, or in one.
+    let copies = names.single_namespace().unwrap_or_default();
     let ours = Selection {
-        namespace: settings.host_namespace.clone(),
+        namespace: copies.to_owned(),
         labels: format!("{}={}", keys::MARKER, settings.vcluster),
         ..Selection::default()
     };
@@ -127,7 +129,7 @@ pub fn all(settings: &Settings, engine: &Engine) -> Vec<Watch> {
             continue;
         }
         let selection = match (resource.kind, resource.direction) {
-            (Kind::Event, _) => everything(&settings.host_namespace),
+            (Kind::Event, _) => everything(copies),
             (Kind::Node, _) if !settings.nodes.from_host => continue,
             (Kind::Node, _) => Selection {
                 labels: labels(&settings.nodes.required_labels),
@@ -136,6 +138,8 @@ pub fn all(settings: &Settings, engine: &Engine) -> Vec<Watch> {
             (Kind::Namespace | Kind::PersistentVolume, Direction::FromHost) => continue,
             // What the host makes for our claims and snapshots carries no mark.
             (Kind::PersistentVolume | Kind::VolumeSnapshotContent, _) => everything(""),
+            // Others are there, too: a name may be taken.
+            (Kind::Namespace, Direction::ToHost) => everything(""),
             (_, Direction::FromHost) => everything(""),
             (kind, Direction::ToHost) if kind.is_namespaced() => ours.clone(),
             (_, Direction::ToHost) => ours_of_cluster.clone(),

@@ -11,7 +11,7 @@ use crate::clusters::Caches;
 use crate::foreign::Foreign;
 use crate::json;
 use crate::kinds::{Kind, Side};
-use crate::names::{Mappings, Names, Reference};
+use crate::names::{Claim, Mappings, Names, Reference, claim};
 use crate::object::{Object, ObjectKey};
 use crate::resources::Direction;
 use crate::resources::capacities::Capacities;
@@ -98,7 +98,7 @@ impl World {
     pub fn new(settings: Settings) -> Self {
         let caches = || Caches::new(settings.kinds());
         Self {
-            names: Names::new(&settings.vcluster, &settings.host_namespace),
+            names: settings.names(),
             virtual_side: caches(),
             host: caches(),
             control_plane: caches(),
@@ -164,14 +164,25 @@ impl World {
         }
         if self.is_mirrored(kind) {
             ObjectKey::new("", name)
-        } else if kind.is_namespaced() {
-            let host_name = match kind {
-                Kind::ResourceClaim | Kind::ResourceClaimTemplate => self.names.short_host_name(name, namespace),
-                _ => self.names.host_name(name, namespace),
-            };
-            ObjectKey::new(self.names.host_namespace(), &host_name)
         } else {
-            ObjectKey::new("", &self.names.cluster_host_name(name))
+            self.names.place(kind, namespace, name)
+        }
+    }
+
+    /// Whether a namespace of the host is one in which copies lie.
+    pub fn holds_copies(&self, host_namespace: &str) -> bool {
+        match self.names.single_namespace() {
+            Some(single) => single == host_namespace,
+            None => self.virtual_namespace(host_namespace).is_some(),
+        }
+    }
+
+    /// The virtual namespace whose objects lie in a namespace of the host that is ours alone.
+    pub fn virtual_namespace(&self, host_namespace: &str) -> Option<String> {
+        let host = self.host.get(Kind::Namespace, "", host_namespace)?.value();
+        match claim(&self.names, &Kind::Namespace.gvk(), &host) {
+            Claim::Ours { name, .. } if self.names.target(&name).as_deref() == Some(host_namespace) => Some(name),
+            _ => None,
         }
     }
 
@@ -238,9 +249,9 @@ impl World {
         Some(serde_json::json!([{"apiVersion": "v1", "kind": "Namespace", "name": name, "uid": uid}]))
     }
 
-    /// The owner reference that makes the host delete an object together with the control plane.
-    pub fn owner_reference(&self, controlled: bool) -> Option<Value> {
-        if !self.settings.set_owner {
+    /// The owner reference that makes the host delete an object together with the control plane; not in other namespaces.
+    pub fn owner_reference(&self, host_namespace: &str, controlled: bool) -> Option<Value> {
+        if !self.settings.set_owner || host_namespace != self.names.host_namespace() {
             return None;
         }
         let service = self.control_plane_service()?;

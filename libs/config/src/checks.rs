@@ -60,6 +60,10 @@ pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
         // What is said of Gateways is checked as a whole.
         "sync.fromHost.gateways.mappings.byName" => Ok(()),
         "sync.fromHost.gateways.allowedRoutes.overrides" => gateways::check_overrides(value),
+        "sync.toHost.namespaces.mappings.byName" | "sync.toHost.namespaces.extraLabels" => match value.as_object() {
+            Some(pairs) if pairs.values().all(Value::is_string) => Ok(()),
+            _ => Err("every entry must map a name to a text".to_owned()),
+        },
         _ if path.ends_with(".mappings.byName") => object_mappings(value),
         "policies.centralAdmission.validatingWebhooks" | "policies.centralAdmission.mutatingWebhooks" => {
             requests::check_webhooks(value)

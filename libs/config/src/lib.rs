@@ -11,6 +11,7 @@ mod gateways;
 pub mod keys;
 mod mappings;
 mod model;
+mod namespaces;
 mod networking;
 mod patches;
 pub mod policies;
@@ -25,6 +26,7 @@ pub use gateways::{
 };
 pub use mappings::{ObjectMapping, ServiceMapping, ServiceName};
 pub use model::*;
+pub use namespaces::Namespaces;
 pub use networking::{AdvancedNetworking, Networking, ProxyKubelets, Replica, ReplicateServices};
 pub use patches::{Action, ObjectReference, Patch, Path};
 pub use resolve::{Resolution, Source, Target};

@@ -5,6 +5,7 @@ use crate::export::ExportKubeConfig;
 use crate::gateways::{GatewayApi, ImportedGateways};
 use crate::keys;
 use crate::mappings::ObjectMapping;
+use crate::namespaces::Namespaces;
 use crate::networking::Networking;
 use crate::patches::Patch;
 use crate::policies::Policies;
@@ -96,6 +97,8 @@ pub struct ToHost {
     pub storage_classes: Switch,
     /// Custom resources, by `<plural>.<group>[/<version>]`.
     pub custom_resources: BTreeMap<String, CustomResource>,
+    /// Namespaces, each with one of the host to itself.
+    pub namespaces: Namespaces,
 }
 
 /// How pods are changed on their way to the host.

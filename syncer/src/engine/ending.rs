@@ -14,7 +14,8 @@ use crate::resources;
 const AT_ONCE: usize = 16;
 
 impl Engine {
-    /// Deletes the copies that lie in no namespace, because nothing is left that would do so later.
+    /// Deletes the copies that lie outside of the control plane's namespace, because nothing is left that would do so later.
+    /// Namespaces that were there before lose their marks.
     pub async fn delete_outside(&self) {
         self.world.end();
         let kinds: BTreeSet<Kind> = resources::copied_outside(&self.world.settings).collect();
@@ -24,6 +25,20 @@ impl Engine {
             .iter()
             .flat_map(|item| resources::plan(&self.world, item).steps)
             .collect::<Vec<Step>>();
+        let released: Vec<_> = steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Patch {
+                    side: Side::Host,
+                    kind,
+                    key,
+                    patch,
+                    body,
+                    ..
+                } => Some((*kind, key.clone(), *patch, body.clone())),
+                _ => None,
+            })
+            .collect();
         let deletions = steps.into_iter().filter_map(|step| match step {
             Step::Delete {
                 side: Side::Host,
@@ -44,6 +59,17 @@ impl Engine {
             }),
             _ => None,
         });
+        let released = released.into_iter().map(|(kind, key, patch, body)| async move {
+            let target = (kind, key.namespace.as_str(), key.name.as_str());
+            match self.host_api.patch(target, "", patch, &body).await {
+                Ok(_) => info!(%kind, %key, "is no longer used"),
+                Err(error) => warn!(%kind, %key, %error, "keeps the marks of the virtual cluster"),
+            }
+        });
+        futures::stream::iter(released)
+            .buffer_unordered(AT_ONCE)
+            .collect::<()>()
+            .await;
         futures::stream::iter(deletions)
             .buffer_unordered(AT_ONCE)
             .collect::<()>()

@@ -485,8 +485,10 @@ impl Engine {
     }
 
     fn release_key(&self, item: &Reference) {
-        let key = crate::object::ObjectKey::new(self.world.names.host_namespace(), &item.key.name);
-        self.world.host.of(Kind::Event).release(&key);
+        if let Some(namespace) = self.world.names.target(&item.key.namespace) {
+            let key = crate::object::ObjectKey::new(&namespace, &item.key.name);
+            self.world.host.of(Kind::Event).release(&key);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

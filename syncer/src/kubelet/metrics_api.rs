@@ -150,12 +150,12 @@ pub(super) async fn answer(world: &World, host: &Connection, query: &Query, want
             }
             format!("{ROOT}/namespaces/{}/pods/{}", key.namespace, key.name)
         }
-        Query::Pods(_) => format!(
-            "{ROOT}/namespaces/{}/pods?labelSelector={}%3D{}",
-            world.names.host_namespace(),
-            keys::MARKER,
-            world.names.vcluster()
-        ),
+        Query::Pods(_) => {
+            let namespace = world.names.single_namespace();
+            let place = namespace.map_or_else(String::new, |namespace| format!("/namespaces/{namespace}"));
+            let (marker, vcluster) = (keys::MARKER, world.names.vcluster());
+            format!("{ROOT}{place}/pods?labelSelector={marker}%3D{vcluster}")
+        }
         _ => format!("{ROOT}/nodes"),
     };
     let measured = match read(host, &path).await {

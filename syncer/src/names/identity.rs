@@ -36,25 +36,29 @@ pub fn claim(names: &Names, kind: &str, host: &Value) -> Claim {
     } else {
         names.vcluster().to_owned()
     };
+    let (namespace, name) = (annotation(keys::OBJECT_NAMESPACE), annotation(keys::OBJECT_NAME));
+    let stated = [keys::VCLUSTER_NAME, keys::VCLUSTER_NAMESPACE];
     let agrees = |key: &str, actual: &str| {
         let stated = annotation(key);
         stated.is_empty() || stated == actual
     };
     let ours = marker == expected_marker
-        && (host_namespace.is_empty() || host_namespace == names.host_namespace())
-        && !annotation(keys::OBJECT_NAME).is_empty()
+        && (host_namespace.is_empty() || names.namespace_of(kind, namespace, name).as_deref() == Some(host_namespace))
+        && !name.is_empty()
         && json::text(metadata, &["labels", keys::CONTROLLED_BY]).is_empty()
         && agrees(keys::OBJECT_KIND, kind)
         && agrees(keys::OBJECT_HOST_NAME, host_name)
         && agrees(keys::OBJECT_HOST_NAMESPACE, host_namespace)
         && agrees(keys::VCLUSTER_NAME, names.vcluster())
-        && agrees(keys::VCLUSTER_NAMESPACE, names.host_namespace());
+        && agrees(keys::VCLUSTER_NAMESPACE, names.host_namespace())
+        // In namespaces that others can have, too, the marker alone says too little.
+        && (names.single_namespace().is_some() || stated.iter().all(|key| !annotation(key).is_empty()));
     if !ours {
         return Claim::Foreign;
     }
     Claim::Ours {
-        namespace: annotation(keys::OBJECT_NAMESPACE).to_owned(),
-        name: annotation(keys::OBJECT_NAME).to_owned(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
         uid: annotation(keys::OBJECT_UID).to_owned(),
     }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::Names;
 use crate::kinds::Kind;
 use crate::object::ObjectKey;
 
@@ -159,15 +160,14 @@ impl Mappings {
 
     /// Takes over a record from the store. Records of kinds that are not known, or that cannot be read, are left alone, and so
     /// are those of another host namespace: the store of one virtual cluster may have been restored into another one.
-    pub fn load(&mut self, value: &[u8], kinds: &[Kind], host_namespace: &str) -> bool {
+    pub fn load(&mut self, value: &[u8], kinds: &[Kind], names: &Names) -> bool {
         let Some((owner, mut mapping)) = Record::decode(value, kinds) else {
             return false;
         };
-        let fits = |kind: Kind, host: &ObjectKey| !kind.is_namespaced() || host.namespace == host_namespace;
-        if !fits(owner.kind, &mapping.host) {
+        if !names.can_be(&owner, &mapping.host) {
             return false;
         }
-        mapping.references.retain(|target, host| fits(target.kind, host));
+        mapping.references.retain(|target, host| names.can_be(target, host));
         self.record(&owner, mapping);
         self.dirty.remove(&owner);
         true
@@ -340,10 +340,10 @@ mod tests {
         );
         let mut restarted = Mappings::default();
         assert!(
-            !restarted.load(&value, &Kind::ALL, "another"),
+            !restarted.load(&value, &Kind::ALL, &Names::new("vc", "another")),
             "a record of another namespace"
         );
-        assert!(restarted.load(&value, &Kind::ALL, "host"));
+        assert!(restarted.load(&value, &Kind::ALL, &Names::new("vc", "host")));
         assert!(restarted.is_referenced(&secret("s")));
         assert!(restarted.take_dirty("me", 10).is_empty());
         restarted.forget(&pod("nginx"));
@@ -355,7 +355,7 @@ mod tests {
         let mut mappings = Mappings::default();
         let job = br#"{"Group":"batch","Version":"v1","Kind":"Job","VirtualName":{"Name":"a"},"HostName":{}}"#;
         for value in [&job[..], b"not JSON", b"{}", b"[]"] {
-            assert!(!mappings.load(value, &Kind::ALL, "host"));
+            assert!(!mappings.load(value, &Kind::ALL, &Names::new("vc", "host")));
         }
         assert_eq!(mappings.iter().count(), 0);
     }

@@ -3,6 +3,7 @@
 //! Ownership is per key and survives restarts: the host object lists the label and annotation keys that came from the
 //! virtual side. Those follow the virtual object; every other key is the host's and travels up.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
@@ -52,7 +53,7 @@ pub fn host_metadata(source: &Source<'_>) -> Value {
     annotations.extend(bookkeeping(&managed_labels, &managed_annotations));
     let mut metadata = json!({"name": source.host_name, "labels": labels, "annotations": annotations});
     if is_namespaced(source) {
-        metadata["namespace"] = json!(source.names.host_namespace());
+        metadata["namespace"] = json!(host_namespace(source));
     }
     metadata
 }
@@ -128,10 +129,11 @@ fn wanted(source: &Source<'_>) -> Wanted {
         annotations.insert(keys::OBJECT_NAMESPACE.to_owned(), namespace.to_owned());
         annotations.insert(
             keys::OBJECT_HOST_NAMESPACE.to_owned(),
-            source.names.host_namespace().to_owned(),
+            host_namespace(source).into_owned(),
         );
-    } else {
-        // Outside of namespaces, the marker alone can be that of two virtual clusters.
+    }
+    if !is_namespaced(source) || source.names.single_namespace().is_none() {
+        // Outside of one namespace, the marker alone can be that of two virtual clusters.
         let (name, namespace) = (source.names.vcluster(), source.names.host_namespace());
         annotations.insert(keys::VCLUSTER_NAME.to_owned(), name.to_owned());
         annotations.insert(keys::VCLUSTER_NAMESPACE.to_owned(), namespace.to_owned());
@@ -141,6 +143,15 @@ fn wanted(source: &Source<'_>) -> Wanted {
 
 fn is_namespaced(source: &Source<'_>) -> bool {
     !json::text(source.object, &["metadata", "namespace"]).is_empty()
+}
+
+/// The namespace of the host object. Without one there is no host object, either.
+fn host_namespace<'a>(source: &Source<'a>) -> Cow<'a, str> {
+    let of = |field| json::text(source.object, &["metadata", field]);
+    source
+        .names
+        .namespace_of(source.kind, of("namespace"), of("name"))
+        .unwrap_or_default()
 }
 
 fn is_excluded(key: &str, excluded: &[&str]) -> bool {

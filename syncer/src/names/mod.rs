@@ -2,16 +2,25 @@
 
 use std::borrow::Cow;
 
+mod fixed;
 mod identity;
 mod labels;
+mod layout;
 mod mappings;
 mod metadata;
 mod selectors;
 mod store;
 
 use config::digest;
+use serde_json::{Value, json};
+
+use crate::kinds::Kind;
+use crate::object::ObjectKey;
+
 pub use config::digest::{hex_digest, safe_concat, short_digest};
+pub use fixed::Fixed;
 pub use identity::{Claim, claim};
+pub use layout::{Layout, NamespaceRules};
 pub use mappings::{Mapping, Mappings, Reference};
 pub use metadata::{MetadataChange, Source, host_metadata, reconcile_metadata};
 pub use selectors::merge_selectors;
@@ -47,6 +56,8 @@ pub mod keys {
     pub const MANAGED_LABELS: &str = "vcluster.loft.sh/managed-labels";
     /// Annotation with a digest of the virtual content that a copy of a custom resource was last made from.
     pub const APPLIED: &str = "vcluster.loft.sh/applied-digest";
+    /// Annotation of a namespace of the host that was there before it was used.
+    pub const IMPORTED: &str = "vcluster.loft.sh/object-imported";
     /// Annotation of a ConfigMap or Secret that is synced although no pod uses it.
     pub const FORCE_SYNC: &str = "vcluster.loft.sh/force-sync";
     /// Annotation of a virtual copy with the host object it was made of, as `<namespace>/<name>`.
@@ -78,6 +89,7 @@ pub mod keys {
 pub struct Names {
     vcluster: String,
     host_namespace: String,
+    layout: Layout,
     rewritten: Vec<(&'static str, String)>,
     /// What all keys begin with behind which labels are hidden.
     hidden_prefix: String,
@@ -89,8 +101,19 @@ const HIDDEN_LABEL_PREFIX: &str = "vcluster.loft.sh/label";
 /// Label keys that are hidden behind a hashed key on the host, because they mean something there.
 const REWRITTEN_LABELS: [&str; 4] = ["release", keys::NAMESPACE, keys::MARKER, keys::CONTROLLED_BY];
 
+/// Where the virtual cluster's DNS Service is.
+pub const DNS_NAMESPACE: &str = "kube-system";
+/// Its name.
+pub const DNS_NAME: &str = "kube-dns";
+
+/// What the host makes in every namespace by itself. Copies of the virtual cluster's own have another name.
+const MADE_BY_HOST: [(Kind, &str); 2] = [(Kind::ConfigMap, "kube-root-ca.crt"), (Kind::ServiceAccount, "default")];
+
+/// Its kind.
+const SERVICE: &str = "/v1, Kind=Service";
+
 impl Names {
-    /// The rules for virtual cluster `vcluster` whose objects live in `host_namespace`.
+    /// The rules for virtual cluster `vcluster` whose control plane, and with it every object, lies in `host_namespace`.
     pub fn new(vcluster: &str, host_namespace: &str) -> Self {
         let rewritten = REWRITTEN_LABELS
             .iter()
@@ -102,9 +125,15 @@ impl Names {
         Self {
             vcluster: vcluster.to_owned(),
             host_namespace: host_namespace.to_owned(),
+            layout: Layout::Single,
             rewritten,
             hidden_prefix,
         }
+    }
+
+    /// The same for objects that lie elsewhere.
+    pub fn with_layout(self, layout: Layout) -> Self {
+        Self { layout, ..self }
     }
 
     /// The name of the virtual cluster.
@@ -112,12 +141,81 @@ impl Names {
         &self.vcluster
     }
 
-    /// The namespace of the host that holds every synced object.
+    /// The namespace of the host in which the control plane lies.
     pub fn host_namespace(&self) -> &str {
         &self.host_namespace
     }
 
-    /// The host name of a namespaced object; an empty name stays empty.
+    /// The namespace of the host in which the objects of a virtual one lie; `None` when they have no place there.
+    pub fn target(&self, namespace: &str) -> Option<Cow<'_, str>> {
+        match &self.layout {
+            Layout::Single => Some(Cow::Borrowed(&self.host_namespace)),
+            Layout::Mapped(rules) => rules.target(namespace),
+        }
+    }
+
+    /// The one namespace of the host in which all copies lie; `None` when every virtual namespace has its own.
+    pub fn single_namespace(&self) -> Option<&str> {
+        match &self.layout {
+            Layout::Single => Some(&self.host_namespace),
+            Layout::Mapped(_) => None,
+        }
+    }
+
+    /// Whether the namespace of the host may have been there before.
+    pub fn may_import(&self, namespace: &str) -> bool {
+        matches!(&self.layout, Layout::Mapped(rules) if rules.is_exact(namespace))
+    }
+
+    /// Selects the namespaces of the host that belong to this virtual cluster, when these are several.
+    pub fn namespaces_on_host(&self) -> Option<Value> {
+        match &self.layout {
+            Layout::Single => None,
+            Layout::Mapped(_) => Some(json!({"matchLabels": {keys::MARKER: self.cluster_marker()}})),
+        }
+    }
+
+    /// Where the copy of a virtual object lies; in no namespace when it has no place on the host.
+    pub fn place(&self, kind: Kind, namespace: &str, name: &str) -> ObjectKey {
+        if kind == Kind::Namespace {
+            let single = self.single_namespace().is_some();
+            let host = self.target(name).filter(|_| !single);
+            return ObjectKey::new("", host.as_deref().unwrap_or_default());
+        }
+        if !kind.is_namespaced() {
+            return ObjectKey::new("", &self.cluster_host_name(name));
+        }
+        let host_namespace = self.namespace_of(&kind.gvk(), namespace, name).unwrap_or_default();
+        let alone = self.single_namespace().is_none() && host_namespace != self.host_namespace;
+        let host_name = match kind {
+            _ if alone && MADE_BY_HOST.contains(&(kind, name)) => safe_concat(&["vcluster", name, "x", &self.vcluster]),
+            _ if alone => name.to_owned(),
+            Kind::ResourceClaim | Kind::ResourceClaimTemplate => self.short_host_name(name, namespace),
+            _ => self.host_name(name, namespace),
+        };
+        ObjectKey::new(&host_namespace, &host_name)
+    }
+
+    /// Whether this can be the name of an object's copy, as far as namespaces go.
+    fn can_be(&self, object: &Reference, host: &ObjectKey) -> bool {
+        let ObjectKey { namespace, name } = &object.key;
+        match object.kind {
+            Kind::Namespace => self.place(object.kind, namespace, name) == *host,
+            kind if !kind.is_namespaced() => true,
+            kind => self.namespace_of(&kind.gvk(), namespace, name).as_deref() == Some(&host.namespace),
+        }
+    }
+
+    /// The namespace of the host in which the copy of an object lies.
+    fn namespace_of(&self, kind: &str, namespace: &str, name: &str) -> Option<Cow<'_, str>> {
+        // What selects the control plane lies with it.
+        if kind == SERVICE && namespace == DNS_NAMESPACE && name == DNS_NAME {
+            return Some(Cow::Borrowed(&self.host_namespace));
+        }
+        self.target(namespace)
+    }
+
+    /// The name of an object among those of other namespaces; an empty name stays empty.
     pub fn host_name(&self, name: &str, namespace: &str) -> String {
         if name.is_empty() {
             return String::new();
@@ -170,6 +268,10 @@ impl Names {
     /// Whether the host name of an object can be nobody else's: its parts can be told from it, and nothing was cut off.
     /// Otherwise another virtual cluster of the namespace may have an object whose host name is the same.
     pub fn is_exclusive(&self, name: &str, namespace: &str) -> bool {
+        if self.single_namespace().is_none() {
+            // The host's own controllers make objects there, under any name.
+            return false;
+        }
         let joined = [name, "x", namespace, "x", &self.vcluster].join("-");
         let separators = joined.as_bytes().windows(3).filter(|window| *window == b"-x-");
         joined.len() <= digest::MAX_LENGTH && separators.count() == 2

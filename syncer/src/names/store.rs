@@ -11,6 +11,7 @@ use proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest, RequestO
 use tonic::transport::Channel;
 use tracing::{debug, info};
 
+use super::fixed::{Compared, FIXED, Fixed, Recorded};
 use super::mappings::{PREFIX, Reference};
 use crate::kinds::Kind;
 use crate::world::World;
@@ -55,12 +56,69 @@ impl MappingStore {
         }
     }
 
+    /// Compares what must not change with what was recorded at the first start, and records it then. Tries until the store
+    /// answers.
+    ///
+    /// # Errors
+    /// Names the key that was changed.
+    pub async fn agree(&mut self, fixed: &Fixed) -> Result<(), String> {
+        let mut delay = *RETRY.start();
+        loop {
+            match self.recorded(fixed).await {
+                Ok(recorded) => match fixed.compare(recorded) {
+                    Compared::Same => return Ok(()),
+                    Compared::Different(problem) => return Err(problem),
+                    Compared::New(value) => match self.put(FIXED, value).await {
+                        Ok(()) => return Ok(()),
+                        Err(status) => info!(error = status.message(), "waiting for the store to write the settings"),
+                    },
+                },
+                Err(status) => info!(error = status.message(), "waiting for the store to read the settings"),
+            }
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(*RETRY.end());
+        }
+    }
+
+    /// What was recorded, and whether there are names already.
+    async fn recorded(&mut self, fixed: &Fixed) -> Result<Recorded, tonic::Status> {
+        let single = RangeRequest {
+            key: FIXED.as_bytes().to_vec().into(),
+            ..RangeRequest::default()
+        };
+        let found = self.client.range(single).await?.into_inner().kvs;
+        if !fixed.enabled || !found.is_empty() {
+            return Ok(Recorded {
+                fixed: found.first().map(|record| record.value.to_vec()),
+                has_names: false,
+            });
+        }
+        let names = RangeRequest {
+            key: PREFIX.as_bytes().to_vec().into(),
+            range_end: end_of(PREFIX).into(),
+            limit: 1,
+            keys_only: true,
+            ..RangeRequest::default()
+        };
+        let names = self.client.range(names).await?.into_inner().kvs;
+        Ok(Recorded {
+            fixed: None,
+            has_names: !names.is_empty(),
+        })
+    }
+
+    async fn put(&mut self, key: &str, value: Vec<u8>) -> Result<(), tonic::Status> {
+        let request = PutRequest {
+            key: key.as_bytes().to_vec().into(),
+            value: value.into(),
+            ..PutRequest::default()
+        };
+        self.client.put(request).await.map(|_| ())
+    }
+
     async fn read_all(&mut self, world: &World) -> Result<usize, tonic::Status> {
         let mut from = PREFIX.as_bytes().to_vec();
-        let mut end = from.clone();
-        if let Some(last) = end.last_mut() {
-            *last += 1;
-        }
+        let end = end_of(PREFIX);
         let kinds: Vec<Kind> = world.settings.kinds().collect();
         let (mut count, mut revision) = (0, 0);
         loop {
@@ -79,8 +137,7 @@ impl MappingStore {
                 revision
             };
             for record in &answer.kvs {
-                let namespace = world.names.host_namespace();
-                count += usize::from(world.mappings().load(&record.value, &kinds, namespace));
+                count += usize::from(world.mappings().load(&record.value, &kinds, &world.names));
             }
             match answer.kvs.last() {
                 Some(last) if answer.more => {
@@ -128,6 +185,15 @@ impl MappingStore {
             .await
             .map(|_| ())
     }
+}
+
+/// The first key behind those that begin with a prefix.
+fn end_of(prefix: &str) -> Vec<u8> {
+    let mut end = prefix.as_bytes().to_vec();
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    end
 }
 
 fn operation(owner: &Reference, value: Option<Vec<u8>>) -> RequestOp {

@@ -11,9 +11,10 @@ use machinery::selector::label::Selector;
 
 use super::Options;
 use crate::kinds::Kind;
+use crate::names::{Fixed, NamespaceRules};
 use crate::patches::{Patches, Rules};
 use crate::resources::{Direction, gateway};
-use crate::settings::{MetricsSettings, Replica, Replicas};
+use crate::settings::{MetricsSettings, NamespaceSettings, Replica, Replicas};
 
 /// The key of patches for every kind of the Gateway API.
 const GATEWAY_API: &str = "sync.toHost.gatewayApi.patches";
@@ -86,11 +87,59 @@ pub(super) fn to_host(config: &config::ToHost) -> BTreeSet<Kind> {
         (Kind::TlsRoute, config.gateway_api.tls_routes.enabled),
         (Kind::BackendTlsPolicy, config.gateway_api.backend_tls_policies.enabled),
         (Kind::ReferenceGrant, config.gateway_api.syncs_reference_grants()),
+        (Kind::Namespace, config.namespaces.enabled),
     ];
     switches
         .into_iter()
         .filter_map(|(kind, on)| on.then_some(kind))
         .collect()
+}
+
+/// Kinds whose objects need all namespaces in one on the host, and the keys that switch them on.
+const NEED_ONE_NAMESPACE: [(Kind, &str); 9] = [
+    (Kind::VolumeSnapshot, "sync.toHost.volumeSnapshots"),
+    (Kind::VolumeSnapshotContent, "sync.toHost.volumeSnapshotContents"),
+    (Kind::ResourceClaim, "sync.toHost.resourceClaims"),
+    (Kind::ResourceClaimTemplate, "sync.toHost.resourceClaimTemplates"),
+    (Kind::Gateway, "sync.toHost.gatewayApi"),
+    (Kind::HttpRoute, "sync.toHost.gatewayApi"),
+    (Kind::TlsRoute, "sync.toHost.gatewayApi"),
+    (Kind::BackendTlsPolicy, "sync.toHost.gatewayApi"),
+    (Kind::ReferenceGrant, "sync.toHost.gatewayApi"),
+];
+
+/// The namespaces of the host that virtual ones have to themselves; what does not work with them is said.
+pub(super) fn namespaces(
+    config: &Config,
+    vcluster: &str,
+    control_plane: &str,
+) -> Result<Option<NamespaceSettings>, String> {
+    let namespaces = &config.sync.to_host.namespaces;
+    if !namespaces.enabled {
+        return Ok(None);
+    }
+    let pairs = namespaces.pairs(vcluster, control_plane)?;
+    let on = to_host(&config.sync.to_host);
+    let kind = NEED_ONE_NAMESPACE.iter().find(|(kind, _)| on.contains(kind));
+    let replicas = !config.networking.replicate_services.to_host().is_empty();
+    let key = kind
+        .map(|(_, key)| *key)
+        .or(replicas.then_some("networking.replicateServices.toHost"));
+    if let Some(key) = key {
+        return Err(format!(
+            "{key} and sync.toHost.namespaces.enabled are not supported together yet: remove one of them"
+        ));
+    }
+    Ok(Some(NamespaceSettings {
+        rules: NamespaceRules::new(vcluster, control_plane, &pairs, namespaces.mappings_only),
+        extra_labels: namespaces.extra_labels.clone(),
+        fixed: Fixed {
+            enabled: true,
+            mappings_only: namespaces.mappings_only,
+            by_name: namespaces.mappings.by_name.clone(),
+            patches: config.document["sync"]["toHost"]["namespaces"]["patches"].clone(),
+        },
+    }))
 }
 
 pub(super) fn from_host(config: &Config) -> BTreeMap<Kind, Selector> {

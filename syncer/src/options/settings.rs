@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 use super::Options;
 use super::file::{
-    credentials, custom_resources, from_host, imports, metrics, metrics_addresses, patches, pod_security, read_config,
-    replicas, to_host,
+    credentials, custom_resources, from_host, imports, metrics, metrics_addresses, namespaces, patches, pod_security,
+    read_config, replicas, to_host,
 };
 use crate::resources::custom;
 use crate::resources::custom::definition::Wanted;
@@ -85,13 +85,16 @@ impl Options {
             imports: imports(&config.sync.from_host),
             exports: self.exports(&config.export_kube_config)?,
             metrics_addresses: metrics_addresses(&config.experimental.sync_settings),
+            namespaces: namespaces(config, &self.name, &self.target_namespace)
+                .map_err(|problem| self.wrong(&problem))?,
             gateways: GatewaySettings::of(gateways),
             replicas: replicas(&config.networking.replicate_services, &self.target_namespace),
             // What the definitions of custom resources say is not known before the host is asked.
             custom: Vec::new(),
             patches: patches(config).map_err(|problem| self.wrong(&problem))?,
-            all_config_maps: config.sync.to_host.config_maps.all,
-            all_secrets: config.sync.to_host.secrets.all,
+            // In namespaces of their own, both sides are to look alike.
+            all_config_maps: config.sync.to_host.config_maps.all || config.sync.to_host.namespaces.enabled,
+            all_secrets: config.sync.to_host.secrets.all || config.sync.to_host.namespaces.enabled,
             compare_every: Duration::from_secs(self.compare_interval.into()),
             pod_security: pod_security(&config.policies.pod_security_standard),
             pods: PodSettings {

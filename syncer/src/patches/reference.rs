@@ -131,12 +131,13 @@ fn in_virtual(rewriting: &Rewriting<'_>, kind: Kind, name: &str) -> Option<Objec
     if world.is_mirrored(kind) {
         return Some(ObjectKey::new("", name));
     }
+    let own = own_namespace(rewriting);
     let namespace = if kind.is_namespaced() {
-        world.names.host_namespace()
+        world.names.target(&own)?
     } else {
-        ""
+        "".into()
     };
-    let host = world.host.get(kind, namespace, name)?.value();
+    let host = world.host.get(kind, &namespace, name)?.value();
     match claim(&world.names, &kind.gvk(), &host) {
         Claim::Ours { namespace, name, .. } => Some(ObjectKey::new(&namespace, &name)),
         Claim::Foreign => None,

@@ -36,7 +36,7 @@ pub(super) fn item(world: &World, kind: Kind, bound: &Bound, host: &Value) -> Op
         Claim::Ours { name, .. } => Some(Reference::new(kind, "", &name)),
         Claim::Foreign => {
             let namespace = json::text(host, &["spec", bound.reference, "namespace"]);
-            let near = namespace == world.names.host_namespace();
+            let near = world.holds_copies(namespace);
             near.then(|| Reference::new(kind, "", json::text(host, &["metadata", "name"])))
         }
     }

@@ -42,7 +42,7 @@ use serde_json::Value;
 use crate::clusters::Change;
 use crate::engine::plan::{Awaited, Place, Plan, Step};
 use crate::kinds::{GATEWAY_API, Kind, Side};
-use crate::names::{Claim, Reference, claim};
+use crate::names::{Claim, DNS_NAME, DNS_NAMESPACE, Reference, claim};
 use crate::object::ObjectKey;
 use crate::patches;
 use crate::settings::Settings;
@@ -215,6 +215,7 @@ pub const TABLE: &[Resource] = &[
     Resource { kind: Kind::VolumeSnapshotClass, direction: FromHost, when: Named, plan: snapshots::plan_class, host_rules: &[
         cluster_rule("snapshot.storage.k8s.io", "volumesnapshotclasses", READ), custom::definition::RIGHT,
     ] },
+    Resource { kind: Kind::Namespace, direction: ToHost, when: Named, plan: namespaces::plan_copy, host_rules: &[cluster_rule("", "namespaces", WRITE)] },
     Resource { kind: Kind::Namespace, direction: FromHost, when: Always, plan: namespaces::plan, host_rules: &[] },
     Resource { kind: Kind::Node, direction: FromHost, when: Always, plan: nodes::plan, host_rules: &[] },
     Resource { kind: Kind::Event, direction: FromHost, when: Named, plan: events::plan, host_rules: &[rule("events", READ)] },
@@ -226,21 +227,27 @@ pub fn enabled(settings: &Settings) -> impl Iterator<Item = &'static Resource> {
     built_in.chain(settings.custom.iter().copied())
 }
 
-/// The kinds in no namespace of which the host has copies with these settings.
+/// The kinds of which the host has copies outside of the control plane's namespace with these settings: nothing in there owns
+/// them.
 pub fn copied_outside(settings: &Settings) -> impl Iterator<Item = Kind> {
+    let everywhere = settings.namespaces.is_some();
     enabled(settings)
-        .filter(|resource| resource.direction == ToHost && !resource.kind.is_namespaced())
+        .filter(move |resource| resource.direction == ToHost && (everywhere || !resource.kind.is_namespaced()))
         .map(|resource| resource.kind)
 }
 
 /// Decides what one virtual object needs, whatever happened.
 pub fn plan(world: &World, item: &Reference) -> Plan {
-    let plan = enabled(&world.settings)
-        .filter(|resource| resource.kind == item.kind)
-        .map(|resource| patches::apply(world, item, resource.direction, (resource.plan)(world, item)))
-        .reduce(Plan::then)
-        .unwrap_or_default();
-    unless_ending(world, plan)
+    if let Some(plan) = namespaces::at_the_end(world, item) {
+        return plan;
+    }
+    let has_place = !namespaces::has_no_place(world, item);
+    let plans = enabled(&world.settings)
+        .filter(|resource| resource.kind == item.kind && (has_place || resource.direction == FromHost))
+        .map(|resource| patches::apply(world, item, resource.direction, (resource.plan)(world, item)));
+    let unplaced = (!has_place).then(|| namespaces::without_place(world, item));
+    let plan = plans.chain(unplaced).reduce(Plan::then).unwrap_or_default();
+    unless_ending(world, namespaces::in_our_own(world, item, plan))
 }
 
 /// A plan without what nobody would take away again, when the virtual cluster is being taken away.
@@ -284,7 +291,7 @@ pub fn affected(world: &World, side: Side, kind: Kind, change: &Change) -> Vec<R
             }
         }
         Kind::PersistentVolumeClaim if side == Side::Virtual => items.extend(world.volumes.observe(change)),
-        Kind::Namespace => items.extend(pods::of_relabelled_namespace(world, change)),
+        Kind::Namespace if side == Side::Virtual => items.extend(pods::of_relabelled_namespace(world, change)),
         _ => {}
     }
     items.extend(gateway::affected(world, side, kind, change));
@@ -310,7 +317,7 @@ fn behind_control_plane(world: &World, kind: Kind) -> Vec<Reference> {
             let outside = copied_outside(&world.settings).flat_map(|kind| all(world, kind));
             let own = [
                 kubernetes::reference(Kind::Service),
-                Reference::new(Kind::Service, services::DNS_NAMESPACE, services::DNS_NAME),
+                Reference::new(Kind::Service, DNS_NAMESPACE, DNS_NAME),
             ];
             own.into_iter().chain(outside).collect()
         }

@@ -42,6 +42,7 @@ fn translate(world: &World, namespace: &str, peer: &mut Value) {
     }
     let pods = peer.get("podSelector").filter(|selector| !selector.is_null());
     let namespaces = peer.get("namespaceSelector").filter(|selector| !selector.is_null());
+    let elsewhere = namespaces.and(world.names.namespaces_on_host());
     let mut selector = pods.map_or_else(|| json!({}), |pods| world.names.label_selector_to_host(pods));
     match namespaces {
         Some(namespaces) => {
@@ -51,4 +52,5 @@ fn translate(world: &World, namespace: &str, peer: &mut Value) {
         None => world.names.restrict(&mut selector, Some(namespace)),
     }
     *peer = json!({"podSelector": selector});
+    json::put(peer, "namespaceSelector", elsewhere);
 }

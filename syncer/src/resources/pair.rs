@@ -221,7 +221,8 @@ pub fn set_owner(world: &World, metadata: &mut Value, object: &Value) {
     let controlled = json::items(object, &["metadata", "ownerReferences"])
         .iter()
         .any(|owner| json::flag(owner, &["controller"]) == Some(true));
-    json::put(metadata, "ownerReferences", world.owner_reference(controlled));
+    let owner = world.owner_reference(json::text(metadata, &["namespace"]), controlled);
+    json::put(metadata, "ownerReferences", owner);
 }
 
 /// Creates the host copy of a virtual object: metadata from `source`, everything else from `content`.

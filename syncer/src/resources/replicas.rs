@@ -261,7 +261,11 @@ fn create_on_host(world: &World, replica: &Replica, service: &Value) -> Plan {
     let mut metadata = metadata(&replica.to);
     // The mark is what the inventory of the virtual cluster is made by; whose copy it is, is nowhere stated.
     metadata["labels"][keys::MARKER] = json!(world.names.vcluster());
-    json::put(&mut metadata, "ownerReferences", world.owner_reference(false));
+    json::put(
+        &mut metadata,
+        "ownerReferences",
+        world.owner_reference(&replica.to.namespace, false),
+    );
     let mut spec = json!({"ports": ports(service), "selector": selector(world, replica, service)});
     if services::is_headless(service) {
         spec["clusterIP"] = json!("None");

@@ -40,16 +40,18 @@ fn words(words: &[&str]) -> Words {
 /// verbs together.
 pub fn role(name: &str, settings: &Settings) -> String {
     let own = elsewhere(settings).remove(&settings.host_namespace);
-    let rules = host_rules(settings).filter(|rule| !rule.cluster).map(Rule::from);
+    let rules = host_rules(settings)
+        .filter(|rule| !is_wide(settings, rule))
+        .map(Rule::from);
     let owner = copied_outside(settings)
-        .next()
+        .find(|_| settings.namespaces.is_none())
         .map(|_| namespace(&settings.host_namespace));
     manifest("Role", name, rules.chain(own.unwrap_or_default()).chain(owner))
 }
 
 /// A ClusterRole with everything that they ask for outside; `None` when that is nothing.
 pub fn cluster_role(name: &str, settings: &Settings) -> Option<String> {
-    let mut rules = host_rules(settings).filter(|rule| rule.cluster).peekable();
+    let mut rules = host_rules(settings).filter(|rule| is_wide(settings, rule)).peekable();
     rules.peek()?;
     Some(manifest("ClusterRole", name, rules.map(Rule::from)))
 }
@@ -62,6 +64,11 @@ pub fn roles_elsewhere(name: &str, settings: &Settings) -> BTreeMap<String, Stri
     roles
         .map(|(namespace, rules)| (namespace, manifest("Role", name, rules.into_iter())))
         .collect()
+}
+
+/// Whether a right is needed outside of the control plane's namespace: every right is when copies lie there.
+fn is_wide(settings: &Settings, rule: &HostRule) -> bool {
+    rule.cluster || settings.namespaces.is_some()
 }
 
 fn host_rules(settings: &Settings) -> impl Iterator<Item = &'static HostRule> {

@@ -26,7 +26,7 @@ pub fn trim(side: Side, kind: Kind) -> fn(&mut Value) {
     match (side, kind) {
         (Side::Host, Kind::Pod) => host_pod,
         (_, Kind::Endpoints) => endpoints,
-        (Side::Virtual, Kind::Namespace) => |namespace| json::remove(namespace, &["spec", "status"]),
+        (_, Kind::Namespace) => |namespace| json::remove(namespace, &["spec", "status"]),
         _ => |_| (),
     }
 }

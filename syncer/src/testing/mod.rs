@@ -67,6 +67,7 @@ pub(crate) fn settings() -> Settings {
         ]),
         from_host: BTreeMap::from([(Kind::Event, Selector::default())]),
         imports: BTreeMap::new(),
+        namespaces: None,
         gateways: Default::default(),
         replicas: Default::default(),
         custom: Vec::new(),

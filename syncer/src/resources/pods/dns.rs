@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::engine::plan::{Awaited, Place};
 use crate::json;
 use crate::kinds::Kind;
-use crate::resources::services::{DNS_NAME, DNS_NAMESPACE};
+use crate::names::{DNS_NAME, DNS_NAMESPACE};
 use crate::world::World;
 
 /// Rewrites the DNS settings of a pod spec; `Err` says that the DNS server's address is not known yet.

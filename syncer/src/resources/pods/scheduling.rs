@@ -66,6 +66,9 @@ fn affinity_term(world: &World, namespace: &str, term: &Value, notes: &mut Vec<N
     let namespaces = json::items(term, &["namespaces"]);
     let namespace_selector = term.get("namespaceSelector").filter(|selector| !selector.is_null());
     let selects_all = namespace_selector.is_some_and(is_empty_selector);
+    if !namespaces.is_empty() || namespace_selector.is_some() {
+        json::put(&mut host, "namespaceSelector", world.names.namespaces_on_host());
+    }
     if !namespaces.is_empty() && !selects_all {
         if namespace_selector.is_some() {
             let text = "pod affinity term uses both namespaces and namespaceSelector; the namespaceSelector is ignored";

@@ -69,7 +69,7 @@ pub(super) fn plan(world: &World, item: &Reference, pod: &Value, host: &Value) -
     let name = secret_name(world, item);
     let actual = world
         .host
-        .get(Kind::Secret, world.names.host_namespace(), &name)
+        .get(Kind::Secret, &pair::key_of(host).namespace, &name)
         .map(|secret| secret.value());
     let now = (world.clock)();
     if let Some(secret) = &actual {
@@ -147,7 +147,7 @@ fn secret(world: &World, item: &Reference, name: &str, host: &Value) -> Value {
         "type": "Opaque",
         "metadata": {
             "name": name,
-            "namespace": world.names.host_namespace(),
+            "namespace": host["metadata"]["namespace"],
             "labels": {keys::MARKER: world.names.vcluster(), keys::NAMESPACE: item.key.namespace},
             "annotations": {keys::SKIP_BACKSYNC: "true", POD_NAME: item.key.name},
             "ownerReferences": [{

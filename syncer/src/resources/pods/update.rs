@@ -22,14 +22,14 @@ pub(super) fn plan(world: &World, item: &Reference, pod: &Value, host: &Value) -
             None => (Some(ephemeral_containers(world, pod, host, added)), Plan::nothing()),
         },
     };
-    plan.and(down(world, host, change.host, spec_changes(world, pod, host)))
+    plan.and(down(host, change.host, spec_changes(world, pod, host)))
         .and(status::conditions_down(pod, host))
         .and(ephemeral)
         .and(up)
 }
 
-fn down(world: &World, host: &Value, metadata: Option<Value>, spec: Map<String, Value>) -> Option<Step> {
-    let item = Reference::new(Kind::Pod, world.names.host_namespace(), "");
+fn down(host: &Value, metadata: Option<Value>, spec: Map<String, Value>) -> Option<Step> {
+    let item = Reference::new(Kind::Pod, "", "");
     let rest = (!spec.is_empty()).then(|| json!({"spec": spec}));
     let step = pair::patch_step(Side::Host, &item, host, metadata, rest)?;
     Some(match step {

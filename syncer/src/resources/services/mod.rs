@@ -9,14 +9,10 @@ use super::{kubernetes, replicas};
 use crate::engine::plan::{Awaited, Place, Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
-use crate::names::{Reference, host_metadata, reconcile_metadata};
+use crate::names::{DNS_NAME, DNS_NAMESPACE, Reference, host_metadata, reconcile_metadata};
 use crate::object::ObjectKey;
 use crate::world::World;
 
-/// Where the virtual cluster's DNS Service is.
-pub(super) const DNS_NAMESPACE: &str = "kube-system";
-/// Its name.
-pub(super) const DNS_NAME: &str = "kube-dns";
 /// The port on which the control plane's DNS server listens.
 const DNS_TARGET_PORT: u16 = 1053;
 

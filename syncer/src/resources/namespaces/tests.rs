@@ -1,0 +1,452 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::names::{Fixed, NamespaceRules};
+use crate::object::Object;
+use crate::settings::NamespaceSettings;
+use crate::testing::{object, settings, summary, world_of};
+
+const MARKER: &str = "host-x-vc";
+
+/// Virtual cluster `vc` with these pairs of namespaces.
+fn mapped(pairs: &[(&str, &str)], only: bool) -> World {
+    let pairs: BTreeMap<_, _> = pairs
+        .iter()
+        .map(|(virtual_, host)| ((*virtual_).to_owned(), (*host).to_owned()))
+        .collect();
+    let mut settings = settings();
+    settings
+        .to_host
+        .extend([Kind::Namespace, Kind::NetworkPolicy, Kind::ServiceAccount]);
+    settings.namespaces = Some(NamespaceSettings {
+        rules: NamespaceRules::new("vc", "host", &pairs, only),
+        extra_labels: [("cost".to_owned(), "42".to_owned())].into(),
+        fixed: Fixed::default(),
+    });
+    (settings.all_config_maps, settings.all_secrets) = (true, true);
+    let world = world_of(settings);
+    let own = json!({"metadata": {"name": "host", "uid": "own", "resourceVersion": "1"}});
+    world.control_plane.of(Kind::Namespace).apply(Object::new(own));
+    world
+}
+
+fn namespace(name: &str, uid: &str, more: Value) -> Value {
+    let mut namespace = json!({"metadata": {"name": name, "uid": uid, "resourceVersion": "7"}});
+    crate::json::merge(&mut namespace, &more);
+    namespace
+}
+
+/// A virtual namespace with its copy.
+fn with_namespace(world: &World, name: &str) -> Value {
+    world.put(
+        Side::Virtual,
+        Kind::Namespace,
+        namespace(name, &format!("v-{name}"), json!({})),
+    );
+    let plan = world.plan(Kind::Namespace, "", name);
+    world.create(&plan, &format!("h-{name}"))
+}
+
+fn said(plan: &Plan) -> String {
+    plan.notes
+        .iter()
+        .map(|note| note.text.as_str())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn service(namespace: &str, name: &str) -> Value {
+    json!({
+        "metadata": {"namespace": namespace, "name": name, "uid": format!("{namespace}-{name}"), "resourceVersion": "5"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
+    })
+}
+
+#[test]
+fn a_namespace_is_made_without_what_a_tenant_must_not_say() {
+    let world = mapped(&[("team", "tenant-team")], false);
+    let marks = json!({"metadata": {
+        "labels": {
+            "app": "web", "cost": "1", "pod-security.kubernetes.io/enforce": "privileged",
+            "kubernetes.io/metadata.name": "team", keys::MARKER: "other",
+        },
+        "annotations": {
+            "note": "kept", "scheduler.alpha.kubernetes.io/node-selector": "a=b", keys::IMPORTED: "true",
+            keys::VCLUSTER_NAME: "other",
+        },
+    }});
+    world.put(Side::Virtual, Kind::Namespace, namespace("team", "v1", marks));
+    let made = world.create(&world.plan(Kind::Namespace, "", "team"), "h1");
+    let metadata = &made["metadata"];
+    assert_eq!(metadata["name"], "tenant-team");
+    let mut labels = json::strings(metadata, &["labels"]);
+    labels.retain(|key, _| !key.starts_with("vcluster.loft.sh/label-"));
+    let expected = [("app", "web"), ("cost", "42"), (keys::MARKER, MARKER)];
+    assert_eq!(
+        labels,
+        expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    );
+    let annotation = |key: &str| json::text(metadata, &["annotations", key]);
+    assert_eq!((annotation("note"), annotation(keys::IMPORTED)), ("kept", ""));
+    assert_eq!(annotation("scheduler.alpha.kubernetes.io/node-selector"), "");
+    assert_eq!(
+        (annotation(keys::VCLUSTER_NAME), annotation(keys::VCLUSTER_NAMESPACE)),
+        ("vc", "host")
+    );
+    assert_eq!(
+        metadata["ownerReferences"][0]["uid"], "own",
+        "it goes with the virtual cluster"
+    );
+    assert_eq!(summary(&world.plan(Kind::Namespace, "", "team")), Vec::<String>::new());
+
+    world.take(Side::Virtual, Kind::Namespace, "", "team");
+    assert_eq!(
+        summary(&world.plan(Kind::Namespace, "", "team")),
+        ["delete host Namespace tenant-team h1"]
+    );
+}
+
+#[test]
+fn labels_follow_and_nothing_comes_back() {
+    let world = mapped(&[("team", "tenant-team")], false);
+    let made = with_namespace(&world, "team");
+    let mut host = made.clone();
+    host["metadata"]["labels"]["kubernetes.io/metadata.name"] = json!("tenant-team");
+    host["metadata"]["labels"]["secret-of-the-host"] = json!("x");
+    world.put(Side::Host, Kind::Namespace, host);
+    assert_eq!(summary(&world.plan(Kind::Namespace, "", "team")), Vec::<String>::new());
+    let labelled = json!({"metadata": {"labels": {"stage": "live"}, "resourceVersion": "9"}});
+    world.put(Side::Virtual, Kind::Namespace, namespace("team", "v-team", labelled));
+    let steps = summary(&world.plan(Kind::Namespace, "", "team"));
+    assert_eq!(steps.len(), 1, "{steps:?}");
+    assert!(steps[0].contains(r#""labels":{"stage":"live"}"#), "{steps:?}");
+}
+
+#[test]
+fn objects_keep_their_names_in_a_namespace_of_their_own() {
+    let world = mapped(&[("team", "tenant-team")], false);
+    world.put(Side::Virtual, Kind::Service, service("team", "web"));
+    let early = world.plan(Kind::Service, "team", "web");
+    assert_eq!(summary(&early), Vec::<String>::new());
+    assert_eq!(early.waits[0].key, ObjectKey::new("", "tenant-team"));
+    with_namespace(&world, "team");
+    let copy = world.create(&world.plan(Kind::Service, "team", "web"), "h1");
+    let metadata = &copy["metadata"];
+    assert_eq!(pair::key_of(&copy), ObjectKey::new("tenant-team", "web"));
+    assert_eq!(metadata["labels"], json!({keys::MARKER: "vc", keys::NAMESPACE: "team"}));
+    assert_eq!(
+        copy["spec"]["selector"],
+        json!({"app": "web", keys::MARKER: "vc", keys::NAMESPACE: "team"})
+    );
+    assert_eq!(
+        metadata.get("ownerReferences"),
+        None,
+        "owners lie in the same namespace"
+    );
+    let annotation = |key: &str| json::text(metadata, &["annotations", key]);
+    assert_eq!(
+        (annotation(keys::VCLUSTER_NAME), annotation(keys::VCLUSTER_NAMESPACE)),
+        ("vc", "host")
+    );
+    assert_eq!(annotation(keys::OBJECT_HOST_NAMESPACE), "tenant-team");
+    world.take(Side::Virtual, Kind::Service, "team", "web");
+    assert_eq!(
+        summary(&world.plan(Kind::Service, "team", "web")),
+        ["delete host Service tenant-team/web h1"]
+    );
+}
+
+#[test]
+fn pods_find_what_they_name_and_run_as_nobody() {
+    let world = mapped(&[("team", "tenant-team")], false);
+    with_namespace(&world, "team");
+    with_namespace(&world, "kube-system");
+    world.settings_for_dns();
+    let map = json!({"metadata": {"namespace": "team", "name": "kube-root-ca.crt", "uid": "m"}, "data": {"a": "b"}});
+    world.put(Side::Virtual, Kind::ConfigMap, map);
+    let copy = world.create(&world.plan(Kind::ConfigMap, "team", "kube-root-ca.crt"), "h2");
+    assert_eq!(
+        pair::key_of(&copy),
+        ObjectKey::new("tenant-team", "vcluster-kube-root-ca.crt-x-vc")
+    );
+    let account = json!({"metadata": {"namespace": "team", "name": "default", "uid": "a"}});
+    world.put(Side::Virtual, Kind::ServiceAccount, account);
+    let copy = world.create(&world.plan(Kind::ServiceAccount, "team", "default"), "h3");
+    assert_eq!(
+        pair::key_of(&copy),
+        ObjectKey::new("tenant-team", "vcluster-default-x-vc")
+    );
+    let pod = object(
+        "web",
+        json!({"spec": {
+            "containers": [{"name": "app", "image": "i", "envFrom": [{"configMapRef": {"name": "kube-root-ca.crt"}}]}],
+            "volumes": [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}],
+            "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+                {"topologyKey": "zone", "labelSelector": {}, "namespaces": ["team", "other"]},
+                {"topologyKey": "zone", "labelSelector": {}},
+            ]}},
+        }}),
+    );
+    world.put(Side::Virtual, Kind::Pod, pod);
+    let plan = world.plan(Kind::Pod, "team", "web");
+    let copy = world.create(&plan, "h4");
+    assert_eq!(pair::key_of(&copy), ObjectKey::new("tenant-team", "web"), "{plan:?}");
+    let spec = &copy["spec"];
+    assert_eq!(
+        spec["containers"][0]["envFrom"][0]["configMapRef"]["name"],
+        "vcluster-kube-root-ca.crt-x-vc"
+    );
+    assert_eq!(spec["serviceAccountName"], "vcluster-default-x-vc");
+    assert_eq!(spec["dnsConfig"]["nameservers"][0], "10.0.0.53");
+    let terms = &spec["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    assert_eq!(
+        terms[0]["namespaceSelector"],
+        json!({"matchLabels": {keys::MARKER: MARKER}})
+    );
+    assert_eq!(terms[1].get("namespaceSelector"), None);
+    let tokens = world.plan(Kind::Pod, "team", "web");
+    let Some(Step::Tokens(tokens)) = tokens.steps.iter().find(|step| matches!(step, Step::Tokens(_))) else {
+        panic!("{tokens:?}");
+    };
+    assert_eq!(pair::key_of(&tokens.secret).namespace, "tenant-team");
+    assert_eq!(tokens.secret["metadata"]["ownerReferences"][0]["uid"], "h4");
+}
+
+impl World {
+    /// The name server's Service with its copy, which lies with the control plane.
+    fn settings_for_dns(&self) {
+        let plan = self.plan(Kind::Service, "kube-system", "kube-dns");
+        self.create(&plan, "dns");
+        let plan = self.plan(Kind::Service, "kube-system", "kube-dns");
+        let mut copy = self.create(&plan, "h-dns");
+        assert_eq!(
+            pair::key_of(&copy),
+            ObjectKey::new("host", "kube-dns-x-kube-system-x-vc")
+        );
+        assert_eq!(copy["spec"]["selector"]["app"], "vcluster");
+        assert_eq!(copy["metadata"]["ownerReferences"][0]["uid"], "cp");
+        copy["spec"]["clusterIP"] = json!("10.0.0.53");
+        copy["metadata"]["resourceVersion"] = json!("101");
+        self.put(Side::Host, Kind::Service, copy);
+    }
+}
+
+#[test]
+fn policies_select_in_the_namespaces_of_the_virtual_cluster() {
+    let world = mapped(&[("team", "tenant-team")], false);
+    with_namespace(&world, "team");
+    let policy = object(
+        "p",
+        json!({"spec": {"podSelector": {}, "ingress": [{"from": [
+            {"namespaceSelector": {"matchLabels": {"a": "b"}}},
+            {"podSelector": {}},
+        ]}]}}),
+    );
+    world.put(Side::Virtual, Kind::NetworkPolicy, policy);
+    let copy = world.create(&world.plan(Kind::NetworkPolicy, "team", "p"), "h1");
+    let peers = &copy["spec"]["ingress"][0]["from"];
+    assert_eq!(
+        peers[0]["namespaceSelector"],
+        json!({"matchLabels": {keys::MARKER: MARKER}})
+    );
+    let label = world.names.namespace_label("a");
+    assert_eq!(
+        peers[0]["podSelector"]["matchLabels"],
+        json!({keys::MARKER: "vc", label: "b"})
+    );
+    assert_eq!(
+        peers[1],
+        json!({"podSelector": {"matchLabels": {keys::MARKER: "vc", keys::NAMESPACE: "team"}}})
+    );
+}
+
+#[test]
+fn a_namespace_that_is_there_is_marked_and_left_in_the_end() {
+    let world = mapped(&[("team", "shared"), ("x-*", "y-*")], false);
+    let there = |name: &str, more| world.put(Side::Host, Kind::Namespace, namespace(name, &format!("h-{name}"), more));
+    there("shared", json!({"metadata": {"labels": {"of": "host"}}}));
+    world.put(
+        Side::Virtual,
+        Kind::Namespace,
+        namespace("team", "v1", json!({"metadata": {"labels": {"mine": "1"}}})),
+    );
+    let plan = world.plan(Kind::Namespace, "", "team");
+    let [Step::Patch { body, .. }] = plan.steps.as_slice() else {
+        panic!("{plan:?}");
+    };
+    assert_eq!(body["metadata"]["resourceVersion"], "7");
+    assert_eq!(body["metadata"]["labels"], json!({keys::MARKER: MARKER, "cost": "42"}));
+    assert_eq!(body["metadata"]["annotations"][keys::IMPORTED], "true");
+    let mut marked = namespace("shared", "h-shared", json!({"metadata": {"labels": {"of": "host"}}}));
+    crate::json::merge(&mut marked, body);
+    marked["metadata"]["resourceVersion"] = json!("8");
+    world.put(Side::Host, Kind::Namespace, marked);
+    assert_eq!(world.virtual_namespace("shared").as_deref(), Some("team"));
+    assert_eq!(summary(&world.plan(Kind::Namespace, "", "team")), Vec::<String>::new());
+    world.take(Side::Virtual, Kind::Namespace, "", "team");
+    let plan = world.plan(Kind::Namespace, "", "team");
+    let [Step::Patch { body, .. }] = plan.steps.as_slice() else {
+        panic!("{plan:?}");
+    };
+    assert_eq!(body["metadata"]["labels"], json!({keys::MARKER: null, "cost": null}));
+    assert_eq!(body["metadata"]["annotations"][keys::IMPORTED], Value::Null);
+
+    // Not by a pattern, and not somebody else's.
+    there("y-1", json!({}));
+    world.put(Side::Virtual, Kind::Namespace, namespace("x-1", "v2", json!({})));
+    let plan = world.plan(Kind::Namespace, "", "x-1");
+    assert!(
+        plan.steps.is_empty() && said(&plan).contains("Namespace y-1 already exists"),
+        "{plan:?}"
+    );
+}
+
+#[test]
+fn the_namespace_of_another_virtual_cluster_is_not_taken() {
+    let world = mapped(&[("team", "shared")], false);
+    let marks = json!({"metadata": {
+        "labels": {keys::MARKER: "elsewhere-x-other"}, "annotations": {keys::IMPORTED: "true"},
+    }});
+    world.put(Side::Host, Kind::Namespace, namespace("shared", "h1", marks));
+    world.put(Side::Virtual, Kind::Namespace, namespace("team", "v1", json!({})));
+    let plan = world.plan(Kind::Namespace, "", "team");
+    assert!(
+        plan.steps.is_empty() && said(&plan).contains("Namespace shared already exists"),
+        "{plan:?}"
+    );
+    world.put(Side::Virtual, Kind::Service, service("team", "web"));
+    let plan = world.plan(Kind::Service, "team", "web");
+    assert!(
+        plan.steps.is_empty() && said(&plan).contains(r#"namespace "shared" of the host is not that"#),
+        "{plan:?}"
+    );
+}
+
+/// Two names whose digests begin alike have the same generated name; the second one gets nothing of the first.
+#[test]
+fn a_name_made_to_collide_gets_nothing() {
+    let world = mapped(&[("a", "b")], false);
+    let host = world.names.target("first").expect("a name").into_owned();
+    let made = with_namespace(&world, "first");
+    let mut taken = made.clone();
+    taken["metadata"]["annotations"][keys::OBJECT_NAME] = json!("second");
+    taken["metadata"]["resourceVersion"] = json!("101");
+    world.put(Side::Host, Kind::Namespace, taken);
+    world.put(Side::Virtual, Kind::Service, service("first", "web"));
+    let plan = world.plan(Kind::Service, "first", "web");
+    assert!(
+        plan.steps.is_empty() && said(&plan).contains(&format!("namespace {host:?} of the host")),
+        "{plan:?}"
+    );
+}
+
+#[test]
+fn an_object_that_is_not_ours_stays_as_it_is() {
+    let world = mapped(&[("team", "tenant-team")], false);
+    with_namespace(&world, "team");
+    world.put(Side::Virtual, Kind::Service, service("team", "web"));
+    let copy = world.create(&world.plan(Kind::Service, "team", "web"), "h1");
+    let altered = [
+        // Of another virtual cluster of the same name.
+        ("annotations", keys::VCLUSTER_NAMESPACE, Some("elsewhere")),
+        ("annotations", keys::VCLUSTER_NAMESPACE, None),
+        ("annotations", keys::VCLUSTER_NAME, Some("other")),
+        // Moved here by hand from where it was.
+        ("annotations", keys::OBJECT_NAMESPACE, Some("other")),
+        ("labels", keys::MARKER, Some("other")),
+    ];
+    for (version, (field, key, value)) in altered.into_iter().enumerate() {
+        let mut other = copy.clone();
+        other["metadata"][field][key] = json!(value);
+        other["metadata"]["resourceVersion"] = json!((200 + version).to_string());
+        world.put(Side::Host, Kind::Service, other);
+        let plan = world.plan(Kind::Service, "team", "web");
+        assert!(
+            plan.steps.is_empty() && said(&plan).contains("does not belong to team/web"),
+            "{key}: {plan:?}"
+        );
+    }
+    // What does not exist cannot be named: an object of the host may have the name.
+    let pod = object(
+        "p",
+        json!({"spec": {"containers": [{"name": "c", "image": "i", "envFrom": [
+            {"secretRef": {"name": "of-the-host"}},
+        ]}]}}),
+    );
+    world.put(Side::Virtual, Kind::Pod, pod);
+    let plan = world.plan(Kind::Pod, "team", "p");
+    assert!(
+        plan.steps.is_empty() && said(&plan).contains("Secret team/of-the-host does not exist"),
+        "{plan:?}"
+    );
+}
+
+#[test]
+fn objects_without_a_place_stay_and_their_owners_hear_of_it() {
+    let world = mapped(&[("team", "tenant-team")], true);
+    world.put(Side::Virtual, Kind::Namespace, namespace("other", "v1", json!({})));
+    assert_eq!(summary(&world.plan(Kind::Namespace, "", "other")), Vec::<String>::new());
+    world.put(Side::Virtual, Kind::Service, service("other", "web"));
+    let plan = world.plan(Kind::Service, "other", "web");
+    assert!(plan.steps.is_empty() && plan.mapping.is_none());
+    assert_eq!(
+        said(&plan),
+        "Service is not synced: namespace \"other\" has none on the host by sync.toHost.namespaces"
+    );
+    world.put(
+        Side::Virtual,
+        Kind::ConfigMap,
+        json!({"metadata": {"namespace": "other", "name": "m", "uid": "m"}}),
+    );
+    assert_eq!(
+        world.plan(Kind::ConfigMap, "other", "m"),
+        Plan {
+            forget: true,
+            ..Plan::nothing()
+        }
+    );
+    // The control plane's own Service needs no place.
+    world.put(Side::Virtual, Kind::Namespace, namespace("default", "v2", json!({})));
+    let plan = world.plan(Kind::Service, "default", "kubernetes");
+    assert_eq!(summary(&plan), ["create virtual Service default/kubernetes"]);
+}
+
+#[test]
+fn at_the_end_nothing_is_left() {
+    let world = mapped(&[("team", "tenant-team")], false);
+    with_namespace(&world, "team");
+    world.put(Side::Virtual, Kind::Service, service("team", "web"));
+    world.create(&world.plan(Kind::Service, "team", "web"), "h1");
+    let key = ObjectKey::new("host", "vc");
+    world.control_plane.of(Kind::Service).remove(&key, "");
+    let affected = crate::resources::affected_by_control_plane(&world, Kind::Service);
+    assert!(affected.contains(&Reference::new(Kind::Service, "team", "web")));
+    assert_eq!(
+        summary(&world.plan(Kind::Service, "team", "web")),
+        ["delete host Service tenant-team/web h1"]
+    );
+    assert_eq!(
+        summary(&world.plan(Kind::Namespace, "", "team")),
+        ["delete host Namespace tenant-team h-team"]
+    );
+    world.take(Side::Host, Kind::Service, "tenant-team", "web");
+    assert_eq!(
+        summary(&world.plan(Kind::Service, "team", "web")),
+        Vec::<String>::new(),
+        "not made again"
+    );
+}
+
+#[test]
+fn keys_of_kubernetes_are_recognised() {
+    for (key, expected) in [
+        ("pod-security.kubernetes.io/enforce", true),
+        ("kubernetes.io/metadata.name", true),
+        ("node.k8s.io/x", true),
+        ("notkubernetes.io/x", false),
+        ("kubernetes.io", false),
+        ("app", false),
+    ] {
+        assert_eq!(is_of_kubernetes(key), expected, "{key}");
+    }
+}
