@@ -1,10 +1,14 @@
 //! What vcluster.yaml lets through between the host and a virtual cluster besides synced objects: ConfigMaps and Secrets by
 //! name, replicas of Services, names.
 
-use std::process::{Command, ExitCode};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use e2e::suite::{Case, Kubectl, World, configured, eventually};
+use serde_json::Value;
 use tempfile::NamedTempFile;
 
 const HOST_NAMESPACE: &str = "vcluster-vc-1";
@@ -32,6 +36,10 @@ networking:
   resolveDNS:
   - {hostname: fixed.example.com, target: {ip: 192.0.2.9}}
   - {hostname: '*.web.example.com', target: {hostname: '*.default.svc.cluster.local'}}
+  - {service: default/api, target: {hostService: backend, hostNamespace: infra}}
+  - {namespace: shared, target: {hostNamespace: infra}}
+  - {hostname: '*.legacy.example.com', target: {hostname: '*.shared.svc.cluster.local'}}
+  - {hostname: peer.example.com, target: {vClusterService: vcluster-vc-1/vc-1/default/own}}
 ";
 
 const CASES: &[Case] = &[
@@ -42,6 +50,8 @@ const CASES: &[Case] = &[
         "names_have_the_meaning_of_the_rules",
         names_have_the_meaning_of_the_rules,
     ),
+    ("names_lead_to_services_of_the_host", names_lead_to_services_of_the_host),
+    ("rights_are_enough", World::rights_are_enough),
 ];
 
 fn main() -> ExitCode {
@@ -191,9 +201,119 @@ fn names_have_the_meaning_of_the_rules(world: &World) -> Result<()> {
     })
 }
 
+/// A name server that ends with the test.
+struct NameServer {
+    process: Child,
+    port: u16,
+}
+
+impl Drop for NameServer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl NameServer {
+    /// Starts the one of the virtual cluster with another Corefile and more flags.
+    fn start(world: &World, corefile: &NamedTempFile, more: &[&str]) -> Result<Self> {
+        let (program, mut arguments) = world.command_line("vc-1/dns")?;
+        let other = [
+            "--conf=",
+            "--dns-port=",
+            "--admin-bind-address=",
+            "--grpc-bind-address=",
+        ];
+        arguments.retain(|argument| !other.iter().any(|flag| argument.starts_with(flag)));
+        let port = UdpSocket::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        arguments.extend([
+            format!("--conf={}", corefile.path().display()),
+            format!("--dns-port={port}"),
+        ]);
+        let process = Command::new(program)
+            .args(&arguments)
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("the name server does not start")?;
+        Ok(Self { process, port })
+    }
+}
+
+fn names_lead_to_services_of_the_host(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    host.run(&["create", "namespace", "infra"])?;
+    for name in ["backend", "cache"] {
+        host.run(&["-n", "infra", "create", "service", "clusterip", name, "--tcp=80"])?;
+    }
+    virtual_.run(&["create", "service", "clusterip", "own", "--tcp=80"])?;
+    eventually("the host has a copy", || {
+        Ok(host
+            .run(&["-n", HOST_NAMESPACE, "get", "service", "own-x-default-x-vc-1"])
+            .ok())
+    })?;
+    // The embedded host has no name server: this one knows its Services as a real one would.
+    let services = host.json(&["get", "services", "--all-namespaces"])?;
+    let mut hosts = String::new();
+    let mut addresses = BTreeMap::new();
+    for service in services["items"].as_array().into_iter().flatten() {
+        let text = |pointer: &str| service.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (namespace, name, address) = (
+            text("/metadata/namespace"),
+            text("/metadata/name"),
+            text("/spec/clusterIP"),
+        );
+        if address.parse::<std::net::IpAddr>().is_ok() {
+            writeln!(hosts, "        {address} {name}.{namespace}.svc.host.internal")?;
+            addresses.insert(format!("{namespace}/{name}"), address.to_owned());
+        }
+    }
+    let file = |text: &str| -> Result<NamedTempFile> {
+        let file = NamedTempFile::new()?;
+        std::fs::write(&file, text)?;
+        Ok(file)
+    };
+    let of_host = file(&format!(". {{\n    hosts {{\n{hosts}    }}\n}}\n"))?;
+    let of_host = NameServer::start(world, &of_host, &[])?;
+    let corefile = include_str!("../../deploy/kustomize/Corefile");
+    let corefile = file(&corefile.replace("/etc/resolv.conf", &format!("127.0.0.1:{}", of_host.port)))?;
+    let server = NameServer::start(world, &corefile, &["--host-cluster-domain=host.internal"])?;
+    for (name, service) in [
+        ("api.default.svc.cluster.local", "infra/backend"),
+        ("cache.shared.svc.cluster.local", "infra/cache"),
+        ("cache.legacy.example.com", "infra/cache"),
+        ("peer.example.com", "vcluster-vc-1/own-x-default-x-vc-1"),
+        ("backend.infra.svc.host.internal", "infra/backend"),
+    ] {
+        let expected = addresses
+            .get(service)
+            .with_context(|| format!("the host has no {service}"))?;
+        eventually(&format!("{name} is {service}"), || {
+            let said = dig(SocketAddr::from(([127, 0, 0, 1], server.port)), name)?;
+            ensure!(said.trim() == expected, "{name} is {said:?}, not {expected}");
+            Ok(Some(()))
+        })?;
+    }
+    let unknown = dig(
+        SocketAddr::from(([127, 0, 0, 1], server.port)),
+        "none.shared.svc.cluster.local",
+    )?;
+    ensure!(unknown.trim().is_empty(), "{unknown}");
+    host.run(&["delete", "namespace", "infra", "--wait=false"])?;
+    virtual_.run(&["delete", "service", "own"])?;
+    Ok(())
+}
+
 /// The addresses that the virtual cluster's name server knows of a name.
 fn ask(world: &World, name: &str) -> Result<String> {
-    let dns = world.access("vc-1")?.dns.context("vc-1 has no DNS")?;
+    dig(world.access("vc-1")?.dns.context("vc-1 has no DNS")?, name)
+}
+
+/// The addresses that a name server knows of a name.
+fn dig(dns: SocketAddr, name: &str) -> Result<String> {
     let output = Command::new("dig")
         .args([&format!("@{}", dns.ip()), "-p", &dns.port().to_string(), "+short", name])
         .output()

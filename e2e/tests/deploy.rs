@@ -102,11 +102,14 @@ impl Manifests {
         found.unwrap_or_else(|| panic!("there is no container {name}"))
     }
 
-    /// Keys and values of a generated ConfigMap; files have their path as value.
+    /// Keys and values of a generated ConfigMap or Secret; files have their path as value.
     fn config(&self, name: &str) -> BTreeMap<String, String> {
-        let generators = items(&self.kustomization, "/configMapGenerator");
-        let generator = generators.iter().find(|generator| generator["name"] == name);
-        let generator = generator.unwrap_or_else(|| panic!("there is no ConfigMap {name}"));
+        let generators = ["/configMapGenerator", "/secretGenerator"].map(|kind| items(&self.kustomization, kind));
+        let generator = generators
+            .concat()
+            .into_iter()
+            .find(|generator| generator["name"] == name);
+        let generator = &generator.unwrap_or_else(|| panic!("there is no ConfigMap or Secret {name}"));
         let literals = items(generator, "/literals").iter().filter_map(Value::as_str);
         let literals = literals.filter_map(|pair| pair.split_once('='));
         let files = items(generator, "/files")
@@ -192,10 +195,12 @@ fn every_file_is_part_of_it() {
 fn the_containers_are_the_services_of_the_playground() {
     let dir = tempfile::tempdir().unwrap();
     let mut ports = Ports::open(&dir.path().join("ports.json")).unwrap();
+    let values = dir.path().join("vcluster.yaml");
+    fs::write(&values, &Manifests::read().config("vc-config-vcluster")["config.yaml"]).unwrap();
     let role = Role::Virtual {
         host_kubeconfig: "/host".into(),
         host_namespace: "vcluster".to_owned(),
-        values: None,
+        values: Some(values),
         scheduler: false,
     };
     let plane = ControlPlane::prepare("vc", &dir.path().join("vc"), role, &mut ports).unwrap();
@@ -336,7 +341,9 @@ fn files_and_sockets_are_where_the_arguments_say() {
                 );
                 let volumes = items(manifests.pod(), "/spec/volumes");
                 let volume = volumes.iter().find(|known| known["name"] == volume).expect("a volume");
-                let config = manifests.config(text(volume, "/configMap/name"));
+                let name_of = ["/configMap/name", "/secret/secretName"].map(|path| volume.pointer(path));
+                let config = name_of.into_iter().flatten().next().and_then(Value::as_str);
+                let config = manifests.config(config.unwrap_or_else(|| panic!("{name}: {value} is in no volume")));
                 let file = Path::new(value).file_name().unwrap().to_str().unwrap();
                 assert!(config.contains_key(file), "{name}: {value} is in no ConfigMap");
             }
@@ -500,8 +507,12 @@ fn an_overlay_moves_everything_to_its_namespace() {
         "configMapGenerator": [
             {"name": "vcluster-settings", "behavior": "merge", "literals": ["serviceNetwork=10.43.0.0/16"]},
         ],
+        "secretGenerator": [
+            {"name": "vc-config-vcluster", "behavior": "replace", "files": ["config.yaml=vcluster.yaml"]},
+        ],
         "images": [{"name": "vcluster-rs/apiserver", "newName": "registry.example/apiserver"}],
     });
+    fs::write(dir.join("vcluster.yaml"), "pro: true\n").unwrap();
     fs::write(dir.join("kustomization.yaml"), kustomization.to_string()).unwrap();
     let kubectl = std::env::var_os("KUBECTL").unwrap_or_else(|| "kubectl".into());
     let output = Command::new(kubectl).arg("kustomize").arg(&dir).output().unwrap();
@@ -520,12 +531,18 @@ fn an_overlay_moves_everything_to_its_namespace() {
         "ConfigMap",
         "Role",
         "RoleBinding",
+        "Secret",
         "Service",
         "ServiceAccount",
         "StatefulSet",
     ];
     assert_eq!(kinds.iter().map(String::as_str).collect::<Vec<_>>(), expected);
-    for wanted in ["serviceNetwork: 10.43.0.0/16", "image: registry.example/apiserver:"] {
+    let wanted = [
+        "serviceNetwork: 10.43.0.0/16",
+        "image: registry.example/apiserver:",
+        "config.yaml: cHJvOiB0cnVlCg==",
+    ];
+    for wanted in wanted {
         assert!(built.contains(wanted), "{wanted} is missing in {built}");
     }
     assert_eq!(

@@ -51,13 +51,7 @@ impl Standby {
                 "spec":{{"holderIdentity":"the-first","leaseDurationSeconds":3600,"renewTime":"2026-01-01T00:00:00.000000Z"}}}}"#
         );
         virtual_.apply(&lease)?;
-        let first = world
-            .process("vc-1/syncer")?
-            .pid
-            .context("the first syncer does not run")?;
-        let line = std::fs::read_to_string(format!("/proc/{first}/cmdline")).context("it has no command line")?;
-        let mut words = line.split('\0').filter(|word| !word.is_empty());
-        let program = words.next().context("it has no name")?;
+        let (program, words) = world.command_line("vc-1/syncer")?;
         let (kubelet, admin, grpc) = (free_port()?, free_port()?, free_port()?);
         let other = [
             "--kubelet-port=",
@@ -71,7 +65,7 @@ impl Standby {
                 pki = file.trim_end_matches("/ca.crt").to_owned();
             }
             if !other.iter().any(|flag| word.starts_with(flag)) {
-                arguments.push(word.to_owned());
+                arguments.push(word);
             }
         }
         arguments.extend([

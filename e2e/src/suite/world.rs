@@ -134,6 +134,22 @@ impl World {
         found.with_context(|| format!("there is no process {name}"))
     }
 
+    /// The command line of a running process: the program and its arguments.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn command_line(&self, name: &str) -> Result<(PathBuf, Vec<String>)> {
+        let pid = self
+            .process(name)?
+            .pid
+            .with_context(|| format!("{name} does not run"))?;
+        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
+            .with_context(|| format!("{name} has no command line"))?;
+        let mut words = line.split('\0').filter(|word| !word.is_empty()).map(str::to_owned);
+        let program = words.next().with_context(|| format!("{name} has no name"))?;
+        Ok((program.into(), words.collect()))
+    }
+
     /// Requests of syncers that their hosts have refused for want of a right, as the syncers count them.
     ///
     /// # Errors
