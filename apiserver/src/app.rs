@@ -6,7 +6,7 @@ use crate::admin::Admin;
 use crate::admission::escalation::{self, Escalation};
 use crate::admission::webhook::Webhooks;
 use crate::admission::{self, plugins};
-use crate::aggregator::Aggregator;
+use crate::aggregator::{Aggregator, Availability};
 use crate::apiextensions::{self, CustomResources};
 use crate::authentication::issue::TokenIssuer;
 use crate::authentication::jwt::{SigningKey, VerifyingKey};
@@ -224,7 +224,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         trust::front_proxy(&options.aggregation)?,
         options.aggregation.enable_aggregator_routing,
         SocketAddr::new(bootstrap::loopback(options.bind_address), bound),
-        catalog.lookup().clone(),
+        (catalog.lookup().clone(), Availability::new(chassis.metrics())),
     );
     let api = Arc::new(Api {
         catalog,

@@ -7,11 +7,13 @@ mod call;
 pub mod discovery;
 mod identity;
 pub mod local;
+mod metrics;
 mod openapi;
 mod pass;
 mod resolve;
 
 pub use backend::{Backend, Place};
+pub use metrics::Availability;
 
 use crate::admission::Lookup;
 use crate::kubelet::{Security, Transport};
@@ -41,6 +43,8 @@ pub struct Aggregator {
     pub own_address: SocketAddr,
     /// Reads Services and their endpoints.
     pub lookup: Arc<dyn Lookup>,
+    /// Shows those that do not answer.
+    availability: Availability,
 }
 
 impl Aggregator {
@@ -50,7 +54,7 @@ impl Aggregator {
         identity: Option<Identity>,
         to_endpoints: bool,
         own_address: SocketAddr,
-        lookup: Arc<dyn Lookup>,
+        (lookup, availability): (Arc<dyn Lookup>, Availability),
     ) -> Self {
         Aggregator {
             backends: RwLock::default(),
@@ -60,29 +64,43 @@ impl Aggregator {
             to_endpoints,
             own_address,
             lookup,
+            availability,
         }
     }
 
     /// Takes note of an APIService. The backend and whether it is another one than before; `None` when it is local.
     pub fn put(&self, object: &Value) -> Option<(Arc<Backend>, bool)> {
         let name = machinery::meta::name(object);
+        let available = backend::is_available(object);
+        self.availability.set(name, available);
         let Some(spec) = backend::Spec::of(object) else {
-            self.remove(name);
+            self.take_out(name);
             return None;
         };
         let mut backends = self.backends.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = backends.get(name).filter(|known| known.spec == spec) {
-            known.set_available(backend::is_available(object));
+            known.set_available(available);
             return Some((known.clone(), false));
         }
         let backend = Arc::new(Backend::new(name, spec, self.identity.clone()));
-        backend.set_available(backend::is_available(object));
+        backend.set_available(available);
         backends.insert(name.to_owned(), backend.clone());
         Some((backend, true))
     }
 
+    /// Forgets all of them.
+    pub fn clear(&self) {
+        self.availability.clear();
+        self.backends.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Forgets an APIService.
     pub fn remove(&self, name: &str) {
+        self.availability.forget(name);
+        self.take_out(name);
+    }
+
+    fn take_out(&self, name: &str) {
         let mut backends = self.backends.write().unwrap_or_else(PoisonError::into_inner);
         backends.remove(name);
     }

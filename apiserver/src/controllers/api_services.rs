@@ -33,7 +33,9 @@ pub(super) struct ApiServices {
 }
 
 impl ApiServices {
+    /// Begins with nothing: what ended while nobody was looking must lead nowhere.
     pub(super) fn new(api: Arc<Api>, tasks: Tasks) -> Self {
+        api.aggregator.clear();
         ApiServices {
             api,
             tasks,

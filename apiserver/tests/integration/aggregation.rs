@@ -130,6 +130,14 @@ async fn requests_are_passed_on_to_whom_an_apiservice_names() {
     });
     assert_eq!(admin.post("/api/v1/namespaces/default/services", service).await.0, 201);
     condition(&admin, "Passed").await;
+    let unavailable_now = async |value: u8| {
+        let series = format!("aggregator_unavailable_apiservice{{name=\"v1.test.example.com\"}} {value}");
+        eventually("it is counted", async || {
+            admin.get("/metrics").await.1.contains(&series).then_some(())
+        })
+        .await;
+    };
+    unavailable_now(0).await;
 
     let told = eventually("requests are passed on", async || {
         let path = format!("{RESOURCES}/namespaces/n/things?limit=5&x=a%2Fb");
@@ -207,6 +215,7 @@ async fn requests_are_passed_on_to_whom_an_apiservice_names() {
         (admin.get(&format!("{RESOURCES}/things")).await == unavailable).then_some(())
     })
     .await;
+    unavailable_now(1).await;
     let all = json_of(
         &admin,
         "/apis",
