@@ -2,7 +2,9 @@
 
 use super::{Aggregator, Backend};
 use http::{StatusCode, header};
+use machinery::openapi::Part;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The forms that a backend may answer in.
@@ -22,6 +24,8 @@ pub struct Discovered {
     current: bool,
     /// Its entries in the index of OpenAPI documents.
     pub(super) documents: Map<String, Value>,
+    /// What it says of its paths in OpenAPI 2, and the tag of that.
+    pub(super) part: Option<(String, Arc<Part>)>,
 }
 
 impl Backend {

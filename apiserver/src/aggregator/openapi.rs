@@ -1,11 +1,15 @@
-//! The OpenAPI documents of backends: named in the index of this server, and fetched from them when somebody asks
-//! (kube-aggregator `pkg/controllers/openapiv3`).
+//! The OpenAPI documents of backends: named in the index of this server and fetched from them when somebody asks, and what they
+//! say of their own paths in the one document of former times (kube-aggregator `pkg/controllers/{openapi,openapiv3}`).
 
 use super::{Aggregator, Backend};
+use crate::endpoints::discovery::etag;
 use http::header;
+use machinery::openapi::Part;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
+/// The one document of former times.
+const WHOLE: &str = "/openapi/v2";
 const INDEX: &str = "/openapi/v3";
 
 impl Aggregator {
@@ -21,6 +25,32 @@ impl Aggregator {
             Map::new()
         };
         backend.with_discovered(|known| known.documents = found);
+        self.learn_part(backend).await;
+    }
+
+    async fn learn_part(&self, backend: &Backend) {
+        let known = backend.with_discovered(|known| known.part.as_ref().map(|(tag, _)| tag.clone()));
+        let mut headers = vec![(header::ACCEPT, "application/json")];
+        headers.extend(known.as_deref().map(|tag| (header::IF_NONE_MATCH, tag)));
+        let (_, answer) = self.ask(backend, WHOLE, &headers, true).await;
+        let Some(answer) = answer.ok().filter(|answer| answer.status().is_success()) else {
+            return;
+        };
+        let Ok(document) = serde_json::from_slice::<Value>(answer.body()) else {
+            return;
+        };
+        let tag = answer.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
+        let tag = tag.map_or_else(|| etag(answer.body()), str::to_owned);
+        let part = Arc::new(Part::of(&document, &format!("{}/", backend.spec.path())));
+        backend.with_discovered(|known| known.part = Some((tag, part)));
+    }
+
+    /// What backends say of their paths, with tags that change when it does.
+    pub fn parts(&self) -> Vec<(String, Arc<Part>)> {
+        let all = self.backends();
+        all.iter()
+            .filter_map(|backend| backend.with_discovered(|known| known.part.clone()))
+            .collect()
     }
 
     /// The entries of the index that lead to backends.

@@ -134,10 +134,7 @@ impl Api {
             client,
         };
         discovery::answer(&asked)
-            .or_else(|| {
-                let others = || self.aggregator.documents();
-                self.documents.answer(&served, others, path, client)
-            })
+            .or_else(|| self.documents.answer(&served, &self.aggregator, path, client))
             .or_else(|| self.oidc.as_ref()?.answer(path, method, client))
             .or_else(|| {
                 let paths = || discovery::paths(&served, &self.aggregator);

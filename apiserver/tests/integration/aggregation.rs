@@ -28,6 +28,17 @@ async fn backend(mut request: Request<Incoming>) -> Response<Body> {
         let answer = Response::builder().header(header::CONTENT_TYPE, "application/json");
         return answer.body(full(list.to_string())).unwrap();
     }
+    if path == "/openapi/v2" {
+        let answers =
+            json!({"200": {"description": "OK", "schema": {"$ref": "#/definitions/com.example.test.v1.ThingList"}}});
+        let document = json!({
+            "swagger": "2.0",
+            "paths": {"/apis/test.example.com/v1/things": {"get": {"responses": answers}}, "/apis/apps/": {}},
+            "definitions": {"com.example.test.v1.ThingList": {"type": "object"}, "unused": {}},
+        });
+        let answer = Response::builder().header(header::CONTENT_TYPE, "application/json");
+        return answer.body(full(document.to_string())).unwrap();
+    }
     if path == "/openapi/v3" {
         let entry = json!({"serverRelativeURL": "/openapi/v3/apis/test.example.com/v1?hash=1"});
         return Response::new(full(
@@ -192,6 +203,20 @@ async fn requests_are_passed_on_to_whom_an_apiservice_names() {
         .unwrap();
     let described = json_of(&admin, url, "application/json").await;
     assert_eq!(described["target"], "/openapi/v3/apis/test.example.com/v1?hash=1");
+    let whole = json_of(&admin, "/openapi/v2", "application/json").await;
+    assert!(whole["paths"]["/apis/test.example.com/v1/things"]["get"].is_object());
+    assert_eq!(whole["definitions"]["com.example.test.v1.ThingList"]["type"], "object");
+    assert!(
+        whole["definitions"]["io.k8s.api.apps.v1.Deployment"].is_object() && whole["definitions"]["unused"].is_null()
+    );
+    let form = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    let request = Request::get("/openapi/v2")
+        .header("host", "test")
+        .header("accept", form);
+    let encoded = admin.send(request.body(Full::default()).unwrap()).await;
+    let encoded = encoded.into_body().collect().await.unwrap().to_bytes();
+    let name = b"com.example.test.v1.ThingList";
+    assert!(encoded.windows(name.len()).any(|window| window == name));
 
     let upgrade = Request::get(format!("{RESOURCES}/things/echo"))
         .header("host", "test")

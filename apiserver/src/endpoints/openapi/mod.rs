@@ -3,6 +3,7 @@
 use super::discovery::{self, etag};
 use super::negotiation::header_text;
 use super::respond::{self, Client, accepts_gzip};
+use crate::aggregator::Aggregator;
 use crate::registry::catalog::Served;
 use crate::registry::resource::Resource;
 use crate::registry::store::Store;
@@ -14,7 +15,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use http::{HeaderValue, Response, StatusCode, header};
 use machinery::gvk::{GroupVersion, GroupVersionKind};
-use machinery::openapi::{self, Document as Spec, Page, Swagger};
+use machinery::openapi::{self, Document as Spec, Page, Part, Swagger};
 use machinery::schema::Type;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -48,18 +49,17 @@ struct Document {
 }
 
 impl Documents {
-    /// Answers a request for a document; `None` when the path is none. `others` are the entries of the index that lead to
-    /// other servers.
+    /// Answers a request for a document; `None` when the path is none.
     pub fn answer(
         &self,
         served: &Served,
-        others: impl FnOnce() -> Map<String, Value>,
+        aggregator: &Aggregator,
         path: &str,
         client: Client<'_>,
     ) -> Option<Response<Body>> {
         match path {
-            "/openapi/v2" => Some(self.v2(served, client)),
-            "/openapi/v3" => Some(send_index(&index(served, others()), client)),
+            "/openapi/v2" => Some(self.v2(served, &aggregator.parts(), client)),
+            "/openapi/v3" => Some(send_index(&index(served, aggregator.documents()), client)),
             other => {
                 let path = other.strip_prefix("/openapi/v3/")?;
                 let about = described(served).into_iter().find(|about| about.path() == path);
@@ -68,14 +68,16 @@ impl Documents {
         }
     }
 
-    fn v2(&self, served: &Served, client: Client<'_>) -> Response<Body> {
+    fn v2(&self, served: &Served, others: &[(String, Arc<Part>)], client: Client<'_>) -> Response<Body> {
         let accepted = |media_type: &str| accepts(client, media_type);
-        let stamp = stamp(served.stores().map(AsRef::as_ref));
+        let mut stamp = stamp(served.stores().map(AsRef::as_ref));
+        others.iter().for_each(|(tag, _)| stamp.push_str(tag));
         let document = |name: &str, write: &dyn Fn(&Swagger<'_>, &mut dyn Write) -> std::io::Result<()>| {
             self.document(name, &stamp, |out| {
                 let types = CustomTypes::of(served, None);
                 let resources = resources(served, None, &types, Dialect::V2);
-                write(&Swagger::new(&resources), out)
+                let own = Swagger::new(&resources);
+                write(&others.iter().fold(own, |all, (_, part)| all.with(part)), out)
             })
         };
         let mut response = if V2_PROTOBUF.iter().any(|name| accepted(name)) {

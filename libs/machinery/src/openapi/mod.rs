@@ -7,6 +7,7 @@ mod definitions;
 mod gnostic;
 mod operations;
 mod parameters;
+mod part;
 mod shared;
 mod v2;
 mod v3;
@@ -20,6 +21,7 @@ use serde_json::{Map, Value, json};
 use crate::gvk::{GroupVersion, GroupVersionKind};
 use crate::schema::{self, Details, Held, Patch, Property, Type, TypeRef};
 
+pub use part::Part;
 pub use v2::Swagger;
 pub use v3::Document;
 

@@ -9,6 +9,7 @@ use super::definitions::{Dialect, definition, reachable};
 use super::gnostic;
 use super::operations::{self, OfPath, Operation, Path};
 use super::parameters::Parameter;
+use super::part::{self, Part};
 use super::shared;
 use super::v3::reason;
 use super::{Entries, Page, Resource, bearer_token, custom_schemas, info, kind_value, object};
@@ -22,6 +23,8 @@ pub struct Swagger<'a> {
     served: Vec<GroupVersion>,
     /// The schemas of kinds that are defined at run time.
     custom: BTreeMap<&'a str, &'a Value>,
+    /// What other servers describe.
+    others: Part,
 }
 
 impl<'a> Swagger<'a> {
@@ -61,26 +64,54 @@ impl<'a> Swagger<'a> {
             types: reachable(roots),
             served,
             custom: custom_schemas(resources),
+            others: Part::default(),
         }
     }
 
+    /// Adds what another server describes. What is described already stays as it is.
+    #[must_use]
+    pub fn with(mut self, part: &Part) -> Self {
+        let parameters = self.parameters();
+        let mut other = part.beside(|section, name| match section {
+            part::DEFINITIONS => self.definition(name),
+            _ => parameters.get(name).cloned(),
+        });
+        other.paths.retain(|path, _| !self.paths.contains_key(path));
+        self.others.take(other);
+        self
+    }
+
     fn paths(&self) -> impl Iterator<Item = (&str, Value)> {
-        self.paths.iter().map(|(name, path)| (name.as_str(), path_item(path)))
+        let own = self.paths.iter().map(|(name, path)| (name.as_str(), path_item(path)));
+        own.chain(entries(&self.others.paths))
     }
 
     /// The parameters that operations refer to.
     fn parameters(&self) -> BTreeMap<String, Value> {
         let all = self.paths.values().flat_map(all_parameters);
-        all.filter_map(|parameter| Some((shared::name(&parameter)?, parameter)))
-            .collect()
+        let own = all.filter_map(|parameter| Some((shared::name(&parameter)?, parameter)));
+        let others = self.others.parameters.clone();
+        others.into_iter().chain(own).collect()
     }
 
     fn definitions(&self) -> impl Iterator<Item = (&str, Value)> {
         let shown = self.types.iter().filter(|(_, ty)| !ty.hidden);
-        shown.map(|(name, ty)| match self.custom.get(name) {
-            Some(schema) => (*name, Value::clone(schema)),
-            None => (*name, definition(ty, Dialect::V2, &self.served)),
-        })
+        let own = shown.map(|(name, ty)| (*name, self.own_definition(name, ty)));
+        own.chain(entries(&self.others.definitions))
+    }
+
+    fn own_definition(&self, name: &str, ty: &Type) -> Value {
+        match self.custom.get(name) {
+            Some(schema) => Value::clone(schema),
+            None => definition(ty, Dialect::V2, &self.served),
+        }
+    }
+
+    /// What a name means, if it is there.
+    fn definition(&self, name: &str) -> Option<Value> {
+        let own = self.types.get(name).filter(|ty| !ty.hidden);
+        let own = own.map(|ty| self.own_definition(name, ty));
+        own.or_else(|| self.others.definitions.get(name).cloned())
     }
 
     /// Everything but paths and definitions.
@@ -130,6 +161,10 @@ impl<'a> Swagger<'a> {
             .map(|(name, parameter)| (name.as_str(), parameter.clone()));
         out.write_all(&gnostic::section(&gnostic::PARAMETERS, parameters))
     }
+}
+
+fn entries(map: &BTreeMap<String, Value>) -> impl Iterator<Item = (&str, Value)> {
+    map.iter().map(|(name, value)| (name.as_str(), value.clone()))
 }
 
 fn path_item(path: &Path<'_>) -> Value {
