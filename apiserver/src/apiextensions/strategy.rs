@@ -38,6 +38,15 @@ impl CustomResource {
         wrong.collect()
     }
 
+    /// What rules have against the object, but had before.
+    fn forgiven(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        let compiled = self.kind.compiled(self.place);
+        let found = compiled
+            .zip(old)
+            .map(|(compiled, old)| compiled.validator.warnings(new, old));
+        found.unwrap_or_default()
+    }
+
     /// What `check` finds besides what is wrong with the metadata, which it has to know.
     fn besides(
         &self,
@@ -110,9 +119,9 @@ impl Strategy for CustomResource {
             .into_iter()
             .collect();
         let now: BTreeSet<&str> = strings(new, "finalizers").into_iter().collect();
-        now.difference(&before)
-            .flat_map(|finalizer| finalizer_warnings(finalizer))
-            .collect()
+        let added = now.difference(&before);
+        let finalizers = added.flat_map(|finalizer| finalizer_warnings(finalizer));
+        self.forgiven(new, old).into_iter().chain(finalizers).collect()
     }
 
     fn allow_unconditional_update(&self) -> bool {
@@ -148,6 +157,10 @@ impl Strategy for Status {
         let metadata = object_meta::validate_update(new, old);
         self.0
             .besides(metadata, |validator, found| validator.update_status(new, old, found))
+    }
+
+    fn warnings(&self, _cx: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
+        self.0.forgiven(new, old)
     }
 
     fn metadata_checks_on_update(&self) -> MetadataChecks {

@@ -17,6 +17,26 @@ pub(crate) fn compile(pattern: &str) -> Result<::regex::Regex, String> {
     ::regex::Regex::new(&translated).map_err(|error| format!("error parsing regexp: expression too large: {error}"))
 }
 
+/// A pattern that was compiled, for trying it on several texts.
+#[derive(Debug, Clone)]
+pub struct Pattern(::regex::Regex);
+
+impl Pattern {
+    /// Compiles a pattern.
+    ///
+    /// # Errors
+    /// Go's words for what is wrong with it.
+    pub fn new(pattern: &str) -> Result<Pattern, String> {
+        compile(pattern).map(Pattern)
+    }
+
+    /// Whether the pattern is found in a text.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+}
+
 /// What Go says about a pattern that it does not take.
 #[must_use]
 pub fn complaint(pattern: &str) -> Option<String> {

@@ -74,6 +74,14 @@ impl Validator {
         self.with_rules(Write::Update(new, old), errors)
     }
 
+    /// What is wrong with an object by rules, but was before and did not change: what clients are warned of.
+    #[must_use]
+    pub fn warnings(&self, new: &Value, old: &Value) -> Vec<String> {
+        let rules = self.rules.as_ref();
+        let found = rules.map(|rules| rules.validate(Write::Update(new, old), &Path::root(), rules::BUDGET));
+        found.map(|(findings, _)| findings.warnings).unwrap_or_default()
+    }
+
     /// Items that occur twice, unless some did before.
     fn changed_lists(&self, new: &Value, old: &Value) -> ErrorList {
         if self.schema.validate_lists(old).is_empty() {

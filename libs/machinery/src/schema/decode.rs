@@ -103,12 +103,15 @@ fn in_form(value: &Value, ty: &Type, form: Form) -> Result<Value, DecodeError> {
     decoder.finish(value)
 }
 
-/// Reads a JSON text that has no schema; only repeated fields are reported.
+/// Reads a JSON text that has no schema; only repeated fields are reported. Floats stay floats, even if they are integers.
 ///
 /// # Errors
 /// When the text is no JSON or has a number that is too large.
 pub fn decode_untyped(text: &[u8]) -> Result<Decoded, DecodeError> {
-    let mut decoder = Decoder::default();
+    let mut decoder = Decoder {
+        exact: true,
+        ..Decoder::default()
+    };
     let value = decoder.any(json::parse(text)?);
     Ok(Decoded {
         value: decoder.finish(value)?,
@@ -188,6 +191,8 @@ struct Decoder<'t> {
     struct_name: Option<&'t str>,
     /// Whether values are assigned rather than decoded from text.
     assigning: bool,
+    /// Whether floats that are integers stay floats where nothing is known about values.
+    exact: bool,
     form: Form,
 }
 
@@ -465,6 +470,7 @@ impl<'t> Decoder<'t> {
                 self.mistyped.get_or_insert(error);
                 Value::Null
             }
+            Node::Number(text) if self.exact => json::exact_number(&text),
             node => node.into_value(),
         }
     }

@@ -110,6 +110,14 @@ fn number(text: &str) -> Value {
     float_value(float)
 }
 
+/// Integers stay integers, and other numbers floats, as Go decodes what has no type.
+pub(super) fn exact_number(text: &str) -> Value {
+    match text.parse::<i64>() {
+        Ok(integer) => Value::from(integer),
+        Err(_) => Value::from(text.parse::<f64>().unwrap_or_default()),
+    }
+}
+
 /// Whether Go can hold a number that is not of a certain type.
 pub(super) fn fits_untyped(text: &str) -> bool {
     text.parse::<f64>().is_ok_and(f64::is_finite)

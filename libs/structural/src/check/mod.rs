@@ -7,9 +7,12 @@ mod report;
 use crate::correlate::{Correlated, Items};
 use crate::formats;
 use crate::node::{Additional, Kind, Limits, Node};
+use cel::regex::Pattern;
 use machinery::field::{Error, ErrorList, Path};
 use report::{Place, Report};
 use serde_json::{Map, Value};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// The form in which upstream holds the schema that values are checked by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +25,11 @@ pub(crate) enum Form {
 
 /// All that keeps a value at `path` from fitting; with what it `was`, only what is new about that.
 pub(crate) fn value(value: &Value, node: &Node, path: &Path, was: Option<Correlated<'_>>, form: Form) -> ErrorList {
-    let checker = Checker { form };
+    let patterns = Patterns::default();
+    let checker = Checker {
+        form,
+        patterns: &patterns,
+    };
     checker.ratcheted(value, node, &Place::root(path), was).into_errors()
 }
 
@@ -40,12 +47,33 @@ fn type_of(value: &Value) -> Kind {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Checker {
-    form: Form,
+/// The patterns that were needed so far: an object may have many values with the same, but keeping them for ever would take
+/// more memory than their schemas.
+#[derive(Default)]
+struct Patterns(RefCell<BTreeMap<String, Result<Pattern, String>>>);
+
+impl Patterns {
+    /// Whether a pattern is found in a text, or what is wrong with it.
+    fn matches(&self, pattern: &str, text: &str) -> Result<bool, String> {
+        let mut known = self.0.borrow_mut();
+        if !known.contains_key(pattern) {
+            known.insert(pattern.to_owned(), Pattern::new(pattern));
+        }
+        match known.get(pattern) {
+            Some(Ok(pattern)) => Ok(pattern.matches(text)),
+            Some(Err(why)) => Err(why.clone()),
+            None => Ok(false),
+        }
+    }
 }
 
-impl Checker {
+#[derive(Clone, Copy)]
+struct Checker<'p> {
+    form: Form,
+    patterns: &'p Patterns,
+}
+
+impl Checker<'_> {
     /// Complaints about what did not change are none (`RatchetingSchemaValidator`).
     fn ratcheted<'v>(self, value: &'v Value, node: &'v Node, place: &Place, was: Option<Correlated<'v>>) -> Report {
         let mut report = self.check(value, node, place, was);
@@ -77,7 +105,11 @@ impl Checker {
         report.matched();
         match value {
             Value::String(text) => {
-                report.merge(limits.map(|limits| string(text, limits, place)).unwrap_or_default());
+                report.merge(
+                    limits
+                        .map(|limits| self.string(text, limits, place))
+                        .unwrap_or_default(),
+                );
                 report.matched();
                 if formats::is_registered(self.format(node)) {
                     report.merge(self.formatted(text, node, place));
@@ -173,6 +205,27 @@ impl Checker {
             return Report::default();
         }
         Report::of(place.wrong_type(text, format, text))
+    }
+
+    /// `stringValidator`: only the first complaint counts.
+    fn string(self, value: &str, limits: &Limits, place: &Place) -> Report {
+        let length = i64::try_from(value.chars().count()).unwrap_or(i64::MAX);
+        if let Some(max) = limits.max_length.filter(|max| length > *max) {
+            return Report::of(place.too_long(max));
+        }
+        if let Some(min) = limits.min_length.filter(|min| length < *min) {
+            return Report::of(place.invalid(value, &format!("should be at least {min} chars long")));
+        }
+        let pattern = &*limits.pattern;
+        if pattern.is_empty() {
+            return Report::default();
+        }
+        let wrong = match self.patterns.matches(pattern, value) {
+            Ok(true) => return Report::default(),
+            Ok(false) => String::new(),
+            Err(why) => format!(", but pattern is invalid: {why}"),
+        };
+        Report::of(place.invalid(value, &format!("should match '{pattern}{wrong}'")))
     }
 
     /// `allOf`, `anyOf`, `oneOf` and `not`; of alternatives that all fail, the one that matches best says why.
@@ -356,22 +409,4 @@ fn is_known(value: &Value, known: &Value) -> bool {
         }
         _ => value == known,
     }
-}
-
-/// `stringValidator`: only the first complaint counts.
-fn string(value: &str, limits: &Limits, place: &Place) -> Report {
-    let length = i64::try_from(value.chars().count()).unwrap_or(i64::MAX);
-    if let Some(max) = limits.max_length.filter(|max| length > *max) {
-        return Report::of(place.too_long(max));
-    }
-    if let Some(min) = limits.min_length.filter(|min| length < *min) {
-        return Report::of(place.invalid(value, &format!("should be at least {min} chars long")));
-    }
-    let pattern = &*limits.pattern;
-    if !pattern.is_empty() && !cel::regex::matches(pattern, value) {
-        let why = cel::regex::complaint(pattern).map(|why| format!(", but pattern is invalid: {why}"));
-        let what = format!("should match '{pattern}{}'", why.unwrap_or_default());
-        return Report::of(place.invalid(value, &what));
-    }
-    Report::default()
 }
