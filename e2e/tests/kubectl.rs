@@ -26,6 +26,7 @@ const CASES: &[Case] = &[
     ("wait_and_watch", wait_and_watch),
     ("labels_patches_and_selectors", labels_patches_and_selectors),
     ("propagation_policies", propagation_policies),
+    ("custom_resources_come_and_go", custom_resources_come_and_go),
     ("bad_input_is_explained", bad_input_is_explained),
     ("strangers_are_refused", strangers_are_refused),
 ];
@@ -352,6 +353,111 @@ fn propagation_policies(world: &World) -> Result<()> {
         ensure!(left.is_empty(), "{left:?}");
         Ok(Some(()))
     })
+}
+
+const WIDGETS: &str = r#"
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.shop.example.com}
+spec:
+  group: shop.example.com
+  scope: Namespaced
+  names: {plural: widgets, singular: widget, kind: Widget, shortNames: [wg], categories: [all]}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    subresources:
+      status: {}
+      scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas}
+    additionalPrinterColumns:
+    - {name: Color, type: string, jsonPath: .spec.color}
+    - {name: Phase, type: string, jsonPath: .status.phase}
+    schema:
+      openAPIV3Schema:
+        type: object
+        description: Something to sell.
+        properties:
+          spec:
+            type: object
+            properties:
+              color: {type: string, default: red, description: The color of the paint.}
+              replicas: {type: integer, minimum: 0, maximum: 9}
+          status:
+            type: object
+            properties:
+              phase: {type: string}
+              replicas: {type: integer}
+"#;
+
+fn custom_resources_come_and_go(world: &World) -> Result<()> {
+    let kubectl = world.kubectl("vc-1")?;
+    kubectl.apply(WIDGETS)?;
+    kubectl.run(&[
+        "wait",
+        "--for=condition=Established",
+        "crd/widgets.shop.example.com",
+        "--timeout=30s",
+    ])?;
+    kubectl.run(&["create", "namespace", "shop"])?;
+    let widget = |name: &str, namespace: &str, spec: &str| {
+        format!(
+            "apiVersion: shop.example.com/v1\nkind: Widget\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
+        )
+    };
+    kubectl.apply(&widget("one", "default", "{replicas: 1}"))?;
+    let watch = kubectl.background(&["get", "widgets", "--watch", "-o", "name"])?;
+    watch.line("widget.shop.example.com/one")?;
+    kubectl.apply(&widget("two", "default", "{color: blue}"))?;
+    watch.line("widget.shop.example.com/two")?;
+
+    kubectl.run(&[
+        "patch",
+        "wg",
+        "one",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        r#"{"status":{"phase":"New"}}"#,
+    ])?;
+    let table = kubectl.run(&["get", "wg"])?;
+    let header = table.lines().next().unwrap_or_default();
+    ensure!(header.contains("COLOR") && header.contains("PHASE"), "{table}");
+    ensure!(
+        table.contains("red") && table.contains("New") && table.contains("blue"),
+        "{table}"
+    );
+    let explained = kubectl.run(&["explain", "widgets.spec.color"])?;
+    ensure!(explained.contains("The color of the paint."), "{explained}");
+    kubectl.run(&["scale", "widget/one", "--replicas=3"])?;
+    let replicas = kubectl.run(&["get", "widget", "one", "-o", "jsonpath={.spec.replicas}"])?;
+    ensure!(replicas == "3", "{replicas}");
+    let (_, error) = kubectl.fails(&["scale", "widget/one", "--replicas=10"])?;
+    ensure!(error.contains("should be less than or equal to 9"), "{error}");
+    let all = kubectl.run(&["get", "all"])?;
+    ensure!(all.contains("widget.shop.example.com/two"), "{all}");
+
+    // Owners take their dependents along, and namespaces what is in them.
+    let owner = kubectl.json(&["get", "widget", "two"])?["metadata"]["uid"].clone();
+    let reference = format!(
+        r#"{{"metadata":{{"ownerReferences":[{{"apiVersion":"shop.example.com/v1","kind":"Widget","name":"two","uid":{owner}}}]}}}}"#
+    );
+    kubectl.run(&["create", "configmap", "belongs-to-two"])?;
+    kubectl.run(&["patch", "configmap", "belongs-to-two", "--type=merge", "-p", &reference])?;
+    kubectl.run(&["delete", "widget", "two"])?;
+    eventually("the dependent of a custom resource is gone", || {
+        let names = kubectl.names(&["get", "configmaps"])?;
+        Ok((!names.iter().any(|name| name == "belongs-to-two")).then_some(()))
+    })?;
+    kubectl.apply(&widget("three", "shop", "{}"))?;
+    kubectl.run(&["delete", "namespace", "shop", "--timeout=60s"])?;
+    let everywhere = kubectl.names(&["get", "widgets", "-A"])?;
+    ensure!(everywhere == ["one"], "{everywhere:?}");
+
+    kubectl.run(&["delete", "crd", "widgets.shop.example.com", "--timeout=60s"])?;
+    let (_, error) = kubectl.fails(&["get", "widgets.shop.example.com"])?;
+    ensure!(error.contains("the server doesn't have a resource type"), "{error}");
+    Ok(())
 }
 
 fn bad_input_is_explained(world: &World) -> Result<()> {

@@ -42,6 +42,13 @@ pub(super) fn all(definition: &Definition, kind: &Arc<Kind>) -> Vec<Resource> {
         .collect()
 }
 
+/// The resource of the version in which objects are stored, whether it is served or not.
+pub(super) fn stored(definition: &Definition, kind: &Arc<Kind>) -> Option<Resource> {
+    let mut versions = definition.versions.iter().enumerate();
+    let (place, version) = versions.find(|(_, version)| version["storage"] == true)?;
+    Some(resource(definition, kind, place, version))
+}
+
 fn resource(definition: &Definition, kind: &Arc<Kind>, place: usize, version: &Value) -> Resource {
     let gvk = GroupVersionKind::new(&*definition.group, version_name(version), definition.named("kind"));
     let below = |name: &str| meta::at(version, &["subresources", name]).filter(|below| below.is_object());

@@ -43,7 +43,10 @@ struct Served {
     kind: Arc<Kind>,
     objects: Arc<Objects>,
     converter: Arc<Converter>,
+    /// One for each version that is served.
     stores: Vec<Arc<Store>>,
+    /// That of the stored version.
+    own: Option<Arc<Store>>,
 }
 
 /// The objects of a definition; when it changes or goes, their watches end.
@@ -103,8 +106,8 @@ impl CustomResources {
     /// The objects of a definition, without anybody who could refuse to let them go; `None` when it is not served.
     pub fn objects(&self, name: &str) -> Option<Store> {
         let served = chassis::lock(&self.served);
-        let stores = &served.get(name)?.stores;
-        stores.first().map(|store| store.without_admission())
+        let own = served.get(name)?.own.as_ref()?;
+        Some(own.without_admission())
     }
 
     /// What is served of a definition. As long as spec and names stay the same, its objects stay where they are.
@@ -136,13 +139,16 @@ impl CustomResources {
             };
             (resource, Arc::new(Versioned(Arc::new(shared))) as Arc<dyn Storage>)
         };
+        let own = resource::stored(&definition, &kind).map(storage);
         let stores = catalog.custom_stores(versions.map(storage).collect());
+        let own = catalog.custom_stores(own.into_iter().collect()).pop();
         Served {
             definition,
             kind,
             objects,
             converter,
             stores,
+            own,
         }
     }
 

@@ -62,6 +62,13 @@ impl Condition {
     }
 }
 
+/// Takes the condition of a type from an object.
+pub(super) fn remove(object: &mut Value, kind: &str) {
+    let mut conditions = meta::list_at(object, &["status", "conditions"]).to_vec();
+    conditions.retain(|condition| condition["type"] != kind);
+    meta::set(object, &["status", "conditions"], conditions);
+}
+
 /// The condition of a type.
 pub(super) fn find<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
     let conditions = meta::list_at(object, &["status", "conditions"]);

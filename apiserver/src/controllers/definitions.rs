@@ -1,16 +1,17 @@
 //! CustomResourceDefinitions: their names are accepted, then they are established; those that are deleted go when nothing of
 //! them is left (apiextensions-apiserver `pkg/controller/{status,apiapproval,establish,finalizer}`).
 
-use super::conditions::{Condition, holds};
+use super::conditions::{self, Condition, find, holds};
 use super::definition_names::{self, Taken};
 use super::finalizer;
 use super::{Controller, Feed, Kind, Seen};
 use crate::bootstrap::writer::Writer;
-use crate::resources::apiextensions::CLEANUP;
 use crate::resources::apiextensions::approval::{self, Approval};
+use crate::resources::apiextensions::{CLEANUP, not_structural};
 
 use crate::endpoints::api::Api;
 use crate::storage::interface::{ListOptions, Revision, Scope};
+use machinery::field::aggregate;
 use machinery::meta;
 use machinery::status::Status;
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const KIND: Kind = ("apiextensions.k8s.io", "customresourcedefinitions");
 const ESTABLISHED: &str = "Established";
+const NON_STRUCTURAL: &str = "NonStructuralSchema";
 
 /// The names that definitions have got, by the name of the definition.
 #[derive(Default)]
@@ -38,6 +40,8 @@ enum Step {
     Names(definition_names::Decision),
     /// A condition.
     Say(Condition),
+    /// A condition that is no longer true.
+    Unsay(&'static str),
 }
 
 impl Controller for Definitions {
@@ -130,6 +134,7 @@ impl Definitions {
                 match &step {
                     Step::Names(decision) => decision.put(current, &now),
                     Step::Say(condition) => condition.put(current, &now),
+                    Step::Unsay(kind) => conditions::remove(current, kind),
                 }
             }
         };
@@ -171,6 +176,11 @@ fn next(definition: &Value, taken: &Taken) -> Option<Step> {
     if let Some(condition) = conformance(definition).filter(|condition| !condition.is_in(definition)) {
         return Some(Step::Say(condition));
     }
+    match nonstructural(definition) {
+        Some(condition) if !condition.is_in(definition) => return Some(Step::Say(condition)),
+        None if find(definition, NON_STRUCTURAL).is_some() => return Some(Step::Unsay(NON_STRUCTURAL)),
+        _ => {}
+    }
     if holds(definition, "NamesAccepted") && !holds(definition, ESTABLISHED) {
         let message = "the initial names have been accepted";
         return Some(Step::Say(Condition::new(
@@ -181,6 +191,13 @@ fn next(definition: &Value, taken: &Taken) -> Option<Step> {
         )));
     }
     None
+}
+
+/// What speaks against pruning by the schemas of a definition: only definitions of old can say it.
+fn nonstructural(definition: &Value) -> Option<Condition> {
+    let errors = not_structural(definition);
+    let condition = || Condition::new(NON_STRUCTURAL, "True", "Violations", aggregate(&errors));
+    (!errors.is_empty()).then(condition)
 }
 
 /// Whether a definition in a group of the community has its approval.
@@ -221,6 +238,10 @@ mod tests {
                     condition.put(definition, "now");
                     done.push(condition.reason.to_owned());
                 }
+                Step::Unsay(kind) => {
+                    conditions::remove(definition, kind);
+                    done.push(format!("not {kind}"));
+                }
             }
         }
         done
@@ -238,6 +259,15 @@ mod tests {
             ["NoConflicts", "UnapprovedAnnotation", "InitialNamesAccepted"]
         );
         assert_eq!(definition["status"]["acceptedNames"]["plural"], "as");
+        definition["spec"]["preserveUnknownFields"] = json!(true);
+        assert_eq!(carry_out(&mut definition), ["Violations"]);
+        let said = find(&definition, NON_STRUCTURAL).unwrap();
+        assert_eq!(
+            said["message"],
+            "spec.preserveUnknownFields: Invalid value: true: must be false"
+        );
+        definition["spec"]["preserveUnknownFields"] = json!(false);
+        assert_eq!(carry_out(&mut definition), ["not NonStructuralSchema"]);
         assert!(!is_going(&definition));
         definition["metadata"]["finalizers"] = json!([CLEANUP]);
         definition["metadata"]["deletionTimestamp"] = json!("now");

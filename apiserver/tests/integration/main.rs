@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod aggregation;
+mod custom_resources;
 mod kubelet;
 mod server;
 mod several;

@@ -9,24 +9,33 @@ use clap::Parser;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) struct Server {
     chassis: Chassis,
     pub(crate) authority: Authority,
-    _backend: Backend,
+    backend: Arc<Backend>,
     _dir: tempfile::TempDir,
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(Authority::generate("test").unwrap(), Vec::new()).await
     }
 
     /// A server whose certificate and users an authority signs, with more flags.
     pub(crate) async fn start_with(authority: Authority, flags: Vec<String>) -> Self {
+        Self::start_on(Arc::new(Backend::etcd()), authority, flags).await
+    }
+
+    /// Another server on the same store.
+    pub(crate) async fn beside(&self) -> Self {
+        Self::start_on(self.backend.clone(), Authority::generate("beside").unwrap(), Vec::new()).await
+    }
+
+    async fn start_on(backend: Arc<Backend>, authority: Authority, flags: Vec<String>) -> Self {
         chassis::tls::install_provider();
-        let backend = Backend::etcd();
         let dir = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
             let path = dir.path().join(name);
@@ -59,7 +68,7 @@ impl Server {
         Server {
             chassis,
             authority,
-            _backend: backend,
+            backend,
             _dir: dir,
         }
     }

@@ -14,10 +14,33 @@ mod versions;
 pub(crate) use customresourcedefinition::CLEANUP;
 
 use crate::registry::resource::Resource;
+use machinery::field::{Error, ErrorList, Path};
+use machinery::meta;
 use serde_json::Value;
 
 pub(super) fn all() -> Vec<Resource> {
     vec![customresourcedefinition::resource()]
+}
+
+/// What keeps the schemas of a definition from being structural
+/// (apiextensions-apiserver `pkg/controller/nonstructuralschema`).
+pub(crate) fn not_structural(definition: &Value) -> ErrorList {
+    let spec = Path::new("spec");
+    let mut errors = ErrorList::new();
+    if meta::bool_at(definition, &["spec", "preserveUnknownFields"]) == Some(true) {
+        errors.push(Error::invalid(
+            &spec.child("preserveUnknownFields"),
+            true,
+            "must be false",
+        ));
+    }
+    for (i, version) in meta::list_at(definition, &["spec", "versions"]).iter().enumerate() {
+        if let Some(schema) = meta::at(version, &["schema", "openAPIV3Schema"]) {
+            let path = spec.child("versions").index(i).child("schema").child("openAPIV3Schema");
+            errors.extend(invariants::validate(schema, &path));
+        }
+    }
+    errors
 }
 
 /// Whether Go would leave a value out: a schema's field that says nothing.

@@ -85,6 +85,12 @@ impl Client {
             .await
     }
 
+    /// `DELETE`.
+    pub(crate) async fn delete(&self, path: &str) -> (u16, String) {
+        let request = Request::delete(path).header("host", "test");
+        self.text(request.body(Full::default()).unwrap()).await
+    }
+
     /// `POST` of JSON.
     pub(crate) async fn post(&self, path: &str, body: serde_json::Value) -> (u16, String) {
         let request = Request::post(path)
