@@ -3,7 +3,9 @@
 use super::Store;
 use crate::admission::{Attributes, Operation, Reinvocation};
 use crate::registry::request::Request;
+use machinery::apply::managed::Managed;
 use machinery::gvk::GroupVersionKind;
+use machinery::meta;
 use machinery::status::Status;
 use serde_json::Value;
 use std::sync::Arc;
@@ -22,6 +24,25 @@ pub struct Write<'a> {
     pub old: Option<&'a Value>,
 }
 
+/// Where the owners of fields are.
+const OWNERS: [&str; 2] = ["metadata", "managedFields"];
+
+/// What plugins made of the owners of fields is taken back when it makes no sense (apimachinery
+/// `managedFieldsValidatingAdmissionController`).
+fn restore_owners(rq: &Request<'_>, obj: &mut Value, owners: Option<Value>) {
+    let Err(why) = Managed::decode(obj) else { return };
+    match owners {
+        Some(owners) => meta::set(obj, &OWNERS, owners),
+        None => {
+            meta::remove(obj, &OWNERS);
+        }
+    }
+    (rq.warn)(format!(
+        ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating \
+         admission controller; please fix your requests: {why}"
+    ));
+}
+
 impl Store {
     /// Lets the plugins change the object.
     ///
@@ -33,6 +54,7 @@ impl Store {
         {
             return Err(Status::forbidden(&self.resource.group_resource(), write.name, why));
         }
+        let owners = meta::at(obj, &OWNERS).cloned();
         let mut warnings = Vec::new();
         let mut attributes = self.attributes(rq, write, &mut warnings);
         let mut result = self.admit_once(&mut attributes, obj).await;
@@ -41,6 +63,9 @@ impl Store {
             result = self.admit_once(&mut attributes, obj).await;
         }
         warnings.into_iter().for_each(rq.warn);
+        if result.is_ok() && meta::at(obj, &OWNERS) != owners.as_ref() {
+            restore_owners(rq, obj, owners);
+        }
         result
     }
 
@@ -111,6 +136,45 @@ impl Store {
             old: write.old,
             reinvocation: Reinvocation::default(),
             warnings,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::request::{NO_EXTRA, NO_OPTIONS};
+    use serde_json::json;
+    use std::sync::Mutex;
+
+    #[test]
+    fn owners_that_make_no_sense_are_taken_back() {
+        let good = json!([{"manager": "m", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1"}]);
+        let bad = json!([{"manager": "m", "operation": "Update", "apiVersion": "v1", "fieldsType": "Nope"}]);
+        for (made, left, warned) in [(&good, &good, false), (&bad, &good, true)] {
+            let warnings = Mutex::new(Vec::new());
+            let warn = |text: String| warnings.lock().unwrap().push(text);
+            let rq = Request {
+                namespace: "",
+                user: "",
+                uid: "",
+                groups: &[],
+                extra: &NO_EXTRA,
+                now: jiff::Timestamp::UNIX_EPOCH,
+                dry_run: false,
+                options: &NO_OPTIONS,
+                warn: &warn,
+            };
+            let mut object = json!({"metadata": {"managedFields": made}});
+            restore_owners(&rq, &mut object, Some(good.clone()));
+            assert_eq!(object["metadata"]["managedFields"], *left);
+            let warnings = warnings.lock().unwrap();
+            let expected = "invalid fieldsType \"Nope\" in managed fields entry 0";
+            assert_eq!(
+                warnings.iter().any(|text| text.ends_with(expected)),
+                warned,
+                "{warnings:?}"
+            );
         }
     }
 }
