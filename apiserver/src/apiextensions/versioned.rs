@@ -226,6 +226,13 @@ impl Storage for Versioned {
     fn count(&self) -> BoxFuture<'_, Result<u64, Error>> {
         self.0.inner.count()
     }
+
+    fn convert<'a>(&'a self, object: Value, to: &'a str) -> BoxFuture<'a, Result<Value, Error>> {
+        Box::pin(async move {
+            let converted = self.0.converter.convert(vec![object], to).await;
+            Ok(converted.map_err(Box::new)?.pop().unwrap_or_default())
+        })
+    }
 }
 
 /// An error of a conversion within an update.

@@ -389,18 +389,26 @@ impl Lookup for Directory {
         from: &'a GroupVersionKind,
         to: &'a GroupVersionKind,
     ) -> BoxFuture<'a, Result<Value, Status>> {
-        let served = |kind: &GroupVersionKind| {
-            self.find(|known| known.versions.iter().find(|version| version.gvk == *kind).cloned())
-        };
-        let converted = if from == to {
-            Ok(object)
-        } else {
-            match (served(from), served(to)) {
-                (Some(from), Some(to)) => codec::convert(&from, &to, object),
-                _ => Err(Status::internal(format!("there is no conversion from {from} to {to}"))),
+        Box::pin(async move {
+            if from == to {
+                return Ok(object);
             }
-        };
-        Box::pin(std::future::ready(converted))
+            let served = |kind: &GroupVersionKind| {
+                self.find(|known| {
+                    let version = known.versions.iter().find(|version| version.gvk == *kind)?;
+                    Some((version.clone(), known.storage.clone()))
+                })
+            };
+            let (Some((from, storage)), Some((to, _))) = (served(from), served(to)) else {
+                return Err(Status::internal(format!("there is no conversion from {from} to {to}")));
+            };
+            let object = match storage.convert(object, &to.gvk.api_version()).await {
+                Ok(object) => object,
+                Err(Error::Refused(status)) => return Err(Status::internal(status.message)),
+                Err(error) => return Err(Status::internal(error)),
+            };
+            codec::convert(&from, &to, object)
+        })
     }
 
     fn resource_of(&self, kind: &GroupVersionKind) -> Option<(GroupResource, bool)> {
