@@ -5,6 +5,7 @@
 
 mod checks;
 pub mod digest;
+mod experimental;
 mod export;
 mod former;
 mod gateways;
@@ -20,6 +21,7 @@ pub mod requests;
 mod resolve;
 
 pub use checks::{DEFAULT_SCHEDULER, toleration};
+pub use experimental::{Deploy, Experimental, Manifests, SyncSettings, VirtualKubeConfig};
 pub use export::{ExportKubeConfig, KubeConfigSecret, ServiceAccountLogin};
 pub use gateways::{
     AllowedRoutes, GatewayApi, ImportedGateways, NamespacePolicy, RoutesOverride, Sanitize, ShownMetadata, ShownStatus,

@@ -1,6 +1,7 @@
 //! The settings this version acts on, in the outline of the file.
 
 use crate::checks::check_together;
+use crate::experimental::Experimental;
 use crate::export::ExportKubeConfig;
 use crate::gateways::{GatewayApi, ImportedGateways};
 use crate::keys;
@@ -9,7 +10,6 @@ use crate::namespaces::Namespaces;
 use crate::networking::Networking;
 use crate::patches::Patch;
 use crate::policies::Policies;
-use crate::requests::DenyRule;
 use crate::{Error, read};
 use serde::Deserialize;
 use serde_json::Value;
@@ -488,68 +488,6 @@ impl Rules {
     pub fn is_empty(&self) -> bool {
         self.extra_rules.is_empty() && self.overwrite_rules.is_empty()
     }
-}
-
-/// Settings that may change.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Experimental {
-    /// How objects are synced.
-    pub sync_settings: SyncSettings,
-    /// What is deployed with the virtual cluster.
-    pub deploy: Deploy,
-    /// Where the credentials of the virtual cluster are.
-    pub virtual_cluster_kube_config: VirtualKubeConfig,
-    /// Requests to the API server that are refused.
-    pub deny_proxy_requests: Vec<DenyRule>,
-}
-
-/// Files with credentials of the virtual cluster; empty leaves them to flags.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct VirtualKubeConfig {
-    /// The kubeconfig of its administrator.
-    pub kube_config: String,
-    /// The authority of its servers.
-    #[serde(rename = "serverCACert")]
-    pub server_ca_cert: String,
-    /// The key of that authority.
-    #[serde(rename = "serverCAKey")]
-    pub server_ca_key: String,
-    /// The authority of its clients.
-    #[serde(rename = "clientCACert")]
-    pub client_ca_cert: String,
-    /// The authority of proxies that say who asks.
-    #[serde(rename = "requestHeaderCACert")]
-    pub request_header_ca_cert: String,
-}
-
-/// What is deployed with the virtual cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Deploy {
-    /// Into the host.
-    pub host: Manifests,
-}
-
-/// Manifests.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Manifests {
-    /// YAML with one or more documents.
-    pub manifests: String,
-}
-
-/// How objects are synced.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SyncSettings {
-    /// The control plane's Service owns the host objects.
-    pub set_owner: bool,
-    /// Another address at which metrics are served; empty or "0" for none.
-    pub host_metrics_bind_address: String,
-    /// One more.
-    pub virtual_metrics_bind_address: String,
 }
 
 impl Config {
