@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::clusters::{Informer, Selection};
 use crate::names::{Claim, claim, keys};
+use crate::object::ObjectKey;
 use crate::settings::Settings;
 use crate::testing::fake::Fake;
 use crate::testing::settings;
@@ -86,18 +87,27 @@ impl Bridge {
     /// Starts the informers, and the engine once they are synced, as the process does.
     fn watch(&mut self) {
         let ours = format!("{}=vc", keys::MARKER);
+        // All namespaces, where there are many.
+        let copies = self
+            .engine
+            .world()
+            .names
+            .single_namespace()
+            .unwrap_or_default()
+            .to_owned();
         let mut lists = Vec::new();
         let every = [Kind::Pod, Kind::Service, Kind::Endpoints, Kind::ConfigMap, Kind::Secret];
         let sources = every
             .into_iter()
             .flat_map(|kind| [(Side::Virtual, kind, ""), (Side::Host, kind, ours.as_str())])
+            .chain(copies.is_empty().then_some((Side::Host, Kind::Namespace, "")))
             .chain([
                 (Side::Virtual, Kind::Namespace, ""),
                 (Side::Virtual, Kind::Node, ""),
                 (Side::Host, Kind::Event, ""),
             ]);
         for (side, kind, labels) in sources {
-            let namespace = if side == Side::Host { "host" } else { "" };
+            let namespace = if side == Side::Host { copies.as_str() } else { "" };
             let selection = Selection {
                 namespace: namespace.into(),
                 labels: labels.into(),
@@ -173,17 +183,27 @@ impl Bridge {
     }
 
     fn host_pod(&self, name: &str) -> Option<Value> {
-        self.host.get(Kind::Pod, "host", &format!("{name}-x-team-x-vc"))
+        self.copy(Kind::Pod, name)
+    }
+
+    /// Where the copy of an object of namespace `team` lies.
+    fn place(&self, kind: Kind, name: &str) -> ObjectKey {
+        self.engine.world().names.place(kind, "team", name)
+    }
+
+    fn copy(&self, kind: Kind, name: &str) -> Option<Value> {
+        let key = self.place(kind, name);
+        self.host.get(kind, &key.namespace, &key.name)
     }
 
     /// What the host's scheduler and kubelets would do by now.
     fn run_host(&self) {
         for pod in self.host.list(Kind::Pod) {
-            let name = json_text(&pod, "name");
+            let (namespace, name) = (json_text(&pod, "namespace"), json_text(&pod, "name"));
             if pod["metadata"].get("deletionTimestamp").is_some() {
-                self.host.remove(Kind::Pod, "host", &name);
+                self.host.remove(Kind::Pod, &namespace, &name);
             } else if pod["status"]["phase"] != "Running" {
-                self.host.change(Kind::Pod, "host", &name, |pod| {
+                self.host.change(Kind::Pod, &namespace, &name, |pod| {
                     pod["spec"]["nodeName"] = json!("worker-1");
                     pod["status"] =
                         json!({"phase": "Running", "startTime": "2026-01-01T00:00:00Z", "podIP": "10.1.0.1"});
@@ -551,9 +571,8 @@ async fn happen(bridge: Bridge, happening: Happening) -> Bridge {
         Happening::DeletePod(number) => virtual_.delete(Kind::Pod, "team", &name(number), 30),
         Happening::ForceDeletePod(number) => virtual_.delete(Kind::Pod, "team", &name(number), 0),
         Happening::DeleteHostPod(number) => {
-            bridge
-                .host
-                .delete(Kind::Pod, "host", &format!("web-{number}-x-team-x-vc"), 30);
+            let key = bridge.place(Kind::Pod, &name(number));
+            bridge.host.delete(Kind::Pod, &key.namespace, &key.name, 30);
         }
         Happening::ChangeConfigMap(value) => {
             virtual_.change(Kind::ConfigMap, "team", "settings", |map| {
@@ -575,7 +594,7 @@ async fn happen(bridge: Bridge, happening: Happening) -> Bridge {
 /// Whether both sides agree; says what does not.
 fn disagreement(bridge: &Bridge) -> Option<String> {
     let names = bridge.engine.world().names.clone();
-    let mut expected: Vec<(Kind, String)> = Vec::new();
+    let mut expected: Vec<(Kind, ObjectKey)> = Vec::new();
     for pod in bridge.virtual_.list(Kind::Pod) {
         let name = json_text(&pod, "name");
         let Some(host) = bridge.host_pod(&name) else {
@@ -590,13 +609,11 @@ fn disagreement(bridge: &Bridge) -> Option<String> {
         if pod["status"]["phase"] != "Running" || pod["spec"]["nodeName"] != "worker-1" {
             return Some(format!("{name} does not show its status"));
         }
-        expected.push((Kind::Pod, names.host_name(&name, "team")));
+        expected.push((Kind::Pod, bridge.place(Kind::Pod, &name)));
     }
     if !expected.is_empty() {
-        expected.push((Kind::ConfigMap, names.host_name("settings", "team")));
-        let host = bridge
-            .host
-            .get(Kind::ConfigMap, "host", &names.host_name("settings", "team"));
+        expected.push((Kind::ConfigMap, bridge.place(Kind::ConfigMap, "settings")));
+        let host = bridge.copy(Kind::ConfigMap, "settings");
         let virtual_ = bridge.virtual_.get(Kind::ConfigMap, "team", "settings");
         if host.map(|host| host["data"].clone()) != virtual_.map(|virtual_| virtual_["data"].clone()) {
             return Some("the ConfigMap differs".into());
@@ -608,8 +625,8 @@ fn disagreement(bridge: &Bridge) -> Option<String> {
         .iter()
         .filter(|service| json_text(service, "namespace") == "team")
     {
-        let name = names.host_name(&json_text(service, "name"), "team");
-        let Some(host) = bridge.host.get(Kind::Service, "host", &name) else {
+        let name = json_text(service, "name");
+        let Some(host) = bridge.copy(Kind::Service, &name) else {
             return Some(format!("{name} is missing"));
         };
         if service["spec"]["type"] != "ClusterIP" || host["spec"]["type"] != "ClusterIP" {
@@ -618,13 +635,14 @@ fn disagreement(bridge: &Bridge) -> Option<String> {
         if host["spec"]["clusterIP"] != service["spec"]["clusterIP"] {
             return Some(format!("{name} has another address"));
         }
-        expected.push((Kind::Service, name));
+        expected.push((Kind::Service, bridge.place(Kind::Service, &name)));
     }
     for kind in [Kind::Pod, Kind::ConfigMap, Kind::Service] {
         for object in bridge.host.list(kind) {
             let name = json_text(&object, "name");
             let infrastructure = name == "vc" || name.starts_with("kube-dns");
-            if !infrastructure && !expected.contains(&(kind, name.clone())) {
+            let key = ObjectKey::new(&json_text(&object, "namespace"), &name);
+            if !infrastructure && !expected.contains(&(kind, key)) {
                 return Some(format!("{kind} {name} is an orphan"));
             }
         }

@@ -195,7 +195,7 @@ mod tests {
     use machinery::selector::label::Selector;
 
     use super::*;
-    use crate::testing::settings;
+    use crate::testing::{settings, with_namespaces};
 
     /// The Role of the virtual cluster that deploy/kustomize describes.
     const NAME: &str = "vc-vcluster";
@@ -214,6 +214,26 @@ mod tests {
             actual, wanted,
             "{path} is not up to date; its first line says how to write it anew"
         );
+    }
+
+    /// Nothing but what concerns the control plane is left in its namespace.
+    #[test]
+    fn namespaces_of_their_own_take_every_right_everywhere() {
+        let settings = with_namespaces(&[("team", "own-team")], false);
+        let wide = cluster_role(NAME, &settings).expect("a ClusterRole");
+        let single = role(NAME, &crate::testing::settings());
+        let of_kinds = "[configmaps, endpoints, persistentvolumeclaims, pods, secrets, services]";
+        assert!(single.contains(of_kinds), "{single}");
+        let with_namespaces = "[configmaps, endpoints, namespaces, persistentvolumeclaims, pods, secrets, services]";
+        assert!(wide.contains(with_namespaces), "{wide}");
+        for resource in ["pods/log", "pods/exec", "events", "endpointslices"] {
+            assert!(wide.contains(resource), "{resource} is not in {wide}");
+        }
+        let own = role(NAME, &settings);
+        for resource in ["pods", "configmaps", "namespaces", "events"] {
+            assert!(!own.contains(resource), "{resource} is in {own}");
+        }
+        assert!(own.contains("resourceNames: [vc]"), "{own}");
     }
 
     #[test]

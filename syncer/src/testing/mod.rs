@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::engine::plan::{Plan, Step};
 use crate::kinds::{Kind, Side};
-use crate::names::Reference;
+use crate::names::{Fixed, NamespaceRules, Reference};
 use crate::object::Object;
 use crate::patches::Patches;
 use crate::resources;
-use crate::settings::{MetricsSettings, NodeSettings, PodSettings, Settings};
+use crate::settings::{MetricsSettings, NamespaceSettings, NodeSettings, PodSettings, Settings};
 use crate::world::World;
 
 /// Virtual cluster `vc` in host namespace `host`, with its control plane's Service.
@@ -89,6 +89,23 @@ pub(crate) fn settings() -> Settings {
         },
         metrics: MetricsSettings::default(),
     }
+}
+
+/// The same where every virtual namespace has one of the host to itself.
+pub(crate) fn with_namespaces(pairs: &[(&str, &str)], only: bool) -> Settings {
+    let pairs: BTreeMap<_, _> = pairs
+        .iter()
+        .map(|(virtual_, host)| ((*virtual_).to_owned(), (*host).to_owned()))
+        .collect();
+    let mut settings = settings();
+    settings.to_host.insert(Kind::Namespace);
+    settings.namespaces = Some(NamespaceSettings {
+        rules: NamespaceRules::new("vc", "host", &pairs, only),
+        extra_labels: [("cost".to_owned(), "42".to_owned())].into(),
+        fixed: Fixed::default(),
+    });
+    (settings.all_config_maps, settings.all_secrets) = (true, true);
+    settings
 }
 
 impl World {

@@ -7,6 +7,28 @@ use serde_json::Value;
 use crate::kinds::Kind;
 use crate::testing::fake::Fake;
 
+/// Where copies lie.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Layout {
+    /// All in namespace `host`, under joined names.
+    Joined,
+    /// Under their own names, those of `team` in `own-team`; ConfigMaps and Secrets whether they are used or not.
+    Own,
+}
+
+impl Layout {
+    /// Where the copy of an object is. These names are short enough to be joined.
+    fn place(self, namespace: &str, name: &str) -> Option<(String, String)> {
+        match (self, namespace, name) {
+            (Self::Own, "kube-system", "kube-dns") | (Self::Joined, ..) => {
+                Some(("host".to_owned(), format!("{name}-x-{namespace}-x-vc")))
+            }
+            (Self::Own, "team", _) => Some(("own-team".to_owned(), name.to_owned())),
+            _ => None,
+        }
+    }
+}
+
 const KINDS: [Kind; 4] = [Kind::Pod, Kind::Service, Kind::ConfigMap, Kind::Secret];
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
@@ -43,7 +65,7 @@ fn used_config_maps(pods: &[Value]) -> Vec<(String, String)> {
 }
 
 /// Says what differs, if anything does. The virtual cluster is `vc`, its objects lie in namespace `host`.
-pub(super) fn difference(virtual_: &Fake, host: &Fake) -> Option<String> {
+pub(super) fn difference(virtual_: &Fake, host: &Fake, layout: Layout) -> Option<String> {
     let pods = virtual_.list(Kind::Pod);
     let used = used_config_maps(&pods);
     for kind in KINDS {
@@ -64,8 +86,8 @@ pub(super) fn difference(virtual_: &Fake, host: &Fake) -> Option<String> {
             let (namespace, name) = namespace_and_name(&object);
             let copy = copies.remove(text(&object, "/metadata/uid"));
             let is_wanted = match kind {
-                Kind::ConfigMap => used.contains(&(namespace.clone(), name.clone())),
-                Kind::Secret => false,
+                Kind::ConfigMap => layout == Layout::Own || used.contains(&(namespace.clone(), name.clone())),
+                Kind::Secret => layout == Layout::Own,
                 _ => true,
             };
             match copy {
@@ -73,7 +95,7 @@ pub(super) fn difference(virtual_: &Fake, host: &Fake) -> Option<String> {
                 Some(_) if !is_wanted => return Some(format!("{kind} {namespace}/{name} has a copy that nobody uses")),
                 None => {}
                 Some(copy) => {
-                    if let Some(what) = pair(kind, &object, &copy) {
+                    if let Some(what) = pair(kind, &object, &copy, layout) {
                         return Some(format!("{kind} {namespace}/{name}: {what}"));
                     }
                 }
@@ -89,11 +111,12 @@ pub(super) fn difference(virtual_: &Fake, host: &Fake) -> Option<String> {
     None
 }
 
-fn pair(kind: Kind, object: &Value, copy: &Value) -> Option<String> {
+fn pair(kind: Kind, object: &Value, copy: &Value, layout: Layout) -> Option<String> {
     let (namespace, name) = namespace_and_name(object);
-    // These names are short enough to be joined.
-    let expected = ("host".to_owned(), format!("{name}-x-{namespace}-x-vc"));
-    if namespace_and_name(copy) != expected {
+    if layout
+        .place(&namespace, &name)
+        .is_some_and(|expected| namespace_and_name(copy) != expected)
+    {
         return Some(format!("its copy is {:?}", namespace_and_name(copy)));
     }
     if (annotation(copy, "object-name"), annotation(copy, "object-namespace")) != (&name, &namespace) {
@@ -159,12 +182,12 @@ mod tests {
         });
         virtual_.put(Kind::Service, service);
         let found = |what: &str| {
-            let difference = difference(&virtual_, &host).unwrap_or_default();
+            let difference = difference(&virtual_, &host, Layout::Joined).unwrap_or_default();
             assert!(difference.contains(what), "{difference:?} instead of {what:?}");
         };
         found("has no copy");
         host.put(Kind::Service, copy("web", "u"));
-        assert_eq!(difference(&virtual_, &host), None);
+        assert_eq!(difference(&virtual_, &host, Layout::Joined), None);
         host.put(Kind::Service, copy("other", "old"));
         found("is the copy of nothing");
         host.change(Kind::Service, "host", "other-x-team-x-vc", |other| {
@@ -184,7 +207,7 @@ mod tests {
         host.put(Kind::Service, copy("web", "u"));
         let map = json!({"metadata": {"namespace": "team", "name": "settings", "uid": "m"}, "data": {"a": "1"}});
         virtual_.put(Kind::ConfigMap, map);
-        assert_eq!(difference(&virtual_, &host), None, "nobody uses it");
+        assert_eq!(difference(&virtual_, &host, Layout::Joined), None, "nobody uses it");
         host.put(Kind::ConfigMap, copy("settings", "m"));
         found("has a copy that nobody uses");
     }

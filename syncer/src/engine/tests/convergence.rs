@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::fake::{Availability, Disorder, NO_ANSWER, next};
+use crate::testing::with_namespaces;
 
 /// Time until both sides must agree: longer than a lost change may stay lost.
 const AGREED_WITHIN: Duration = Duration::from_secs(600);
@@ -83,11 +84,14 @@ fn strike(fake: &Fake, trouble: Trouble) {
     }
 }
 
-async fn scenario(events: Vec<Event>) -> Option<String> {
+async fn scenario(events: Vec<Event>, layout: comparer::Layout) -> Option<String> {
     let (virtual_, host) = clusters();
     let settings = Settings {
         compare_every: COMPARE_EVERY,
-        ..settings()
+        ..match layout {
+            comparer::Layout::Joined => settings(),
+            comparer::Layout::Own => with_namespaces(&[("team", "own-team")], false),
+        }
     };
     let mut bridge = Bridge::configured(virtual_, host, settings);
     bridge.virtual_.put(Kind::ConfigMap, config_map());
@@ -106,7 +110,7 @@ async fn scenario(events: Vec<Event>) -> Option<String> {
     loop {
         bridge.run_host();
         tokio::time::sleep(Duration::from_secs(1)).await;
-        match comparer::difference(&bridge.virtual_, &bridge.host) {
+        match comparer::difference(&bridge.virtual_, &bridge.host, layout) {
             None => return None,
             Some(what) if Instant::now() > deadline => return Some(what),
             Some(_) => {}
@@ -114,12 +118,9 @@ async fn scenario(events: Vec<Event>) -> Option<String> {
     }
 }
 
-/// Whatever happens in whatever order, and whatever both API servers do meanwhile: once they work again, both sides agree,
-/// without duplicates and orphans. A failure shows the events and seeds that lead to it.
-#[test]
-fn both_sides_agree_after_any_trouble() {
+fn try_everything(cases: u32, layout: comparer::Layout) {
     let config = ProptestConfig {
-        cases: 96,
+        cases,
         max_shrink_iters: 200,
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -130,10 +131,23 @@ fn both_sides_agree_after_any_trouble() {
             .start_paused(true)
             .build()
             .expect("a runtime");
-        prop_assert_eq!(runtime.block_on(scenario(events)), None);
+        prop_assert_eq!(runtime.block_on(scenario(events, layout)), None);
         Ok(())
     });
     if let Err(error) = outcome {
         panic!("{error}");
     }
+}
+
+/// Whatever happens in whatever order, and whatever both API servers do meanwhile: once they work again, both sides agree,
+/// without duplicates and orphans. A failure shows the events and seeds that lead to it.
+#[test]
+fn both_sides_agree_after_any_trouble() {
+    try_everything(96, comparer::Layout::Joined);
+}
+
+/// The same where every namespace has one of the host to itself.
+#[test]
+fn both_sides_agree_about_namespaces_of_their_own() {
+    try_everything(48, comparer::Layout::Own);
 }

@@ -1,29 +1,13 @@
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::names::{Fixed, NamespaceRules};
 use crate::object::Object;
-use crate::settings::NamespaceSettings;
-use crate::testing::{object, settings, summary, world_of};
+use crate::testing::{object, summary, with_namespaces, world_of};
 
 const MARKER: &str = "host-x-vc";
 
 /// Virtual cluster `vc` with these pairs of namespaces.
 fn mapped(pairs: &[(&str, &str)], only: bool) -> World {
-    let pairs: BTreeMap<_, _> = pairs
-        .iter()
-        .map(|(virtual_, host)| ((*virtual_).to_owned(), (*host).to_owned()))
-        .collect();
-    let mut settings = settings();
-    settings
-        .to_host
-        .extend([Kind::Namespace, Kind::NetworkPolicy, Kind::ServiceAccount]);
-    settings.namespaces = Some(NamespaceSettings {
-        rules: NamespaceRules::new("vc", "host", &pairs, only),
-        extra_labels: [("cost".to_owned(), "42".to_owned())].into(),
-        fixed: Fixed::default(),
-    });
-    (settings.all_config_maps, settings.all_secrets) = (true, true);
+    let mut settings = with_namespaces(pairs, only);
+    settings.to_host.extend([Kind::NetworkPolicy, Kind::ServiceAccount]);
     let world = world_of(settings);
     let own = json!({"metadata": {"name": "host", "uid": "own", "resourceVersion": "1"}});
     world.control_plane.of(Kind::Namespace).apply(Object::new(own));

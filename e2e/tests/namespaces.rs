@@ -1,0 +1,523 @@
+//! Virtual clusters each of whose namespaces has one of the host to itself: by name, by pattern, by a generated name, or not at
+//! all.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+use e2e::suite::{Case, Kubectl, World, configured, eventually};
+use serde_json::Value;
+
+const VALUES: &str = "
+sync:
+  toHost:
+    namespaces:
+      enabled: true
+      mappings:
+        byName:
+          prod: '${name}-prod'
+          'team-*': '${name}-t-*'
+          common: common
+          late: late
+      extraLabels: {cost: '42'}
+    networkPolicies: {enabled: true}
+    serviceAccounts: {enabled: true}
+integrations:
+  metricsServer: {enabled: true}
+";
+
+const CASES: &[Case] = &[
+    ("objects_keep_their_names", objects_keep_their_names),
+    ("a_pattern_names_many_namespaces", a_pattern_names_many_namespaces),
+    (
+        "other_namespaces_have_generated_names",
+        other_namespaces_have_generated_names,
+    ),
+    ("logs_and_measurements_are_found", logs_and_measurements_are_found),
+    ("services_are_known_by_name", services_are_known_by_name),
+    ("what_is_there_is_left_alone", what_is_there_is_left_alone),
+    (
+        "one_of_two_has_a_namespace_that_was_there",
+        one_of_two_has_a_namespace_that_was_there,
+    ),
+    ("policies_select_across_namespaces", policies_select_across_namespaces),
+    (
+        "a_namespace_goes_with_the_virtual_one",
+        a_namespace_goes_with_the_virtual_one,
+    ),
+    ("rights_are_enough", World::rights_are_enough),
+    ("at_the_end_nothing_is_left", at_the_end_nothing_is_left),
+];
+
+const ONLY: &str = "
+sync:
+  toHost:
+    namespaces:
+      enabled: true
+      mappingsOnly: true
+      mappings: {byName: {prod: live, kube-system: vc-system}}
+";
+
+const CASES_ONLY: &[Case] = &[
+    ("what_has_no_place_stays", what_has_no_place_stays),
+    ("a_change_is_refused", a_change_is_refused),
+];
+
+fn main() -> ExitCode {
+    match configured("namespaces", 2, VALUES, CASES) {
+        ExitCode::SUCCESS => configured("namespaces-only", 1, ONLY, CASES_ONLY),
+        failed => failed,
+    }
+}
+
+/// Creates a namespace and waits until pods can be made in it.
+fn namespace(kubectl: &Kubectl, name: &str) -> Result<()> {
+    kubectl.apply(&format!(
+        r#"{{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{name}","labels":{{"stage":"{name}","pod-security.kubernetes.io/enforce":"privileged"}}}}}}"#
+    ))?;
+    eventually("the namespace has its service account", || {
+        Ok(kubectl.run(&["-n", name, "get", "serviceaccount", "default"]).ok())
+    })?;
+    Ok(())
+}
+
+/// A pod with its ConfigMap and Service.
+fn application(namespace: &str) -> String {
+    format!(
+        r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: settings, namespace: {namespace}}}
+data: {{a: "1"}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: web, namespace: {namespace}}}
+spec: {{selector: {{app: web}}, ports: [{{port: 80}}]}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: web, namespace: {namespace}, labels: {{app: web}}}}
+spec:
+  containers: [{{name: app, image: nginx, envFrom: [{{configMapRef: {{name: settings}}}}]}}]
+"#
+    )
+}
+
+fn runs(kubectl: &Kubectl, namespace: &str, name: &str) -> Result<Value> {
+    eventually(&format!("{namespace}/{name} runs"), || {
+        let pod = kubectl.json(&["-n", namespace, "get", "pod", name])?;
+        Ok((pod["status"]["phase"] == "Running").then_some(pod))
+    })
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// Waits for an event about an object whose message contains a text.
+fn told(kubectl: &Kubectl, place: &[&str], name: &str, words: &str) -> Result<()> {
+    let about = format!("involvedObject.name={name}");
+    eventually(&format!("an event about {name} says {words:?}"), || {
+        let events = kubectl.json(&[place, &["get", "events", "--field-selector", &about]].concat())?;
+        let items = events["items"].as_array().cloned().unwrap_or_default();
+        let messages: Vec<&str> = items.iter().map(|event| text(&event["message"])).collect();
+        ensure!(messages.iter().any(|message| message.contains(words)), "{messages:?}");
+        Ok(Some(()))
+    })
+}
+
+fn objects_keep_their_names(world: &World) -> Result<()> {
+    let host = world.kubectl("host")?;
+    for cluster in ["vc-1", "vc-2"] {
+        let virtual_ = world.kubectl(cluster)?;
+        namespace(&virtual_, "prod")?;
+        virtual_.apply(&application("prod"))?;
+        runs(&virtual_, "prod", "web")?;
+        let place = format!("{cluster}-prod");
+        let made = host.json(&["get", "namespace", &place])?["metadata"].clone();
+        let labels = &made["labels"];
+        ensure!(labels["cost"] == "42" && labels["stage"] == "prod", "{labels}");
+        ensure!(labels.get("pod-security.kubernetes.io/enforce").is_none(), "{labels}");
+        let pod = host.json(&["-n", &place, "get", "pod", "web"])?;
+        ensure!(
+            pod["metadata"]["labels"]["vcluster.loft.sh/managed-by"] == cluster,
+            "{pod}"
+        );
+        ensure!(pod["metadata"].get("ownerReferences").is_none(), "{pod}");
+        let source = &pod["spec"]["containers"][0]["envFrom"][0]["configMapRef"]["name"];
+        ensure!(source == "settings", "{source}");
+        let account = &pod["spec"]["serviceAccountName"];
+        ensure!(*account == format!("vcluster-default-x-{cluster}"), "{account}");
+        let maps = host.names(&["-n", &place, "get", "configmaps"])?;
+        for name in [
+            "settings",
+            "kube-root-ca.crt",
+            &format!("vcluster-kube-root-ca.crt-x-{cluster}"),
+        ] {
+            ensure!(maps.iter().any(|map| map == name), "{name} is not among {maps:?}");
+        }
+    }
+    Ok(())
+}
+
+fn a_pattern_names_many_namespaces(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    for team in ["a", "b"] {
+        let name = format!("team-{team}");
+        namespace(&virtual_, &name)?;
+        virtual_.apply(&application(&name))?;
+        runs(&virtual_, &name, "web")?;
+        host.run(&[
+            "-n",
+            &format!("vc-1-t-{team}"),
+            "get",
+            "pod,service,configmap",
+            "-l",
+            "vcluster.loft.sh/managed-by=vc-1",
+        ])?;
+        host.run(&["-n", &format!("vc-1-t-{team}"), "get", "pod", "web"])?;
+    }
+    Ok(())
+}
+
+fn other_namespaces_have_generated_names(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    virtual_.apply(&application("default"))?;
+    runs(&virtual_, "default", "web")?;
+    let found = of_cluster(&host, "vc-1")?;
+    let made = found.iter().find(|(_, virtual_)| virtual_ == "default");
+    let (name, _) = made.with_context(|| format!("{found:?}"))?;
+    // The digest is that of the name.
+    ensure!(name.starts_with("vcluster-37a8eec1-"), "{name}");
+    host.run(&["-n", name, "get", "pod", "web"])?;
+    let others = of_cluster(&host, "vc-2")?;
+    ensure!(
+        others
+            .iter()
+            .all(|(other, _)| !found.iter().any(|(name, _)| name == other)),
+        "{found:?} {others:?}"
+    );
+    Ok(())
+}
+
+/// The namespaces of the host that belong to a virtual cluster, and the virtual ones.
+fn of_cluster(host: &Kubectl, cluster: &str) -> Result<Vec<(String, String)>> {
+    let marker = format!("vcluster.loft.sh/managed-by=vcluster-{cluster}-x-{cluster}");
+    let list = host.json(&["get", "namespaces", "-l", &marker])?;
+    let items = list["items"].as_array().cloned().unwrap_or_default();
+    let of = |item: &Value| {
+        let metadata = &item["metadata"];
+        let virtual_ = text(&metadata["annotations"]["vcluster.loft.sh/object-name"]);
+        (text(&metadata["name"]).to_owned(), virtual_.to_owned())
+    };
+    Ok(items.iter().map(of).collect())
+}
+
+fn logs_and_measurements_are_found(world: &World) -> Result<()> {
+    let virtual_ = world.kubectl("vc-1")?;
+    let said = virtual_.run(&["-n", "prod", "logs", "web"])?;
+    ensure!(said.contains("container app of pod vc-1-prod/web"), "{said}");
+    let said = virtual_.run(&["-n", "prod", "exec", "web", "--", "hostname"])?;
+    ensure!(said.trim() == "web", "{said}");
+    eventually("pods of all namespaces are measured", || {
+        let shown = virtual_.run(&["top", "pods", "-A", "--no-headers"]).unwrap_or_default();
+        let measured = |namespace: &str| {
+            shown
+                .lines()
+                .any(|line| line.split_whitespace().next() == Some(namespace))
+        };
+        Ok((measured("prod") && measured("team-a")).then_some(()))
+    })?;
+    let events = virtual_.run(&["-n", "prod", "get", "events", "-o", "jsonpath={.items[*].message}"])?;
+    ensure!(events.contains("prod/web") && !events.contains("vc-1-prod"), "{events}");
+    Ok(())
+}
+
+fn services_are_known_by_name(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    let address = |kubectl: &Kubectl, namespace: &str, name: &str| -> Result<String> {
+        let service = kubectl.json(&["-n", namespace, "get", "service", name])?;
+        Ok(text(&service["spec"]["clusterIP"]).to_owned())
+    };
+    let web = address(&host, "vc-1-prod", "web")?;
+    ensure!(address(&virtual_, "prod", "web")? == web);
+    let server = world.access("vc-1")?.dns.context("vc-1 has no DNS")?;
+    eventually("the name resolves", || {
+        let output = Command::new("dig")
+            .args([
+                "+short",
+                "+time=2",
+                "+tries=1",
+                &format!("@{}", server.ip()),
+                "-p",
+                &server.port().to_string(),
+            ])
+            .arg("web.prod.svc.cluster.local")
+            .output()
+            .context("cannot start dig")?;
+        Ok((String::from_utf8_lossy(&output.stdout).trim() == web).then_some(()))
+    })?;
+    // The name server runs with the control plane, and so does what leads to it.
+    let dns = address(&host, "vcluster-vc-1", "kube-dns-x-kube-system-x-vc-1")?;
+    let pod = host.json(&["-n", "vc-1-prod", "get", "pod", "web"])?;
+    let asked = &pod["spec"]["dnsConfig"]["nameservers"][0];
+    ensure!(*asked == dns.as_str(), "{asked} {dns}");
+    Ok(())
+}
+
+fn what_is_there_is_left_alone(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    host.run(&[
+        "-n",
+        "vc-1-prod",
+        "create",
+        "secret",
+        "generic",
+        "theirs",
+        "--from-literal=a=b",
+    ])?;
+    let before = host.json(&["-n", "vc-1-prod", "get", "secret", "theirs"])?;
+    // A pod that would read it waits.
+    virtual_.apply(
+        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"thief","namespace":"prod"},"spec":{"containers":[
+            {"name":"c","image":"i","envFrom":[{"secretRef":{"name":"theirs","optional":true}}]}]}}"#,
+    )?;
+    told(&virtual_, &["-n", "prod"], "thief", "Secret prod/theirs does not exist")?;
+    virtual_.run(&[
+        "-n",
+        "prod",
+        "create",
+        "secret",
+        "generic",
+        "theirs",
+        "--from-literal=x=y",
+    ])?;
+    told(
+        &virtual_,
+        &["-n", "prod"],
+        "theirs",
+        "already exists there and does not belong to prod/theirs",
+    )?;
+    ensure!(
+        host.run(&["-n", "vc-1-prod", "get", "pod", "thief"]).is_err(),
+        "the pod reads it"
+    );
+    virtual_.run(&["-n", "prod", "delete", "secret/theirs", "pod/thief"])?;
+    let after = host.json(&["-n", "vc-1-prod", "get", "secret", "theirs"])?;
+    ensure!(before == after, "{before} {after}");
+    // A namespace that only a pattern leads to is not taken.
+    host.run(&["create", "namespace", "vc-1-t-host"])?;
+    namespace(&virtual_, "team-host")?;
+    told(
+        &virtual_,
+        &["-n", "default"],
+        "team-host",
+        "Namespace vc-1-t-host already exists",
+    )?;
+    virtual_.run(&["-n", "team-host", "create", "configmap", "m"])?;
+    ensure!(
+        host.run(&["-n", "vc-1-t-host", "get", "configmap", "m"]).is_err(),
+        "it is written to"
+    );
+    virtual_.run(&["delete", "namespace", "team-host"])?;
+    host.run(&["get", "namespace", "vc-1-t-host"]).map(|_| ())
+}
+
+fn one_of_two_has_a_namespace_that_was_there(world: &World) -> Result<()> {
+    let (first, second, host) = (world.kubectl("vc-1")?, world.kubectl("vc-2")?, world.kubectl("host")?);
+    host.run(&["create", "namespace", "common"])?;
+    host.run(&["-n", "common", "create", "configmap", "theirs"])?;
+    let metadata = || Ok::<_, anyhow::Error>(host.json(&["get", "namespace", "common"])?["metadata"].clone());
+    let marks = |metadata: &Value| {
+        let marker = text(&metadata["labels"]["vcluster.loft.sh/managed-by"]).to_owned();
+        (
+            marker,
+            metadata["annotations"]["vcluster.loft.sh/object-imported"] == "true",
+        )
+    };
+    let is_of = |cluster: &str| format!("vcluster-{cluster}-x-{cluster}");
+    namespace(&first, "common")?;
+    eventually("it is the first one's", || {
+        Ok((marks(&metadata()?) == (is_of("vc-1"), true)).then_some(()))
+    })?;
+    ensure!(metadata()?["labels"].get("stage").is_none(), "a tenant labels it");
+    namespace(&second, "common")?;
+    first.apply(&application("common"))?;
+    second.apply(&application("common"))?;
+    runs(&first, "common", "web")?;
+    told(&second, &["-n", "default"], "common", "Namespace common already exists")?;
+    told(
+        &second,
+        &["-n", "common"],
+        "web",
+        "namespace \"common\" of the host is not that",
+    )?;
+    let pod = host.json(&["-n", "common", "get", "pod", "web"])?;
+    ensure!(pod["metadata"]["labels"]["vcluster.loft.sh/managed-by"] == "vc-1");
+    first.run(&["delete", "namespace", "common"])?;
+    // It is free again, and the other one has been waiting.
+    eventually("it is the second one's", || {
+        Ok((marks(&metadata()?) == (is_of("vc-2"), true)).then_some(()))
+    })?;
+    runs(&second, "common", "web")?;
+    second.run(&["delete", "namespace", "common"])?;
+    eventually("it is nobody's", || {
+        Ok((marks(&metadata()?) == (String::new(), false)).then_some(()))
+    })?;
+    eventually("nothing is left in it but what was there", || {
+        let left = host.run(&[
+            "-n",
+            "common",
+            "get",
+            "pods,services,configmaps,secrets,serviceaccounts",
+            "-l",
+            "vcluster.loft.sh/managed-by",
+            "-o",
+            "name",
+        ])?;
+        ensure!(left.is_empty(), "{left}");
+        Ok(Some(()))
+    })?;
+    host.run(&["-n", "common", "get", "configmap", "theirs"]).map(|_| ())
+}
+
+fn policies_select_across_namespaces(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    virtual_.apply(
+        r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"p","namespace":"prod"},"spec":{
+            "podSelector":{},"ingress":[{"from":[{"namespaceSelector":{"matchLabels":{"stage":"team-a"}}}]}]}}"#,
+    )?;
+    let policy = eventually("the policy is on the host", || {
+        Ok(host.json(&["-n", "vc-1-prod", "get", "networkpolicy", "p"]).ok())
+    })?;
+    let peer = &policy["spec"]["ingress"][0]["from"][0];
+    let pods = peer["podSelector"]["matchLabels"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    let namespaces = peer["namespaceSelector"]["matchLabels"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    let selector = |labels: serde_json::Map<String, Value>| {
+        let pairs: Vec<String> = labels
+            .iter()
+            .map(|(key, value)| format!("{key}={}", text(value)))
+            .collect();
+        pairs.join(",")
+    };
+    let in_namespaces = host.names(&["get", "namespaces", "-l", &selector(namespaces)])?;
+    ensure!(
+        in_namespaces.contains(&"vc-1-t-a".to_owned()) && !in_namespaces.iter().any(|name| name.starts_with("vc-2"))
+    );
+    let selected = host.json(&["get", "pods", "-A", "-l", &selector(pods)])?;
+    let items = selected["items"].as_array().cloned().unwrap_or_default();
+    let places: Vec<&str> = items.iter().map(|pod| text(&pod["metadata"]["namespace"])).collect();
+    ensure!(places == ["vc-1-t-a"], "{places:?}");
+    Ok(())
+}
+
+fn a_namespace_goes_with_the_virtual_one(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    virtual_.run(&["delete", "namespace", "team-b"])?;
+    eventually("it is gone on the host", || {
+        Ok((!host.names(&["get", "namespaces"])?.contains(&"vc-1-t-b".to_owned())).then_some(()))
+    })?;
+    host.run(&["-n", "vc-1-t-a", "get", "pod", "web"]).map(|_| ())
+}
+
+fn at_the_end_nothing_is_left(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    host.run(&["create", "namespace", "late"])?;
+    namespace(&virtual_, "late")?;
+    virtual_.apply(&application("late"))?;
+    runs(&virtual_, "late", "web")?;
+    let others = of_cluster(&host, "vc-2")?;
+    host.run(&["-n", "vcluster-vc-1", "delete", "service", "vc-1"])?;
+    eventually("its namespaces are gone", || {
+        let left = of_cluster(&host, "vc-1")?;
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(Some(()))
+    })?;
+    eventually("nothing is left where it was a guest", || {
+        let left = host.run(&[
+            "-n",
+            "late",
+            "get",
+            "pods,services,configmaps,secrets",
+            "-l",
+            "vcluster.loft.sh/managed-by",
+            "-o",
+            "name",
+        ])?;
+        ensure!(left.is_empty(), "{left}");
+        Ok(Some(()))
+    })?;
+    ensure!(
+        of_cluster(&host, "vc-2")? == others,
+        "another virtual cluster lost something"
+    );
+    Ok(())
+}
+
+fn what_has_no_place_stays(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    namespace(&virtual_, "prod")?;
+    namespace(&virtual_, "other")?;
+    virtual_.apply(&application("prod"))?;
+    virtual_.apply(&application("other"))?;
+    runs(&virtual_, "prod", "web")?;
+    told(
+        &virtual_,
+        &["-n", "other"],
+        "web",
+        "namespace \"other\" has none on the host",
+    )?;
+    let mut names: Vec<String> = of_cluster(&host, "vc-1")?.into_iter().map(|(name, _)| name).collect();
+    names.sort();
+    ensure!(names == ["live", "vc-system"], "{names:?}");
+    let pods = host.json(&["get", "pods", "-A", "-l", "vcluster.loft.sh/managed-by=vc-1"])?;
+    let count = pods["items"].as_array().map_or(0, Vec::len);
+    ensure!(count == 1, "{count} pods");
+    world.rights_are_enough()
+}
+
+fn a_change_is_refused(world: &World) -> Result<()> {
+    let syncer = world.process("vc-1/syncer")?;
+    let line = std::fs::read(format!(
+        "/proc/{}/cmdline",
+        syncer.pid.context("the syncer does not run")?
+    ))?;
+    let mut arguments: Vec<String> = line
+        .split(|byte| *byte == 0)
+        .map(|argument| String::from_utf8_lossy(argument).into_owned())
+        .filter(|argument| !argument.is_empty())
+        .collect();
+    let file = world.dir().join("changed.yaml");
+    std::fs::write(&file, ONLY.replace("prod: live", "prod: dead"))?;
+    for argument in &mut arguments {
+        if argument.starts_with("--config=") {
+            *argument = format!("--config={}", file.display());
+        }
+        for (flag, free) in [
+            ("--kubelet-port=", "0"),
+            ("--admin-bind-address=", "127.0.0.1:0"),
+            ("--grpc-bind-address=", "127.0.0.1:0"),
+        ] {
+            if argument.starts_with(flag) {
+                *argument = format!("{flag}{free}");
+            }
+        }
+    }
+    let output = Command::new(&arguments[0])
+        .args(&arguments[1..])
+        .output()
+        .context("cannot start a syncer")?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(!output.status.success(), "it runs");
+    ensure!(
+        said.contains("sync.toHost.namespaces.mappings.byName is not allowed to be changed"),
+        "{said}"
+    );
+    std::fs::remove_file(&file).context("cannot remove the file")
+}
