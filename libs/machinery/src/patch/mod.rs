@@ -158,7 +158,7 @@ fn finish(
             (value, strict)
         }
         Target::Anything => (Node::from(&patched).into_value(), Vec::new()),
-        Target::Custom(decode) => match decode(Node::from(&patched).into_value()) {
+        Target::Custom(decode) => match decode(Node::from(&patched).into_exact_value()) {
             Ok(Decoded { value, strict }) => (value, strict),
             Err(detail) => {
                 return Err(Error::Invalid {

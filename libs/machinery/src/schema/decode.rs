@@ -470,7 +470,7 @@ impl<'t> Decoder<'t> {
                 self.mistyped.get_or_insert(error);
                 Value::Null
             }
-            Node::Number(text) if self.exact => json::exact_number(&text),
+            node if self.exact => node.into_exact_value(),
             node => node.into_value(),
         }
     }

@@ -68,16 +68,25 @@ impl Node<'_> {
 
     /// The plain value; the last of repeated keys wins.
     pub fn into_value(self) -> Value {
+        self.with_numbers(number)
+    }
+
+    /// The value with floats that stay floats, even if they are integers, as Go decodes what has no type.
+    pub fn into_exact_value(self) -> Value {
+        self.with_numbers(exact_number)
+    }
+
+    fn with_numbers(self, read: fn(&str) -> Value) -> Value {
         match self {
             Node::Null => Value::Null,
             Node::Bool(b) => Value::Bool(b),
-            Node::Number(text) => number(&text),
+            Node::Number(text) => read(&text),
             Node::String(text) => Value::String(text.into_owned()),
-            Node::Array(items) => Value::Array(items.into_iter().map(Node::into_value).collect()),
+            Node::Array(items) => Value::Array(items.into_iter().map(|item| item.with_numbers(read)).collect()),
             Node::Object(fields) => {
                 let fields = fields
                     .into_iter()
-                    .map(|(key, node)| (key.into_owned(), node.into_value()));
+                    .map(|(key, node)| (key.into_owned(), node.with_numbers(read)));
                 Value::Object(fields.collect::<Map<_, _>>())
             }
         }
@@ -110,8 +119,8 @@ fn number(text: &str) -> Value {
     float_value(float)
 }
 
-/// Integers stay integers, and other numbers floats, as Go decodes what has no type.
-pub(super) fn exact_number(text: &str) -> Value {
+/// Integers stay integers, and other numbers floats.
+fn exact_number(text: &str) -> Value {
     match text.parse::<i64>() {
         Ok(integer) => Value::from(integer),
         Err(_) => Value::from(text.parse::<f64>().unwrap_or_default()),
