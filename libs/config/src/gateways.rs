@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::mappings::{is_label, is_subdomain};
-use crate::{Auto, AutoSwitch, Mappings, Switch};
+use crate::{AutoSwitch, Mappings, Switch};
 
 const GATEWAYS: &str = "sync.fromHost.gateways";
 
@@ -28,7 +28,8 @@ pub struct GatewayApi {
     /// BackendTLSPolicies.
     #[serde(rename = "backendTLSPolicies")]
     pub backend_tls_policies: Switch,
-    /// ReferenceGrants. All virtual namespaces are one on the host, where they would say nothing: the suggestion is not to.
+    /// ReferenceGrants. Where all virtual namespaces are one on the host, they would say nothing there: the suggestion is not
+    /// to. Otherwise the host asks for them.
     pub reference_grants: AutoSwitch,
 }
 
@@ -43,9 +44,10 @@ impl GatewayApi {
         self.enabled || self.http_routes.enabled
     }
 
-    /// Whether ReferenceGrants go to the host.
-    pub fn syncs_reference_grants(&self) -> bool {
-        self.reference_grants.enabled == Auto::Set(true)
+    /// Whether ReferenceGrants go to the host, where `several` says whether virtual namespaces have namespaces of their own.
+    pub fn syncs_reference_grants(&self, several: bool) -> bool {
+        let routes = self.syncs_http_routes() || self.tls_routes.enabled || self.backend_tls_policies.enabled;
+        self.reference_grants.enabled.is_on(several && routes)
     }
 }
 

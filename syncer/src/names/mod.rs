@@ -98,8 +98,11 @@ pub struct Names {
 /// Prefix of the keys behind which labels are hidden.
 const HIDDEN_LABEL_PREFIX: &str = "vcluster.loft.sh/label";
 
+/// Label that the control plane's Service selects its pods by.
+const RELEASE: &str = "release";
+
 /// Label keys that are hidden behind a hashed key on the host, because they mean something there.
-const REWRITTEN_LABELS: [&str; 4] = ["release", keys::NAMESPACE, keys::MARKER, keys::CONTROLLED_BY];
+const REWRITTEN_LABELS: [&str; 4] = [RELEASE, keys::NAMESPACE, keys::MARKER, keys::CONTROLLED_BY];
 
 /// Where the virtual cluster's DNS Service is.
 pub const DNS_NAMESPACE: &str = "kube-system";
@@ -131,8 +134,12 @@ impl Names {
         }
     }
 
-    /// The same for objects that lie elsewhere.
-    pub fn with_layout(self, layout: Layout) -> Self {
+    /// The same for objects that lie elsewhere. There, no selector of the control plane's can meet a tenant's label of its
+    /// release, which stays as it is.
+    pub fn with_layout(mut self, layout: Layout) -> Self {
+        if matches!(layout, Layout::Mapped(_)) {
+            self.rewritten.retain(|(key, _)| *key != RELEASE);
+        }
         Self { layout, ..self }
     }
 

@@ -86,7 +86,10 @@ pub(super) fn to_host(config: &config::ToHost) -> BTreeSet<Kind> {
         (Kind::HttpRoute, config.gateway_api.syncs_http_routes()),
         (Kind::TlsRoute, config.gateway_api.tls_routes.enabled),
         (Kind::BackendTlsPolicy, config.gateway_api.backend_tls_policies.enabled),
-        (Kind::ReferenceGrant, config.gateway_api.syncs_reference_grants()),
+        (
+            Kind::ReferenceGrant,
+            config.gateway_api.syncs_reference_grants(config.namespaces.enabled),
+        ),
         (Kind::Namespace, config.namespaces.enabled),
     ];
     switches
@@ -94,19 +97,6 @@ pub(super) fn to_host(config: &config::ToHost) -> BTreeSet<Kind> {
         .filter_map(|(kind, on)| on.then_some(kind))
         .collect()
 }
-
-/// Kinds whose objects need all namespaces in one on the host, and the keys that switch them on.
-const NEED_ONE_NAMESPACE: [(Kind, &str); 9] = [
-    (Kind::VolumeSnapshot, "sync.toHost.volumeSnapshots"),
-    (Kind::VolumeSnapshotContent, "sync.toHost.volumeSnapshotContents"),
-    (Kind::ResourceClaim, "sync.toHost.resourceClaims"),
-    (Kind::ResourceClaimTemplate, "sync.toHost.resourceClaimTemplates"),
-    (Kind::Gateway, "sync.toHost.gatewayApi"),
-    (Kind::HttpRoute, "sync.toHost.gatewayApi"),
-    (Kind::TlsRoute, "sync.toHost.gatewayApi"),
-    (Kind::BackendTlsPolicy, "sync.toHost.gatewayApi"),
-    (Kind::ReferenceGrant, "sync.toHost.gatewayApi"),
-];
 
 /// The namespaces of the host that virtual ones have to themselves; what does not work with them is said.
 pub(super) fn namespaces(
@@ -119,16 +109,12 @@ pub(super) fn namespaces(
         return Ok(None);
     }
     let pairs = namespaces.pairs(vcluster, control_plane)?;
-    let on = to_host(&config.sync.to_host);
-    let kind = NEED_ONE_NAMESPACE.iter().find(|(kind, _)| on.contains(kind));
-    let replicas = !config.networking.replicate_services.to_host().is_empty();
-    let key = kind
-        .map(|(_, key)| *key)
-        .or(replicas.then_some("networking.replicateServices.toHost"));
-    if let Some(key) = key {
-        return Err(format!(
-            "{key} and sync.toHost.namespaces.enabled are not supported together yet: remove one of them"
-        ));
+    if !config.networking.replicate_services.to_host().is_empty() {
+        return Err(
+            "networking.replicateServices.toHost and sync.toHost.namespaces.enabled are not supported together yet: remove \
+             one of them"
+                .to_owned(),
+        );
     }
     Ok(Some(NamespaceSettings {
         rules: NamespaceRules::new(vcluster, control_plane, &pairs, namespaces.mappings_only),

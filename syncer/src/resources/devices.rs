@@ -46,9 +46,10 @@ pub(super) fn plan_class(world: &World, item: &Reference) -> Plan {
 /// The host's status, in which consumers are the virtual pods.
 fn status(world: &World, host: &Value) -> Option<Value> {
     let mut status = host.get("status")?.clone();
+    let namespace = json::text(host, &["metadata", "namespace"]);
     if let Some(Value::Array(consumers)) = status.get_mut("reservedFor") {
         consumers.retain_mut(|consumer| {
-            let pod = virtual_consumer(world, consumer);
+            let pod = virtual_consumer(world, namespace, consumer);
             if let Some((name, uid)) = &pod {
                 consumer["name"] = json!(name);
                 consumer["uid"] = json!(uid);
@@ -62,29 +63,31 @@ fn status(world: &World, host: &Value) -> Option<Value> {
     Some(status)
 }
 
-fn virtual_consumer(world: &World, consumer: &Value) -> Option<(String, String)> {
+fn virtual_consumer(world: &World, host_namespace: &str, consumer: &Value) -> Option<(String, String)> {
     match consumer["resource"] == "pods" {
-        true => virtual_object(world, Kind::Pod, json::text(consumer, &["name"])),
+        true => virtual_object(world, Kind::Pod, host_namespace, json::text(consumer, &["name"])),
         false => None,
     }
 }
 
 /// Name and uid of the virtual object that has this name on the host.
-fn virtual_object(world: &World, kind: Kind, host_name: &str) -> Option<(String, String)> {
-    let host = world.host.get(kind, world.names.host_namespace(), host_name)?.value();
+fn virtual_object(world: &World, kind: Kind, host_namespace: &str, host_name: &str) -> Option<(String, String)> {
+    let host = world.host.get(kind, host_namespace, host_name)?.value();
     match claim(&world.names, &kind.gvk(), &host) {
         Claim::Ours { name, uid, .. } => Some((name, uid)),
         Claim::Foreign => None,
     }
 }
 
-/// Gives the claims in a pod's status their virtual names. Those that the host made from templates have none.
-pub(super) fn translate_claim_statuses(world: &World, status: &mut Value) {
+/// Gives the claims in a pod's status, which are in the namespace of its copy, their virtual names. Those that the host made
+/// from templates have none.
+pub(super) fn translate_claim_statuses(world: &World, host_namespace: &str, status: &mut Value) {
     let Some(Value::Array(claims)) = status.get_mut("resourceClaimStatuses") else {
         return;
     };
     claims.retain_mut(|claim| {
-        let found = virtual_object(world, Kind::ResourceClaim, json::text(claim, &["resourceClaimName"]));
+        let name = json::text(claim, &["resourceClaimName"]);
+        let found = virtual_object(world, Kind::ResourceClaim, host_namespace, name);
         if let Some((name, _)) = &found {
             claim["resourceClaimName"] = json!(name);
         }

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use super::bound::{self, Bound};
 use super::copied::{self, BARE, Copied, Fields};
 use super::mirrored::{self, Mirrored, PLAIN};
-use crate::engine::plan::Plan;
+use crate::engine::plan::{Note, Plan};
 use crate::json;
 use crate::kinds::Kind;
 use crate::names::{Claim, Reference, claim, keys};
+use crate::object::ObjectKey;
 use crate::world::World;
 
 /// Field of the source with the name of a content that is there already.
@@ -29,6 +30,7 @@ pub(super) const CONTENT: Bound = Bound {
         wanted: |_, object, _| part_of_spec(object, &["deletionPolicy", "volumeSnapshotClassName"]),
         actual: |host| part_of_spec(host, &["deletionPolicy", "volumeSnapshotClassName"]),
         status: Some(copied::whole_status),
+        refusal: without_snapshot,
         ..BARE
     },
 };
@@ -98,10 +100,26 @@ pub(super) fn plan_content(world: &World, item: &Reference) -> Plan {
     bound::plan(world, item, &CONTENT)
 }
 
+/// The name on the host of the snapshot that a content is for; in no namespace when it has no place there.
+fn snapshot_on_host(world: &World, content: &Value) -> ObjectKey {
+    let reference = |field| json::text(content, &["spec", CONTENT.reference, field]);
+    world.host_key(Kind::VolumeSnapshot, reference("namespace"), reference("name"))
+}
+
+fn without_snapshot(world: &World, content: &Value) -> Option<Note> {
+    let placed = !snapshot_on_host(world, content).namespace.is_empty();
+    (!placed).then(|| {
+        let namespace = json::text(content, &["spec", CONTENT.reference, "namespace"]);
+        Note::warning(format!(
+            "VolumeSnapshotContent is not synced: namespace {namespace:?} of its VolumeSnapshot has none on the host by \
+             sync.toHost.namespaces"
+        ))
+    })
+}
+
 fn content_spec(world: &World, object: &Value) -> Value {
     let mut spec = object["spec"].clone();
-    let reference = |field| json::text(object, &["spec", CONTENT.reference, field]);
-    let snapshot = world.host_key(Kind::VolumeSnapshot, reference("namespace"), reference("name"));
+    let snapshot = snapshot_on_host(world, object);
     spec[CONTENT.reference] = json!({"namespace": snapshot.namespace, "name": snapshot.name});
     spec
 }

@@ -78,7 +78,7 @@ fn spec(translation: &mut Translation<'_>, object: &Value) -> Result<Value, Refu
     let mut spec = object["spec"].clone();
     for (index, listener) in json::items_mut(&mut spec, "listeners").enumerate() {
         if let Some(namespaces) = listener.pointer_mut("/allowedRoutes/namespaces") {
-            attach_here(namespaces);
+            attach_here(translation.world, namespaces);
         }
         let Some(tls) = listener.get_mut("tls") else { continue };
         for (at, reference) in json::items_mut(tls, "certificateRefs").enumerate() {
@@ -89,10 +89,13 @@ fn spec(translation: &mut Translation<'_>, object: &Value) -> Result<Value, Refu
 }
 
 /// Which virtual namespaces may attach is decided before a route gets to the host; there all routes that may are in one
-/// namespace, and nobody else's shall.
-fn attach_here(namespaces: &mut Value) {
+/// namespace, or in those of the virtual cluster, and nobody else's shall.
+fn attach_here(world: &World, namespaces: &mut Value) {
     if matches!(json::text(namespaces, &["from"]), "All" | "Selector") {
-        json::put(namespaces, "from", Some("Same".into()));
+        let several = world.names.namespaces_on_host();
+        let from = if several.is_some() { "Selector" } else { "Same" };
+        json::put(namespaces, "from", Some(from.into()));
         json::remove(namespaces, &["selector"]);
+        json::put(namespaces, "selector", several);
     }
 }

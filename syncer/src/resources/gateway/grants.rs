@@ -1,4 +1,4 @@
-//! ReferenceGrants, to the host. They decide in the virtual cluster; the copies say the same of its one namespace.
+//! ReferenceGrants, to the host. They decide in the virtual cluster; the copies say the same of its namespaces there.
 
 use serde_json::Value;
 
@@ -21,9 +21,18 @@ pub(in crate::resources) fn plan(world: &World, item: &Reference) -> Plan {
 
 fn spec(translation: &mut Translation<'_>, object: &Value) -> Result<Value, Refusal> {
     let mut spec = object["spec"].clone();
-    let host_namespace = translation.world.names.host_namespace();
-    for from in json::items_mut(&mut spec, "from") {
-        json::put(from, "namespace", Some(host_namespace.into()));
+    if let Some(Value::Array(all)) = spec.get_mut("from") {
+        all.retain_mut(|from| {
+            let host = translation.world.names.target(json::text(from, &["namespace"]));
+            // What has no place on the host names nothing there.
+            let Some(host) = host else { return false };
+            json::put(from, "namespace", Some(host.as_ref().into()));
+            true
+        });
+        if all.is_empty() {
+            let why = "none of the namespaces in from has one on the host".to_owned();
+            return Err(Refusal::Failed(why));
+        }
     }
     for (index, to) in json::items_mut(&mut spec, "to").enumerate() {
         translation.grantee(to, &format!("translate to[{index}]"))?;

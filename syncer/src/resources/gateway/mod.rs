@@ -1,8 +1,8 @@
 //! The Gateway API: what of it is synced, what each kind has to look at beside its own objects, and what of a change concerns
 //! which others.
 //!
-//! All virtual namespaces are one on the host. What decides there between namespaces (listeners that let routes in, and
-//! ReferenceGrants) is therefore decided here, by the virtual objects, before anything gets to the host.
+//! What decides between namespaces (listeners that let routes in, and ReferenceGrants) is decided here, by the virtual objects,
+//! before anything gets to the host: all virtual namespaces may be one there, or have other labels.
 
 mod classes;
 mod copy;

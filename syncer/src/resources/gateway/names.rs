@@ -8,12 +8,13 @@ use crate::names::{Claim, claim};
 use crate::object::ObjectKey;
 use crate::world::World;
 
-/// The name of a virtual object on the host; `None` when its kind has no copies there.
+/// The name of a virtual object on the host; `None` when its kind, or its namespace, has no copies there.
 pub(super) fn to_host(world: &World, kind: Kind, key: &ObjectKey) -> Option<ObjectKey> {
     let source = (kind == Kind::Gateway).then(|| imported::source(world, key)).flatten();
     source.or_else(|| {
         let copied = world.settings.is_copied(kind);
-        copied.then(|| world.host_key(kind, &key.namespace, &key.name))
+        let host = copied.then(|| world.host_key(kind, &key.namespace, &key.name))?;
+        (!host.namespace.is_empty() || !kind.is_namespaced()).then_some(host)
     })
 }
 

@@ -181,7 +181,8 @@ impl<'a> Translation<'a> {
         json::put(reference, "name", Some(host.name.as_str().into()));
         // What states no namespace means the one of the copy.
         let stated = reference.get("namespace").is_some_and(|namespace| !namespace.is_null());
-        if stated || host.namespace != self.world.names.host_namespace() {
+        let of_copy = self.world.names.target(self.namespace);
+        if stated || of_copy.as_deref() != Some(host.namespace.as_str()) {
             json::put(reference, "namespace", Some(host.namespace.as_str().into()));
         }
         self.references.push(Named {

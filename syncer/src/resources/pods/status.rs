@@ -38,7 +38,8 @@ pub(super) fn up(world: &World, item: &Reference, pod: &Value, host: &Value) -> 
 
 fn wanted(world: &World, item: &Reference, pod: &Value, host: &Value) -> Value {
     let mut status = ownership::shown_status(world, Kind::Pod, host.get("status"));
-    devices::translate_claim_statuses(world, &mut status);
+    let host_namespace = json::text(host, &["metadata", "namespace"]);
+    devices::translate_claim_statuses(world, host_namespace, &mut status);
     json::put(&mut status, "qosClass", pod["status"].get("qosClass").cloned());
     for (statuses, containers) in STATUS_LISTS.iter().zip(CONTAINER_LISTS) {
         keep_own_containers(&mut status, statuses, json::items(pod, &["spec", containers]));

@@ -4,6 +4,7 @@ mod bound;
 mod classes;
 mod devices;
 mod imports;
+pub(super) mod mapped;
 mod network;
 mod replicas;
 mod scheduling;

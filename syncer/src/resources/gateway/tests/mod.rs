@@ -3,6 +3,7 @@
 mod definitions;
 mod gateways;
 mod imported;
+mod mapped;
 mod policies;
 mod routes;
 

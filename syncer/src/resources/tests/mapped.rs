@@ -1,0 +1,146 @@
+//! Kinds that name objects of other kinds, where every virtual namespace has one of the host to itself.
+
+use std::collections::BTreeMap;
+
+use crate::names::{Fixed, NamespaceRules};
+use crate::object::Object;
+use crate::settings::NamespaceSettings;
+use crate::testing::{settings, world_of};
+
+use super::*;
+
+/// A world with virtual namespaces `web` and `team`, which are `h-web` and `h-team` on the host; others have no place there.
+pub(in crate::resources) fn mapped_world(mut settings: Settings) -> World {
+    let pairs = BTreeMap::from([("web", "h-web"), ("team", "h-team")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+    settings.to_host.insert(Kind::Namespace);
+    settings.namespaces = Some(NamespaceSettings {
+        rules: NamespaceRules::new("vc", "host", &pairs, true),
+        extra_labels: BTreeMap::new(),
+        fixed: Fixed::default(),
+    });
+    let world = world_of(settings);
+    let own = json!({"metadata": {"name": "host", "uid": "own", "resourceVersion": "1"}});
+    world.control_plane.of(Kind::Namespace).apply(Object::new(own));
+    world.put(Side::Host, Kind::Service, json!({
+        "metadata": {"namespace": "host", "name": "kube-dns-x-kube-system-x-vc", "uid": "d"}, "spec": {"clusterIP": "10.0.0.53"},
+    }));
+    for name in ["web", "team", "other"] {
+        let metadata = json!({"name": name, "uid": name, "resourceVersion": "1"});
+        world.put(Side::Virtual, Kind::Namespace, json!({"metadata": metadata}));
+        let plan = world.plan(Kind::Namespace, "", name);
+        world.create(&plan, &format!("h-{name}"));
+    }
+    world
+}
+
+fn world_with(kinds: &[Kind]) -> World {
+    let mut settings = settings();
+    settings.to_host.extend(kinds);
+    mapped_world(settings)
+}
+
+fn in_namespace(namespace: &str, name: &str, more: Value) -> Value {
+    let uid = format!("{namespace}-{name}");
+    let mut object = json!({"metadata": {"namespace": namespace, "name": name, "uid": uid, "resourceVersion": "5"}});
+    crate::json::merge(&mut object, &more);
+    object
+}
+
+#[test]
+fn claims_of_devices_belong_to_the_pods_of_their_namespace() {
+    let world = world_with(&[Kind::ResourceClaim, Kind::ResourceClaimTemplate]);
+    let spec = json!({
+        "resourceClaims": [{"name": "a", "resourceClaimName": "gpu"}], "containers": [{"name": "c", "image": "i"}],
+    });
+    let mut copies = Vec::new();
+    for namespace in ["web", "team"] {
+        let claim = in_namespace(namespace, "gpu", json!({"spec": {"devices": {}}}));
+        world.put(Side::Virtual, Kind::ResourceClaim, claim);
+        copies.push(world.create(
+            &world.plan(Kind::ResourceClaim, namespace, "gpu"),
+            &format!("hc-{namespace}"),
+        ));
+        let pod = in_namespace(namespace, "pod", json!({"spec": spec}));
+        world.put(Side::Virtual, Kind::Pod, pod);
+        let mut pod = world.create(&world.plan(Kind::Pod, namespace, "pod"), &format!("hp-{namespace}"));
+        assert_eq!(pod["metadata"]["namespace"], format!("h-{namespace}"));
+        assert_eq!(pod["spec"]["resourceClaims"][0]["resourceClaimName"], "gpu");
+        pod["metadata"]["resourceVersion"] = json!("101");
+        pod["status"] =
+            json!({"phase": "Pending", "resourceClaimStatuses": [{"name": "a", "resourceClaimName": "gpu"}]});
+        world.put(Side::Host, Kind::Pod, pod);
+        let steps = summary(&world.plan(Kind::Pod, namespace, "pod"));
+        assert!(
+            steps.iter().any(|step| step.contains(r#""resourceClaimName":"gpu""#)),
+            "{steps:?}"
+        );
+    }
+    let mut claim = copies.remove(0);
+    claim["metadata"]["resourceVersion"] = json!("102");
+    claim["status"] = json!({"reservedFor": [{"resource": "pods", "name": "pod", "uid": "hp-web"}]});
+    world.put(Side::Host, Kind::ResourceClaim, claim);
+    let steps = summary(&world.plan(Kind::ResourceClaim, "web", "gpu"));
+    assert_eq!(steps.len(), 1, "{steps:?}");
+    assert!(
+        steps[0].contains(r#""uid":"web-pod""#),
+        "not that of the other namespace: {steps:?}"
+    );
+}
+
+#[test]
+fn snapshots_and_their_contents_name_the_namespaces_of_the_host() {
+    let world = world_with(&[Kind::VolumeSnapshot, Kind::VolumeSnapshotContent]);
+    let source = json!({"spec": {"source": {"persistentVolumeClaimName": "data"}}});
+    world.put(Side::Virtual, Kind::VolumeSnapshot, in_namespace("team", "s", source));
+    let copy = world.create(&world.plan(Kind::VolumeSnapshot, "team", "s"), "h1");
+    assert_eq!(copy["metadata"]["namespace"], "h-team");
+    assert_eq!(copy["spec"]["source"]["persistentVolumeClaimName"], "data");
+    let content = |namespace: &str| {
+        json!({
+            "metadata": {"name": "c", "uid": "c", "resourceVersion": "5"},
+            "spec": {"driver": "d", "volumeSnapshotRef": {"namespace": namespace, "name": "s", "uid": "h1"}},
+        })
+    };
+    let items = world.put(Side::Host, Kind::VolumeSnapshotContent, content("h-team"));
+    assert_eq!(items, [Reference::new(Kind::VolumeSnapshotContent, "", "c")]);
+    let shown = world.create(&world.plan(Kind::VolumeSnapshotContent, "", "c"), "v1");
+    let reference = &shown["spec"]["volumeSnapshotRef"];
+    assert_eq!(
+        (&reference["namespace"], &reference["name"]),
+        (&json!("team"), &json!("s"))
+    );
+
+    let world = world_with(&[Kind::VolumeSnapshot, Kind::VolumeSnapshotContent]);
+    world.put(Side::Virtual, Kind::VolumeSnapshotContent, content("web"));
+    let made = world.create(&world.plan(Kind::VolumeSnapshotContent, "", "c"), "h2");
+    assert_eq!(
+        made["spec"]["volumeSnapshotRef"],
+        json!({"namespace": "h-web", "name": "s"})
+    );
+
+    let world = world_with(&[Kind::VolumeSnapshot, Kind::VolumeSnapshotContent]);
+    world.put(Side::Virtual, Kind::VolumeSnapshotContent, content("other"));
+    let plan = world.plan(Kind::VolumeSnapshotContent, "", "c");
+    assert!(plan.steps.is_empty());
+    assert!(
+        plan.notes[0].text.contains("namespace \"other\" of its VolumeSnapshot"),
+        "{:?}",
+        plan.notes
+    );
+}
+
+/// Nothing selects by a release where a tenant's objects lie.
+#[test]
+fn a_label_of_a_release_stays_as_it_is() {
+    let world = world_with(&[]);
+    let labels =
+        json!({"metadata": {"labels": {"release": "shop"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    world.put(Side::Virtual, Kind::Pod, in_namespace("team", "web", labels));
+    let pod = world.create(&world.plan(Kind::Pod, "team", "web"), "h1");
+    assert_eq!(pod["metadata"]["labels"]["release"], "shop");
+    assert_eq!(world.names.label_to_virtual("release"), Some("release"));
+    let selected = world
+        .names
+        .label_selector_to_host(&json!({"matchLabels": {"release": "shop"}}));
+    assert_eq!(selected, json!({"matchLabels": {"release": "shop"}}));
+}
