@@ -1,8 +1,13 @@
 use machinery::selector::label::Selector;
 
 use super::*;
+use crate::engine::plan::Step;
 use crate::metrics::Metrics;
+use crate::names::Reference;
 use crate::object::Object;
+use crate::options::Options;
+use crate::resources;
+use crate::settings::Settings;
 use crate::testing::fake::Fake;
 use crate::testing::{settings, world_of};
 
@@ -26,6 +31,10 @@ fn ending(host: &Fake) -> Ending {
     let mut settings = settings();
     settings.to_host.insert(Kind::PriorityClass);
     settings.from_host.insert(Kind::Event, Selector::default());
+    ending_of(host, settings)
+}
+
+fn ending_of(host: &Fake, settings: Settings) -> Ending {
     let world = Arc::new(world_of(settings));
     let registry = chassis::Metrics::default();
     let metrics = Metrics::new(&registry);
@@ -154,16 +163,8 @@ async fn the_end_has_come_when_the_stateful_set_goes_and_takes_the_service_along
 async fn copies_in_no_namespace_are_deleted_and_those_of_others_stay() {
     let host = host();
     let ending = ending(&host);
-    let world = ending.engine.world();
     let class = json!({"metadata": {"name": "gold", "uid": "v", "resourceVersion": "1"}, "value": 7});
-    world.put(Side::Virtual, Kind::PriorityClass, class);
-    let item = crate::names::Reference::new(Kind::PriorityClass, "", "gold");
-    for step in crate::resources::plan(world, &item).steps {
-        if let crate::engine::plan::Step::Create { kind, object, .. } = step {
-            let created = host.put(kind, object);
-            world.put(Side::Host, kind, created);
-        }
-    }
+    synced(&ending, &host, Kind::PriorityClass, class);
     host.put(
         Kind::PriorityClass,
         json!({"metadata": {"name": "of-the-host"}, "value": 1}),
@@ -176,4 +177,51 @@ async fn copies_in_no_namespace_are_deleted_and_those_of_others_stay() {
         .map(|class| json::text(class, &["metadata", "name"]).to_owned())
         .collect();
     assert_eq!(left, ["of-the-host"]);
+}
+
+/// A virtual object, and its copy on the host.
+fn synced(ending: &Ending, host: &Fake, kind: Kind, object: Value) {
+    let world = ending.engine.world();
+    let of = |field| json::text(&object, &["metadata", field]).to_owned();
+    let item = Reference::new(kind, &of("namespace"), &of("name"));
+    world.put(Side::Virtual, kind, object);
+    for step in resources::plan(world, &item).steps {
+        if let Step::Create { kind, object, .. } = step {
+            let created = host.put(kind, object);
+            world.put(Side::Host, kind, created);
+        }
+    }
+}
+
+#[tokio::test]
+async fn namespaces_of_the_host_that_were_made_for_it_go_and_others_are_left_empty() {
+    let host = host();
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("vcluster.yaml");
+    let text =
+        "sync: {toHost: {configMaps: {all: true}, namespaces: {enabled: true, mappings: {byName: {'*': 'vc-*'}}}}}";
+    std::fs::write(&file, text).expect("written");
+    let (settings, _) = Options::for_rights("vc", "host", Some(&file)).expect("valid");
+    let ending = ending_of(&host, settings);
+    seen(&ending, &host);
+    for name in ["made", "there"] {
+        let namespace = json!({"metadata": {"name": name, "uid": name, "resourceVersion": "1"}});
+        synced(&ending, &host, Kind::Namespace, namespace);
+        let map = json!({"metadata": {"namespace": name, "name": "m", "uid": format!("m-{name}"), "resourceVersion": "1"}, "data": {}});
+        synced(&ending, &host, Kind::ConfigMap, map);
+    }
+    host.change(Kind::Namespace, "", "vc-there", |namespace| {
+        namespace["metadata"]["annotations"]["vcluster.loft.sh/object-imported"] = json!("true");
+    });
+    let imported = host.get(Kind::Namespace, "", "vc-there").expect("a namespace");
+    ending.engine.world().put(Side::Host, Kind::Namespace, imported);
+    assert_eq!(host.list(Kind::ConfigMap).len(), 2);
+    ending.engine.delete_outside().await;
+    assert_eq!(host.list(Kind::ConfigMap), Vec::<Value>::new());
+    let left: Vec<String> = host
+        .list(Kind::Namespace)
+        .iter()
+        .map(|namespace| format!("{} {}", namespace["metadata"]["name"], namespace["metadata"]["labels"]))
+        .collect();
+    assert_eq!(left, [r#""vc-there" {}"#]);
 }
