@@ -13,6 +13,7 @@ pub(super) mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use chassis::lock;
 use client::events::Severity;
@@ -58,6 +59,8 @@ struct Controller {
 #[derive(Default)]
 struct Memory {
     history: History,
+    /// When it is to be looked at; what wakes its worker earlier belongs to an autoscaler of the same name that is gone.
+    due: Option<Instant>,
     /// Which pods it looked at the last time.
     selector: Option<Selector>,
 }
@@ -90,12 +93,15 @@ impl Reconcile for Controller {
             lock(&self.memory).remove(&key);
             return Ok(());
         };
+        let due = lock(&self.memory).get(&key).and_then(|memory| memory.due);
+        if due.is_some_and(|due| Instant::now() < due) {
+            return Ok(());
+        }
         // What fails is tried again with the next period, as everything is.
         if let Err(why) = self.reconcile(&key, &autoscaler).await {
             debug!(autoscaler = %key, why, "cannot scale");
         }
-        self.queue
-            .add_after(key, self.settings.horizontal_pod_autoscaler_sync_period);
+        self.schedule(key);
         Ok(())
     }
 }
@@ -158,12 +164,19 @@ impl Controller {
     fn changed(&self, change: &Change<'_, HorizontalPodAutoscaler>) {
         let key = ObjectKey::of(&change.object().metadata);
         match change {
-            Change::Added(_) => self
-                .queue
-                .add_after(key, self.settings.horizontal_pod_autoscaler_sync_period),
+            Change::Added(_) => self.schedule(key),
             Change::Updated { .. } => {}
-            Change::Deleted(_) => self.queue.add(key),
+            Change::Deleted(_) => {
+                lock(&self.memory).remove(&key);
+            }
         }
+    }
+
+    /// Has an autoscaler looked at after a period, and not before.
+    fn schedule(&self, key: ObjectKey) {
+        let period = self.settings.horizontal_pod_autoscaler_sync_period;
+        lock(&self.memory).entry(key.clone()).or_default().due = Some(Instant::now() + period);
+        self.queue.add_after(key, period);
     }
 
     fn warn(&self, autoscaler: &HorizontalPodAutoscaler, reason: &str, why: &str) {
