@@ -4,6 +4,7 @@ use super::definition::{Definition, version_name};
 use bytes::Bytes;
 use machinery::gvk::GroupVersion;
 use machinery::meta;
+use machinery::openapi::SchemaOf;
 use machinery::schema::{self, Type, decode::Decoded};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -172,7 +173,7 @@ impl crate::registry::structure::Structure for Structure {
         Ok(Decoded { value: object, strict })
     }
 
-    fn published(&self, dialect: Dialect) -> [Value; 2] {
+    fn published(&self, dialect: Dialect, part: SchemaOf) -> Value {
         let definition = self.kind.definition();
         let nothing = Value::Null;
         let version = meta::list_at(&definition, &["spec", "versions"])
@@ -189,7 +190,10 @@ impl crate::registry::structure::Structure for Structure {
             selectable: meta::list_at(version, &["selectableFields"]),
             open: self.kind.keeps_unknown,
         };
-        [published.definition(dialect), published.list_definition(dialect)]
+        match part {
+            SchemaOf::Object => published.definition(dialect),
+            SchemaOf::List => published.list_definition(dialect),
+        }
     }
 
     fn convert(&self, object: &Value, api_version: &str) -> Option<Value> {

@@ -1,6 +1,7 @@
 //! What kinds have that are defined at run time, where built-in kinds have a type.
 
 use machinery::gvk::GroupVersionKind;
+use machinery::openapi::SchemaOf;
 use machinery::schema::Type;
 use machinery::schema::decode::Decoded;
 use serde_json::Value;
@@ -19,8 +20,8 @@ pub trait Structure: Send + Sync {
     /// What is wrong with the metadata.
     fn decode(&self, object: Value) -> Result<Decoded, String>;
 
-    /// The schemas of the kind and of a list of it, as OpenAPI documents have them.
-    fn published(&self, dialect: Dialect) -> [Value; 2];
+    /// The schema of the kind or of a list of it, as OpenAPI documents have it.
+    fn published(&self, dialect: Dialect, part: SchemaOf) -> Value;
 
     /// The object in another version of the same kind; `None` where somebody has to be asked for it.
     fn convert(&self, object: &Value, api_version: &str) -> Option<Value>;

@@ -384,9 +384,10 @@ fn resources<'a>(
             };
             let own = types.0.get(&resource.gvk);
             if let (Some(structure), Some([object, list])) = (resource.structure(), own) {
-                let [kind, of_list] = structure.published(dialect);
                 (start.ty, start.list) = (Some(object), Some(list));
-                start.custom = Some(openapi::Custom { kind, list: of_list });
+                start.custom = Some(openapi::Custom(Arc::new(move |part| {
+                    structure.published(dialect, part)
+                })));
             }
             let below = resource
                 .subresources

@@ -45,17 +45,21 @@ pub struct Resource<'a> {
     /// What is served below its objects.
     pub subresources: Vec<Subresource<'a>>,
     /// What only kinds have that are defined at run time.
-    pub custom: Option<Custom>,
+    pub custom: Option<Custom<'a>>,
 }
 
-/// The schemas of a kind that is defined at run time, as its definition says them. Its types are only names
+/// The schemas of a kind that is defined at run time, made when they are written. Its types are only names
 /// ([`custom_type`]).
-#[derive(Clone, Debug)]
-pub struct Custom {
+#[derive(Clone)]
+pub struct Custom<'a>(pub Arc<dyn Fn(SchemaOf) -> Value + 'a>);
+
+/// One of the two schemas of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaOf {
     /// That of its objects.
-    pub kind: Value,
+    Object,
     /// That of a list of them.
-    pub list: Value,
+    List,
 }
 
 /// A type of which documents need to know no more than its name, and that it has metadata of a type.
@@ -176,13 +180,15 @@ fn custom_info() -> Value {
     json!({"title": "Kubernetes CRD Swagger", "version": "v0.1.0"})
 }
 
+type CustomSchemas<'a> = BTreeMap<&'a str, (&'a Custom<'a>, SchemaOf)>;
+
 /// The schemas that definitions say, by the names of their types.
-fn custom_schemas<'a>(resources: &'a [Resource<'a>]) -> BTreeMap<&'a str, &'a Value> {
+fn custom_schemas<'a>(resources: &'a [Resource<'a>]) -> CustomSchemas<'a> {
     let mut schemas = BTreeMap::new();
     for resource in resources {
         if let (Some(custom), Some(ty), Some(list)) = (&resource.custom, resource.ty, resource.list) {
-            schemas.insert(&*ty.name, &custom.kind);
-            schemas.insert(&*list.name, &custom.list);
+            schemas.insert(&*ty.name, (custom, SchemaOf::Object));
+            schemas.insert(&*list.name, (custom, SchemaOf::List));
         }
     }
     schemas

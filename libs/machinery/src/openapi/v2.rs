@@ -12,7 +12,7 @@ use super::parameters::Parameter;
 use super::part::{self, Part};
 use super::shared;
 use super::v3::reason;
-use super::{Entries, Page, Resource, bearer_token, custom_schemas, info, kind_value, object};
+use super::{CustomSchemas, Entries, Page, Resource, bearer_token, custom_schemas, info, kind_value, object};
 use crate::gvk::GroupVersion;
 use crate::schema::Type;
 
@@ -22,7 +22,7 @@ pub struct Swagger<'a> {
     types: BTreeMap<&'a str, &'a Type>,
     served: Vec<GroupVersion>,
     /// The schemas of kinds that are defined at run time.
-    custom: BTreeMap<&'a str, &'a Value>,
+    custom: CustomSchemas<'a>,
     /// What other servers describe.
     others: Part,
 }
@@ -102,7 +102,7 @@ impl<'a> Swagger<'a> {
 
     fn own_definition(&self, name: &str, ty: &Type) -> Value {
         match self.custom.get(name) {
-            Some(schema) => Value::clone(schema),
+            Some((custom, part)) => (custom.0)(*part),
             None => definition(ty, Dialect::V2, &self.served),
         }
     }

@@ -10,7 +10,7 @@ use super::gnostic;
 use super::operations::{self, OfPath, Operation, Path};
 use super::parameters::Parameter;
 use super::v2::known_to_extensions;
-use super::{Entries, Page, Resource, bearer_token, custom_info, custom_schemas, info, object};
+use super::{CustomSchemas, Entries, Page, Resource, bearer_token, custom_info, custom_schemas, info, object};
 use crate::gvk::GroupVersion;
 use crate::schema::Type;
 
@@ -23,7 +23,7 @@ pub struct Document<'a> {
     types: BTreeMap<&'a str, &'a Type>,
     served: Vec<GroupVersion>,
     /// The schemas of kinds that are defined at run time; none in documents about others.
-    custom: BTreeMap<&'a str, &'a Value>,
+    custom: CustomSchemas<'a>,
 }
 
 impl<'a> Document<'a> {
@@ -91,7 +91,7 @@ impl<'a> Document<'a> {
     fn schemas(&self) -> impl Iterator<Item = (&str, Value)> {
         let shown = self.types.iter().filter(|(_, ty)| !ty.hidden);
         shown.map(|(name, ty)| match self.custom.get(name) {
-            Some(schema) => (*name, Value::clone(schema)),
+            Some((custom, part)) => (*name, (custom.0)(*part)),
             None => (*name, definition(ty, Dialect::V3, &self.served)),
         })
     }
