@@ -4,6 +4,7 @@ use super::report::{Complaint, Place, Report};
 use crate::node::{Kind, Limits, Node};
 use machinery::field::go_number;
 use serde_json::{Number, Value};
+use std::cmp::Ordering;
 
 /// The largest float up to which every integer is one.
 const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
@@ -117,6 +118,20 @@ impl Native {
         }
     }
 
+    fn float(self) -> f64 {
+        match self {
+            Native::Int(number) => number as f64,
+            Native::Float(number) => number,
+        }
+    }
+
+    fn order(self, other: Native) -> Option<Ordering> {
+        match (self, other) {
+            (Native::Int(own), Native::Int(other)) => Some(own.cmp(&other)),
+            (own, other) => own.float().partial_cmp(&other.float()),
+        }
+    }
+
     fn shown(self) -> String {
         match self {
             Native::Int(number) => number.to_string(),
@@ -140,41 +155,27 @@ fn bounds(given: &Number, limits: &Limits, range: Range<'_>, place: &Place, repo
             report.add(complaint);
         }
     }
-    if let Some(limit) = &limits.minimum {
-        let exact = range.check(limit, "Minimum boundary", place, report);
+    for (limit, exclusive, wrong, what) in [
+        (
+            &limits.minimum,
+            limits.exclusive_minimum,
+            Ordering::Less,
+            "Minimum boundary",
+        ),
+        (
+            &limits.maximum,
+            limits.exclusive_maximum,
+            Ordering::Greater,
+            "Maximum boundary",
+        ),
+    ] {
+        let Some(limit) = limit else { continue };
+        let exact = range.check(limit, what, place, report);
         let (value, limit) = Native::both(given, limit, exact);
-        let below = match (value, limit) {
-            (Native::Int(value), Native::Int(limit)) => value < limit || limits.exclusive_minimum && value == limit,
-            (value, limit) => {
-                let (value, limit) = (value.float(), limit.float());
-                value < limit || limits.exclusive_minimum && value == limit
-            }
-        };
-        if below {
-            report.add(beyond(value, "greater", limits.exclusive_minimum, limit, place));
-        }
-    }
-    if let Some(limit) = &limits.maximum {
-        let exact = range.check(limit, "Maximum boundary", place, report);
-        let (value, limit) = Native::both(given, limit, exact);
-        let above = match (value, limit) {
-            (Native::Int(value), Native::Int(limit)) => value > limit || limits.exclusive_maximum && value == limit,
-            (value, limit) => {
-                let (value, limit) = (value.float(), limit.float());
-                value > limit || limits.exclusive_maximum && value == limit
-            }
-        };
-        if above {
-            report.add(beyond(value, "less", limits.exclusive_maximum, limit, place));
-        }
-    }
-}
-
-impl Native {
-    fn float(self) -> f64 {
-        match self {
-            Native::Int(number) => number as f64,
-            Native::Float(number) => number,
+        let order = value.order(limit);
+        if order == Some(wrong) || exclusive && order == Some(Ordering::Equal) {
+            let side = if wrong.is_lt() { "greater" } else { "less" };
+            report.add(beyond(value, side, exclusive, limit, place));
         }
     }
 }
