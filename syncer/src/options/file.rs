@@ -109,13 +109,6 @@ pub(super) fn namespaces(
         return Ok(None);
     }
     let pairs = namespaces.pairs(vcluster, control_plane)?;
-    if !config.networking.replicate_services.to_host().is_empty() {
-        return Err(
-            "networking.replicateServices.toHost and sync.toHost.namespaces.enabled are not supported together yet: remove \
-             one of them"
-                .to_owned(),
-        );
-    }
     Ok(Some(NamespaceSettings {
         rules: NamespaceRules::new(vcluster, control_plane, &pairs, namespaces.mappings_only),
         extra_labels: namespaces.extra_labels.clone(),

@@ -52,7 +52,7 @@ fn is_by_hand(world: &World, slice: &Value) -> bool {
 }
 
 /// The Service of a slice.
-fn service(slice: &Value) -> Reference {
+pub(super) fn service(slice: &Value) -> Reference {
     let namespace = json::text(slice, &["metadata", "namespace"]);
     Reference::new(
         Kind::Service,
@@ -88,13 +88,21 @@ pub(super) fn of_service(world: &World, change: &Change) -> Vec<Reference> {
         return Vec::new();
     }
     let key = service.key();
-    let slices = world.virtual_side.of(Kind::EndpointSlice).list_in(&key.namespace);
+    let slices = of_name(world, &key.namespace, &key.name);
     slices
         .iter()
-        .filter(|slice| json::text(&slice.value(), &["metadata", "labels", SERVICE_NAME]) == key.name)
         .map(|slice| Reference {
             kind: Kind::EndpointSlice,
-            key: slice.key().clone(),
+            key: pair::key_of(slice),
         })
+        .collect()
+}
+
+/// The slices of the Service of this name.
+pub(super) fn of_name(world: &World, namespace: &str, name: &str) -> Vec<Value> {
+    let slices = world.virtual_side.of(Kind::EndpointSlice).list_in(namespace);
+    let slices = slices.iter().map(|slice| slice.value());
+    slices
+        .filter(|slice| json::text(slice, &["metadata", "labels", SERVICE_NAME]) == name)
         .collect()
 }

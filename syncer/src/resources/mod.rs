@@ -120,6 +120,10 @@ impl Resource {
             (_, Direction::ToHost, Kind::Secret) => to_host(Kind::Secret) || to_host(Kind::Pod),
             // Replicas are Services.
             (_, Direction::ToHost, Kind::Service) => to_host(Kind::Service) || !settings.replicas.to_host.is_empty(),
+            // Some of these have Endpoints.
+            (_, Direction::ToHost, Kind::Endpoints) => {
+                to_host(Kind::Endpoints) || (settings.namespaces.is_some() && !settings.replicas.to_host.is_empty())
+            }
             (_, Direction::ToHost, kind) => to_host(kind),
             // Volumes are made up for claims, unless the host's are known.
             (_, Direction::FromHost, Kind::PersistentVolume) => {
@@ -295,6 +299,7 @@ pub fn affected(world: &World, side: Side, kind: Kind, change: &Change) -> Vec<R
         _ => {}
     }
     items.extend(gateway::affected(world, side, kind, change));
+    items.extend(replicas::of_items(world, &items, change));
     items
 }
 
@@ -391,7 +396,7 @@ pub fn counterparts(world: &World, kind: Kind, change: &Change) -> Vec<Reference
                 key: object.key().clone(),
             }),
             Kind::Event => events::item(world, value),
-            Kind::Service if replicas::is_replica(value) => Some(replicas::item(&object.key().name)),
+            Kind::Service | Kind::Endpoints if replicas::is_replica(value) => Some(replicas::item(&object.key().name)),
             Kind::PersistentVolume => bound::item(world, kind, &volumes::REAL, value),
             Kind::VolumeSnapshotContent => bound::item(world, kind, &snapshots::CONTENT, value),
             Kind::CsiStorageCapacity => None,

@@ -188,7 +188,9 @@ fn leave(item: &Reference, settings: &NamespaceSettings, host: &Value) -> Plan {
 pub(super) fn has_no_place(world: &World, item: &Reference) -> bool {
     let Reference { kind, key } = item;
     let by_control_plane = *item == kubernetes::reference(*kind);
+    // What replicates a Service on the host is no virtual object.
     kind.is_namespaced()
+        && !key.namespace.is_empty()
         && world.settings.is_copied(*kind)
         && !by_control_plane
         && world.names.place(*kind, &key.namespace, &key.name).namespace.is_empty()

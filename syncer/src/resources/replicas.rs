@@ -4,10 +4,12 @@
 //! pods of the host: it has no address of its own and Endpoints that lead to the Service, or to what is behind it. Only what
 //! carries the label is ever changed.
 
+mod elsewhere;
+
 use serde_json::{Value, json};
 
-use super::pair;
 use super::services::{self, address, essence, without_node_port};
+use super::{endpointslices, pair};
 use crate::clusters::Change;
 use crate::engine::plan::{Plan, Step};
 use crate::json;
@@ -46,6 +48,28 @@ pub(super) fn of_virtual_service(world: &World, change: &Change) -> Vec<Referenc
     let changed = change.object().map(|object| object.key());
     let replicas = world.settings.replicas.to_host.iter();
     let concerned = replicas.filter(|replica| Some(&replica.from) == changed);
+    concerned.map(|replica| item(&replica.to.name)).collect()
+}
+
+/// The replicas on the host of what has to be looked at: where they lead follows from the copies of Services, and from what is
+/// behind them.
+pub(super) fn of_items(world: &World, items: &[Reference], change: &Change) -> Vec<Reference> {
+    if world.names.single_namespace().is_some() {
+        return Vec::new();
+    }
+    let replicas = world.settings.replicas.to_host.iter();
+    let concerned = replicas.filter(|replica| {
+        let is_source = |item: &Reference| match item.kind {
+            Kind::Service => item.key == replica.from,
+            Kind::EndpointSlice => {
+                let values = [change.old_value(), change.new_value()];
+                let mut services = values.into_iter().flatten().map(endpointslices::service);
+                services.any(|service| service.key == replica.from)
+            }
+            _ => false,
+        };
+        items.iter().any(is_source)
+    });
     concerned.map(|replica| item(&replica.to.name)).collect()
 }
 
@@ -180,16 +204,7 @@ fn differing_ports(source: &Value, replica: &Value) -> Option<Vec<Value>> {
 /// Where a replica leads: to the address of the host's Service, or, if that has none, to what is behind it.
 fn subsets(world: &World, replica: &Replica, host: &Value) -> Vec<Value> {
     if !services::is_headless(host) {
-        let address = json::text(host, &["spec", "clusterIP"]);
-        let ports: Vec<Value> = json::items(host, &["spec", "ports"])
-            .iter()
-            .map(endpoint_port)
-            .collect();
-        let leads_somewhere = !address.is_empty();
-        return leads_somewhere
-            .then(|| json!({"addresses": [{"ip": address}], "ports": ports}))
-            .into_iter()
-            .collect();
+        return address_subset(host);
     }
     let ObjectKey { namespace, name } = &replica.from;
     let endpoints = world
@@ -205,6 +220,20 @@ fn subsets(world: &World, replica: &Replica, host: &Value) -> Vec<Value> {
         }
     }
     subsets
+}
+
+/// The subset of Endpoints that leads to the address of a Service, once it has one.
+fn address_subset(service: &Value) -> Vec<Value> {
+    let address = json::text(service, &["spec", "clusterIP"]);
+    let ports: Vec<Value> = json::items(service, &["spec", "ports"])
+        .iter()
+        .map(endpoint_port)
+        .collect();
+    let leads_somewhere = !address.is_empty();
+    leads_somewhere
+        .then(|| json!({"addresses": [{"ip": address}], "ports": ports}))
+        .into_iter()
+        .collect()
 }
 
 fn endpoint_port(port: &Value) -> Value {
@@ -235,6 +264,9 @@ fn plan_on_host(world: &World, item: &Reference) -> Plan {
             let replicable = json::text(&service, &["spec", "type"]) != "ExternalName";
             replicable.then_some((replica, service))
         });
+    if world.names.single_namespace().is_none() {
+        return elsewhere::plan(world, item, source, actual);
+    }
     match (source, actual) {
         (None, None) => Plan::nothing(),
         (None, Some(actual)) => pair::delete(Side::Host, item, &actual),
@@ -257,7 +289,8 @@ fn plan_on_host(world: &World, item: &Reference) -> Plan {
     }
 }
 
-fn create_on_host(world: &World, replica: &Replica, service: &Value) -> Plan {
+/// The metadata of what replicates a Service on the host.
+fn replica_metadata(world: &World, replica: &Replica) -> Value {
     let mut metadata = metadata(&replica.to);
     // The mark is what the inventory of the virtual cluster is made by; whose copy it is, is nowhere stated.
     metadata["labels"][keys::MARKER] = json!(world.names.vcluster());
@@ -266,6 +299,11 @@ fn create_on_host(world: &World, replica: &Replica, service: &Value) -> Plan {
         "ownerReferences",
         world.owner_reference(&replica.to.namespace, false),
     );
+    metadata
+}
+
+fn create_on_host(world: &World, replica: &Replica, service: &Value) -> Plan {
+    let metadata = replica_metadata(world, replica);
     let mut spec = json!({"ports": ports(service), "selector": selector(world, replica, service)});
     if services::is_headless(service) {
         spec["clusterIP"] = json!("None");

@@ -144,3 +144,59 @@ fn a_label_of_a_release_stays_as_it_is() {
         .label_selector_to_host(&json!({"matchLabels": {"release": "shop"}}));
     assert_eq!(selected, json!({"matchLabels": {"release": "shop"}}));
 }
+
+#[test]
+fn a_replica_leads_to_the_copy_in_the_other_namespace_or_to_its_pods() {
+    let mut settings = settings();
+    settings.replicas.to_host = vec![crate::settings::Replica {
+        from: ObjectKey::new("team", "web"),
+        to: ObjectKey::new("host", "shop"),
+    }];
+    let world = mapped_world(settings);
+    let plan = |expected: &[&str]| {
+        let plan = world.plan(Kind::Service, "", "shop");
+        assert_eq!(summary(&plan), expected);
+        plan
+    };
+    let spec =
+        json!({"spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}});
+    let item = Reference::new(Kind::Service, "", "shop");
+    let affected = world.put(Side::Virtual, Kind::Service, in_namespace("team", "web", spec));
+    assert!(affected.contains(&item), "{affected:?}");
+    let made = world.create(
+        &plan(&["create host Service host/shop", "create host Endpoints host/shop"]),
+        "r1",
+    );
+    assert_eq!(made.get("subsets"), Some(&json!([])), "there is no copy yet");
+    let mut copy = world.create(&world.plan(Kind::Service, "team", "web"), "h1");
+    let replica = world.host.get(Kind::Service, "host", "shop").expect("made").value();
+    assert_eq!(replica["spec"]["clusterIP"], "None");
+    assert_eq!(replica["spec"].get("selector"), None);
+    copy["spec"]["clusterIP"] = json!("10.0.0.7");
+    copy["metadata"]["resourceVersion"] = json!("101");
+    assert!(world.put(Side::Host, Kind::Service, copy.clone()).contains(&item));
+    plan(&[
+        r#"patch host Endpoints host/shop {"metadata":{},"subsets":[{"addresses":[{"ip":"10.0.0.7"}],"ports":[{"name":"http","port":80,"protocol":"TCP"}]}]}"#,
+    ]);
+
+    copy["spec"]["clusterIP"] = json!("None");
+    copy["metadata"]["resourceVersion"] = json!("102");
+    world.put(Side::Host, Kind::Service, copy);
+    let slice = json!({
+        "metadata": {"labels": {"kubernetes.io/service-name": "web"}}, "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+        "endpoints": [{"addresses": ["10.1.0.1"]}, {"addresses": ["10.1.0.2"], "conditions": {"ready": false}}],
+    });
+    let affected = world.put(Side::Virtual, Kind::EndpointSlice, in_namespace("team", "web-1", slice));
+    assert!(affected.contains(&item), "{affected:?}");
+    let found = world.plan(Kind::Service, "", "shop");
+    let [Step::Patch { body, .. }] = &found.steps[..] else {
+        panic!("{found:?}")
+    };
+    let expected = json!([{
+        "addresses": [{"ip": "10.1.0.1"}], "notReadyAddresses": [{"ip": "10.1.0.2"}],
+        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+    }]);
+    assert_eq!(body["subsets"], expected);
+    world.take(Side::Virtual, Kind::Service, "team", "web");
+    plan(&["delete host Service host/shop r1", "delete host Endpoints host/shop r1"]);
+}
