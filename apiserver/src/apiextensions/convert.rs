@@ -6,6 +6,10 @@ use crate::webhook::{Client, ClientConfig};
 use machinery::meta;
 use machinery::status::Status;
 use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// How long a webhook may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What converts the objects of a kind.
 pub(super) enum Converter {
@@ -91,7 +95,7 @@ impl Webhook {
             "apiVersion": format!("apiextensions.k8s.io/{version}"),
             "request": {"uid": uid, "desiredAPIVersion": to, "objects": objects},
         });
-        let answer = self.client.call(&self.config, None, review.to_string()).await;
+        let answer = self.client.call(&self.config, Some(TIMEOUT), review.to_string()).await;
         let answer = answer.map_err(|error| error.to_string())?;
         let converted = converted_objects(&answer, version, &uid)?;
         if converted.len() != objects.len() {

@@ -196,11 +196,10 @@ impl crate::registry::structure::Structure for Structure {
         }
     }
 
-    fn convert(&self, object: &Value, api_version: &str) -> Option<Value> {
-        self.kind.rewrites.then(|| {
-            let mut converted = object.clone();
-            meta::set(&mut converted, &["apiVersion"], api_version);
-            converted
-        })
+    fn convert(&self, object: &Value, api_version: &str) -> Value {
+        // Owners of fields are followed by the names of the fields, also where a webhook would change them.
+        let mut converted = object.clone();
+        meta::set(&mut converted, &["apiVersion"], api_version);
+        converted
     }
 }

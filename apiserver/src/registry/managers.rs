@@ -66,7 +66,7 @@ impl Versions for Served {
         }
         let (from, to) = (from.resource()?, to.resource()?);
         if let Some(structure) = from.structure() {
-            return structure.convert(object, api_version);
+            return Some(structure.convert(object, api_version));
         }
         let mut converted = object.clone();
         if let Some((_, conversion)) = &from.storage {

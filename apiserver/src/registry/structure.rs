@@ -23,8 +23,8 @@ pub trait Structure: Send + Sync {
     /// The schema of the kind or of a list of it, as OpenAPI documents have it.
     fn published(&self, dialect: Dialect, part: SchemaOf) -> Value;
 
-    /// The object in another version of the same kind; `None` where somebody has to be asked for it.
-    fn convert(&self, object: &Value, api_version: &str) -> Option<Value>;
+    /// The object in another version of the same kind, as far as the owners of its fields are concerned.
+    fn convert(&self, object: &Value, api_version: &str) -> Value;
 }
 
 /// What only those kinds have that are defined at run time.

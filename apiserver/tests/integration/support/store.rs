@@ -10,7 +10,7 @@ use tempfile::TempDir;
 /// A running store.
 pub(crate) struct Backend {
     pub(crate) endpoint: String,
-    command: Box<dyn Fn() -> Command>,
+    command: Box<dyn Fn() -> Command + Send + Sync>,
     child: Child,
     _dir: TempDir,
 }
@@ -63,7 +63,7 @@ impl Backend {
         }))
     }
 
-    fn start(dir: TempDir, endpoint: String, command: impl Fn() -> Command + 'static) -> Self {
+    fn start(dir: TempDir, endpoint: String, command: impl Fn() -> Command + Send + Sync + 'static) -> Self {
         let child = spawn(&command);
         Backend {
             endpoint,
