@@ -1,5 +1,6 @@
 //! The proxy itself: requests go to the API server as the administrator's, and come back as the weather lets them.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -22,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::body::{Body, carried, whole};
-use super::{Fault, Weather};
+use super::{Asked, Fault, Weather};
 use crate::standalone::{Connection, Dialer};
 
 /// How long a server that is not there is waited for before the client hears of it.
@@ -41,6 +42,7 @@ struct Shared {
     dialer: Dialer,
     server: Mutex<Option<Connection>>,
     weather: Mutex<Weather>,
+    asked: Mutex<BTreeSet<Asked>>,
     /// Ends the connections of clients.
     connections: Mutex<CancellationToken>,
 }
@@ -82,6 +84,7 @@ impl Proxy {
             dialer,
             server: Mutex::default(),
             weather: Mutex::new(Weather::calm()),
+            asked: Mutex::default(),
             connections: Mutex::default(),
         });
         let end = CancellationToken::new();
@@ -100,6 +103,11 @@ impl Proxy {
     /// What goes wrong from now on. Watches that have fallen silent stay so.
     pub fn set_weather(&self, weather: Weather) {
         *lock(&self.shared.weather) = weather;
+    }
+
+    /// What has reached the server so far, every sort of request once.
+    pub fn asked(&self) -> BTreeSet<Asked> {
+        lock(&self.shared.asked).clone()
     }
 
     /// Breaks the connections of all clients, with everything that is under way on them.
@@ -135,15 +143,17 @@ async fn serve(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) {
 
 impl Shared {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>> {
-        let query = request.uri().query().unwrap_or_default();
-        let is_watch = query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1"));
-        let fault = lock(&self.weather).next(is_watch);
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let mut asked = Asked::new(request.method().as_str(), path);
+        let fault = lock(&self.weather).next(&asked);
         match fault {
             Some(Fault::Refused(code, after)) => return refused(code, after),
             Some(Fault::Late(pause)) => tokio::time::sleep(pause).await,
             _ => {}
         }
         let answer = self.forward(request).await?;
+        asked.code = answer.status().as_u16();
+        lock(&self.asked).insert(asked);
         if fault == Some(Fault::AnswerLost) {
             // It was done, whatever the client makes of this.
             let _ = answer.into_body().collect().await;

@@ -1,8 +1,9 @@
 //! What goes wrong, and how often.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Dice;
+use super::{Asked, Dice};
 
 /// What happens to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub struct Weather {
     dice: Dice,
     /// One request in so many suffers; none when 0.
     one_in: usize,
+    /// The collections of which an object was created, where the answer to the first creation gets lost; `None` where none does.
+    created: Option<BTreeSet<String>>,
 }
 
 impl Weather {
@@ -65,6 +68,15 @@ impl Weather {
         Self {
             dice: Dice::new(0),
             one_in: 0,
+            created: None,
+        }
+    }
+
+    /// The answer to the first creation in every collection gets lost, and nothing else.
+    pub fn forgetful() -> Self {
+        Self {
+            created: Some(BTreeSet::new()),
+            ..Self::calm()
         }
     }
 
@@ -73,11 +85,17 @@ impl Weather {
         Self {
             dice: Dice::new(seed),
             one_in,
+            created: None,
         }
     }
 
     /// What happens to the next request.
-    pub fn next(&mut self, is_watch: bool) -> Option<Fault> {
+    pub fn next(&mut self, asked: &Asked) -> Option<Fault> {
+        if let Some(created) = &mut self.created {
+            let is_first = asked.verb == "create" && created.insert(asked.collection());
+            return is_first.then_some(Fault::AnswerLost);
+        }
+        let is_watch = asked.verb == "watch";
         if self.one_in == 0 || !self.dice.once_in(self.one_in) {
             return None;
         }
@@ -96,12 +114,16 @@ mod tests {
 
     #[test]
     fn every_fault_happens_to_what_it_suits() {
+        let (watched, created) = (
+            Asked::new("GET", "/api/v1/pods?watch=1"),
+            Asked::new("POST", "/api/v1/pods"),
+        );
         let mut weather = Weather::stormy(3, 2);
         let mut seen = Vec::new();
         let mut spared = 0;
         for round in 0..2_000 {
             let is_watch = round % 2 == 0;
-            match weather.next(is_watch) {
+            match weather.next(if is_watch { &watched } else { &created }) {
                 Some(fault) => {
                     assert!(fault.suits(is_watch), "{fault:?}");
                     seen.push(fault);
@@ -111,6 +133,10 @@ mod tests {
         }
         assert!(EVERY_FAULT.iter().all(|fault| seen.contains(fault)));
         assert!((800..1_200).contains(&spared), "{spared}");
-        assert_eq!(Weather::calm().next(true), None);
+        assert_eq!(Weather::calm().next(&watched), None);
+        let mut weather = Weather::forgetful();
+        assert_eq!(weather.next(&watched), None);
+        assert_eq!(weather.next(&created), Some(Fault::AnswerLost));
+        assert_eq!(weather.next(&created), None);
     }
 }

@@ -11,6 +11,9 @@ use tokio::net::TcpStream;
 use super::{Program, Site, Store};
 use crate::process::is_ready;
 
+/// Whose port the kubelets of its nodes have.
+pub(super) const KUBELET: &str = "syncer/kubelet";
+
 /// A running syncer.
 #[derive(Debug)]
 pub struct Bridge {
@@ -41,7 +44,10 @@ impl Bridge {
             format!("--target-namespace={namespace}"),
             format!("--etcd-servers={}", store.endpoint),
             "--kubelet-address=127.0.0.1".to_string(),
-            "--kubelet-port=0".to_string(),
+            format!("--kubelet-port={}", site.port(KUBELET)?),
+            format!("--client-ca-file={}", site.path("pki/ca.crt").display()),
+            format!("--tls-signing-cert-file={}", site.path("pki/ca.crt").display()),
+            format!("--tls-signing-key-file={}", site.path("pki/ca.key").display()),
             format!("--admin-bind-address={admin}"),
             "--grpc-bind-address=0".to_string(),
         ];

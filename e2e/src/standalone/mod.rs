@@ -108,14 +108,46 @@ impl Site {
     /// # Errors
     /// It does not start.
     pub async fn proxy(&mut self, server: &Server) -> Result<Proxy> {
-        let port = self.port(&format!("{}/proxy", server.port))?;
         let (user, group) = ADMINISTRATOR;
-        let file = format!("proxy-{}.conf", server.port);
+        self.proxy_as(server, user, &[group]).await
+    }
+
+    /// The same for a user, in whose name everything reaches the server.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn proxy_as(&mut self, server: &Server, user: &str, groups: &[&str]) -> Result<Proxy> {
+        let port = self.port(&format!("{}/{user}", server.port))?;
+        let name = format!("proxy-{port}");
+        let kubeconfig = format!("{name}.conf");
         let url = format!("https://127.0.0.1:{port}");
-        self.pki.kubeconfig(&file, &url, "proxied", user, &[group])?;
-        let own = |end: &str| self.pki.path(&format!("apiserver.{end}"));
-        let dialer = self.dialer(server)?;
-        Proxy::start(port, (&own("crt"), &own("key")), dialer, self.pki.path(&file)).await
+        self.pki.kubeconfig(&kubeconfig, &url, "proxied", user, groups)?;
+        self.pki.issue(&name, &Profile::client(user, groups.iter().copied()))?;
+        let path = |name: &str, end: &str| self.pki.path(&format!("{name}.{end}"));
+        let dialer = Dialer::new(
+            server.port,
+            &self.pki.path("ca.crt"),
+            &path(&name, "crt"),
+            &path(&name, "key"),
+        )?;
+        let serving = (path("apiserver", "crt"), path("apiserver", "key"));
+        Proxy::start(port, (&serving.0, &serving.1), dialer, self.pki.path(&kubeconfig)).await
+    }
+
+    /// The flags with which an API server of this directory reaches the kubelets that a [`Bridge`] serves.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub fn kubelet_flags(&mut self) -> Result<Vec<String>> {
+        let port = self.port(bridge::KUBELET)?;
+        let administrator = self.administrator();
+        Ok(vec![
+            format!("--kubelet-client-certificate={}", administrator.0.display()),
+            format!("--kubelet-client-key={}", administrator.1.display()),
+            format!("--kubelet-certificate-authority={}", self.path("pki/ca.crt").display()),
+            "--kubelet-preferred-address-types=VirtualKubelet,InternalIP,Hostname".to_string(),
+            format!("--loopback-kubelet-ports={port}"),
+        ])
     }
 
     fn program(&self, name: &str, binary: &Path, arguments: &[String]) -> Result<Program> {

@@ -16,6 +16,7 @@ use super::world::succeeded;
 pub struct Kubectl {
     program: PathBuf,
     kubeconfig: PathBuf,
+    environment: Vec<(&'static str, &'static str)>,
 }
 
 impl Kubectl {
@@ -25,7 +26,14 @@ impl Kubectl {
         Self {
             program: program.into(),
             kubeconfig: kubeconfig.to_path_buf(),
+            environment: Vec::new(),
         }
+    }
+
+    /// The same with a variable in its environment.
+    pub fn with_environment(mut self, name: &'static str, value: &'static str) -> Self {
+        self.environment.push((name, value));
+        self
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -33,6 +41,7 @@ impl Kubectl {
         command
             .args(arguments)
             .env("KUBECONFIG", &self.kubeconfig)
+            .envs(self.environment.iter().copied())
             .stdin(Stdio::null());
         command
     }

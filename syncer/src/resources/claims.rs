@@ -55,6 +55,11 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
             let release = Some(json!({"annotations": {keys::SKIP_BACKSYNC: null}}));
             Plan::nothing().and(pair::patch_step(Side::Host, item, &host, release, None))
         }
+        // The copy of an earlier claim is taken over for its data. As long as it has none, it is in the way: what an unbound
+        // claim asks for can never be changed.
+        Pair::Replaced(_, host) if json::text(&host, &["spec", "volumeName"]).is_empty() => {
+            pair::delete(Side::Host, item, &host)
+        }
         _ => copied::plan(world, item, &copied),
     }
 }

@@ -137,7 +137,7 @@ impl Resource {
 }
 
 const WRITE: &[&str] = &["create", "delete", "get", "list", "patch", "watch"];
-const READ: &[&str] = &["get", "list", "watch"];
+const READ: &[&str] = &["list", "watch"];
 const CALL: &[&str] = &["create", "get"];
 const GET: &[&str] = &["get"];
 const PATCH: &[&str] = &["patch"];

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::{GET, HostRule, PATCH, READ, copied_outside, enabled};
+use super::custom::definition::RIGHT;
+use super::{GET, HostRule, PATCH, READ, copied_outside, enabled, gateway};
 use crate::foreign;
 use crate::kinds::Kind;
 use crate::settings::Settings;
@@ -53,7 +54,20 @@ pub fn role(name: &str, settings: &Settings) -> String {
 pub fn cluster_role(name: &str, settings: &Settings) -> Option<String> {
     let mut rules = host_rules(settings).filter(|rule| is_wide(settings, rule)).peekable();
     rules.peek()?;
-    Some(manifest("ClusterRole", name, rules.map(Rule::from)))
+    let definitions = definitions(settings);
+    let rules = rules.map(|rule| Rule {
+        names: if *rule == RIGHT { definitions.clone() } else { Words::new() },
+        ..Rule::from(rule)
+    });
+    Some(manifest("ClusterRole", name, rules))
+}
+
+/// The definitions that the virtual cluster gets from the host.
+fn definitions(settings: &Settings) -> Words {
+    let kinds = enabled(settings).map(|resource| resource.kind);
+    let defined = kinds.filter(|kind| kind.definition().is_some() || matches!(kind, Kind::Custom(_)));
+    let all = gateway::known(settings).into_iter().chain(defined);
+    all.map(|kind| format!("{}.{}", kind.plural(), kind.group())).collect()
 }
 
 /// Roles in other namespaces of the host, by namespace: for objects there that the virtual cluster shows.
@@ -110,9 +124,16 @@ fn elsewhere(settings: &Settings) -> BTreeMap<String, Vec<Rule>> {
         add(&secret.namespace, Kind::Secret, &["get", "patch"], &secret.name);
     }
     if !settings.service_name.is_empty() {
-        for kind in [Kind::Service, Kind::Endpoints] {
-            add(&settings.host_namespace, kind, READ, &settings.service_name);
-        }
+        let name = &settings.service_name;
+        // It owns the Secret with the kubeconfig.
+        let owns = settings.set_owner
+            && settings
+                .exports
+                .iter()
+                .any(|secret| secret.namespace == settings.host_namespace);
+        let of_service = if owns { &["get", "list", "watch"] } else { READ };
+        add(&settings.host_namespace, Kind::Service, of_service, name);
+        add(&settings.host_namespace, Kind::Endpoints, READ, name);
     }
     if let Some(name) = settings.owner_of_service() {
         add(&settings.host_namespace, Kind::StatefulSet, GET, name);
@@ -244,10 +265,10 @@ mod tests {
         settings.to_host.insert(Kind::PriorityClass);
         settings.nodes.from_host = true;
         let expected = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: vc-vcluster\nrules:\n  \
-                        - apiGroups: [\"\"]\n    resources: [nodes]\n    verbs: [get, list, watch]\n  \
+                        - apiGroups: [\"\"]\n    resources: [nodes]\n    verbs: [list, watch]\n  \
                         - apiGroups: [\"scheduling.k8s.io\"]\n    resources: [priorityclasses]\n    \
                         verbs: [create, delete, get, list, patch, watch]\n  \
-                        - apiGroups: [\"storage.k8s.io\"]\n    resources: [storageclasses]\n    verbs: [get, list, watch]\n";
+                        - apiGroups: [\"storage.k8s.io\"]\n    resources: [storageclasses]\n    verbs: [list, watch]\n";
         assert_eq!(cluster_role(NAME, &settings).as_deref(), Some(expected));
         let of_ingresses = "resources: [ingresses]";
         assert!(!role(NAME, &settings).contains(of_ingresses));
@@ -269,9 +290,10 @@ mod tests {
         settings.to_host.clear();
         settings.from_host.clear();
         let left = "  - apiGroups: [\"\"]\n    resources: [secrets]\n    verbs: [create]\n  \
-                    - apiGroups: [\"\"]\n    resources: [endpoints, services]\n    resourceNames: [vc]\n    \
+                    - apiGroups: [\"\"]\n    resources: [services]\n    resourceNames: [vc]\n    \
                     verbs: [get, list, watch]\n  \
                     - apiGroups: [\"\"]\n    resources: [secrets]\n    resourceNames: [vc-vc]\n    verbs: [get, patch]\n  \
+                    - apiGroups: [\"\"]\n    resources: [endpoints]\n    resourceNames: [vc]\n    verbs: [list, watch]\n  \
                     - apiGroups: [\"\"]\n    resources: [services]\n    resourceNames: [vc]\n    verbs: [patch]\n  \
                     - apiGroups: [\"apps\"]\n    resources: [statefulsets]\n    resourceNames: [vc]\n    verbs: [get]\n";
         assert_eq!(
@@ -296,11 +318,11 @@ mod tests {
         let rules = |namespace: &str| roles[namespace].split_once("rules:\n").unwrap().1.to_owned();
         assert_eq!(
             rules("a"),
-            "  - apiGroups: [\"\"]\n    resources: [secrets]\n    resourceNames: [one, two]\n    verbs: [get, list, watch]\n"
+            "  - apiGroups: [\"\"]\n    resources: [secrets]\n    resourceNames: [one, two]\n    verbs: [list, watch]\n"
         );
         assert_eq!(
             rules("b"),
-            "  - apiGroups: [\"\"]\n    resources: [secrets]\n    verbs: [get, list, watch]\n"
+            "  - apiGroups: [\"\"]\n    resources: [secrets]\n    verbs: [list, watch]\n"
         );
         assert_eq!(roles.len(), 2);
     }

@@ -114,6 +114,26 @@ fn a_new_claim_takes_over_the_data_of_the_one_before() {
 }
 
 #[test]
+fn a_new_claim_does_not_wait_for_a_copy_that_is_bound_to_nothing() {
+    let world = world();
+    world.put(Side::Virtual, Kind::PersistentVolumeClaim, claim(json!({})));
+    world.create(&world.plan(Kind::PersistentVolumeClaim, "team", "data"), "h1");
+    let mut again = claim(json!({"resources": {"requests": {"storage": "5Gi"}}}));
+    again["metadata"]["uid"] = json!("c2");
+    again["metadata"]["resourceVersion"] = json!("9");
+    world.put(Side::Virtual, Kind::PersistentVolumeClaim, again);
+    assert_eq!(
+        plan_claim(&world),
+        ["delete host PersistentVolumeClaim host/data-x-team-x-vc h1"]
+    );
+    world.take(Side::Host, Kind::PersistentVolumeClaim, "host", "data-x-team-x-vc");
+    assert_eq!(
+        plan_claim(&world),
+        ["create host PersistentVolumeClaim host/data-x-team-x-vc"]
+    );
+}
+
+#[test]
 fn a_claim_that_is_bound_elsewhere_is_not_two_claims() {
     let world = bound_world();
     let mut other = claim(json!({"volumeName": "pv-2"}));

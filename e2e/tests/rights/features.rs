@@ -1,0 +1,340 @@
+//! The features of vcluster.yaml that need rights on the host, and what uses them. In texts, `HOST` is the host's namespace and
+//! `VC` the virtual cluster.
+
+/// A configuration, and everything that it lets the syncer do on the host.
+pub(crate) struct Feature {
+    pub(crate) name: &'static str,
+    pub(crate) values: &'static str,
+    /// What the host has before the syncer starts.
+    pub(crate) on_host: &'static str,
+    /// Definitions of custom resources that the host has: group, plural, kind, and whether they lie in namespaces.
+    pub(crate) definitions: &'static [(&'static str, &'static str, &'static str, bool)],
+    /// What the tenant makes, changes and deletes.
+    pub(crate) made: &'static str,
+    /// What is done with it in between.
+    pub(crate) acts: Acts,
+}
+
+/// What somebody does with the objects, besides changing and deleting them.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Acts {
+    None,
+    /// Pod `app` is bound to a node, and all that a kubelet can do is asked for.
+    Pods,
+    /// The same, measurements are asked for, and a node is changed.
+    Nodes,
+    /// Measurements are asked of the API for them.
+    Metrics,
+}
+
+const PODS: Feature = Feature {
+    name: "what is on by default",
+    values: "",
+    // Another run has published a kubeconfig that is out of date.
+    on_host: "
+apiVersion: v1
+kind: Secret
+metadata: {name: vc-VC, namespace: HOST, labels: {app: vcluster, vcluster-name: VC}}
+stringData: {config: old}
+",
+    definitions: &[],
+    made: "
+{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {a: b}}
+---
+{apiVersion: v1, kind: Secret, metadata: {name: keys}, stringData: {a: b}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {storageClassName: fast, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 80}]}}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: web}
+subsets: [{addresses: [{ip: 192.0.2.7}], ports: [{port: 80}]}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, labels: {kubernetes.io/service-name: web, endpointslice.kubernetes.io/managed-by: me}}
+addressType: IPv4
+endpoints: [{addresses: [192.0.2.7]}]
+ports: [{port: 80}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: app}
+spec:
+  readinessGates: [{conditionType: example.com/ready}]
+  containers:
+    - name: c
+      image: i
+      envFrom: [{configMapRef: {name: settings}}, {secretRef: {name: keys}}]
+      resources: {requests: {cpu: 10m}}
+  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+",
+    acts: Acts::Pods,
+};
+
+const QUIET: Feature = Feature {
+    name: "",
+    values: "",
+    on_host: "",
+    definitions: &[],
+    made: "",
+    acts: Acts::None,
+};
+
+pub(crate) const FEATURES: &[Feature] = &[
+    PODS,
+    Feature {
+        name: "kinds that are copied to the host",
+        values: "
+sync:
+  toHost:
+    serviceAccounts: {enabled: true}
+    ingresses: {enabled: true}
+    networkPolicies: {enabled: true}
+    podDisruptionBudgets: {enabled: true}
+    priorityClasses: {enabled: true}
+    storageClasses: {enabled: true}
+    persistentVolumes: {enabled: true}
+    resourceClaims: {enabled: true}
+    resourceClaimTemplates: {enabled: true}
+",
+        made: "
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: robot}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web}
+spec: {rules: [{host: example.com}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny}
+spec: {podSelector: {}, policyTypes: [Ingress]}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: two}
+spec: {minAvailable: 2, selector: {matchLabels: {app: web}}}
+---
+{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {name: high}, value: 1000}
+---
+{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: slow}, provisioner: example.com/disk}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: share}
+spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteMany], storageClassName: manual, nfs: {server: 192.0.2.1, path: /}}
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaim
+metadata: {name: gpu}
+spec: {devices: {requests: [{name: one, exactly: {deviceClassName: gpus}}]}}
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaimTemplate
+metadata: {name: gpu}
+spec: {spec: {devices: {requests: [{name: one, exactly: {deviceClassName: gpus}}]}}}
+",
+        ..QUIET
+    },
+    Feature {
+        name: "kinds of the host that are shown",
+        values: "
+sync:
+  fromHost:
+    ingressClasses: {enabled: true}
+    runtimeClasses: {enabled: true}
+    priorityClasses: {enabled: true}
+    storageClasses: {enabled: true}
+    csiNodes: {enabled: true}
+    csiDrivers: {enabled: true}
+    csiStorageCapacities: {enabled: true}
+    deviceClasses: {enabled: true}
+",
+        ..QUIET
+    },
+    Feature {
+        name: "nodes of the host, their measurements, and a scheduler",
+        values: "
+sync: {fromHost: {nodes: {enabled: true, syncBackChanges: true, selector: {all: true}}}}
+controlPlane: {advanced: {virtualScheduler: {enabled: true}}}
+",
+        on_host: "{apiVersion: v1, kind: Node, metadata: {name: worker-1}}",
+        acts: Acts::Nodes,
+        ..QUIET
+    },
+    Feature {
+        name: "volume snapshots",
+        values: "
+sync:
+  toHost:
+    volumeSnapshots: {enabled: true}
+    volumeSnapshotContents: {enabled: true}
+  fromHost:
+    volumeSnapshotClasses: {enabled: true}
+",
+        definitions: &[
+            ("snapshot.storage.k8s.io", "volumesnapshots", "VolumeSnapshot", true),
+            ("snapshot.storage.k8s.io", "volumesnapshotcontents", "VolumeSnapshotContent", false),
+            ("snapshot.storage.k8s.io", "volumesnapshotclasses", "VolumeSnapshotClass", false),
+        ],
+        made: "
+apiVersion: snapshot.storage.k8s.io/v1
+kind: VolumeSnapshot
+metadata: {name: now}
+spec: {source: {persistentVolumeClaimName: data}}
+---
+apiVersion: snapshot.storage.k8s.io/v1
+kind: VolumeSnapshotContent
+metadata: {name: kept}
+spec:
+  driver: example.com
+  deletionPolicy: Retain
+  source: {snapshotHandle: h}
+  volumeSnapshotRef: {namespace: default, name: now}
+",
+        ..QUIET
+    },
+    Feature {
+        name: "the Gateway API",
+        values: "
+sync:
+  toHost:
+    gatewayApi:
+      enabled: true
+      tlsRoutes: {enabled: true}
+      backendTLSPolicies: {enabled: true}
+      referenceGrants: {enabled: true}
+  fromHost:
+    gateways:
+      enabled: true
+      mappings: {byName: {RIGHTS-shared/front: default/front}}
+",
+        definitions: &[
+            ("gateway.networking.k8s.io", "gatewayclasses", "GatewayClass", false),
+            ("gateway.networking.k8s.io", "gateways", "Gateway", true),
+            ("gateway.networking.k8s.io", "httproutes", "HTTPRoute", true),
+            ("gateway.networking.k8s.io", "tlsroutes", "TLSRoute", true),
+            ("gateway.networking.k8s.io", "backendtlspolicies", "BackendTLSPolicy", true),
+            ("gateway.networking.k8s.io", "referencegrants", "ReferenceGrant", true),
+        ],
+        on_host: "
+{apiVersion: v1, kind: Namespace, metadata: {name: RIGHTS-shared}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: public}
+spec: {controllerName: example.com/gateways}
+",
+        made: "
+{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: authorities}, data: {ca.crt: x}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: own}
+spec:
+  gatewayClassName: public
+  listeners:
+    - {name: http, port: 80, protocol: HTTP}
+    - {name: tls, port: 443, protocol: TLS, tls: {mode: Passthrough}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web}
+spec: {parentRefs: [{name: own}], rules: [{backendRefs: [{name: web, port: 80}]}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: web}
+spec: {parentRefs: [{name: own}], hostnames: [example.com], rules: [{backendRefs: [{name: web, port: 80}]}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: web}
+spec:
+  targetRefs: [{group: '', kind: Service, name: web}]
+  validation: {hostname: example.com, caCertificateRefs: [{group: '', kind: ConfigMap, name: authorities}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: {name: allowed}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: default}]
+  to: [{group: '', kind: Service}]
+",
+        ..QUIET
+    },
+    Feature {
+        name: "custom resources",
+        values: "
+sync:
+  toHost:
+    customResources: {widgets.example.com: {enabled: true}}
+  fromHost:
+    customResources:
+      gadgets.example.com: {enabled: true, scope: Cluster}
+",
+        definitions: &[
+            ("example.com", "widgets", "Widget", true),
+            ("example.com", "gadgets", "Gadget", false),
+        ],
+        made: "{apiVersion: example.com/v1, kind: Widget, metadata: {name: one}, spec: {a: 1}}",
+        ..QUIET
+    },
+    Feature {
+        name: "objects of other namespaces, by name and all of them",
+        values: "
+sync:
+  fromHost:
+    configMaps: {enabled: true, mappings: {byName: {RIGHTS-shared/settings: default/settings, /own: default/own}}}
+    secrets: {enabled: true, mappings: {byName: {'RIGHTS-shared/*': 'shared/*'}}}
+networking:
+  replicateServices:
+    fromHost: [{from: RIGHTS-shared/db, to: default/db}]
+    toHost: [{from: default/web, to: web}]
+exportKubeConfig:
+  additionalSecrets: [{name: published, namespace: RIGHTS-shared}]
+",
+        on_host: "
+{apiVersion: v1, kind: Namespace, metadata: {name: RIGHTS-shared}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: published, namespace: RIGHTS-shared, labels: {app: vcluster, vcluster-name: VC}}
+stringData: {config: old}
+",
+        made: "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 80}]}}",
+        ..QUIET
+    },
+    Feature {
+        name: "measurements",
+        values: "integrations: {metricsServer: {enabled: true}}",
+        acts: Acts::Metrics,
+        ..QUIET
+    },
+    Feature {
+        name: "nothing but the control plane's own",
+        values: "
+sync:
+  toHost:
+    pods: {enabled: false}
+    services: {enabled: false}
+    endpoints: {enabled: false}
+    endpointSlices: {enabled: false}
+    configMaps: {enabled: false}
+    secrets: {enabled: false}
+    persistentVolumeClaims: {enabled: false}
+  fromHost:
+    events: {enabled: false}
+",
+        on_host: PODS.on_host,
+        ..QUIET
+    },
+];

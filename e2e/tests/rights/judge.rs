@@ -1,0 +1,112 @@
+//! Rights that were granted beside requests that were made.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use e2e::faulty::Asked;
+use serde_json::Value;
+
+/// One right: no more can be taken away from a role than this.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Right {
+    /// The namespace of the role; empty when it is a ClusterRole.
+    pub(crate) place: String,
+    pub(crate) verb: String,
+    pub(crate) group: String,
+    pub(crate) resource: String,
+    /// The object that it is limited to; empty for every one.
+    pub(crate) name: String,
+}
+
+/// All rights of the manifests that `syncer rbac` prints.
+///
+/// # Errors
+/// They cannot be read.
+pub(crate) fn granted(manifests: &str) -> Result<BTreeSet<Right>> {
+    let mut rights = BTreeSet::new();
+    for document in serde_yaml::Deserializer::from_str(manifests) {
+        let role: Value = serde::Deserialize::deserialize(document).context("a manifest is malformed")?;
+        let words = |rule: &Value, field: &str| -> Vec<String> {
+            let words = rule[field].as_array().into_iter().flatten();
+            words.filter_map(|word| word.as_str().map(str::to_owned)).collect()
+        };
+        for rule in role["rules"].as_array().into_iter().flatten() {
+            let mut names = words(rule, "resourceNames");
+            if names.is_empty() {
+                names.push(String::new());
+            }
+            for group in words(rule, "apiGroups") {
+                for resource in words(rule, "resources") {
+                    for verb in words(rule, "verbs") {
+                        rights.extend(names.iter().map(|name| Right {
+                            place: role["metadata"]["namespace"].as_str().unwrap_or_default().to_owned(),
+                            verb: verb.clone(),
+                            group: group.clone(),
+                            resource: resource.clone(),
+                            name: name.clone(),
+                        }));
+                    }
+                }
+            }
+        }
+    }
+    Ok(rights)
+}
+
+impl Right {
+    /// Whether a request needs this right.
+    fn permits(&self, asked: &Asked) -> bool {
+        (self.place.is_empty() || self.place == asked.namespace)
+            && (&self.verb, &self.group, &self.resource) == (&asked.verb, &asked.group, &asked.resource)
+            && (self.name.is_empty() || self.name == asked.name)
+    }
+}
+
+/// The rights that no request has used.
+pub(crate) fn unused(granted: &BTreeSet<Right>, asked: &BTreeSet<Asked>) -> BTreeSet<Right> {
+    let idle = |right: &&Right| !asked.iter().any(|asked| right.permits(asked));
+    granted.iter().filter(idle).cloned().collect()
+}
+
+/// The requests that were refused for want of a right.
+pub(crate) fn refused(asked: &BTreeSet<Asked>) -> Vec<&Asked> {
+    asked.iter().filter(|asked| asked.code == 403).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFESTS: &str = "
+kind: Role
+metadata: {name: a, namespace: team}
+rules:
+  - {apiGroups: [''], resources: [pods, pods/log], verbs: [get]}
+  - {apiGroups: [''], resources: [services], verbs: [list], resourceNames: [vc, other]}
+---
+kind: ClusterRole
+metadata: {name: a}
+rules: [{apiGroups: [''], resources: [nodes], verbs: [watch]}]
+";
+
+    #[test]
+    fn a_right_is_used_by_the_requests_that_need_it() {
+        let granted = granted(MANIFESTS).unwrap();
+        assert_eq!(granted.len(), 5);
+        let asked = [
+            Asked::new("GET", "/api/v1/namespaces/team/pods/p"),
+            Asked::new("GET", "/api/v1/namespaces/other/pods/p/log"),
+            Asked::new(
+                "GET",
+                "/api/v1/namespaces/team/services?fieldSelector=metadata.name%3Dvc",
+            ),
+            Asked::new("GET", "/api/v1/nodes?watch=true"),
+        ];
+        let left = unused(&granted, &BTreeSet::from(asked));
+        let left: Vec<String> = left
+            .iter()
+            .map(|right| format!("{} {} {}", right.verb, right.resource, right.name))
+            .collect();
+        assert_eq!(left, ["get pods/log ", "list services other"]);
+    }
+}

@@ -1,0 +1,342 @@
+//! No more rights than needed, and no fewer: the syncer runs with the roles that `syncer rbac` prints and nothing else, every
+//! feature is used, and what it asks of the host is written down. A right that nothing has used is one too many, unless
+//! [`RARE`] says what it is for; a request that was refused is one too few.
+#![allow(clippy::unwrap_used)]
+
+mod features;
+mod judge;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use e2e::faulty::{Proxy, Weather};
+use e2e::standalone::{Bridge, Server, ServerKind, Site, Store, StoreKind};
+use e2e::suite::{Kubectl, binary};
+use tokio::time::Instant;
+
+use features::{Acts, FEATURES, Feature};
+use judge::{Right, granted, refused, unused};
+
+/// Nothing here makes service accounts, nor takes finalizers of claims away.
+const ADMISSION: &str = "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection";
+/// Time within which everything that is going to be asked is asked.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Rights that the features below do not use: verb, resource, and what they are for.
+const RARE: [(&str, &str, &str); 0] = [];
+
+#[tokio::test]
+async fn every_right_is_used_and_none_is_missing() -> Result<()> {
+    chassis::tls::install_provider();
+    let only = std::env::var("FEATURE").unwrap_or_default();
+    let mut host_site = Site::new()?;
+    let (host_store, host) = start(&mut host_site, &[]).await?;
+    let mut wrong = Vec::new();
+    let chosen = FEATURES
+        .iter()
+        .enumerate()
+        .filter(|(_, feature)| feature.name.contains(&only));
+    for (number, feature) in chosen {
+        let run = Run::new(number, feature);
+        let found = run.judge(&mut host_site, &host).await;
+        // Everything that is wrong is told at once: each of the runs takes a while.
+        match found {
+            Ok(found) => wrong.extend(found.into_iter().map(|what| format!("{}: {what}", feature.name))),
+            Err(error) => wrong.push(format!("{}: {error:#}", feature.name)),
+        }
+        println!("{}: judged, {} wrong so far", feature.name, wrong.len());
+    }
+    host.program.stop().await?;
+    host_store.program.stop().await?;
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+async fn start(site: &mut Site, flags: &[String]) -> Result<(Store, Server)> {
+    let store = site.store("store", &StoreKind::KineShim(binary("kine-shim")?)).await?;
+    let flags = [&[ADMISSION.to_string()], flags].concat();
+    let server = site
+        .server("apiserver", &ServerKind::Ours(binary("apiserver")?), &store, &flags)
+        .await?;
+    Ok((store, server))
+}
+
+/// One configuration in a namespace of its own.
+struct Run<'a> {
+    feature: &'a Feature,
+    vcluster: String,
+    namespace: String,
+}
+
+impl<'a> Run<'a> {
+    fn new(number: usize, feature: &'a Feature) -> Self {
+        Self {
+            feature,
+            vcluster: format!("vc-{number}"),
+            namespace: format!("rights-{number}"),
+        }
+    }
+
+    /// A text of the feature with the names of this run.
+    fn named(&self, text: &str) -> String {
+        // What begins with a brace is taken for JSON.
+        format!("---\n{text}")
+            .replace("HOST", &self.namespace)
+            .replace("RIGHTS", &self.namespace)
+            .replace("VC", &self.vcluster)
+    }
+
+    /// What is wrong with the rights of the feature.
+    async fn judge(&self, host_site: &mut Site, host: &Server) -> Result<Vec<String>> {
+        let mut site = Site::new()?;
+        let flags = site.kubelet_flags()?;
+        let (store, server) = start(&mut site, &flags).await?;
+        let values = site.path("vcluster.yaml");
+        std::fs::write(&values, self.named(self.feature.values))?;
+        let name = [
+            format!("--name={}", self.vcluster),
+            format!("--target-namespace={}", self.namespace),
+        ];
+        let config = format!("--config={}", values.display());
+        let printed = Command::new(binary("syncer")?)
+            .arg("rbac")
+            .args(&name)
+            .arg(&config)
+            .output()?;
+        ensure!(
+            printed.status.success(),
+            "syncer rbac: {}",
+            String::from_utf8_lossy(&printed.stderr)
+        );
+        let manifests = String::from_utf8(printed.stdout)?;
+        let granted = granted(&manifests)?;
+
+        let (on_host, tenant) = (Kubectl::new(&host.kubeconfig), Kubectl::new(&server.kubeconfig));
+        self.prepare(&on_host, &manifests)?;
+        let user = format!("system:serviceaccount:{}:vc-{}", self.namespace, self.vcluster);
+        let of_namespace = format!("system:serviceaccounts:{}", self.namespace);
+        let groups = ["system:serviceaccounts", "system:authenticated", of_namespace.as_str()];
+        let proxy = host_site.proxy_as(host, &user, &groups).await?;
+        // So that it has to find out what has become of what it created.
+        proxy.set_weather(Weather::forgetful());
+        let extra = [
+            config,
+            "--workload-service-account=".to_string(),
+            "--compare-interval=5".to_string(),
+            format!("--export-kubeconfig={}", server.kubeconfig.display()),
+        ];
+        let mut bridge = Bridge::start(
+            &mut site,
+            &binary("syncer")?,
+            &self.vcluster,
+            (&server.kubeconfig, &store),
+            (&proxy.kubeconfig, &self.namespace),
+            &extra,
+        )?;
+        bridge.ready().await?;
+
+        let left = self.exercise(&tenant, &on_host, &proxy, &granted).await?;
+        bridge.program.stop().await?;
+        server.program.stop().await?;
+        store.program.stop().await?;
+        let asked = proxy.asked();
+        let too_few = refused(&asked)
+            .into_iter()
+            .map(|asked| format!("there is no right to {asked:?}"));
+        let too_many = left.iter().map(|right| format!("nothing needs the right to {right:?}"));
+        Ok(too_few.chain(too_many).collect())
+    }
+
+    /// What the host has before the virtual cluster comes.
+    fn prepare(&self, on_host: &Kubectl, manifests: &str) -> Result<()> {
+        on_host.run(&["create", "namespace", &self.namespace])?;
+        let service =
+            "{apiVersion: v1, kind: Service, metadata: {name: VC, namespace: HOST}, spec: {ports: [{port: 443}]}}";
+        on_host.apply(&self.named(service))?;
+        for (group, plural, kind, namespaced) in self.feature.definitions {
+            on_host.apply(&definition(group, plural, kind, *namespaced))?;
+        }
+        if !self.feature.definitions.is_empty() {
+            on_host.run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"])?;
+        }
+        for text in [self.feature.on_host, manifests] {
+            if !text.is_empty() {
+                on_host.apply(&self.named(text))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Uses the feature; which rights that has not needed.
+    async fn exercise(
+        &self,
+        tenant: &Kubectl,
+        on_host: &Kubectl,
+        proxy: &Proxy,
+        granted: &BTreeSet<Right>,
+    ) -> Result<BTreeSet<Right>> {
+        let made = &self.named(self.feature.made);
+        let until_used = async |verbs: &[&str]| {
+            let deadline = Instant::now() + PATIENCE;
+            loop {
+                let mut left = unused(granted, &proxy.asked());
+                left.retain(|right| !is_rare(right));
+                if !left.iter().any(|right| verbs.contains(&right.verb.as_str())) || Instant::now() > deadline {
+                    return left;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        if !self.feature.made.is_empty() {
+            until(|| tenant.with_input(&["create", "-n", "default", "-f", "-"], made)).await?;
+        }
+        until_used(&["list", "watch", "create"]).await;
+        match self.feature.acts {
+            Acts::None => {}
+            Acts::Pods => self.use_pod(tenant, on_host).await?,
+            Acts::Nodes => self.use_node(tenant).await?,
+            Acts::Metrics => {
+                for path in [
+                    "nodes",
+                    "nodes/n",
+                    "namespaces/default/pods",
+                    "namespaces/default/pods/p",
+                ] {
+                    // There is nothing to see; it is asked for all the same.
+                    let _ = tenant.run(&["get", "--raw", &format!("/apis/metrics.k8s.io/v1beta1/{path}")]);
+                }
+            }
+        }
+        if !self.feature.made.is_empty() {
+            tenant.with_input(
+                &["label", "--overwrite", "-n", "default", "-f", "-", "touched=yes"],
+                made,
+            )?;
+            until_used(&["patch"]).await;
+            tenant.with_input(&["delete", "-n", "default", "--wait=false", "-f", "-"], made)?;
+        }
+        Ok(until_used(&["get", "patch", "delete", "create", "list", "watch"]).await)
+    }
+
+    /// Everything that can be asked of a pod.
+    async fn use_pod(&self, tenant: &Kubectl, on_host: &Kubectl) -> Result<()> {
+        let copy = format!("app-x-default-x-{}", self.vcluster);
+        let collection = format!("/api/v1/namespaces/{}/pods/{copy}", self.namespace);
+        let binding = format!(
+            r#"{{"apiVersion":"v1","kind":"Binding","metadata":{{"name":"{copy}"}},"target":{{"kind":"Node","name":"worker-1"}}}}"#
+        );
+        until(|| {
+            on_host.with_input(
+                &["create", "--raw", &format!("{collection}/binding"), "-f", "-"],
+                &binding,
+            )
+        })
+        .await?;
+        let running = r#"{"status":{"phase":"Running","startTime":"2026-01-01T00:00:00Z","containerStatuses":[{"name":"c","image":"i",
+            "imageID":"","ready":true,"restartCount":0,"resources":{"requests":{"cpu":"10m"}},"state":{"running":{"startedAt":"2026-01-01T00:00:00Z"}}}]}}"#;
+        let patch = |kubectl: &Kubectl, namespace: &str, pod: &str, part: &str, patch: &str| {
+            let subresource = format!("--subresource={part}");
+            kubectl.run(&[
+                "-n",
+                namespace,
+                "patch",
+                "pod",
+                pod,
+                &subresource,
+                "--type=strategic",
+                "-p",
+                patch,
+            ])
+        };
+        patch(on_host, &self.namespace, &copy, "status", running)?;
+        until(|| {
+            let pod = tenant.json(&["-n", "default", "get", "pod", "app"])?;
+            ensure!(
+                pod["status"]["phase"] == "Running" && pod["spec"]["nodeName"] == "worker-1",
+                "{pod}"
+            );
+            Ok(())
+        })
+        .await?;
+        patch(
+            tenant,
+            "default",
+            "app",
+            "status",
+            r#"{"status":{"conditions":[{"type":"example.com/ready","status":"True"}]}}"#,
+        )?;
+        let larger = r#"{"spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":"20m"}}}]}}"#;
+        patch(tenant, "default", "app", "resize", larger)?;
+        tenant.run(&["-n", "default", "debug", "app", "--image=i", "--target=c", "--quiet"])?;
+        // There is no kubelet behind the host's API server; it is asked all the same, in both protocols.
+        let spdy = tenant
+            .clone()
+            .with_environment("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false")
+            .with_environment("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false");
+        for kubectl in [tenant, &spdy] {
+            for command in [
+                &["logs", "app", "-c", "c"][..],
+                &["exec", "app", "-c", "c", "--", "true"],
+                &["attach", "app", "-c", "c"],
+            ] {
+                let _ = kubectl.run(&[&["-n", "default"], command].concat());
+            }
+            // It listens first, and asks when somebody connects.
+            let _ = kubectl.run(&["-n", "default", "port-forward", "pod/app", ":80"]);
+        }
+        Ok(())
+    }
+
+    /// What can be asked of a node of the host.
+    async fn use_node(&self, tenant: &Kubectl) -> Result<()> {
+        until(|| tenant.run(&["label", "--overwrite", "node", "worker-1", "mine=yes"])).await?;
+        for path in [
+            "metrics/resource",
+            "metrics/cadvisor",
+            "metrics/probes",
+            "stats/summary",
+        ] {
+            let _ = tenant.run(&["get", "--raw", &format!("/api/v1/nodes/worker-1/proxy/{path}")]);
+        }
+        Ok(())
+    }
+}
+
+fn is_rare(right: &Right) -> bool {
+    RARE.iter()
+        .any(|(verb, resource, _)| (*verb, *resource) == (&right.verb, &right.resource))
+}
+
+/// The definition of a custom resource that may have any content.
+fn definition(group: &str, plural: &str, kind: &str, namespaced: bool) -> String {
+    let scope = if namespaced { "Namespaced" } else { "Cluster" };
+    format!(
+        "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: {plural}.{group}, annotations: {{api-approved.kubernetes.io: 'https://example.com/'}}}}
+spec:
+  group: {group}
+  scope: {scope}
+  names: {{plural: {plural}, kind: {kind}}}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      subresources: {{status: {{}}}}
+      schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
+"
+    )
+}
+
+/// Waits until `look` succeeds.
+async fn until<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match look() {
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(100)).await,
+            seen => return seen,
+        }
+    }
+}
