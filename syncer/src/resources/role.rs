@@ -56,7 +56,11 @@ pub fn cluster_role(name: &str, settings: &Settings) -> Option<String> {
     rules.peek()?;
     let definitions = definitions(settings);
     let rules = rules.map(|rule| Rule {
-        names: if *rule == RIGHT { definitions.clone() } else { Words::new() },
+        names: if *rule == RIGHT {
+            definitions.clone()
+        } else {
+            Words::new()
+        },
         ..Rule::from(rule)
     });
     Some(manifest("ClusterRole", name, rules))
