@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 
 use anyhow::{Context, Result, ensure};
-use e2e::suite::{Case, Kubectl, World, main as run, tool};
+use e2e::suite::{Case, Kubectl, World, eventually, main as run, tool};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -18,6 +18,7 @@ const CASES: &[Case] = &[
     ("templates_are_checked_against_the_server", |world| {
         with_helm(world, template)
     }),
+    ("our_own_chart_is_installed_and_removed", own_chart),
 ];
 
 fn main() -> ExitCode {
@@ -130,18 +131,92 @@ impl Helm {
     }
 }
 
-fn with_helm(world: &World, case: fn(&Helm) -> Result<()>) -> Result<()> {
+/// Helm for a cluster; none where it is not installed, which is said.
+fn helm_for(world: &World, cluster: &str) -> Result<Option<Helm>> {
     let Some(program) = tool("go-clients/helm", "hack/go-clients.sh", "go")? else {
-        return Ok(());
+        return Ok(None);
     };
-    let helm = Helm {
+    Ok(Some(Helm {
         program,
-        kubeconfig: world.access("vc-1")?.kubeconfig,
+        kubeconfig: world.access(cluster)?.kubeconfig,
         home: tempfile::tempdir()?,
-        kubectl: world.kubectl("vc-1")?,
+        kubectl: world.kubectl(cluster)?,
+    }))
+}
+
+fn with_helm(world: &World, case: fn(&Helm) -> Result<()>) -> Result<()> {
+    let Some(helm) = helm_for(world, "vc-1")? else {
+        return Ok(());
     };
     write_chart(&helm.home.path().join("chart"))?;
     case(&helm)
+}
+
+/// The chart of virtual clusters, on the host. Its nodes are simulated, so that the control plane itself does not run.
+fn own_chart(world: &World) -> Result<()> {
+    let Some(helm) = helm_for(world, "host")? else {
+        return Ok(());
+    };
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/helm");
+    let values = "sync: {toHost: {priorityClasses: {enabled: true}}}\npolicies: {resourceQuota: {enabled: true}}\n";
+    fs::write(helm.home.path().join("vcluster.yaml"), values)?;
+    helm.run(&format!(
+        "install team-a {chart} -n tenants --create-namespace -f vcluster.yaml"
+    ))?;
+    let inventory = |kinds: &str| {
+        let label = ["-n", "tenants", "-l", "release=team-a"];
+        helm.kubectl.names(&[&["get", kinds], &label[..]].concat())
+    };
+    const NAMESPACED: &str =
+        "statefulsets,services,serviceaccounts,configmaps,roles,rolebindings,resourcequotas,limitranges,pods";
+    const WIDE: &str = "clusterroles,clusterrolebindings";
+    eventually("the control plane has its pod", || {
+        Ok(inventory("pods")?.contains(&"team-a-0".to_owned()).then_some(()))
+    })?;
+    let config = helm
+        .kubectl
+        .json(&["-n", "tenants", "get", "secret", "vc-config-team-a"])?;
+    ensure!(config["data"]["config.yaml"].is_string(), "{config}");
+    ensure!(inventory(WIDE)? == ["vc-team-a-v-tenants"; 2], "{:?}", inventory(WIDE)?);
+    let service = helm.kubectl.json(&["-n", "tenants", "get", "service", "team-a"])?;
+    ensure!(
+        service["metadata"]["labels"]["vcluster.loft.sh/service"] == "true",
+        "{service}"
+    );
+    // The network of the host's Services is the one that the host tells.
+    let settings = helm
+        .kubectl
+        .json(&["-n", "tenants", "get", "configmap", "team-a-settings"])?;
+    ensure!(settings["data"]["serviceNetwork"] == "10.96.0.0/16", "{settings}");
+
+    let before = inventory("pods")?;
+    helm.run(&format!(
+        "upgrade team-a {chart} -n tenants -f vcluster.yaml --set policies.resourceQuota.enabled=false"
+    ))?;
+    ensure!(inventory("resourcequotas")?.is_empty(), "the quota stays");
+    let refused = helm.fails(&format!(
+        "upgrade team-a {chart} -n tenants --set sleep.auto.timezone=UTC"
+    ))?;
+    ensure!(
+        refused.contains("sleep.auto.timezone is not supported by this version"),
+        "{refused}"
+    );
+    ensure!(inventory("pods")? == before, "the control plane has another pod");
+
+    helm.run("uninstall team-a -n tenants --wait --timeout 60s")?;
+    eventually("nothing of the release is left", || {
+        let left = [inventory(NAMESPACED)?, inventory("secrets")?, inventory(WIDE)?].concat();
+        ensure!(left.is_empty(), "{left:?}");
+        Ok(Some(()))
+    })?;
+    // Its data stays until somebody wants it gone, as with any StatefulSet.
+    let claims = helm
+        .kubectl
+        .names(&["-n", "tenants", "get", "persistentvolumeclaims"])?;
+    ensure!(claims == ["data-team-a-0"], "{claims:?}");
+    helm.kubectl
+        .run(&["delete", "namespace", "tenants", "--timeout=60s"])
+        .map(drop)
 }
 
 fn write_chart(directory: &Path) -> Result<()> {

@@ -120,6 +120,9 @@ fn binding(kind: &str, name: &str, namespace: Option<&str>, settings: &Settings)
 }
 
 #[cfg(test)]
+mod chart;
+
+#[cfg(test)]
 mod tests {
     use serde_json::Value;
 

@@ -3,6 +3,8 @@
 //! one virtual cluster are known to the host and, through it, to others.
 #![warn(missing_docs)]
 
+#[cfg(test)]
+mod chart;
 mod checks;
 pub mod digest;
 mod experimental;

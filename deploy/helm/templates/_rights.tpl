@@ -1,0 +1,140 @@
+{{/*
+The rights that the values need, as JSON: rules by the namespace that they are for, "*" being all of them. The switches decide
+by the table in files/; lists with names are dealt with here.
+*/}}
+{{- define "vcluster.rights" -}}
+{{- $values := .Values -}}
+{{- $own := .Release.Namespace -}}
+{{- $rules := dict $own list "*" list -}}
+{{- $table := .Files.Get "files/rights.yaml" | replace "release-namespace" $own | replace "release-name" .Release.Name | fromYaml -}}
+{{- range $feature := $table.features }}
+{{- $on := true }}
+{{- range $feature.when }}
+{{- if ne (include "vcluster.at" (list $values .key) | trimAll "\"") .is }}{{ $on = false }}{{ end }}
+{{- end }}
+{{- if $on }}
+{{- $_ := set $rules $own (concat (get $rules $own) (default list $feature.role)) }}
+{{- $_ := set $rules "*" (concat (get $rules "*") (default list $feature.clusterRole)) }}
+{{- end }}
+{{- end }}
+
+{{- /* Secrets with kubeconfigs. */}}
+{{- $export := .Values.exportKubeConfig }}
+{{- $secrets := $export.additionalSecrets }}
+{{- if or $export.secret.name $export.secret.namespace }}{{ $secrets = append $secrets $export.secret }}{{ end }}
+{{- range $secrets }}
+{{- $place := default $own .namespace }}
+{{- $name := default (printf "vc-%s" $.Release.Name) .name }}
+{{- $new := list (include "vcluster.rule" (list "" "secrets" "" "create") | fromJson) (include "vcluster.rule" (list "" "secrets" $name "get" "patch") | fromJson) }}
+{{- $_ := set $rules $place (concat (default list (get $rules $place)) $new) }}
+{{- end }}
+
+{{- /* Objects of the host that are shown under other names. */}}
+{{- $from := .Values.sync.fromHost }}
+{{- $imports := list (list "" "configmaps" $from.configMaps) (list "" "secrets" $from.secrets) (list "gateway.networking.k8s.io" "gateways" $from.gateways) }}
+{{- range $key, $resource := $from.customResources }}
+{{- if $resource.enabled }}
+{{- $named := regexReplaceAll "/[^/]*$" $key "" }}
+{{- $plural := first (splitList "." $named) }}
+{{- $group := trimPrefix (printf "%s." $plural) $named }}
+{{- $imports = append $imports (list $group $plural $resource) }}
+{{- $new := list (include "vcluster.rule" (list "apiextensions.k8s.io" "customresourcedefinitions" $named "get") | fromJson) }}
+{{- if eq (default "" $resource.scope) "Cluster" }}
+{{- $new = append $new (include "vcluster.rule" (list $group $plural "" "list" "watch") | fromJson) }}
+{{- end }}
+{{- $_ := set $rules "*" (concat (get $rules "*") $new) }}
+{{- end }}
+{{- end }}
+{{- range $imports }}
+{{- $group := index . 0 }}{{ $plural := index . 1 }}{{ $section := index . 2 }}
+{{- if $section.enabled }}
+{{- if eq $plural "gateways" }}
+{{- $new := list (include "vcluster.rule" (list $group "gatewayclasses" "" "list" "watch") | fromJson) }}
+{{- range $defined := list "gatewayclasses" "gateways" "referencegrants" }}
+{{- $new = append $new (include "vcluster.rule" (list "apiextensions.k8s.io" "customresourcedefinitions" (printf "%s.%s" $defined $group) "get") | fromJson) }}
+{{- end }}
+{{- $_ := set $rules "*" (concat (get $rules "*") $new) }}
+{{- end }}
+{{- range $source, $target := (default dict (default dict $section.mappings).byName) }}
+{{- $parts := splitList "/" $source }}
+{{- $place := default $own (first $parts) }}
+{{- $name := "" }}
+{{- if and (eq (len $parts) 2) (ne (last $parts) "*") }}{{ $name = last $parts }}{{ end }}
+{{- $new := include "vcluster.rule" (list $group $plural $name "list" "watch") | fromJson }}
+{{- $_ := set $rules $place (append (default list (get $rules $place)) $new) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Custom resources that have copies on the host. */}}
+{{- range $key, $resource := .Values.sync.toHost.customResources }}
+{{- if $resource.enabled }}
+{{- $named := regexReplaceAll "/[^/]*$" $key "" }}
+{{- $plural := first (splitList "." $named) }}
+{{- $group := trimPrefix (printf "%s." $plural) $named }}
+{{- $copied := include "vcluster.rule" (list $group $plural "" "create" "delete" "get" "list" "patch" "watch") | fromJson }}
+{{- $read := include "vcluster.rule" (list "apiextensions.k8s.io" "customresourcedefinitions" $named "get") | fromJson }}
+{{- $_ := set $rules $own (append (get $rules $own) $copied) }}
+{{- $_ := set $rules "*" (append (get $rules "*") $read) }}
+{{- end }}
+{{- end }}
+
+{{- /* Services under other names. */}}
+{{- range .Values.networking.replicateServices.fromHost }}
+{{- $parts := splitList "/" .from }}
+{{- $place := ternary (first $parts) $own (eq (len $parts) 2) }}
+{{- range $plural := list "services" "endpoints" }}
+{{- $new := include "vcluster.rule" (list "" $plural (last $parts) "list" "watch") | fromJson }}
+{{- $_ := set $rules $place (append (default list (get $rules $place)) $new) }}
+{{- end }}
+{{- end }}
+{{- if .Values.networking.replicateServices.toHost }}
+{{- $new := include "vcluster.rule" (list "" "services" "" "create" "delete" "get" "list" "patch" "watch") | fromJson }}
+{{- $_ := set $rules $own (append (get $rules $own) $new) }}
+{{- end }}
+{{- toJson $rules -}}
+{{- end }}
+
+{{/* One rule: group, resource, the name of the only object or nothing, and verbs. */}}
+{{- define "vcluster.rule" -}}
+{{- $rule := dict "apiGroups" (list (index . 0)) "resources" (list (index . 1)) "verbs" (slice . 3) -}}
+{{- with index . 2 }}{{ $_ := set $rule "resourceNames" (list .) }}{{ end -}}
+{{- toJson $rule -}}
+{{- end }}
+
+{{/* A role and who has it: the root, the kind, its name, its namespace, and its rules. */}}
+{{- define "vcluster.role" -}}
+{{- $root := index . 0 }}{{ $kind := index . 1 }}{{ $name := index . 2 }}{{ $place := index . 3 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}
+metadata:
+  name: {{ $name }}
+  {{- with $place }}
+  namespace: {{ . }}
+  {{- end }}
+  labels:
+    {{- include "vcluster.labels" $root | nindent 4 }}
+rules:
+  {{- range index . 4 }}
+  - {{ toJson . }}
+  {{- end }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $kind }}Binding
+metadata:
+  name: {{ $name }}
+  {{- with $place }}
+  namespace: {{ . }}
+  {{- end }}
+  labels:
+    {{- include "vcluster.labels" $root | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ $kind }}
+  name: {{ $name }}
+subjects:
+  - kind: ServiceAccount
+    name: vc-{{ $root.Release.Name }}
+    namespace: {{ $root.Release.Namespace }}
+{{ end }}

@@ -1,0 +1,376 @@
+//! The Helm chart: its workload is that of deploy/kustomize, and what it says about rights and policies is, for any values,
+//! what `vcluster manifests` says.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, ensure};
+use e2e::suite::{binary, tool};
+use serde_json::{Map, Value, json};
+
+const RELEASE: &str = "team-a";
+const NAMESPACE: &str = "tenants";
+
+fn deploy(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name)
+}
+
+/// What stands in deploy/kustomize, and what a template has instead.
+const REPLACED: &[(&str, &str)] = &[
+    (
+        "metadata:\n  name: vcluster\n  labels:\n    app: vcluster\n    release: vcluster\n",
+        "metadata:\n  name: {{ .Release.Name }}\n  namespace: {{ .Release.Namespace }}\n  labels:\n    \
+         {{- include \"vcluster.labels\" . | nindent 4 }}\n    vcluster.loft.sh/service: \"true\"\n",
+    ),
+    (
+        "metadata:\n  name: vcluster-headless\n  labels:\n    app: vcluster\n    release: vcluster\n",
+        "metadata:\n  name: {{ .Release.Name }}-headless\n  namespace: {{ .Release.Namespace }}\n  labels:\n    \
+         {{- include \"vcluster.labels\" . | nindent 4 }}\n",
+    ),
+    (
+        "  template:\n    metadata:\n",
+        "  template:\n    metadata:\n      annotations:\n        # Another configuration means other Pods.\n        \
+         vClusterConfigHash: {{ include \"vcluster.config\" . | sha256sum }}\n",
+    ),
+    ("release: vcluster\n", "release: {{ .Release.Name }}\n"),
+    ("vcluster-headless", "{{ .Release.Name }}-headless"),
+    ("vcluster-settings", "{{ .Release.Name }}-settings"),
+    ("vcluster-corefile", "{{ .Release.Name }}-corefile"),
+    ("vc-vcluster", "vc-{{ .Release.Name }}"),
+    ("vc-config-vcluster", "vc-config-{{ .Release.Name }}"),
+    ("--name=vcluster\n", "--name={{ .Release.Name }}\n"),
+    ("--service=vcluster\n", "--service={{ .Release.Name }}\n"),
+    ("--service-name=vcluster\n", "--service-name={{ .Release.Name }}\n"),
+];
+
+/// The template that a manifest of deploy/kustomize becomes.
+fn template(file: &str) -> String {
+    let text = fs::read_to_string(deploy("kustomize").join(file)).expect("a manifest");
+    let mut text = REPLACED.iter().fold(text, |text, (from, to)| text.replace(from, to));
+    if file == "statefulset.yaml" {
+        // Only the Service is what virtual clusters inside this one are found by.
+        text = text.replace("    vcluster.loft.sh/service: \"true\"\n", "");
+    }
+    let own = format!(":{}\n", chassis::VERSION);
+    let lines = text
+        .split_inclusive('\n')
+        .map(|line| match line.split_once("image: vcluster-rs/") {
+            Some((indent, image)) => {
+                let name = image.strip_suffix(&own).expect("our version");
+                format!("{indent}image: {{{{ include \"vcluster.image\" (list . \"{name}\") }}}}\n")
+            }
+            None => line.to_owned(),
+        });
+    format!(
+        "# Generated from deploy/kustomize/{file}: UPDATE_GENERATED=1 cargo test -p e2e --test chart\n{}",
+        lines.collect::<String>()
+    )
+}
+
+#[test]
+fn the_workload_is_the_one_of_the_kustomization() {
+    let corefile = fs::read_to_string(deploy("kustomize/Corefile")).expect("a Corefile");
+    let files = [
+        ("templates/statefulset.yaml", template("statefulset.yaml")),
+        ("templates/service.yaml", template("service.yaml")),
+        ("files/Corefile", corefile),
+    ];
+    for (name, wanted) in files {
+        let path = deploy("helm").join(name);
+        if std::env::var_os("UPDATE_GENERATED").is_some() {
+            fs::write(&path, &wanted).expect("written");
+        }
+        let actual = fs::read_to_string(&path).unwrap_or_default();
+        assert!(actual == wanted, "{} is not up to date", path.display());
+    }
+    let chart = fs::read_to_string(deploy("helm/Chart.yaml")).expect("a chart");
+    assert!(
+        chart.contains(&format!("appVersion: {}\n", chassis::VERSION)),
+        "{chart}"
+    );
+}
+
+/// Values that must lead to the same objects as `vcluster manifests`.
+const VALUES: &[&str] = &[
+    "",
+    "sync: {toHost: {ingresses: {enabled: true}, priorityClasses: {enabled: true}, serviceAccounts: {enabled: true}}}",
+    "sync: {toHost: {pods: {enabled: false}, services: {enabled: false}, secrets: {enabled: false}, configMaps: {enabled: false}}}",
+    "sync: {toHost: {persistentVolumes: {enabled: true}, storageClasses: {enabled: true}, resourceClaims: {enabled: true}}}",
+    "sync: {toHost: {volumeSnapshots: {enabled: true}}, fromHost: {volumeSnapshotClasses: {enabled: true}}}",
+    "sync: {toHost: {gatewayApi: {enabled: true, tlsRoutes: {enabled: true}, referenceGrants: {enabled: true}}}}",
+    "sync: {fromHost: {gateways: {enabled: true, mappings: {byName: {shared/front: default/front, 'other/*': 'more/*'}}}}}",
+    "sync: {fromHost: {nodes: {enabled: true, syncBackChanges: true, selector: {all: true}}}}",
+    "
+sync: {fromHost: {nodes: {enabled: true, selector: {all: true}}}}
+networking: {advanced: {proxyKubelets: {byHostname: false, byIP: false}}}
+",
+    "sync: {fromHost: {ingressClasses: {enabled: true}, storageClasses: {enabled: true}, csiNodes: {enabled: true}, events: {enabled: false}}}",
+    "
+sync:
+  fromHost:
+    configMaps: {enabled: true, mappings: {byName: {a/one: x/one, 'b/*': 'y/*', /own: z/own}}}
+    secrets: {enabled: true, mappings: {byName: {'': z}}}
+",
+    "sync: {fromHost: {secrets: {enabled: false, mappings: {byName: {a/one: x/one}}}}}",
+    "
+sync:
+  toHost: {customResources: {widgets.example.com: {enabled: true}, things.example.org/v2: {enabled: true}}}
+  fromHost:
+    customResources:
+      gadgets.example.com: {enabled: true, scope: Cluster}
+      tools.example.com: {enabled: true, scope: Namespaced, mappings: {byName: {shop/hammer: default/hammer}}}
+      off.example.com: {enabled: false, scope: Cluster}
+",
+    "networking: {replicateServices: {fromHost: [{from: db/sql, to: default/sql}, {from: own, to: default/own}]}}",
+    "
+sync: {toHost: {services: {enabled: false}}}
+networking: {replicateServices: {toHost: [{from: default/web, to: web}]}}
+",
+    "
+exportKubeConfig: {additionalSecrets: [{name: one}, {name: two, namespace: elsewhere}, {namespace: third}]}
+experimental: {syncSettings: {setOwner: false}}
+",
+    "exportKubeConfig: {secret: {name: mine, namespace: elsewhere}}",
+    "integrations: {metricsServer: {enabled: true}}",
+    "integrations: {metricsServer: {enabled: true, nodes: false}}",
+    "rbac: {role: {enabled: false}, clusterRole: {enabled: false}}",
+    "
+rbac:
+  role: {extraRules: [{apiGroups: [apps], resources: [deployments], verbs: [get]}]}
+  clusterRole: {extraRules: [{apiGroups: [''], resources: [nodes], verbs: [get, list]}]}
+",
+    "
+rbac:
+  role: {overwriteRules: [{apiGroups: [apps], resources: [deployments], verbs: [get]}]}
+  clusterRole: {enabled: true}
+",
+    "policies: {resourceQuota: {enabled: true, labels: {team: a}, annotations: {b: c}, scopes: [NotTerminating]}}",
+    "policies: {limitRange: {enabled: true, max: {cpu: '4'}}, resourceQuota: {enabled: false}}",
+    "
+policies:
+  networkPolicy:
+    enabled: true
+    labels: {team: a}
+    workload: {egress: [{to: [{ipBlock: {cidr: 10.1.0.0/16}}]}], publicEgress: {enabled: false}}
+    controlPlane: {ingress: [{from: [{podSelector: {}}]}]}
+",
+    "policies: {networkPolicy: {enabled: true}}",
+    "experimental: {deploy: {host: {manifests: '{apiVersion: v1, kind: ConfigMap, metadata: {name: more, namespace: tenants}}'}}}",
+];
+
+/// Kinds that the chart has besides: the control plane itself.
+const OWN: [&str; 4] = ["StatefulSet", "Service", "Secret", "ConfigMap"];
+
+struct Helm {
+    program: PathBuf,
+    dir: tempfile::TempDir,
+}
+
+impl Helm {
+    /// None where it is not installed, which is said.
+    fn find() -> Result<Option<Self>> {
+        let Some(program) = tool("go-clients/helm", "hack/go-clients.sh", "go")? else {
+            return Ok(None);
+        };
+        let dir = tempfile::tempdir()?;
+        Ok(Some(Self { program, dir }))
+    }
+
+    fn values(&self, text: &str) -> Result<PathBuf> {
+        let file = self.dir.path().join("vcluster.yaml");
+        fs::write(&file, text)?;
+        Ok(file)
+    }
+
+    fn template(&self, values: &str) -> Result<Output> {
+        Command::new(&self.program)
+            .args(["template", RELEASE])
+            .arg(deploy("helm"))
+            .args(["--namespace", NAMESPACE, "--kube-version", "1.36.0", "--values"])
+            .arg(self.values(values)?)
+            .env("HOME", self.dir.path())
+            .output()
+            .context("cannot start helm")
+    }
+}
+
+fn documents(text: &str) -> Result<Vec<Value>> {
+    let read = serde_yaml::Deserializer::from_str(text).map(|document| serde::Deserialize::deserialize(document));
+    let mut documents: Vec<Value> = read.collect::<Result<_, _>>()?;
+    documents.retain(|document| !document.is_null());
+    Ok(documents)
+}
+
+/// An object in a form in which two that mean the same are the same: without the labels of charts, and with rules taken apart.
+fn essence(mut object: Value) -> Value {
+    if let Some(labels) = object.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+        labels.retain(|label, _| !["app", "chart", "release", "heritage"].contains(&label.as_str()));
+    }
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.retain(|_, value| value != &json!({}) && !value.is_null());
+    }
+    if object["rules"].is_array() {
+        object["rules"] = rights(&object["rules"]);
+    }
+    object
+}
+
+/// Every single right of some rules; those to single objects only where there is none to all of them.
+fn rights(rules: &Value) -> Value {
+    let words = |rule: &Value, field: &str| -> Vec<String> {
+        let words = rule[field].as_array().into_iter().flatten();
+        words.filter_map(|word| word.as_str().map(str::to_owned)).collect()
+    };
+    let mut rights: BTreeSet<(String, String, String, String)> = BTreeSet::new();
+    for rule in rules.as_array().into_iter().flatten() {
+        let names = Some(words(rule, "resourceNames")).filter(|names| !names.is_empty());
+        for name in names.unwrap_or_else(|| vec![String::new()]) {
+            for group in words(rule, "apiGroups") {
+                for resource in words(rule, "resources") {
+                    let verbs = words(rule, "verbs").into_iter();
+                    rights.extend(verbs.map(|verb| (group.clone(), resource.clone(), verb, name.clone())));
+                }
+            }
+        }
+    }
+    let all = rights.clone();
+    rights.retain(|(group, resource, verb, name)| {
+        name.is_empty() || !all.contains(&(group.clone(), resource.clone(), verb.clone(), String::new()))
+    });
+    json!(rights)
+}
+
+/// Objects by kind, namespace and name.
+fn by_name(documents: Vec<Value>) -> Map<String, Value> {
+    let named = documents.into_iter().map(|object| {
+        let of = |pointer: &str| {
+            object
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let name = format!("{} {}/{}", of("/kind"), of("/metadata/namespace"), of("/metadata/name"));
+        (name, essence(object))
+    });
+    named.collect()
+}
+
+#[test]
+fn the_chart_says_what_the_command_says() -> Result<()> {
+    let Some(helm) = Helm::find()? else {
+        return Ok(());
+    };
+    for values in VALUES {
+        let printed = Command::new(binary("vcluster")?)
+            .args(["manifests", "--name", RELEASE, "--namespace", NAMESPACE, "-f"])
+            .arg(helm.values(values)?)
+            .output()?;
+        let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(printed.status.success(), "{values}: {}", said(&printed));
+        let rendered = helm.template(values)?;
+        ensure!(rendered.status.success(), "{values}: {}", said(&rendered));
+        let wanted = by_name(documents(&String::from_utf8(printed.stdout)?)?);
+        let mut made = documents(&String::from_utf8(rendered.stdout)?)?;
+        made.retain(|object| {
+            let kind = object["kind"].as_str().unwrap_or_default();
+            !OWN.contains(&kind) || object["metadata"]["name"] == "more"
+        });
+        let made = by_name(made);
+        let names = |objects: &Map<String, Value>| objects.keys().cloned().collect::<BTreeSet<_>>();
+        ensure!(
+            names(&made) == names(&wanted),
+            "{values}: {:?} instead of {:?}",
+            names(&made),
+            names(&wanted)
+        );
+        for (name, wanted) in &wanted {
+            ensure!(
+                made[name] == *wanted,
+                "{values}: {name}\n is {}\nnot {wanted}",
+                made[name]
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_not_supported_is_refused_in_a_sentence() -> Result<()> {
+    let Some(helm) = Helm::find()? else {
+        return Ok(());
+    };
+    let cases = [
+        (
+            "sleep: {auto: {afterInactivity: 1h}}",
+            "sleep.auto.afterInactivity is not supported by this version: leave it out, it must be \"\"",
+        ),
+        (
+            "controlPlane: {advanced: {virtualScheduler: {enabled: true}}}",
+            "controlPlane.advanced.virtualScheduler.enabled: the chart does not bring a scheduler along yet",
+        ),
+        ("sync: {toHost: {pod: {enabled: true}}}", "'pod' not allowed"),
+        ("sync: {toHost: {pods: {enabled: 1}}}", "want boolean"),
+    ];
+    for (values, sentence) in cases {
+        let output = helm.template(values)?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(!output.status.success() && said.contains(sentence), "{values}: {said}");
+    }
+    Ok(())
+}
+
+/// The whole pod of the release, and its configuration.
+#[test]
+fn the_control_plane_is_named_after_the_release() -> Result<()> {
+    let Some(helm) = Helm::find()? else {
+        return Ok(());
+    };
+    let values = "{global: {imageRegistry: registry.example.com, serviceNetwork: 10.43.0.0/16}, policies: {podSecurityStandard: baseline}}";
+    let output = helm.template(values)?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout)?;
+    for image in [
+        "apiserver",
+        "syncer",
+        "kine-shim",
+        "dns",
+        "controller-manager",
+        "vcluster",
+    ] {
+        let image = format!("image: registry.example.com/vcluster-rs/{image}:{}\n", chassis::VERSION);
+        ensure!(text.contains(&image), "{image} is missing in {text}");
+    }
+    let objects = documents(&text)?;
+    let find = |kind: &str, name: &str| {
+        let mut found = objects.iter().filter(|object| object["kind"] == kind);
+        let object = found.find(|object| object["metadata"]["name"] == name);
+        object.with_context(|| format!("there is no {kind} {name}"))
+    };
+    for object in &objects {
+        let labels = &object["metadata"]["labels"];
+        ensure!(labels["app"] == "vcluster" && labels["release"] == RELEASE, "{object}");
+        ensure!(object["metadata"]["namespace"] == NAMESPACE, "{object}");
+        ensure!(labels["heritage"] == "Helm", "{object}");
+    }
+    ensure!(find("Service", RELEASE)?["metadata"]["labels"]["vcluster.loft.sh/service"] == "true");
+    find("Service", "team-a-headless")?;
+    let spec = &find("StatefulSet", RELEASE)?["spec"];
+    ensure!(spec["serviceName"] == "team-a-headless" && spec["template"]["spec"]["serviceAccountName"] == "vc-team-a");
+    ensure!(find("ConfigMap", "team-a-settings")?["data"]["serviceNetwork"] == "10.43.0.0/16");
+    ensure!(!text.contains("name: vcluster\n"), "{text}");
+    let config = find("Secret", "vc-config-team-a")?["stringData"]["config.yaml"]
+        .as_str()
+        .context("no text")?;
+    let config: Value = serde_yaml::from_str(config)?;
+    ensure!(
+        config["policies"]["podSecurityStandard"] == "baseline" && config["global"].is_null(),
+        "{config}"
+    );
+    // The services read it as it is.
+    let parsed = config::Config::parse("config.yaml", &serde_yaml::to_string(&config)?);
+    ensure!(parsed.is_ok(), "{parsed:?}");
+    Ok(())
+}
