@@ -149,6 +149,11 @@ pub(crate) struct Up {
     #[arg(long)]
     pub(crate) nested: bool,
 
+    /// Kubeconfig of a cluster to put the virtual clusters into, instead of the embedded host with its simulated nodes: the
+    /// control planes run on this machine all the same, pods do not reach them; `down` removes everything from that cluster
+    #[arg(long, value_name = "FILE", conflicts_with = "nodes")]
+    pub(crate) host_kubeconfig: Option<PathBuf>,
+
     /// Number of simulated nodes, node-1, node-2, ..., each for up to 110 pods
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) nodes: u8,

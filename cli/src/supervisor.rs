@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
-use chassis::{Chassis, CommonOptions, Defaults};
+use chassis::{Chassis, CommonOptions, Defaults, usage};
 use e2e::playground::{Layout, Playground, Settings};
 
 use crate::options::Up;
@@ -34,6 +34,10 @@ struct Options {
     /// Put each virtual cluster into the one before it
     #[arg(long)]
     nested: bool,
+
+    /// Kubeconfig of the cluster that is the host
+    #[arg(long, value_name = "FILE")]
+    host_kubeconfig: Option<PathBuf>,
 
     #[command(flatten)]
     common: CommonOptions,
@@ -79,6 +83,11 @@ pub(crate) fn command(layout: &Layout, options: &Up, clusters: &[String]) -> Res
     if options.nested {
         command.arg("--nested");
     }
+    if let Some(file) = &options.host_kubeconfig {
+        let file = file.canonicalize();
+        let file = file.map_err(|error| usage(format!("--host-kubeconfig: cannot use the file: {error}")))?;
+        command.arg("--host-kubeconfig").arg(file);
+    }
     // Stopping takes a moment per process; signals of the terminal are not for it.
     command
         .arg("--drain-timeout=60")
@@ -101,6 +110,7 @@ async fn build(options: Options, chassis: &mut Chassis) -> Result<()> {
         clusters: options.clusters,
         namespace: options.namespace,
         nested: options.nested,
+        host_kubeconfig: options.host_kubeconfig,
     };
     let tasks = chassis.tasks().clone();
     let ready = chassis.health().gate("playground");

@@ -138,6 +138,8 @@ pub struct ControlPlane {
     ports: BTreeMap<String, u16>,
     /// Ports of the kubelets on this machine.
     kubelets: Vec<u16>,
+    /// Network of Service addresses.
+    service_network: String,
     pki: Pki,
 }
 
@@ -190,6 +192,7 @@ impl ControlPlane {
             role,
             kubelets: own.get("syncer/kubelet").copied().into_iter().collect(),
             ports: own,
+            service_network: SERVICE_NETWORK.to_string(),
             pki,
         })
     }
@@ -197,6 +200,19 @@ impl ControlPlane {
     /// Says where the kubelets of its nodes are.
     pub fn set_kubelets(&mut self, ports: Vec<u16>) {
         self.kubelets = ports;
+    }
+
+    /// Says from which network Services get their addresses: the host's.
+    pub fn set_service_network(&mut self, network: String) {
+        self.service_network = network;
+    }
+
+    /// The kubeconfig with which a virtual cluster comes to its host.
+    pub fn host_kubeconfig(&self) -> Option<&Path> {
+        match &self.role {
+            Role::Host => None,
+            Role::Virtual { host_kubeconfig, .. } => Some(host_kubeconfig),
+        }
     }
 
     /// The API server's URL.
@@ -382,7 +398,7 @@ fn apiserver(plane: &ControlPlane, role: &Role) -> Vec<String> {
             "service-account-issuer",
             format!("https://kubernetes.default.svc.{DOMAIN}"),
         ),
-        ("service-cluster-ip-range", SERVICE_NETWORK.to_string()),
+        ("service-cluster-ip-range", plane.service_network.clone()),
         (
             "kubelet-client-certificate",
             plane.secret("apiserver-kubelet-client.crt"),

@@ -3,10 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
-use e2e::suite::{Case, Kubectl, World, configured, eventually};
+use e2e::suite::{Case, World, anywhere, eventually};
 use serde_json::Value;
-
-const HOST_NAMESPACE: &str = "vcluster-vc-1";
 
 const VALUES: &str = "
 sync:
@@ -46,13 +44,14 @@ const CASES: &[Case] = &[
 ];
 
 fn main() -> ExitCode {
-    configured("synced", 1, VALUES, CASES)
+    anywhere("synced", VALUES, CASES)
 }
 
 /// An object of the host, as soon as it is there.
-fn copy(host: &Kubectl, kind: &str, name: &str) -> Result<Value> {
+fn copy(world: &World, kind: &str, name: &str) -> Result<Value> {
+    let (host, namespace) = (world.kubectl("host")?, world.host_namespace("vc-1")?);
     eventually(&format!("the host has {kind} {name}"), || {
-        Ok(host.json(&["-n", HOST_NAMESPACE, "get", kind, name]).ok())
+        Ok(host.json(&["-n", &namespace, "get", kind, name]).ok())
     })
 }
 
@@ -70,18 +69,18 @@ fn objects_reach_the_host_and_leave_it(world: &World) -> Result<()> {
              "spec":{"minAvailable":2,"selector":{"matchLabels":{"app":"web"}}}},
             {"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"robot","namespace":"shop"}}]}"#,
     )?;
-    let ingress = copy(&host, "ingress", "web-x-shop-x-vc-1")?;
+    let ingress = copy(world, "ingress", "web-x-shop-x-vc-1")?;
     let secret = &ingress["spec"]["tls"][0]["secretName"];
     ensure!(secret == "cert-x-shop-x-vc-1", "the ingress names {secret}");
-    copy(&host, "secret", "cert-x-shop-x-vc-1")?;
-    let policy = copy(&host, "networkpolicy", "deny-x-shop-x-vc-1")?;
+    copy(world, "secret", "cert-x-shop-x-vc-1")?;
+    let policy = copy(world, "networkpolicy", "deny-x-shop-x-vc-1")?;
     let marks = &policy["spec"]["podSelector"]["matchLabels"];
     ensure!(
         marks["vcluster.loft.sh/namespace"] == "shop",
         "the policy selects {marks}"
     );
-    copy(&host, "poddisruptionbudget", "two-x-shop-x-vc-1")?;
-    let account = copy(&host, "serviceaccount", "robot-x-shop-x-vc-1")?;
+    copy(world, "poddisruptionbudget", "two-x-shop-x-vc-1")?;
+    let account = copy(world, "serviceaccount", "robot-x-shop-x-vc-1")?;
     ensure!(
         account["automountServiceAccountToken"] == false,
         "the account has a token"
@@ -92,7 +91,7 @@ fn objects_reach_the_host_and_leave_it(world: &World) -> Result<()> {
     eventually("the host has nothing of the namespace any more", || {
         let left = host.names(&[
             "-n",
-            HOST_NAMESPACE,
+            &world.host_namespace("vc-1")?,
             "get",
             kinds,
             "-l",
@@ -109,11 +108,11 @@ fn an_ingress_gets_its_address(world: &World) -> Result<()> {
         r#"{"apiVersion":"networking.k8s.io/v1","kind":"Ingress","metadata":{"name":"site","namespace":"default"},
             "spec":{"defaultBackend":{"service":{"name":"site","port":{"number":80}}}}}"#,
     )?;
-    copy(&host, "ingress", "site-x-default-x-vc-1")?;
+    copy(world, "ingress", "site-x-default-x-vc-1")?;
     let status = r#"{"status":{"loadBalancer":{"ingress":[{"ip":"192.0.2.7"}]}}}"#;
     let ingress = [
         "-n",
-        HOST_NAMESPACE,
+        &world.host_namespace("vc-1")?,
         "patch",
         "ingress",
         "site-x-default-x-vc-1",
@@ -134,23 +133,20 @@ fn pods_have_their_own_accounts_and_classes(world: &World) -> Result<()> {
             {"apiVersion":"scheduling.k8s.io/v1","kind":"PriorityClass","metadata":{"name":"urgent"},"value":1000},
             {"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"robot","namespace":"default"}}]}"#,
     )?;
+    let marker = format!("{}-x-vc-1", world.host_namespace("vc-1")?);
+    let copied = format!("vcluster-urgent-x-{marker}");
     let class = eventually("the host has the class", || {
-        Ok(host
-            .json(&["get", "priorityclass", "vcluster-urgent-x-vcluster-vc-1-x-vc-1"])
-            .ok())
+        Ok(host.json(&["get", "priorityclass", &copied]).ok())
     })?;
     ensure!(class["value"] == 1000, "the class has value {}", class["value"]);
     virtual_.apply(
         r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"job","namespace":"default"},"spec":{
             "serviceAccountName":"robot","priorityClassName":"urgent","containers":[{"name":"c","image":"i"}]}}"#,
     )?;
-    let pod = copy(&host, "pod", "job-x-default-x-vc-1")?;
+    let pod = copy(world, "pod", "job-x-default-x-vc-1")?;
     let spec = &pod["spec"];
     ensure!(spec["serviceAccountName"] == "robot-x-default-x-vc-1", "{spec}");
-    ensure!(
-        spec["priorityClassName"] == "vcluster-urgent-x-vcluster-vc-1-x-vc-1",
-        "{spec}"
-    );
+    ensure!(spec["priorityClassName"] == copied, "{spec}");
     ensure!(spec["priority"] == 1000, "{spec}");
     virtual_.run(&[
         "delete",
@@ -164,7 +160,7 @@ fn pods_have_their_own_accounts_and_classes(world: &World) -> Result<()> {
             "get",
             "priorityclasses",
             "-l",
-            "vcluster.loft.sh/managed-by=vcluster-vc-1-x-vc-1",
+            &format!("vcluster.loft.sh/managed-by={marker}"),
         ])?;
         Ok(left.iter().all(|name| !name.contains("urgent")).then_some(()))
     })
@@ -187,7 +183,9 @@ fn selected_classes_are_shown(world: &World) -> Result<()> {
     host.apply(runtime)?;
     eventually("the classes are shown", || {
         let shown = virtual_.names(&["get", "storageclasses,runtimeclasses"])?;
-        Ok((shown.len() == 2).then_some(()))
+        let has = |name: &str| shown.iter().any(|shown| shown == name);
+        ensure!(has("fast") && has("sandbox") && !has("hidden"), "{shown:?}");
+        Ok(Some(()))
     })?;
     virtual_.run(&[
         "patch",
@@ -202,7 +200,8 @@ fn selected_classes_are_shown(world: &World) -> Result<()> {
     })?;
     host.run(&["delete", "runtimeclass", "sandbox"])?;
     eventually("a class that is gone is not shown", || {
-        Ok(virtual_.names(&["get", "runtimeclasses"])?.is_empty().then_some(()))
+        let shown = virtual_.names(&["get", "runtimeclasses"])?;
+        Ok((!shown.iter().any(|name| name == "sandbox")).then_some(()))
     })
 }
 
@@ -218,20 +217,21 @@ fn a_class_that_is_not_shown_is_not_used(world: &World) -> Result<()> {
         let text = events["items"][0]["message"].as_str().unwrap_or_default();
         Ok(text.contains("'sync.fromHost.storageClasses.selector'").then_some(()))
     })?;
-    let claims = host.names(&["-n", HOST_NAMESPACE, "get", "persistentvolumeclaims"])?;
+    let claims = host.names(&["-n", &world.host_namespace("vc-1")?, "get", "persistentvolumeclaims"])?;
     ensure!(claims.is_empty(), "{claims:?}");
-    virtual_
-        .run(&["delete", "persistentvolumeclaim", "data", "--timeout=60s"])
-        .map(|_| ())
+    virtual_.run(&["delete", "persistentvolumeclaim", "data", "--timeout=60s"])?;
+    host.run(&["delete", "storageclass", "fast", "hidden"]).map(drop)
 }
 
 /// Without nodes of the host the syncer has no right to their kubelets.
 fn kubelets_say_what_the_host_keeps_from_them(world: &World) -> Result<()> {
     let virtual_ = world.kubectl("vc-1")?;
-    virtual_.apply(
-        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"still","namespace":"default"},
-            "spec":{"containers":[{"name":"c","image":"i"}]}}"#,
-    )?;
+    virtual_.apply(&format!(
+        r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"still","namespace":"default"}},"spec":{{
+            "terminationGracePeriodSeconds":1,
+            "containers":[{{"name":"c","image":"{}","command":["sh","-c","sleep 600"]}}]}}}}"#,
+        world.image()
+    ))?;
     let node = eventually("the pod runs", || {
         let pod = virtual_.json(&["get", "pod", "still"])?;
         let node = pod["spec"]["nodeName"].as_str().unwrap_or_default().to_owned();

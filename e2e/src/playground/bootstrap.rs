@@ -1,5 +1,6 @@
 //! What a virtual cluster needs in its host before its syncer starts: a namespace, a Service, service accounts and rights.
 
+use super::existing::OWN;
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Namespace, Service, ServiceAccount};
 use kube::api::{DynamicObject, PostParams};
@@ -30,7 +31,12 @@ impl Tenant<'_> {
     pub(super) async fn prepare(self, host: &Client) -> Result<()> {
         let Tenant { name, namespace, .. } = self;
         let namespaces: Api<Namespace> = Api::all(host.clone());
-        ensure(&namespaces, json!({"metadata": {"name": namespace}})).await?;
+        let (label, playground) = OWN;
+        ensure(
+            &namespaces,
+            json!({"metadata": {"name": namespace, "labels": {label: playground}}}),
+        )
+        .await?;
         let labels = json!({"app": "vcluster", "release": name, "vcluster.loft.sh/service": "true"});
         // The processes run on this machine, not in a pod: the Service selects nothing, its address is what pods are told.
         let service = json!({
@@ -55,13 +61,16 @@ impl Tenant<'_> {
 }
 
 /// The objects of a file with several documents.
-fn documents(text: &str) -> Result<Vec<Value>> {
+pub(super) fn documents(text: &str) -> Result<Vec<Value>> {
     let documents = serde_yaml::Deserializer::from_str(text);
     let read = documents.map(|document| serde::Deserialize::deserialize(document).context("a manifest is malformed"));
-    read.collect()
+    let mut read = read.collect::<Result<Vec<Value>>>()?;
+    read.retain(|document| !document.is_null());
+    Ok(read)
 }
 
-async fn ensure<K>(api: &Api<K>, object: Value) -> Result<()>
+/// Creates an object unless it is there.
+pub(super) async fn ensure<K>(api: &Api<K>, object: Value) -> Result<()>
 where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Serialize,
 {
@@ -70,6 +79,13 @@ where
 }
 
 async fn apply(host: &Client, manifest: Value) -> Result<()> {
+    let (api, object) = apis(host, manifest)?;
+    let kind = object.types.clone().unwrap_or_default().kind;
+    create(&api, &object, &kind).await
+}
+
+/// An object of a manifest, and where it is dealt with.
+pub(super) fn apis(host: &Client, manifest: Value) -> Result<(Api<DynamicObject>, DynamicObject)> {
     let object: DynamicObject = serde_json::from_value(manifest).context("a manifest is malformed")?;
     let types = object.types.clone().unwrap_or_default();
     let kind = GroupVersionKind::try_from(&types).context("a manifest has no kind")?;
@@ -78,7 +94,7 @@ async fn apply(host: &Client, manifest: Value) -> Result<()> {
         Some(namespace) => Api::namespaced_with(host.clone(), namespace, &resource),
         None => Api::all_with(host.clone(), &resource),
     };
-    create(&api, &object, &kind.kind).await
+    Ok((api, object))
 }
 
 async fn create<K>(api: &Api<K>, object: &K, kind: &str) -> Result<()>

@@ -2,6 +2,7 @@
 
 mod board;
 mod bootstrap;
+mod existing;
 mod layout;
 mod running;
 mod state;

@@ -11,12 +11,12 @@ use client::{Recorder, connect};
 use futures::future::{join_all, try_join_all};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::board::Board;
-use super::bootstrap;
 use super::layout::Layout;
 use super::state::{ClusterAccess, Phase, State};
+use super::{bootstrap, existing};
 use crate::controlplane::{ControlPlane, FOUNDATION, NODES, Role};
 use crate::measurements::MetricsServer;
 use crate::node::kubelet::{Kubelet, KubeletTls};
@@ -41,6 +41,8 @@ pub struct Settings {
     pub namespace: Option<String>,
     /// Whether each of them lives in the one before it, and only the first one in the host.
     pub nested: bool,
+    /// Kubeconfig of a cluster that somebody else runs, which is the host then; there are no simulated nodes.
+    pub host_kubeconfig: Option<PathBuf>,
 }
 
 impl Settings {
@@ -55,12 +57,31 @@ impl Settings {
 pub struct Playground {
     board: Board,
     processes: Vec<Process>,
-    host: ControlPlane,
+    host: Host,
     nodes: Vec<NodeIdentity>,
     /// The port of the metrics server.
     metrics: u16,
     clusters: Vec<ControlPlane>,
     nested: bool,
+    /// What is to be taken away from a host of somebody else: a namespace, and manifests of rights.
+    borrowed: Vec<(String, String)>,
+}
+
+/// The cluster that the first virtual clusters live in.
+#[derive(Debug)]
+enum Host {
+    Own(Box<ControlPlane>),
+    /// Somebody else's, by its kubeconfig.
+    Existing(PathBuf),
+}
+
+impl Host {
+    fn kubeconfig(&self) -> PathBuf {
+        match self {
+            Host::Own(plane) => plane.kubeconfig(),
+            Host::Existing(kubeconfig) => kubeconfig.clone(),
+        }
+    }
 }
 
 impl Playground {
@@ -71,15 +92,28 @@ impl Playground {
     pub fn prepare(settings: &Settings, tasks: &Tasks) -> Result<Self> {
         let layout = &settings.layout;
         let mut ports = Ports::open(&layout.ports())?;
-        let mut host = ControlPlane::prepare("host", &layout.host(), Role::Host, &mut ports)?;
+        let mut host = match &settings.host_kubeconfig {
+            Some(kubeconfig) => Host::Existing(kubeconfig.clone()),
+            None => Host::Own(Box::new(ControlPlane::prepare(
+                "host",
+                &layout.host(),
+                Role::Host,
+                &mut ports,
+            )?)),
+        };
         let mut clusters: Vec<ControlPlane> = Vec::new();
         let values = Some(layout.values()).filter(|values| values.exists());
         let scheduler = values.as_deref().map(schedules).transpose()?.unwrap_or_default();
         for name in &settings.clusters {
-            let outer = clusters.last().filter(|_| settings.nested).unwrap_or(&host);
             let host_namespace = settings.namespace_of(name);
+            let host_kubeconfig = match (clusters.last().filter(|_| settings.nested), &host) {
+                (Some(outer), _) => outer.tenant_kubeconfig(name, &host_namespace)?,
+                (None, Host::Own(host)) => host.tenant_kubeconfig(name, &host_namespace)?,
+                // Made as soon as there is an account that it can be for.
+                (None, Host::Existing(_)) => layout.cluster(name).join("host.conf"),
+            };
             let role = Role::Virtual {
-                host_kubeconfig: outer.tenant_kubeconfig(name, &host_namespace)?,
+                host_kubeconfig,
                 host_namespace,
                 values: values.clone(),
                 scheduler,
@@ -87,19 +121,36 @@ impl Playground {
             clusters.push(ControlPlane::prepare(name, &layout.cluster(name), role, &mut ports)?);
         }
         let mut nodes = Vec::new();
-        for index in 1..=settings.nodes {
+        let simulated = if settings.host_kubeconfig.is_some() {
+            0
+        } else {
+            settings.nodes
+        };
+        for index in 1..=simulated {
             let name = format!("node-{index}");
             let address = ([127, 0, 0, 1], ports.get(&format!("{name}/kubelet"))?).into();
             nodes.push(NodeIdentity { name, index, address });
         }
         let metrics = ports.get("metrics-server")?;
-        host.set_kubelets(nodes.iter().map(|node| node.address.port()).collect());
+        if let Host::Own(host) = &mut host {
+            host.set_kubelets(nodes.iter().map(|node| node.address.port()).collect());
+        }
         let access = |plane: &ControlPlane, namespace: Option<String>| ClusterAccess {
             name: plane.name.clone(),
             server: plane.server(),
             kubeconfig: plane.kubeconfig(),
             dns: namespace.as_ref().map(|_| plane.address("dns/dns")),
             namespace,
+        };
+        let of_host = match &host {
+            Host::Own(host) => access(host, None),
+            Host::Existing(kubeconfig) => ClusterAccess {
+                name: "host".to_string(),
+                server: String::new(),
+                kubeconfig: kubeconfig.clone(),
+                dns: None,
+                namespace: None,
+            },
         };
         let all = clusters
             .iter()
@@ -108,7 +159,7 @@ impl Playground {
             version: chassis::VERSION.to_string(),
             supervisor: std::process::id(),
             phase: Phase::Starting("the host".to_string()),
-            clusters: std::iter::once(access(&host, None)).chain(all).collect(),
+            clusters: std::iter::once(of_host).chain(all).collect(),
             nodes: nodes.iter().map(|node| node.name.clone()).collect(),
             processes: Vec::new(),
         };
@@ -123,6 +174,7 @@ impl Playground {
             metrics,
             clusters,
             nested: settings.nested,
+            borrowed: Vec::new(),
         })
     }
 
@@ -142,21 +194,29 @@ impl Playground {
 
     async fn start_all(&mut self, settings: &Settings, tasks: &Tasks) -> Result<()> {
         let playground = settings.layout.dir();
-        let specs = self.host.processes(&settings.binaries, playground);
-        let host = Starter {
-            board: self.board.clone(),
-            tasks: tasks.clone(),
-        };
-        host.control_plane(specs, &mut self.processes).await?;
-        let client = connect(&self.host.pki().path(NODES), "vcluster-playground").await?;
-        self.board.phase(Phase::Starting("the nodes of the host".to_string()));
-        self.start_nodes(&client, tasks).await?;
-        self.start_metrics_server(client, tasks).await?;
+        match &self.host {
+            Host::Own(host) => {
+                let starter = Starter {
+                    board: self.board.clone(),
+                    tasks: tasks.clone(),
+                };
+                let specs = host.processes(&settings.binaries, playground);
+                starter.control_plane(specs, &mut self.processes).await?;
+                let client = connect(&host.pki().path(NODES), "vcluster-playground").await?;
+                self.board.phase(Phase::Starting("the nodes of the host".to_string()));
+                self.start_nodes(host, &client, tasks).await?;
+                self.start_metrics_server(host, client, tasks).await?;
+            }
+            Host::Existing(kubeconfig) => {
+                let kubeconfig = kubeconfig.clone();
+                self.enter(settings, &kubeconfig).await?;
+            }
+        }
         // Those that live in one cluster do not wait for each other.
         let waves = self.clusters.chunks(if self.nested { 1 } else { usize::MAX });
-        let mut outer = &self.host;
+        let mut outer = self.host.kubeconfig();
         for wave in waves {
-            let client = connect(&outer.kubeconfig(), "vcluster-playground").await?;
+            let client = connect(&outer, "vcluster-playground").await?;
             let starts = wave
                 .iter()
                 .map(|plane| self.start_cluster(settings, tasks, &client, plane));
@@ -168,7 +228,48 @@ impl Playground {
             }
             self.processes.extend(processes);
             outcome?;
-            outer = wave.last().unwrap_or(outer);
+            if let Some(last) = wave.last() {
+                outer = last.kubeconfig();
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the virtual clusters that live in somebody else's cluster what they need there before they start.
+    async fn enter(&mut self, settings: &Settings, kubeconfig: &Path) -> Result<()> {
+        let client = connect(kubeconfig, "vcluster-playground").await?;
+        let network = existing::service_network(&client).await;
+        let direct = if self.nested { 1 } else { self.clusters.len() };
+        for plane in self.clusters.iter_mut().take(direct) {
+            let namespace = settings.namespace_of(&plane.name);
+            let rights = plane.rights(&settings.binaries).await?;
+            self.borrowed.push((namespace.clone(), rights.clone()));
+            if let Some(network) = &network {
+                plane.set_service_network(network.clone());
+            }
+            let tenant = bootstrap::Tenant {
+                name: &plane.name,
+                namespace: &namespace,
+                kubelet: plane.address("syncer/kubelet").port(),
+                rights: Ok(rights),
+            };
+            tenant.prepare(&client).await?;
+            let login = existing::login(&client, kubeconfig, &plane.name, &namespace).await?;
+            if let Some(file) = plane.host_kubeconfig() {
+                pki::write_secret(file, &login)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away what the virtual clusters have in somebody else's cluster, as long as their syncers run.
+    async fn leave(&mut self) -> Result<()> {
+        let Host::Existing(kubeconfig) = &self.host else {
+            return Ok(());
+        };
+        let client = connect(kubeconfig, "vcluster-playground").await?;
+        for (namespace, rights) in self.borrowed.drain(..) {
+            existing::leave(&client, &namespace, &rights).await?;
         }
         Ok(())
     }
@@ -200,8 +301,8 @@ impl Playground {
         (processes, started)
     }
 
-    async fn start_metrics_server(&self, client: kube::Client, tasks: &Tasks) -> Result<()> {
-        let files = self.host.metrics_server_files()?;
+    async fn start_metrics_server(&self, host: &ControlPlane, client: kube::Client, tasks: &Tasks) -> Result<()> {
+        let files = host.metrics_server_files()?;
         let address = (Ipv4Addr::LOCALHOST, self.metrics);
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("cannot listen on port {} for measurements", self.metrics))?;
@@ -211,15 +312,16 @@ impl Playground {
     }
 
     async fn start_nodes(&self, client: &kube::Client, tasks: &Tasks) -> Result<()> {
+    async fn start_nodes(&self, host: &ControlPlane, client: &kube::Client, tasks: &Tasks) -> Result<()> {
         let (recorder, writer) = Recorder::new(client.clone(), "kubelet");
         tasks.spawn_finite("events", stop_at(tasks, writer.run()));
         let pods = Pods::new(client.clone(), &self.nodes, recorder);
         for node in &self.nodes {
-            let certificate = self.host.node_certificate(&node.name)?;
+            let certificate = host.node_certificate(&node.name)?;
             let tls = KubeletTls {
-                certificate: self.host.pki().path(&format!("{certificate}.crt")),
-                key: self.host.pki().path(&format!("{certificate}.key")),
-                client_ca: self.host.pki().path("ca.crt"),
+                certificate: host.pki().path(&format!("{certificate}.crt")),
+                key: host.pki().path(&format!("{certificate}.key")),
+                client_ca: host.pki().path("ca.crt"),
             };
             let listener = TcpListener::bind(node.address).await;
             let listener = listener.with_context(|| format!("cannot listen on {} for {}", node.address, node.name))?;
@@ -264,6 +366,9 @@ impl Playground {
             }
         });
         self.board.write();
+        if let Err(error) = self.leave().await {
+            warn!("something of a virtual cluster may be left in its host: {error:#}");
+        }
         // Virtual clusters do not depend on each other, nor do the parts of one after its API server.
         let mut waves: Vec<Vec<Process>> = Vec::new();
         for process in self.processes.drain(..).rev() {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::world::World;
+use super::world::{World, existing_host};
 
 /// A named test.
 pub type Case = (&'static str, fn(&World) -> Result<()>);
@@ -20,9 +20,42 @@ pub fn configured(file: &str, clusters: u8, values: &str, cases: &[Case]) -> Exi
     with(file, &["--clusters", &clusters.to_string()], values, cases)
 }
 
+/// The same for cases that need nothing of the host but what every Kubernetes has: with `E2E_HOST=existing` they run on the
+/// cluster of `E2E_KUBECONFIG`, or else `KUBECONFIG`, in a namespace of their own.
+pub fn anywhere(file: &str, values: &str, cases: &[Case]) -> ExitCode {
+    let name = ["--name", "vc-1"];
+    match existing_host() {
+        Ok(None) => run(file, &name, values, cases),
+        Ok(Some(kubeconfig)) => {
+            let kubeconfig = kubeconfig.to_string_lossy();
+            let namespace = format!("vcluster-e2e-{}", std::process::id());
+            let host = ["--host-kubeconfig", &kubeconfig, "--namespace", &namespace];
+            run(file, &[&name[..], &host].concat(), values, cases)
+        }
+        Err(error) => {
+            eprintln!("{file}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Starts a playground with these arguments of `vcluster playground up` and `values` as the vcluster.yaml of its virtual
 /// clusters, runs the cases whose name contains one of the arguments (all without arguments), stops the playground. `--list` only prints the names, as cargo's own runner does.
 pub fn with(file: &str, playground: &[&str], values: &str, cases: &[Case]) -> ExitCode {
+    match existing_host() {
+        Ok(None) => run(file, playground, values, cases),
+        Ok(Some(_)) => {
+            println!("{file}: skipped with E2E_HOST=existing: it needs the embedded host and its simulated nodes");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{file}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(file: &str, playground: &[&str], values: &str, cases: &[Case]) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--list") {
         cases.iter().for_each(|(name, _)| println!("{name}: test"));

@@ -16,6 +16,23 @@ use crate::process::{self, Health, Report};
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// The kubeconfig of the cluster that is to be the host; none when that is the embedded one.
+///
+/// # Errors
+/// The environment says something else, or does not say which cluster.
+pub(super) fn existing_host() -> Result<Option<PathBuf>> {
+    let said = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    match said("E2E_HOST").and_then(|host| host.into_string().ok()).as_deref() {
+        None | Some("embedded") => Ok(None),
+        Some("existing") => {
+            let kubeconfig = said("E2E_KUBECONFIG").or_else(|| said("KUBECONFIG"));
+            let kubeconfig = kubeconfig.context("E2E_HOST=existing needs E2E_KUBECONFIG or KUBECONFIG")?;
+            Ok(Some(kubeconfig.into()))
+        }
+        Some(other) => bail!("E2E_HOST={other} is neither embedded nor existing"),
+    }
+}
+
 /// A playground of its own.
 #[derive(Debug)]
 pub struct World {
@@ -110,6 +127,20 @@ impl World {
     pub fn access(&self, name: &str) -> Result<ClusterAccess> {
         let found = self.state()?.clusters.into_iter().find(|cluster| cluster.name == name);
         found.with_context(|| format!("there is no cluster {name}"))
+    }
+
+    /// The namespace of the host that a virtual cluster lives in.
+    ///
+    /// # Errors
+    /// There is no such virtual cluster.
+    pub fn host_namespace(&self, cluster: &str) -> Result<String> {
+        let namespace = self.access(cluster)?.namespace;
+        namespace.with_context(|| format!("{cluster} lives in no namespace"))
+    }
+
+    /// An image with a shell, which every host can run: that of `E2E_IMAGE` where another one is to be used.
+    pub fn image(&self) -> String {
+        std::env::var("E2E_IMAGE").unwrap_or_else(|_| "busybox:1.36".to_string())
     }
 
     /// kubectl for a cluster.

@@ -15,6 +15,21 @@ pub(crate) struct Feature {
     pub(crate) acts: Acts,
 }
 
+/// Everything off that is on by default: whatever a feature needs of it, it turns on.
+pub(crate) const OFF: &str = "
+sync:
+  toHost:
+    pods: {enabled: false}
+    services: {enabled: false}
+    endpoints: {enabled: false}
+    endpointSlices: {enabled: false}
+    configMaps: {enabled: false}
+    secrets: {enabled: false}
+    persistentVolumeClaims: {enabled: false}
+  fromHost:
+    events: {enabled: false}
+";
+
 /// What somebody does with the objects, besides changing and deleting them.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Acts {
@@ -29,7 +44,19 @@ pub(crate) enum Acts {
 
 const PODS: Feature = Feature {
     name: "what is on by default",
-    values: "",
+    values: "
+sync:
+  toHost:
+    pods: {enabled: true}
+    services: {enabled: true}
+    endpoints: {enabled: true}
+    endpointSlices: {enabled: true}
+    configMaps: {enabled: true}
+    secrets: {enabled: true}
+    persistentVolumeClaims: {enabled: true}
+  fromHost:
+    events: {enabled: true}
+",
     // Another run has published a kubeconfig that is out of date.
     on_host: "
 apiVersion: v1
@@ -205,6 +232,8 @@ spec:
         values: "
 sync:
   toHost:
+    services: {enabled: true}
+    configMaps: {enabled: true}
     gatewayApi:
       enabled: true
       tlsRoutes: {enabled: true}
@@ -321,19 +350,7 @@ stringData: {config: old}
     },
     Feature {
         name: "nothing but the control plane's own",
-        values: "
-sync:
-  toHost:
-    pods: {enabled: false}
-    services: {enabled: false}
-    endpoints: {enabled: false}
-    endpointSlices: {enabled: false}
-    configMaps: {enabled: false}
-    secrets: {enabled: false}
-    persistentVolumeClaims: {enabled: false}
-  fromHost:
-    events: {enabled: false}
-",
+        values: "",
         on_host: PODS.on_host,
         ..QUIET
     },

@@ -13,7 +13,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use e2e::faulty::{Proxy, Weather};
 use e2e::standalone::{Bridge, Server, ServerKind, Site, Store, StoreKind};
-use e2e::suite::{Kubectl, binary};
+use e2e::suite::{Background, Kubectl, binary};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use features::{Acts, FEATURES, Feature};
@@ -24,7 +25,18 @@ const ADMISSION: &str = "--disable-admission-plugins=ServiceAccount,StorageObjec
 /// Time within which everything that is going to be asked is asked.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Rights that the features below do not use: verb, resource, and what they are for.
-const RARE: [(&str, &str, &str); 0] = [];
+const RARE: [(&str, &str, &str); 1] = [(
+    "get",
+    "endpoints",
+    "a name that is in use: copies exist only for Services whose copies are ours, so that only a lost answer leads there",
+)];
+/// Kinds that lie in no namespace.
+const WIDE: [&str; 4] = [
+    "PriorityClass",
+    "StorageClass",
+    "PersistentVolume",
+    "VolumeSnapshotContent",
+];
 
 #[tokio::test]
 async fn every_right_is_used_and_none_is_missing() -> Result<()> {
@@ -93,7 +105,9 @@ impl<'a> Run<'a> {
         let flags = site.kubelet_flags()?;
         let (store, server) = start(&mut site, &flags).await?;
         let values = site.path("vcluster.yaml");
-        std::fs::write(&values, self.named(self.feature.values))?;
+        let mut configured: Value = serde_yaml::from_str(features::OFF)?;
+        merge(&mut configured, serde_yaml::from_str(&self.named(self.feature.values))?);
+        std::fs::write(&values, configured.to_string())?;
         let name = [
             format!("--name={}", self.vcluster),
             format!("--target-namespace={}", self.namespace),
@@ -114,6 +128,10 @@ impl<'a> Run<'a> {
 
         let (on_host, tenant) = (Kubectl::new(&host.kubeconfig), Kubectl::new(&server.kubeconfig));
         self.prepare(&on_host, &manifests)?;
+        let (made, twins) = self.made()?;
+        if !twins.is_empty() {
+            on_host.with_input(&["create", "-f", "-"], &twins)?;
+        }
         let user = format!("system:serviceaccount:{}:vc-{}", self.namespace, self.vcluster);
         let of_namespace = format!("system:serviceaccounts:{}", self.namespace);
         let groups = ["system:serviceaccounts", "system:authenticated", of_namespace.as_str()];
@@ -136,7 +154,7 @@ impl<'a> Run<'a> {
         )?;
         bridge.ready().await?;
 
-        let left = self.exercise(&tenant, &on_host, &proxy, &granted).await?;
+        let left = self.exercise(&tenant, &on_host, &proxy, (&granted, &made)).await?;
         bridge.program.stop().await?;
         server.program.stop().await?;
         store.program.stop().await?;
@@ -168,15 +186,41 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// What the tenant makes: every object twice, the second time under a name of which the host has somebody else's object. Then
+    /// those objects of others.
+    fn made(&self) -> Result<(String, String)> {
+        let (mut made, mut twins) = (Vec::new(), Vec::new());
+        for document in serde_yaml::Deserializer::from_str(&self.named(self.feature.made)) {
+            let object: Value = serde::Deserialize::deserialize(document)?;
+            if object.is_null() {
+                continue;
+            }
+            let is_wide = WIDE.iter().any(|kind| object["kind"] == *kind);
+            let mut second = object.clone();
+            second["metadata"]["name"] = json!("taken");
+            let mut twin = second.clone();
+            twin["metadata"]["name"] = json!(if is_wide {
+                format!("vcluster-taken-x-{}-x-{}", self.namespace, self.vcluster)
+            } else {
+                format!("taken-x-default-x-{}", self.vcluster)
+            });
+            if !is_wide {
+                twin["metadata"]["namespace"] = json!(self.namespace);
+            }
+            made.extend([object.to_string(), second.to_string()]);
+            twins.push(twin.to_string());
+        }
+        Ok((listed(&made), listed(&twins)))
+    }
+
     /// Uses the feature; which rights that has not needed.
     async fn exercise(
         &self,
         tenant: &Kubectl,
         on_host: &Kubectl,
         proxy: &Proxy,
-        granted: &BTreeSet<Right>,
+        (granted, made): (&BTreeSet<Right>, &str),
     ) -> Result<BTreeSet<Right>> {
-        let made = &self.named(self.feature.made);
         let until_used = async |verbs: &[&str]| {
             let deadline = Instant::now() + PATIENCE;
             loop {
@@ -192,9 +236,10 @@ impl<'a> Run<'a> {
             until(|| tenant.with_input(&["create", "-n", "default", "-f", "-"], made)).await?;
         }
         until_used(&["list", "watch", "create"]).await;
+        let mut sessions = Vec::new();
         match self.feature.acts {
             Acts::None => {}
-            Acts::Pods => self.use_pod(tenant, on_host).await?,
+            Acts::Pods => sessions = self.use_pod(tenant, on_host).await?,
             Acts::Nodes => self.use_node(tenant).await?,
             Acts::Metrics => {
                 for path in [
@@ -204,7 +249,8 @@ impl<'a> Run<'a> {
                     "namespaces/default/pods/p",
                 ] {
                     // There is nothing to see; it is asked for all the same.
-                    let _ = tenant.run(&["get", "--raw", &format!("/apis/metrics.k8s.io/v1beta1/{path}")]);
+                    let path = format!("/apis/metrics.k8s.io/v1beta1/{path}");
+                    let _ = tenant.run(&["get", "--request-timeout=3s", "--raw", &path]);
                 }
             }
         }
@@ -213,14 +259,15 @@ impl<'a> Run<'a> {
                 &["label", "--overwrite", "-n", "default", "-f", "-", "touched=yes"],
                 made,
             )?;
-            until_used(&["patch"]).await;
+            until_used(&["patch", "create"]).await;
+            drop(sessions);
             tenant.with_input(&["delete", "-n", "default", "--wait=false", "-f", "-"], made)?;
         }
         Ok(until_used(&["get", "patch", "delete", "create", "list", "watch"]).await)
     }
 
-    /// Everything that can be asked of a pod.
-    async fn use_pod(&self, tenant: &Kubectl, on_host: &Kubectl) -> Result<()> {
+    /// Everything that can be asked of a pod; some of it goes on until what is returned is dropped.
+    async fn use_pod(&self, tenant: &Kubectl, on_host: &Kubectl) -> Result<Vec<Background>> {
         let copy = format!("app-x-default-x-{}", self.vcluster);
         let collection = format!("/api/v1/namespaces/{}/pods/{copy}", self.namespace);
         let binding = format!(
@@ -274,18 +321,17 @@ impl<'a> Run<'a> {
             .clone()
             .with_environment("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false")
             .with_environment("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false");
-        for kubectl in [tenant, &spdy] {
-            for command in [
-                &["logs", "app", "-c", "c"][..],
-                &["exec", "app", "-c", "c", "--", "true"],
-                &["attach", "app", "-c", "c"],
-            ] {
-                let _ = kubectl.run(&[&["-n", "default"], command].concat());
-            }
-            // It listens first, and asks when somebody connects.
-            let _ = kubectl.run(&["-n", "default", "port-forward", "pod/app", ":80"]);
-        }
-        Ok(())
+        let commands = [
+            &["logs", "app", "-c", "c"][..],
+            &["exec", "app", "-c", "c", "--", "true"],
+            &["attach", "app", "-c", "c"],
+            &["port-forward", "pod/app", ":80"],
+        ];
+        let all = [tenant, &spdy]
+            .into_iter()
+            .flat_map(|kubectl| commands.map(|command| (kubectl, command)));
+        all.map(|(kubectl, command)| kubectl.background(&[&["-n", "default"], command].concat()))
+            .collect()
     }
 
     /// What can be asked of a node of the host.
@@ -297,7 +343,9 @@ impl<'a> Run<'a> {
             "metrics/probes",
             "stats/summary",
         ] {
-            let _ = tenant.run(&["get", "--raw", &format!("/api/v1/nodes/worker-1/proxy/{path}")]);
+            // Nobody listens there; it is asked for all the same.
+            let path = format!("/api/v1/nodes/worker-1/proxy/{path}");
+            let _ = tenant.run(&["get", "--request-timeout=3s", "--raw", &path]);
         }
         Ok(())
     }
@@ -306,6 +354,27 @@ impl<'a> Run<'a> {
 fn is_rare(right: &Right) -> bool {
     RARE.iter()
         .any(|(verb, resource, _)| (*verb, *resource) == (&right.verb, &right.resource))
+}
+
+/// Several objects as one; nothing when there are none.
+fn listed(objects: &[String]) -> String {
+    if objects.is_empty() {
+        return String::new();
+    }
+    format!(r#"{{"apiVersion":"v1","kind":"List","items":[{}]}}"#, objects.join(","))
+}
+
+/// Puts the keys of a vcluster.yaml over those of another one.
+fn merge(under: &mut Value, over: Value) {
+    match (under, over) {
+        (Value::Object(under), Value::Object(over)) => {
+            for (key, value) in over {
+                merge(under.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (_, Value::Null) => {}
+        (under, over) => *under = over,
+    }
 }
 
 /// The definition of a custom resource that may have any content.
