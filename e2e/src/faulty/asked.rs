@@ -46,10 +46,17 @@ impl Asked {
             ("DELETE", false) => "deletecollection",
             _ => method,
         };
+        let resource = rest.first().copied().unwrap_or_default();
+        // A namespace lies in itself.
+        let namespace = if resource == "namespaces" {
+            name.as_str()
+        } else {
+            namespace
+        };
         Self {
             verb: verb.to_owned(),
             group: group.to_owned(),
-            resource: format!("{}{subresource}", rest.first().unwrap_or(&"")),
+            resource: format!("{resource}{subresource}"),
             namespace: namespace.to_owned(),
             name,
             code: 0,
@@ -93,7 +100,7 @@ mod tests {
         let cases = [
             ("GET", "/api/v1/pods", "list  pods  "),
             ("GET", "/api/v1/namespaces/a/pods?watch=true&x=y", "watch  pods a "),
-            ("GET", "/api/v1/namespaces/a", "get  namespaces  a"),
+            ("GET", "/api/v1/namespaces/a", "get  namespaces a a"),
             (
                 "GET",
                 "/api/v1/namespaces/a/services?fieldSelector=metadata.name%3Dvc",

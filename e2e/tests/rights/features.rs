@@ -40,6 +40,8 @@ pub(crate) enum Acts {
     Nodes,
     /// Measurements are asked of the API for them.
     Metrics,
+    /// Service `web` gets another port.
+    Ports,
 }
 
 const PODS: Feature = Feature {
@@ -57,16 +59,13 @@ sync:
   fromHost:
     events: {enabled: true}
 ",
-    // Another run has published a kubeconfig that is out of date.
-    on_host: "
-apiVersion: v1
-kind: Secret
-metadata: {name: vc-VC, namespace: HOST, labels: {app: vcluster, vcluster-name: VC}}
-stringData: {config: old}
-",
+    on_host: "",
     definitions: &[],
     made: "
-{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {a: b}}
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, annotations: {vcluster.loft.sh/force-sync: 'true'}}
+data: {a: b}
 ---
 {apiVersion: v1, kind: Secret, metadata: {name: keys}, stringData: {a: b}}
 ---
@@ -340,6 +339,7 @@ metadata: {name: published, namespace: RIGHTS-shared, labels: {app: vcluster, vc
 stringData: {config: old}
 ",
         made: "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 80}]}}",
+        acts: Acts::Ports,
         ..QUIET
     },
     Feature {
@@ -351,7 +351,6 @@ stringData: {config: old}
     Feature {
         name: "nothing but the control plane's own",
         values: "",
-        on_host: PODS.on_host,
         ..QUIET
     },
 ];

@@ -25,11 +25,32 @@ const ADMISSION: &str = "--disable-admission-plugins=ServiceAccount,StorageObjec
 /// Time within which everything that is going to be asked is asked.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Rights that the features below do not use: verb, resource, and what they are for.
-const RARE: [(&str, &str, &str); 1] = [(
-    "get",
-    "endpoints",
-    "a name that is in use: copies exist only for Services whose copies are ours, so that only a lost answer leads there",
-)];
+const RARE: [(&str, &str, &str); 5] = [
+    (
+        "get",
+        "endpoints",
+        "a name that is in use: copies exist only for Services whose copies are ours, so that only a lost answer leads there",
+    ),
+    (
+        "get",
+        "persistentvolumes",
+        "a name that is in use: all volumes are watched, so that only a watch that is behind leads there",
+    ),
+    ("get", "volumesnapshotcontents", "the same"),
+    (
+        "get",
+        "resourceclaims",
+        "a name that is in use: it is a digest, so that only a lost answer leads there",
+    ),
+    ("get", "resourceclaimtemplates", "the same"),
+];
+/// An earlier run has published a kubeconfig that is out of date.
+const PUBLISHED: &str = "
+apiVersion: v1
+kind: Secret
+metadata: {name: vc-VC, namespace: HOST, labels: {app: vcluster, vcluster-name: VC}}
+stringData: {config: old}
+";
 /// Kinds that lie in no namespace.
 const WIDE: [&str; 4] = [
     "PriorityClass",
@@ -172,6 +193,7 @@ impl<'a> Run<'a> {
         let service =
             "{apiVersion: v1, kind: Service, metadata: {name: VC, namespace: HOST}, spec: {ports: [{port: 443}]}}";
         on_host.apply(&self.named(service))?;
+        on_host.apply(&self.named(PUBLISHED))?;
         for (group, plural, kind, namespaced) in self.feature.definitions {
             on_host.apply(&definition(group, plural, kind, *namespaced))?;
         }
@@ -241,6 +263,10 @@ impl<'a> Run<'a> {
             Acts::None => {}
             Acts::Pods => sessions = self.use_pod(tenant, on_host).await?,
             Acts::Nodes => self.use_node(tenant).await?,
+            Acts::Ports => {
+                let other = r#"{"spec":{"ports":[{"port":81}]}}"#;
+                tenant.run(&["-n", "default", "patch", "service", "web", "--type=merge", "-p", other])?;
+            }
             Acts::Metrics => {
                 for path in [
                     "nodes",
