@@ -38,6 +38,8 @@ const REPLACED: &[(&str, &str)] = &[
     ("vcluster-headless", "{{ .Release.Name }}-headless"),
     ("vcluster-settings", "{{ .Release.Name }}-settings"),
     ("vcluster-corefile", "{{ .Release.Name }}-corefile"),
+    ("vcluster-admission", "{{ .Release.Name }}-admission"),
+    ("vc-requests-vcluster", "vc-requests-{{ .Release.Name }}"),
     ("vc-vcluster", "vc-{{ .Release.Name }}"),
     ("vc-config-vcluster", "vc-config-{{ .Release.Name }}"),
     ("--name=vcluster\n", "--name={{ .Release.Name }}\n"),
@@ -71,11 +73,12 @@ fn template(file: &str) -> String {
 
 #[test]
 fn the_workload_is_the_one_of_the_kustomization() {
-    let corefile = fs::read_to_string(deploy("kustomize/Corefile")).expect("a Corefile");
+    let file = |name: &str| fs::read_to_string(deploy("kustomize").join(name)).expect("a file");
     let files = [
         ("templates/statefulset.yaml", template("statefulset.yaml")),
         ("templates/service.yaml", template("service.yaml")),
-        ("files/Corefile", corefile),
+        ("files/Corefile", file("Corefile")),
+        ("files/AdmissionConfiguration", file("AdmissionConfiguration")),
     ];
     for (name, wanted) in files {
         let path = deploy("helm").join(name);

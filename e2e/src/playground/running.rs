@@ -311,7 +311,6 @@ impl Playground {
         Ok(())
     }
 
-    async fn start_nodes(&self, client: &kube::Client, tasks: &Tasks) -> Result<()> {
     async fn start_nodes(&self, host: &ControlPlane, client: &kube::Client, tasks: &Tasks) -> Result<()> {
         let (recorder, writer) = Recorder::new(client.clone(), "kubelet");
         tasks.spawn_finite("events", stop_at(tasks, writer.run()));

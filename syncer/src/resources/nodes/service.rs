@@ -36,7 +36,7 @@ fn labels(world: &World, node: &str) -> json::Strings {
 
 /// The address of a node, once its Service has one.
 pub(super) fn address(world: &World, node: &str) -> Option<String> {
-    if !world.settings.nodes.by_ip {
+    if !has_services(world) {
         return None;
     }
     if world.stands_by() {
@@ -66,8 +66,8 @@ pub(super) fn steps(world: &World, node: &str, shown: bool) -> Vec<Step> {
     let endpoints = existing(world, Kind::Endpoints, node);
     let item = Reference::new(Kind::Service, world.names.host_namespace(), &name(world, node));
     let control_plane = world.control_plane_service().map(|service| service.value());
-    let (true, Some(control_plane)) = (shown && world.settings.nodes.by_ip, control_plane) else {
-        let services = service.filter(|_| !shown || !world.settings.nodes.by_ip);
+    let (true, Some(control_plane)) = (shown && has_services(world), control_plane) else {
+        let services = service.filter(|_| !shown || !has_services(world));
         let left = [(Kind::Service, services)];
         return left
             .into_iter()
@@ -106,6 +106,12 @@ pub(super) fn steps(world: &World, node: &str, shown: bool) -> Vec<Step> {
         }
     }
     steps
+}
+
+/// Whether nodes are to be reached by addresses of their own. That takes Services, which a virtual cluster that syncs none may
+/// not make.
+fn has_services(world: &World) -> bool {
+    world.settings.nodes.by_ip && world.settings.to_host.contains(&Kind::Service)
 }
 
 fn create(world: &World, kind: Kind, node: &str, mut object: Value) -> Step {

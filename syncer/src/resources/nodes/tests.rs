@@ -142,6 +142,16 @@ fn a_node_that_a_tenant_made_is_left_alone() {
 }
 
 #[test]
+fn a_node_has_no_service_where_none_are_synced() {
+    let world = with(|settings| {
+        settings.nodes.by_ip = true;
+        settings.to_host.remove(&Kind::Service);
+    });
+    host_pod(&world, "n-1", "True");
+    assert_eq!(plan(&world), ["create virtual Node n-1"]);
+}
+
+#[test]
 fn every_node_has_a_service_while_it_is_there() {
     let world = with(|settings| settings.nodes.by_ip = true);
     host_pod(&world, "n-1", "True");
