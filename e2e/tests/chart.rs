@@ -200,7 +200,7 @@ impl Helm {
 }
 
 fn documents(text: &str) -> Result<Vec<Value>> {
-    let read = serde_yaml::Deserializer::from_str(text).map(|document| serde::Deserialize::deserialize(document));
+    let read = serde_yaml::Deserializer::from_str(text).map(serde::Deserialize::deserialize);
     let mut documents: Vec<Value> = read.collect::<Result<_, _>>()?;
     documents.retain(|document| !document.is_null());
     Ok(documents)

@@ -84,11 +84,11 @@ impl Asked {
 fn selected(query: &str) -> String {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let selectors = pairs.filter(|(key, _)| *key == "fieldSelector");
-    let names = selectors.filter_map(|(_, value)| {
+    let mut names = selectors.filter_map(|(_, value)| {
         let value = value.replace("%3D", "=");
         value.strip_prefix("metadata.name=").map(str::to_owned)
     });
-    names.last().unwrap_or_default()
+    names.next_back().unwrap_or_default()
 }
 
 #[cfg(test)]
