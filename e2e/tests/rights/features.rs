@@ -36,10 +36,8 @@ pub(crate) enum Acts {
     None,
     /// Pod `app` is bound to a node, and all that a kubelet can do is asked for.
     Pods,
-    /// The same, measurements are asked for, and a node is changed.
+    /// A node is changed.
     Nodes,
-    /// Measurements are asked of the API for them.
-    Metrics,
     /// Service `web` gets another port.
     Ports,
 }
@@ -262,7 +260,10 @@ spec: {controllerName: example.com/gateways}
         made: "
 {apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 80}]}}
 ---
-{apiVersion: v1, kind: ConfigMap, metadata: {name: authorities}, data: {ca.crt: x}}
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: authorities, annotations: {vcluster.loft.sh/force-sync: 'true'}}
+data: {ca.crt: x}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
@@ -345,7 +346,6 @@ stringData: {config: old}
     Feature {
         name: "measurements",
         values: "integrations: {metricsServer: {enabled: true}}",
-        acts: Acts::Metrics,
         ..QUIET
     },
     Feature {
