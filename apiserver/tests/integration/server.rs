@@ -9,13 +9,13 @@ use clap::Parser;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 pub(crate) struct Server {
     chassis: Chassis,
     pub(crate) authority: Authority,
-    backend: Arc<Backend>,
+    backend: Rc<Backend>,
     _dir: tempfile::TempDir,
 }
 
@@ -26,7 +26,7 @@ impl Server {
 
     /// A server whose certificate and users an authority signs, with more flags.
     pub(crate) async fn start_with(authority: Authority, flags: Vec<String>) -> Self {
-        Self::start_on(Arc::new(Backend::etcd()), authority, flags).await
+        Self::start_on(Rc::new(Backend::etcd()), authority, flags).await
     }
 
     /// Another server on the same store.
@@ -34,7 +34,7 @@ impl Server {
         Self::start_on(self.backend.clone(), Authority::generate("beside").unwrap(), Vec::new()).await
     }
 
-    async fn start_on(backend: Arc<Backend>, authority: Authority, flags: Vec<String>) -> Self {
+    async fn start_on(backend: Rc<Backend>, authority: Authority, flags: Vec<String>) -> Self {
         chassis::tls::install_provider();
         let dir = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
