@@ -46,8 +46,11 @@ impl GatewayApi {
 
     /// Whether ReferenceGrants go to the host, where `several` says whether virtual namespaces have namespaces of their own.
     pub fn syncs_reference_grants(&self, several: bool) -> bool {
-        let routes = self.syncs_http_routes() || self.tls_routes.enabled || self.backend_tls_policies.enabled;
-        self.reference_grants.enabled.is_on(several && routes)
+        let name_others = self.syncs_gateways()
+            || self.syncs_http_routes()
+            || self.tls_routes.enabled
+            || self.backend_tls_policies.enabled;
+        self.reference_grants.enabled.is_on(several && name_others)
     }
 }
 

@@ -153,15 +153,28 @@ fn class_annotation(world: &World, _: &Value, annotations: &mut json::Strings) {
     }
 }
 
-/// The claims that a claim is filled from.
-fn sources(_: &World, object: &Value) -> BTreeSet<Reference> {
+/// The claims that a claim is filled from, and the snapshots where the host can have others of their names.
+fn sources(world: &World, object: &Value) -> BTreeSet<Reference> {
     let namespace = json::text(object, &["metadata", "namespace"]);
     SOURCES
         .iter()
         .filter_map(|field| json::at(object, &["spec", field]))
-        .filter(|source| json::text(source, &["kind"]) == CLAIM)
-        .map(|source| Reference::new(Kind::PersistentVolumeClaim, namespace, json::text(source, &["name"])))
+        .filter_map(|source| {
+            let kind = match json::text(source, &["kind"]) {
+                CLAIM => Kind::PersistentVolumeClaim,
+                kind if names_snapshot(world, kind) => Kind::VolumeSnapshot,
+                _ => return None,
+            };
+            Some(Reference::new(kind, namespace, json::text(source, &["name"])))
+        })
         .collect()
+}
+
+/// Whether a source is a snapshot whose copy has a name that others can have, too.
+fn names_snapshot(world: &World, kind: &str) -> bool {
+    kind == Kind::VolumeSnapshot.name()
+        && world.names.single_namespace().is_none()
+        && world.settings.is_copied(Kind::VolumeSnapshot)
 }
 
 fn host_spec(world: &World, object: &Value) -> Value {
@@ -173,6 +186,7 @@ fn host_spec(world: &World, object: &Value) -> Value {
         // Also of kinds that are not synced, which then do not exist there: the same name would be somebody else's.
         let name = match json::text(source, &["kind"]) {
             CLAIM => world.host_name(Kind::PersistentVolumeClaim, namespace, name),
+            kind if names_snapshot(world, kind) => world.host_name(Kind::VolumeSnapshot, namespace, name),
             _ => world.names.host_name(name, namespace),
         };
         json::put(source, "name", Some(json!(name)));

@@ -1,6 +1,8 @@
 //! VolumeSnapshots, to the host, and their contents; classes of snapshots from the host. Their kinds are custom resources of
 //! the CSI snapshotter (`github.com/kubernetes-csi/external-snapshotter`, `client/apis/volumesnapshot/v1`).
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::bound::{self, Bound};
@@ -13,6 +15,8 @@ use crate::names::{Claim, Reference, claim, keys};
 use crate::object::ObjectKey;
 use crate::world::World;
 
+/// Field of the source with the name of the claim.
+const CLAIM_NAME: &str = "persistentVolumeClaimName";
 /// Field of the source with the name of a content that is there already.
 const CONTENT_NAME: &str = "volumeSnapshotContentName";
 /// Field of the status with the name of the content that was made.
@@ -47,9 +51,19 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
         wanted: |_, object, _| part_of_spec(object, &["volumeSnapshotClassName"]),
         actual: |host| part_of_spec(host, &["volumeSnapshotClassName"]),
         status: Some(with_virtual_content),
+        references,
         ..BARE
     };
     copied::plan(world, item, &copied)
+}
+
+/// The claim that a snapshot is taken of, where the host can have another one of its name.
+fn references(world: &World, object: &Value) -> BTreeSet<Reference> {
+    let claim = json::text(object, &["spec", "source", CLAIM_NAME]);
+    let namespace = json::text(object, &["metadata", "namespace"]);
+    let named = world.names.single_namespace().is_none() && !claim.is_empty();
+    let claim = named.then(|| Reference::new(Kind::PersistentVolumeClaim, namespace, claim));
+    claim.into_iter().collect()
 }
 
 fn spec(world: &World, object: &Value) -> Value {
@@ -59,9 +73,9 @@ fn spec(world: &World, object: &Value) -> Value {
     }
     let namespace = json::text(object, &["metadata", "namespace"]);
     if let Some(source) = spec.get_mut("source") {
-        if let Some(claim) = source.get("persistentVolumeClaimName").and_then(Value::as_str) {
+        if let Some(claim) = source.get(CLAIM_NAME).and_then(Value::as_str) {
             let name = world.host_name(Kind::PersistentVolumeClaim, namespace, claim);
-            json::put(source, "persistentVolumeClaimName", Some(json!(name)));
+            json::put(source, CLAIM_NAME, Some(json!(name)));
         }
         if let Some(content) = source.get(CONTENT_NAME).and_then(Value::as_str) {
             let name = content_on_host(world, content);

@@ -23,10 +23,11 @@ fn spec(translation: &mut Translation<'_>, object: &Value) -> Result<Value, Refu
     let mut spec = object["spec"].clone();
     if let Some(Value::Array(all)) = spec.get_mut("from") {
         all.retain_mut(|from| {
-            let host = translation.world.names.target(json::text(from, &["namespace"]));
-            // What has no place on the host names nothing there.
-            let Some(host) = host else { return false };
-            json::put(from, "namespace", Some(host.as_ref().into()));
+            // What has no place on the host names nothing there, and that of others is granted nothing.
+            let Some(host) = known(translation.world, json::text(from, &["namespace"])) else {
+                return false;
+            };
+            json::put(from, "namespace", Some(host.into()));
             true
         });
         if all.is_empty() {
@@ -38,4 +39,11 @@ fn spec(translation: &mut Translation<'_>, object: &Value) -> Result<Value, Refu
         translation.grantee(to, &format!("translate to[{index}]"))?;
     }
     Ok(spec)
+}
+
+/// The namespace of the host in which the objects of a virtual one lie.
+fn known(world: &World, namespace: &str) -> Option<String> {
+    let host = world.names.target(namespace)?.into_owned();
+    let single = world.names.single_namespace().is_some();
+    (single || world.virtual_namespace(&host).as_deref() == Some(namespace)).then_some(host)
 }

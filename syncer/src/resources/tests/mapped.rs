@@ -92,9 +92,23 @@ fn snapshots_and_their_contents_name_the_namespaces_of_the_host() {
     let world = world_with(&[Kind::VolumeSnapshot, Kind::VolumeSnapshotContent]);
     let source = json!({"spec": {"source": {"persistentVolumeClaimName": "data"}}});
     world.put(Side::Virtual, Kind::VolumeSnapshot, in_namespace("team", "s", source));
+    let plan = world.plan(Kind::VolumeSnapshot, "team", "s");
+    assert!(
+        plan.steps.is_empty(),
+        "the host may have a claim of that name: {plan:?}"
+    );
+    let claim = in_namespace("team", "data", json!({"spec": {"accessModes": ["ReadWriteOnce"]}}));
+    world.put(Side::Virtual, Kind::PersistentVolumeClaim, claim);
+    world.create(&world.plan(Kind::PersistentVolumeClaim, "team", "data"), "hd");
     let copy = world.create(&world.plan(Kind::VolumeSnapshot, "team", "s"), "h1");
     assert_eq!(copy["metadata"]["namespace"], "h-team");
     assert_eq!(copy["spec"]["source"]["persistentVolumeClaimName"], "data");
+    let restored =
+        json!({"spec": {"dataSource": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "s"}}});
+    let restored = in_namespace("team", "restored", restored);
+    world.put(Side::Virtual, Kind::PersistentVolumeClaim, restored);
+    let made = world.create(&world.plan(Kind::PersistentVolumeClaim, "team", "restored"), "hr");
+    assert_eq!(made["spec"]["dataSource"]["name"], "s");
     let content = |namespace: &str| {
         json!({
             "metadata": {"name": "c", "uid": "c", "resourceVersion": "5"},
