@@ -255,3 +255,29 @@ fn kinds_that_name_others_go_together_with_namespaces_of_the_host() {
         "certificates may lie elsewhere"
     );
 }
+
+#[test]
+fn namespaces_of_their_own_bring_along_what_they_need() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let flag = format!("--config={}", file.path().display());
+    let read = |text: &str| {
+        std::fs::write(file.path(), text).expect("written");
+        parse(&[&flag])
+    };
+    let on =
+        |pair: &str| format!("sync: {{toHost: {{namespaces: {{enabled: true, mappings: {{byName: {{{pair}}}}}}}}}}}");
+    let settings = read(&on("a: '${name}-a'")).expect("valid");
+    assert!(settings.all_secrets && settings.all_config_maps && settings.to_host.contains(&Kind::Namespace));
+    assert_eq!(settings.names().target("a").as_deref(), Some("vc-a"));
+    assert_eq!(settings.names().single_namespace(), None);
+    for (pair, expected) in [
+        ("", "config.sync.toHost.namespaces.mappings.byName are empty"),
+        (
+            "a: host",
+            "host namespace mapping 'host' conflicts with control plane namespace 'host'",
+        ),
+    ] {
+        let error = read(&on(pair)).expect_err(expected).to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
