@@ -25,7 +25,7 @@ pub(crate) fn create(options: CreateCerts) -> Result<()> {
     }
     let plane = ControlPlane {
         service: Some(service),
-        scheduler: false,
+        scheduler: options.scheduler,
         name: options.name,
         server: options.server,
         domain: options.cluster_domain,
@@ -74,6 +74,7 @@ mod tests {
             namespace: "team-a".to_owned(),
             service: None,
             resolve_service: false,
+            scheduler: false,
             names: vec!["10.0.0.1".to_owned()],
             server: "https://127.0.0.1:8443".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
@@ -83,6 +84,14 @@ mod tests {
         let first = contents(&dir, &files);
         assert_eq!(first.len(), files.len());
         create(options(&dir)).unwrap();
+        assert_eq!(contents(&dir, &files), first);
+        assert!(!dir.join("scheduler.conf").exists(), "nobody asked for it");
+        create(CreateCerts {
+            scheduler: true,
+            ..options(&dir)
+        })
+        .unwrap();
+        assert!(dir.join("scheduler.conf").exists());
         assert_eq!(contents(&dir, &files), first);
 
         let error = create(options(&dir.join("ca.crt"))).unwrap_err().to_string();

@@ -110,6 +110,10 @@ pub(crate) struct CreateCerts {
     #[arg(long)]
     pub(crate) resolve_service: bool,
 
+    /// Make the credentials of a scheduler, too
+    #[arg(long)]
+    pub(crate) scheduler: bool,
+
     /// One more DNS name or IP address of the API server; can be repeated
     #[arg(long = "san", value_name = "NAME", value_delimiter = ',', value_parser = host_name)]
     pub(crate) names: Vec<String>,

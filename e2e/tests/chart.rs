@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
+use config::requests::{DENIED, DeniedRequests};
 use e2e::suite::{binary, tool};
 use serde_json::{Map, Value, json};
 
@@ -42,6 +43,15 @@ const REPLACED: &[(&str, &str)] = &[
     ("vc-requests-vcluster", "vc-requests-{{ .Release.Name }}"),
     ("vc-vcluster", "vc-{{ .Release.Name }}"),
     ("vc-config-vcluster", "vc-config-{{ .Release.Name }}"),
+    (
+        "            - --resolve-service\n",
+        "            - --resolve-service\n            {{- if include \"vcluster.schedules\" . }}\n            - --scheduler\n            {{- end }}\n",
+    ),
+    (
+        "        - name: syncer\n",
+        "        {{- if include \"vcluster.schedules\" . }}\n        {{- include \"vcluster.scheduler\" . | nindent 8 }}\n        \
+         {{- end }}\n        - name: syncer\n",
+    ),
     ("--name=vcluster\n", "--name={{ .Release.Name }}\n"),
     ("--service=vcluster\n", "--service={{ .Release.Name }}\n"),
     ("--service-name=vcluster\n", "--service-name={{ .Release.Name }}\n"),
@@ -160,11 +170,48 @@ policies:
     controlPlane: {ingress: [{from: [{podSelector: {}}]}]}
 ",
     "policies: {networkPolicy: {enabled: true}}",
+    "
+sync: {fromHost: {nodes: {enabled: true, selector: {all: true}}}}
+controlPlane: {advanced: {virtualScheduler: {enabled: true}}}
+",
+    "
+sync: {fromHost: {nodes: {enabled: true}, storageClasses: {enabled: false}}}
+controlPlane: {distro: {k8s: {scheduler: {enabled: true}}}}
+",
+    "
+policies:
+  centralAdmission:
+    mutatingWebhooks:
+      - metadata: {name: one}
+        webhooks:
+          - {name: a.example.com, clientConfig: {service: {name: s, namespace: hooks}}, sideEffects: None, timeoutSeconds: 3}
+          - {name: b.example.com, clientConfig: {service: {name: s, namespace: hooks, port: 8443, path: p/q}}}
+          - {name: c.example.com, clientConfig: {service: {name: s, namespace: hooks, path: /p/}}}
+      - {metadata: {name: two.static.k8s.io}, webhooks: [{name: d.example.com, clientConfig: {url: 'https://hooks.example.com/x'}}]}
+    validatingWebhooks:
+      - metadata: {name: three}
+        webhooks:
+          - name: e.example.com
+            clientConfig: {url: 'https://hooks.example.com/x'}
+            rules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods]}]
+            admissionReviewVersions: [v1]
+",
+    "
+experimental:
+  denyProxyRequests:
+    - name: quiet
+      namespaces: [a]
+      rules: [{apiGroups: [''], resources: [pods/exec], scope: Namespaced, operations: [create, get]}]
+      excludedUsers: [boss]
+    - {name: all}
+",
     "experimental: {deploy: {host: {manifests: '{apiVersion: v1, kind: ConfigMap, metadata: {name: more, namespace: tenants}}'}}}",
 ];
 
 /// Kinds that the chart has besides: the control plane itself.
 const OWN: [&str; 4] = ["StatefulSet", "Service", "Secret", "ConfigMap"];
+/// Those of these kinds that come with values all the same.
+const FOR_VALUES: [&str; 2] = ["more", "vc-requests-team-a"];
 
 struct Helm {
     program: PathBuf,
@@ -214,10 +261,22 @@ fn essence(mut object: Value) -> Value {
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.retain(|_, value| value != &json!({}) && !value.is_null());
     }
+    if object["kind"] == "ConfigMap" {
+        let files = object["data"].as_object_mut().into_iter().flatten();
+        files.for_each(|(file, text)| *text = content(file, text.as_str().unwrap_or_default()));
+    }
     if object["rules"].is_array() {
         object["rules"] = rights(&object["rules"]);
     }
     object
+}
+
+/// What a file for the API server says, however it is written.
+fn content(file: &str, text: &str) -> Value {
+    if file == DENIED {
+        return json!(DeniedRequests::parse(text).expect("rules about requests"));
+    }
+    json!(documents(text).expect("a file in YAML"))
 }
 
 /// Every single right of some rules; those to single objects only where there is none to all of them.
@@ -279,7 +338,7 @@ fn the_chart_says_what_the_command_says() -> Result<()> {
         let mut made = documents(&String::from_utf8(rendered.stdout)?)?;
         made.retain(|object| {
             let kind = object["kind"].as_str().unwrap_or_default();
-            !OWN.contains(&kind) || object["metadata"]["name"] == "more"
+            !OWN.contains(&kind) || FOR_VALUES.iter().any(|name| object["metadata"]["name"] == *name)
         });
         let made = by_name(made);
         let names = |objects: &Map<String, Value>| objects.keys().cloned().collect::<BTreeSet<_>>();
@@ -312,7 +371,15 @@ fn what_is_not_supported_is_refused_in_a_sentence() -> Result<()> {
         ),
         (
             "controlPlane: {advanced: {virtualScheduler: {enabled: true}}}",
-            "controlPlane.advanced.virtualScheduler.enabled: the chart does not bring a scheduler along yet",
+            "sync.fromHost.nodes.enabled is false, but required if using hybrid scheduling or virtual scheduler",
+        ),
+        (
+            "policies: {centralAdmission: {mutatingWebhooks: [{metadata: {}}]}}",
+            "policies.centralAdmission.mutatingWebhooks[0] must have a metadata.name",
+        ),
+        (
+            "policies: {centralAdmission: {mutatingWebhooks: [{metadata: {name: a}, webhooks: [{clientConfig: {service: {name: s}}}]}]}}",
+            "policies.centralAdmission.mutatingWebhooks[0] has a service without a name or a namespace",
         ),
         ("sync: {toHost: {pod: {enabled: true}}}", "'pod' not allowed"),
         ("sync: {toHost: {pods: {enabled: 1}}}", "want boolean"),
@@ -321,6 +388,77 @@ fn what_is_not_supported_is_refused_in_a_sentence() -> Result<()> {
         let output = helm.template(values)?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(!output.status.success() && said.contains(sentence), "{values}: {said}");
+    }
+    Ok(())
+}
+
+/// The scheduler is a container like the others, with credentials of its own.
+#[test]
+fn a_scheduler_comes_with_the_values_that_want_one() -> Result<()> {
+    let Some(helm) = Helm::find()? else {
+        return Ok(());
+    };
+    let pod = |values: &str| -> Result<Value> {
+        let output = helm.template(values)?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut objects = documents(&String::from_utf8(output.stdout)?)?.into_iter();
+        let set = objects.find(|object| object["kind"] == "StatefulSet");
+        Ok(set.context("no StatefulSet")?["spec"]["template"]["spec"].clone())
+    };
+    let arguments = |container: &Value| -> BTreeSet<String> {
+        let arguments = container["args"].as_array().into_iter().flatten();
+        arguments
+            .filter_map(|argument| argument.as_str().map(str::to_owned))
+            .collect()
+    };
+    let names = |pod: &Value| -> Vec<String> {
+        let containers = pod["containers"].as_array().into_iter().flatten();
+        containers
+            .filter_map(|container| container["name"].as_str().map(str::to_owned))
+            .collect()
+    };
+    let plain = pod("")?;
+    ensure!(!names(&plain).contains(&"scheduler".to_owned()), "{plain}");
+    let made = arguments(&plain["initContainers"][0]);
+    for key in [
+        "advanced: {virtualScheduler: {enabled: true}}",
+        "distro: {k8s: {scheduler: {enabled: true}}}",
+    ] {
+        let scheduled = pod(&format!(
+            "sync: {{fromHost: {{nodes: {{enabled: true}}}}}}\ncontrolPlane: {{{key}}}\n"
+        ))?;
+        let expected = [
+            "kine-shim",
+            "apiserver",
+            "controller-manager",
+            "scheduler",
+            "syncer",
+            "dns",
+        ];
+        ensure!(names(&scheduled) == expected, "{:?}", names(&scheduled));
+        let asked = arguments(&scheduled["initContainers"][0]);
+        ensure!(asked.difference(&made).eq(["--scheduler"]), "{asked:?}");
+        // But for its own program, flags and ports it is the controller manager's.
+        let (scheduler, manager) = (&scheduled["containers"][3], &scheduled["containers"][2]);
+        for field in ["securityContext", "volumeMounts"] {
+            ensure!(
+                scheduler[field] == manager[field] && !manager[field].is_null(),
+                "{field}"
+            );
+        }
+        let understood = Command::new(binary("scheduler")?)
+            .args(arguments(scheduler))
+            .arg("--help")
+            .output()?;
+        ensure!(
+            understood.status.success(),
+            "{}",
+            String::from_utf8_lossy(&understood.stderr)
+        );
+        for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+            let port = &scheduler[probe]["httpGet"]["port"];
+            ensure!(*port == scheduler["ports"][0]["name"] && port.is_string(), "{probe}");
+        }
     }
     Ok(())
 }
