@@ -14,7 +14,6 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::clusters::{Api, ConnectError, Connection, connect, definitions};
-use crate::ending;
 use crate::engine::Engine;
 use crate::export::Export;
 use crate::kinds::{Kind, Side};
@@ -29,6 +28,7 @@ use crate::resources::{Direction, custom, gateway};
 use crate::settings::Settings;
 use crate::watches::{self, Watch};
 use crate::world::World;
+use crate::{deploy, ending};
 use crate::{grpc, resources};
 
 /// Builds the syncer and starts its tasks.
@@ -97,6 +97,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
         export,
         virtual_: virtual_.shared.clone(),
         definitions,
+        manifests: config.experimental.deploy.vcluster.manifests,
         health: chassis.health().clone(),
     };
     let tasks = chassis.tasks().clone();
@@ -145,6 +146,8 @@ struct Run {
     health: Health,
     /// What the virtual cluster has to know of custom resources.
     definitions: Vec<Value>,
+    /// What vcluster.yaml has it put there.
+    manifests: String,
 }
 
 /// The definitions of the Gateway API's kinds for the virtual cluster, if any are synced.
@@ -300,6 +303,7 @@ impl Run {
             export,
             virtual_,
             definitions,
+            manifests,
             health,
             ..
         } = self;
@@ -333,6 +337,16 @@ impl Run {
                 )),
             );
         }
+        let deployed = {
+            let (virtual_, tasks) = (engine.api(Side::Virtual).clone(), tasks.clone());
+            async move {
+                if let Err(problem) = deploy::run(&virtual_, &manifests).await {
+                    let key = "experimental.deploy.vcluster.manifests";
+                    tasks.fail(anyhow::anyhow!("{key}: {problem}"));
+                }
+            }
+        };
+        tasks.spawn_finite("deploy", until_shutdown(Box::pin(deployed)));
         tasks.spawn_finite("end", ending::run(engine.clone(), tasks.shutdown()));
         tasks.spawn("versions", until_shutdown(Box::pin(engine.clone().learn_versions())));
         let world = engine.world().clone();

@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod clusters;
+pub mod deploy;
 pub mod ending;
 pub mod engine;
 pub mod export;

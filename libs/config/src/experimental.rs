@@ -44,6 +44,8 @@ pub struct VirtualKubeConfig {
 pub struct Deploy {
     /// Into the host.
     pub host: Manifests,
+    /// Into the virtual cluster.
+    pub vcluster: Manifests,
 }
 
 /// Manifests.

@@ -164,7 +164,8 @@ impl Patch {
         }
     }
 
-    fn content_type(self) -> &'static str {
+    /// The media type of such a patch.
+    pub fn content_type(self) -> &'static str {
         match self {
             Patch::Merge => "application/merge-patch+json",
             Patch::Strategic => "application/strategic-merge-patch+json",
@@ -281,6 +282,17 @@ impl Api {
         .await
     }
 
+    /// Asks about an object of any kind, or about the kinds that there are, by path.
+    pub async fn any(
+        &self,
+        verb: &'static str,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, &Value)>,
+    ) -> Result<Value, ApiError> {
+        self.request_path((verb, "other"), method, path, body).await
+    }
+
     /// Reads one page of a list.
     pub async fn list(&self, kind: Kind, namespace: &str, query: &str) -> Result<Value, ApiError> {
         self.request(
@@ -352,6 +364,16 @@ impl Api {
         path: &str,
         body: Option<(&'static str, &Value)>,
     ) -> Result<Value, ApiError> {
+        self.request_path((verb, kind.plural()), method, path, body).await
+    }
+
+    async fn request_path(
+        &self,
+        (verb, resource): (&'static str, &'static str),
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, &Value)>,
+    ) -> Result<Value, ApiError> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -361,7 +383,7 @@ impl Api {
             request = request.header(header::CONTENT_TYPE, content_type);
             payload = tree::write(value);
         }
-        self.exchange(verb, kind.plural(), request, payload).await
+        self.exchange(verb, resource, request, payload).await
     }
 
     async fn exchange(

@@ -295,6 +295,9 @@ impl Fake {
         if path == "/version" {
             return (ok(json!({"major": "1", "minor": "36"})), fault);
         }
+        if let Some(known) = discovery(path) {
+            return (ok(known), fault);
+        }
         let body: Value = serde_json::from_slice(bytes).unwrap_or_default();
         let Some(target) = target(path) else {
             return (status(404, "NotFound", path), fault);
@@ -433,6 +436,19 @@ impl Target {
     fn key(&self) -> Key {
         (self.kind, self.namespace.clone(), self.name.clone())
     }
+}
+
+/// The kinds of the group and version that a path names.
+fn discovery(path: &str) -> Option<Value> {
+    let group = match path.split('/').collect::<Vec<_>>().as_slice() {
+        ["", "api", "v1"] => "",
+        ["", "apis", group, "v1"] => *group,
+        _ => return None,
+    };
+    let kinds = Kind::ALL.into_iter().filter(|kind| kind.group() == group);
+    let resources =
+        kinds.map(|kind| json!({"name": kind.plural(), "kind": kind.name(), "namespaced": kind.is_namespaced()}));
+    Some(json!({"resources": resources.collect::<Vec<_>>()}))
 }
 
 fn target(path: &str) -> Option<Target> {
