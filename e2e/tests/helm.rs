@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output};
+use std::process::{Child, Command, ExitCode, Output};
 
 use anyhow::{Context, Result, ensure};
 use e2e::suite::{Case, Kubectl, World, eventually, main as run, tool};
@@ -152,6 +152,85 @@ fn with_helm(world: &World, case: fn(&Helm) -> Result<()>) -> Result<()> {
     case(&helm)
 }
 
+/// What the release copies out of all namespaces.
+const CLASS: &str = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: gold}\nvalue: 7\n";
+
+/// The syncer of the release, with nothing but the rights that the release gives it; its virtual cluster is a borrowed one.
+struct Syncer(Child);
+
+impl Syncer {
+    fn of_release(world: &World, helm: &Helm) -> Result<Self> {
+        let token = helm.kubectl.run(&["-n", "tenants", "create", "token", "vc-team-a"])?;
+        let host: Value = serde_json::from_str(&helm.kubectl.run(&["config", "view", "--raw", "-o", "json"])?)?;
+        let access = serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "host",
+            "clusters": [{"name": "host", "cluster": host["clusters"][0]["cluster"]}],
+            "users": [{"name": "syncer", "user": {"token": token.trim()}}],
+            "contexts": [{"name": "host", "context": {"cluster": "host", "user": "syncer"}}],
+        });
+        let file = |name: &str| helm.home.path().join(name);
+        fs::write(file("syncer.conf"), access.to_string())?;
+        let (program, arguments) = world.command_line("vc-1/syncer")?;
+        let own = [
+            ("name", "team-a".to_owned()),
+            ("target-namespace", "tenants".to_owned()),
+            ("service-name", "team-a".to_owned()),
+            ("host-kubeconfig", file("syncer.conf").display().to_string()),
+            ("config", file("vcluster.yaml").display().to_string()),
+            ("kubelet-port", "0".to_owned()),
+            ("admin-bind-address", "127.0.0.1:0".to_owned()),
+            ("grpc-bind-address", "127.0.0.1:0".to_owned()),
+        ];
+        let is_other = |argument: &&String| {
+            let flag = argument.trim_start_matches("--").split('=').next();
+            own.iter().all(|(name, _)| flag != Some(name))
+        };
+        let log = fs::File::create(file("syncer.log"))?;
+        let started = Command::new(&program)
+            .args(arguments.iter().filter(is_other))
+            .args(own.iter().map(|(flag, value)| format!("--{flag}={value}")))
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn();
+        Ok(Self(
+            started.with_context(|| format!("cannot start {}", program.display()))?,
+        ))
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What the host has of the release's virtual cluster, by labels: kinds, and kinds of owners.
+fn copies(host: &Kubectl) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for (kinds, label) in [
+        (
+            "pods,services,endpoints,configmaps,serviceaccounts",
+            "vcluster.loft.sh/managed-by=team-a",
+        ),
+        ("secrets", "vcluster-name=team-a"),
+        (
+            "priorityclasses,storageclasses,persistentvolumes",
+            "vcluster.loft.sh/managed-by=tenants-x-team-a",
+        ),
+    ] {
+        let list = host.json(&["-n", "tenants", "get", kinds, "-l", label])?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let items = list["items"].as_array().context("no list")?.iter();
+        found.extend(items.map(|item| {
+            let owner = &item["metadata"]["ownerReferences"][0]["kind"];
+            format!("{} of {}", text(&item["kind"]), text(owner))
+        }));
+    }
+    Ok(found)
+}
+
 /// The chart of virtual clusters, on the host. Its nodes are simulated, so that the control plane itself does not run.
 fn own_chart(world: &World) -> Result<()> {
     let Some(helm) = helm_for(world, "host")? else {
@@ -203,12 +282,30 @@ fn own_chart(world: &World) -> Result<()> {
     );
     ensure!(inventory("pods")? == before, "the control plane has another pod");
 
+    let syncer = Syncer::of_release(world, &helm)?;
+    world.kubectl("vc-1")?.apply(CLASS)?;
+    eventually("its copy lies in no namespace of the host", || {
+        let expected = ["PriorityClass of ClusterRole", "Secret of Service"];
+        let found = copies(&helm.kubectl)?;
+        let missing = expected
+            .into_iter()
+            .find(|copy| !found.iter().any(|found| found == copy));
+        ensure!(missing.is_none(), "{missing:?} is not among {found:?}");
+        Ok(Some(()))
+    })?;
     helm.run("uninstall team-a -n tenants --wait --timeout 60s")?;
     eventually("nothing of the release is left", || {
-        let left = [inventory(NAMESPACED)?, inventory("secrets")?, inventory(WIDE)?].concat();
+        let left = [
+            inventory(NAMESPACED)?,
+            inventory("secrets")?,
+            inventory(WIDE)?,
+            copies(&helm.kubectl)?,
+        ]
+        .concat();
         ensure!(left.is_empty(), "{left:?}");
         Ok(Some(()))
     })?;
+    drop(syncer);
     // Its data stays until somebody wants it gone, as with any StatefulSet.
     let claims = helm
         .kubectl

@@ -234,8 +234,8 @@ fn lead(tasks: Tasks, mut candidate: Candidate, mut run: Run) {
     });
 }
 
-/// Learns which namespace of the host ours is: it becomes the owner of what lies in none.
-async fn find_namespace(engine: &Engine) {
+/// Learns what is to own the copies that lie in no namespace: our ClusterRole, or our namespace.
+async fn find_owners(engine: &Engine) {
     const RETRY: Duration = Duration::from_secs(1);
     let world = engine.world();
     loop {
@@ -246,13 +246,17 @@ async fn find_namespace(engine: &Engine) {
         {
             Ok(namespace) => {
                 world.control_plane.of(Kind::Namespace).apply(Object::new(namespace));
-                return;
+                break;
             }
             Err(error) if error.code() == 0 || error.code() >= 500 => tokio::time::sleep(RETRY).await,
             Err(error) => {
                 return warn!(%error, "objects outside of the namespace will not be deleted with it");
             }
         }
+    }
+    while let Err(error) = ending::find_cluster_role(engine).await {
+        warn!(%error, "cannot tell yet what owns objects outside of the namespace");
+        tokio::time::sleep(RETRY).await;
     }
 }
 
@@ -367,7 +371,7 @@ impl Run {
             gate.ready();
             all_listed(first_lists).await;
             if resources::copied_outside(&world.settings).next().is_some() {
-                find_namespace(&engine).await;
+                find_owners(&engine).await;
             }
             let sweep = engine.clone().sweep(world.settings.compare_every);
             tokio::join!(engine.run(), sweep, store.run(&world));

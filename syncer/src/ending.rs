@@ -1,6 +1,7 @@
 //! The end of a virtual cluster. The control plane's StatefulSet owns its Service, and that owns all copies: the host deletes them one
-//! after the other. Copies that lie in no namespace cannot be owned like that; the last thing this process does is to delete
-//! them.
+//! after the other. Copies that lie in no namespace cannot be owned like that: the control plane's ClusterRole owns them, and the
+//! namespace owns that. Whoever uninstalls a release takes the rights away with the StatefulSet, but with the ClusterRole goes the
+//! rest. Where it stays, the last thing this process does is to delete them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,13 @@ use crate::clusters::{Api, ApiError, Patch};
 use crate::engine::Engine;
 use crate::json;
 use crate::kinds::{Kind, Side};
+use crate::object::Object;
 use crate::resources::copied_outside;
 
 /// Delay between attempts.
 const RETRY: Duration = Duration::from_secs(5);
+/// Delay between looks at the ClusterRole: nothing tells when another one has taken its place.
+const REFRESH: Duration = Duration::from_secs(60);
 /// The finalizer of objects whose dependents are to stay (`k8s.io/apimachinery/pkg/apis/meta/v1`, `FinalizerOrphanDependents`).
 const ORPHAN: &str = "orphan";
 
@@ -31,6 +35,58 @@ pub async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
         info!("the control plane is being deleted: deleting what lies in no namespace of the host");
         ending.engine.delete_outside().await;
     }
+}
+
+/// Learns which ClusterRole is ours, and has the namespace own it. It is not known any more when it is not there, or not for us.
+///
+/// # Errors
+/// What another attempt may help with.
+pub async fn find_cluster_role(engine: &Engine) -> Result<(), ApiError> {
+    let world = engine.world();
+    let name = world.settings.cluster_role_name();
+    let Some(namespace) = world
+        .control_plane
+        .get(Kind::Namespace, "", world.names.host_namespace())
+        .filter(|_| world.settings.set_owner)
+    else {
+        return Ok(());
+    };
+    let cache = world.control_plane.of(Kind::ClusterRole);
+    let known = cache.get("", &name);
+    match owned_by(engine.api(Side::Host), &name, &namespace).await {
+        Ok(role) => {
+            if let Some(known) = known.filter(|known| known.uid() != json::text(&role, &["metadata", "uid"])) {
+                cache.remove(known.key(), known.uid());
+            }
+            cache.apply(Object::new(role));
+        }
+        Err(error) if error.code() == 0 || error.code() >= 429 || error.code() == 409 => return Err(error),
+        Err(error) => {
+            debug!(%error, name, "the ClusterRole owns nothing");
+            known.map(|known| cache.remove(known.key(), known.uid()));
+        }
+    }
+    Ok(())
+}
+
+/// The ClusterRole, which the namespace owns.
+async fn owned_by(host: &Api, name: &str, namespace: &Object) -> Result<Value, ApiError> {
+    let role = host.get(Kind::ClusterRole, "", name).await?;
+    if is_owner(&role, namespace.uid()) {
+        return Ok(role);
+    }
+    let own = json!({
+        "apiVersion": Kind::Namespace.api_version(), "kind": Kind::Namespace.name(), "name": namespace.key().name,
+        "uid": namespace.uid(),
+    });
+    let all: Vec<Value> = owners(&role).iter().cloned().chain([own]).collect();
+    let metadata = json!({
+        "ownerReferences": all, "uid": role["metadata"]["uid"], "resourceVersion": role["metadata"]["resourceVersion"],
+    });
+    let body = json!({"metadata": metadata});
+    host.patch((Kind::ClusterRole, "", name), "", Patch::Merge, &body)
+        .await?;
+    Ok(role)
 }
 
 struct Ending {
@@ -56,15 +112,28 @@ impl Ending {
     async fn keep_owner(&mut self) {
         loop {
             match self.own().await {
-                Ok(()) => self.engine.world().control_plane_changed().await,
+                Ok(()) => self.changed().await,
                 Err(error) if error.code() == 0 || error.code() >= 429 || error.code() == 409 => {
                     debug!(%error, "cannot make the StatefulSet the owner of the Service yet");
                     tokio::time::sleep(RETRY).await;
                 }
                 Err(error) => {
                     warn!(%error, "deleting the StatefulSet will not delete what belongs to the virtual cluster");
-                    self.engine.world().control_plane_changed().await;
+                    self.changed().await;
                 }
+            }
+        }
+    }
+
+    /// Waits until the control plane's own objects have changed, and looks at the ClusterRole meanwhile.
+    async fn changed(&self) {
+        let world = self.engine.world();
+        while tokio::time::timeout(REFRESH, world.control_plane_changed())
+            .await
+            .is_err()
+        {
+            if let Err(error) = find_cluster_role(&self.engine).await {
+                debug!(%error, "cannot tell whether the ClusterRole is still the same");
             }
         }
     }

@@ -76,6 +76,8 @@ pub enum Kind {
     Event,
     /// `apps/v1` StatefulSet: the control plane's own.
     StatefulSet,
+    /// `rbac.authorization.k8s.io/v1` ClusterRole: the control plane's own.
+    ClusterRole,
     /// `apiextensions.k8s.io/v1` CustomResourceDefinition.
     CustomResourceDefinition,
     /// One that vcluster.yaml names. Kinds are words that live as long as the process.
@@ -112,7 +114,7 @@ struct Names {
 
 impl Kind {
     /// Every built-in kind.
-    pub const ALL: [Kind; 36] = [
+    pub const ALL: [Kind; 37] = [
         Kind::Pod,
         Kind::Service,
         Kind::Endpoints,
@@ -148,6 +150,7 @@ impl Kind {
         Kind::Node,
         Kind::Event,
         Kind::StatefulSet,
+        Kind::ClusterRole,
         Kind::CustomResourceDefinition,
     ];
 
@@ -205,6 +208,7 @@ impl Kind {
             Kind::Node => cluster("", "nodes", "Node"),
             Kind::Event => namespaced("", "events", "Event"),
             Kind::StatefulSet => namespaced("apps", "statefulsets", "StatefulSet"),
+            Kind::ClusterRole => cluster("rbac.authorization.k8s.io", "clusterroles", "ClusterRole"),
             Kind::CustomResourceDefinition => cluster(
                 "apiextensions.k8s.io",
                 "customresourcedefinitions",

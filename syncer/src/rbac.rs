@@ -13,8 +13,6 @@ use crate::settings::Settings;
 
 /// The word that asks for it.
 const COMMAND: &str = "rbac";
-/// Longest name of a ClusterRole.
-const LONGEST_NAME: usize = 63;
 
 /// Prints the roles and role bindings that a virtual cluster needs in its host.
 #[derive(Debug, Parser)]
@@ -64,7 +62,7 @@ fn manifests(settings: &Settings, config: &Config) -> String {
     let rules = &config.rbac;
     let namespace = settings.host_namespace.as_str();
     let name = format!("vc-{}", settings.vcluster);
-    let wide_name = cluster_role_name(&name, namespace);
+    let wide_name = settings.cluster_role_name();
     let mut documents = Vec::new();
     if rules.role.enabled {
         let own = role::role(&name, settings);
@@ -84,13 +82,6 @@ fn manifests(settings: &Settings, config: &Config) -> String {
         documents.push(binding("ClusterRole", &wide_name, None, settings));
     }
     documents.join("---\n")
-}
-
-/// The name of what lies in no namespace, or in another one.
-fn cluster_role_name(name: &str, namespace: &str) -> String {
-    let mut name = format!("{name}-v-{namespace}");
-    name.truncate(LONGEST_NAME);
-    name.trim_end_matches('-').to_owned()
 }
 
 /// A role with the rules of the configuration added to its own, or instead of them.

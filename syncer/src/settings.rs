@@ -100,6 +100,15 @@ impl Settings {
         custom.chain(Kind::ALL)
     }
 
+    /// The name of the control plane's own ClusterRole, and of its Roles in other namespaces.
+    pub fn cluster_role_name(&self) -> String {
+        /// Longest name of a ClusterRole.
+        const LONGEST: usize = 63;
+        let mut name = format!("vc-{}-v-{}", self.vcluster, self.host_namespace);
+        name.truncate(LONGEST);
+        name.trim_end_matches('-').to_owned()
+    }
+
     /// The control plane's StatefulSet, if it is to own the Service that owns all copies.
     pub fn owner_of_service(&self) -> Option<&str> {
         let wanted = self.set_owner && !self.service_name.is_empty() && !self.stateful_set.is_empty();

@@ -237,16 +237,25 @@ impl World {
         self.control_plane_changed.notified().await;
     }
 
-    /// The owner reference that makes the host delete an object that lies in no namespace together with ours.
-    pub fn namespace_reference(&self) -> Option<Value> {
+    /// The owner reference that makes the host delete an object that lies in no namespace together with ours: the ClusterRole,
+    /// which goes with a release; where there is none, the namespace.
+    pub fn reference_outside(&self) -> Option<Value> {
         if !self.settings.set_owner {
             return None;
         }
-        let namespace = self
-            .control_plane
-            .get(Kind::Namespace, "", self.names.host_namespace())?;
-        let (name, uid) = (&namespace.key().name, namespace.uid());
-        Some(serde_json::json!([{"apiVersion": "v1", "kind": "Namespace", "name": name, "uid": uid}]))
+        let role = self.settings.cluster_role_name();
+        let owners = [
+            (Kind::ClusterRole, role.as_str()),
+            (Kind::Namespace, self.names.host_namespace()),
+        ];
+        let mut known = owners
+            .into_iter()
+            .filter_map(|(kind, name)| Some((kind, self.control_plane.get(kind, "", name)?)));
+        let (kind, owner) = known.next()?;
+        let (name, uid) = (&owner.key().name, owner.uid());
+        Some(serde_json::json!([{
+            "apiVersion": kind.api_version(), "kind": kind.name(), "name": name, "uid": uid,
+        }]))
     }
 
     /// The owner reference that makes the host delete an object together with the control plane; not in other namespaces.

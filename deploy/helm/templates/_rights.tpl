@@ -6,7 +6,7 @@ by the table in files/; lists with names are dealt with here.
 {{- $values := .Values -}}
 {{- $own := .Release.Namespace -}}
 {{- $rules := dict $own list "*" list -}}
-{{- $table := .Files.Get "files/rights.yaml" | replace "release-namespace" $own | replace "release-name" .Release.Name | fromYaml -}}
+{{- $table := .Files.Get "files/rights.yaml" | replace "vc-release-name-v-release-namespace" (include "vcluster.wideName" .) | replace "release-namespace" $own | replace "release-name" .Release.Name | fromYaml -}}
 {{- range $feature := $table.features }}
 {{- $on := true }}
 {{- range $feature.when }}

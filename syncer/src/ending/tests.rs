@@ -159,6 +159,64 @@ async fn the_end_has_come_when_the_stateful_set_goes_and_takes_the_service_along
     }
 }
 
+/// The owners that a copy in no namespace gets.
+fn owner_outside(ending: &Ending) -> String {
+    let reference = ending.engine.world().reference_outside().unwrap_or_default();
+    format!(
+        "{}/{}",
+        json::text(&reference[0], &["kind"]),
+        json::text(&reference[0], &["uid"])
+    )
+}
+
+#[tokio::test]
+async fn the_cluster_role_owns_what_lies_in_no_namespace_and_belongs_to_the_namespace() {
+    const NAME: &str = "vc-vc-v-host";
+    let host = host();
+    let ending = ending(&host);
+    let look = async || find_cluster_role(&ending.engine).await.expect("looked");
+    let made = || {
+        let role = json!({"metadata": {"name": NAME, "ownerReferences": [{"kind": "Node", "name": "n", "uid": "n"}]}});
+        host.put(Kind::ClusterRole, role);
+        let role = host.get(Kind::ClusterRole, "", NAME).expect("there");
+        format!("ClusterRole/{}", json::text(&role, &["metadata", "uid"]))
+    };
+    made();
+    look().await;
+    assert_eq!(owner_outside(&ending), "/", "whose it is is not known yet");
+    let namespace = json!({"metadata": {"name": "host", "uid": "ns", "resourceVersion": "1"}});
+    ending
+        .engine
+        .world()
+        .control_plane
+        .of(Kind::Namespace)
+        .apply(Object::new(namespace));
+    host.remove(Kind::ClusterRole, "", NAME);
+    look().await;
+    assert_eq!(owner_outside(&ending), "Namespace/ns");
+    let first = made();
+    look().await;
+    assert_eq!(owner_outside(&ending), first);
+    let role = host.get(Kind::ClusterRole, "", NAME).expect("there");
+    let kinds: Vec<&str> = owners(&role).iter().map(|owner| json::text(owner, &["kind"])).collect();
+    assert_eq!(kinds, ["Node", "Namespace"], "others stay");
+    host.take_requests();
+    look().await;
+    assert_eq!(host.take_requests().len(), 1, "it is not written again");
+    host.remove(Kind::ClusterRole, "", NAME);
+    let second = made();
+    assert_ne!(first, second);
+    look().await;
+    assert_eq!(
+        owner_outside(&ending),
+        second,
+        "an earlier one of that name would have the host delete the copies"
+    );
+    host.remove(Kind::ClusterRole, "", NAME);
+    look().await;
+    assert_eq!(owner_outside(&ending), "Namespace/ns");
+}
+
 #[tokio::test]
 async fn copies_in_no_namespace_are_deleted_and_those_of_others_stay() {
     let host = host();

@@ -238,7 +238,7 @@ pub fn create_copy(
         set_owner(world, &mut metadata, source.object);
     } else {
         // Who lies in no namespace cannot be owned by somebody who does.
-        json::put(&mut metadata, "ownerReferences", world.namespace_reference());
+        json::put(&mut metadata, "ownerReferences", world.reference_outside());
     }
     content.insert("apiVersion".to_owned(), Value::from(item.kind.api_version()));
     content.insert("kind".to_owned(), Value::from(item.kind.name()));

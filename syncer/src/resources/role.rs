@@ -50,7 +50,7 @@ pub fn role(name: &str, settings: &Settings) -> String {
     manifest("Role", name, rules.chain(own.unwrap_or_default()).chain(owner))
 }
 
-/// A ClusterRole with everything that they ask for outside; `None` when that is nothing.
+/// A ClusterRole with everything that they ask for outside, and with the right to itself, because it owns the copies there; `None` when that is nothing.
 pub fn cluster_role(name: &str, settings: &Settings) -> Option<String> {
     let mut rules = host_rules(settings).filter(|rule| is_wide(settings, rule)).peekable();
     rules.peek()?;
@@ -63,7 +63,13 @@ pub fn cluster_role(name: &str, settings: &Settings) -> Option<String> {
         },
         ..Rule::from(rule)
     });
-    Some(manifest("ClusterRole", name, rules))
+    let itself = copied_outside(settings).find(|_| settings.set_owner).map(|_| Rule {
+        group: Kind::ClusterRole.group(),
+        resource: Kind::ClusterRole.plural(),
+        verbs: words(&["get", "patch"]),
+        names: Words::from([settings.cluster_role_name()]),
+    });
+    Some(manifest("ClusterRole", name, rules.chain(itself)))
 }
 
 /// The definitions that the virtual cluster gets from the host.
@@ -275,6 +281,8 @@ mod tests {
         settings.nodes.from_host = true;
         let expected = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: vc-vcluster\nrules:\n  \
                         - apiGroups: [\"\"]\n    resources: [nodes]\n    verbs: [list, watch]\n  \
+                        - apiGroups: [\"rbac.authorization.k8s.io\"]\n    resources: [clusterroles]\n    \
+                        resourceNames: [vc-vc-v-host]\n    verbs: [get, patch]\n  \
                         - apiGroups: [\"scheduling.k8s.io\"]\n    resources: [priorityclasses]\n    \
                         verbs: [create, delete, get, list, patch, watch]\n  \
                         - apiGroups: [\"storage.k8s.io\"]\n    resources: [storageclasses]\n    verbs: [list, watch]\n";
