@@ -19,9 +19,27 @@ sync:
     storageClasses:
       enabled: true
       selector: {matchLabels: {tenants: 'yes'}}
+experimental:
+  deploy:
+    vcluster:
+      manifests: |
+        apiVersion: example.com/v1
+        kind: Widget
+        metadata: {name: first}
+        ---
+        apiVersion: apiextensions.k8s.io/v1
+        kind: CustomResourceDefinition
+        metadata: {name: widgets.example.com}
+        spec:
+          group: example.com
+          scope: Namespaced
+          names: {plural: widgets, singular: widget, kind: Widget}
+          versions:
+          - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}
 ";
 
 const CASES: &[Case] = &[
+    ("manifests_are_applied_at_the_start", manifests_are_applied_at_the_start),
     (
         "objects_reach_the_host_and_leave_it",
         objects_reach_the_host_and_leave_it,
@@ -52,6 +70,30 @@ fn copy(world: &World, kind: &str, name: &str) -> Result<Value> {
     let (host, namespace) = (world.kubectl("host")?, world.host_namespace("vc-1")?);
     eventually(&format!("the host has {kind} {name}"), || {
         Ok(host.json(&["-n", &namespace, "get", kind, name]).ok())
+    })
+}
+
+fn manifests_are_applied_at_the_start(world: &World) -> Result<()> {
+    let virtual_ = world.kubectl("vc-1")?;
+    let widget = eventually("the widget of vcluster.yaml is there", || {
+        Ok(virtual_
+            .json(&[
+                "-n",
+                "default",
+                "get",
+                "widgets.example.com",
+                "first",
+                "--show-managed-fields",
+            ])
+            .ok())
+    })?;
+    let manager = &widget["metadata"]["managedFields"][0]["manager"];
+    ensure!(manager == "vcluster", "it was written by {manager}");
+    eventually("the outcome is noted", || {
+        let noted = virtual_.json(&["-n", "kube-system", "get", "configmap", "vcluster-deploy"])?;
+        let status = noted["metadata"]["annotations"]["vcluster.loft.sh/status"].as_str();
+        let status: Value = serde_json::from_str(status.unwrap_or_default())?;
+        Ok((status["phase"] == "Success").then_some(()))
     })
 }
 
