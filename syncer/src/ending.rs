@@ -19,8 +19,6 @@ use crate::resources::copied_outside;
 
 /// Delay between attempts.
 const RETRY: Duration = Duration::from_secs(5);
-/// Delay between looks at the ClusterRole: nothing tells when another one has taken its place.
-const REFRESH: Duration = Duration::from_secs(60);
 /// The finalizer of objects whose dependents are to stay (`k8s.io/apimachinery/pkg/apis/meta/v1`, `FinalizerOrphanDependents`).
 const ORPHAN: &str = "orphan";
 
@@ -47,7 +45,7 @@ pub async fn find_cluster_role(engine: &Engine) -> Result<(), ApiError> {
     let Some(namespace) = world
         .control_plane
         .get(Kind::Namespace, "", world.names.host_namespace())
-        .filter(|_| world.settings.set_owner)
+        .filter(|_| world.settings.set_owner && copied_outside(&world.settings).next().is_some())
     else {
         return Ok(());
     };
@@ -125,13 +123,15 @@ impl Ending {
         }
     }
 
-    /// Waits until the control plane's own objects have changed, and looks at the ClusterRole meanwhile.
+    /// Waits until the control plane's own objects have changed. When copies that lie in no namespace go meanwhile, another
+    /// ClusterRole may have taken the place of the one that owned them.
     async fn changed(&self) {
         let world = self.engine.world();
-        while tokio::time::timeout(REFRESH, world.control_plane_changed())
-            .await
-            .is_err()
-        {
+        loop {
+            tokio::select! {
+                () = world.control_plane_changed() => return,
+                () = world.outside_gone() => {}
+            }
             if let Err(error) = find_cluster_role(&self.engine).await {
                 debug!(%error, "cannot tell whether the ClusterRole is still the same");
             }

@@ -89,6 +89,7 @@ pub struct World {
     standby: AtomicBool,
     ending: AtomicBool,
     control_plane_changed: Notify,
+    outside_gone: Notify,
     mappings: Mutex<Mappings>,
     mappings_changed: Notify,
 }
@@ -113,6 +114,7 @@ impl World {
             standby: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             control_plane_changed: Notify::new(),
+            outside_gone: Notify::new(),
             mappings: Mutex::default(),
             mappings_changed: Notify::new(),
         }
@@ -235,6 +237,16 @@ impl World {
     /// Waits until the control plane's own objects on the host have changed.
     pub async fn control_plane_changed(&self) {
         self.control_plane_changed.notified().await;
+    }
+
+    /// Says that the host has lost a copy that lay in no namespace.
+    pub fn announce_outside_gone(&self) {
+        self.outside_gone.notify_one();
+    }
+
+    /// Waits until the host has lost a copy that lay in no namespace.
+    pub async fn outside_gone(&self) {
+        self.outside_gone.notified().await;
     }
 
     /// The owner reference that makes the host delete an object that lies in no namespace together with ours: the ClusterRole,

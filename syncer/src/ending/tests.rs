@@ -1,6 +1,7 @@
 use machinery::selector::label::Selector;
 
 use super::*;
+use crate::clusters::Change;
 use crate::engine::plan::Step;
 use crate::metrics::Metrics;
 use crate::names::Reference;
@@ -206,7 +207,19 @@ async fn the_cluster_role_owns_what_lies_in_no_namespace_and_belongs_to_the_name
     host.remove(Kind::ClusterRole, "", NAME);
     let second = made();
     assert_ne!(first, second);
-    look().await;
+    // The host deletes what the first one owned.
+    let gone = Object::new(json!({"metadata": {"name": "gold", "uid": "h", "resourceVersion": "1"}}));
+    let change = Change::new(Some(Arc::new(gone)), None);
+    ending.engine.observe(Side::Host, Kind::PriorityClass, &change);
+    let found = async {
+        while owner_outside(&ending) != second {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = ending.changed() => unreachable!("the control plane's own objects stay as they are"),
+        found = tokio::time::timeout(Duration::from_secs(10), found) => found.expect("the other one is found"),
+    }
     assert_eq!(
         owner_outside(&ending),
         second,
@@ -215,6 +228,21 @@ async fn the_cluster_role_owns_what_lies_in_no_namespace_and_belongs_to_the_name
     host.remove(Kind::ClusterRole, "", NAME);
     look().await;
     assert_eq!(owner_outside(&ending), "Namespace/ns");
+}
+
+#[tokio::test]
+async fn the_cluster_role_is_nobodys_business_where_every_copy_lies_in_the_namespace() {
+    let host = host();
+    let ending = ending_of(&host, settings());
+    let namespace = json!({"metadata": {"name": "host", "uid": "ns", "resourceVersion": "1"}});
+    ending
+        .engine
+        .world()
+        .control_plane
+        .of(Kind::Namespace)
+        .apply(Object::new(namespace));
+    find_cluster_role(&ending.engine).await.expect("nothing to look for");
+    assert_eq!(host.take_requests(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -138,6 +138,9 @@ impl Engine {
         if kind == Kind::Event && side == Side::Host && items.is_empty() {
             self.release(change);
         }
+        if side == Side::Host && change.new.is_none() && !kind.is_namespaced() {
+            self.world.announce_outside_gone();
+        }
         let place = match side {
             Side::Virtual => Place::Virtual,
             Side::Host => Place::Host,
