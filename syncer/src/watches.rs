@@ -48,12 +48,9 @@ impl Watch {
         let gate = (!matches!(self.source, Source::Foreign(_))).then(|| health.gate(&self.name));
         let awaited = gate.is_some().then_some(announced);
         let (name, shutdown) = (format!("watch {}", self.name), tasks.shutdown());
-        let follow = follow(self, engine.clone(), gate, synced);
+        let follow = Box::pin(follow(self, engine.clone(), gate, synced));
         tasks.spawn(name, async move {
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = follow => {}
-            }
+            shutdown.run_until_cancelled(follow).await;
         });
         awaited
     }

@@ -85,6 +85,8 @@ impl Tasks {
     {
         let name = name.into();
         let tasks = self.clone();
+        // What is around it would have room for it several times over, for as long as it runs.
+        let task = Box::pin(task);
         self.start(name.clone(), async move {
             let result = caught(task).await;
             if !tasks.0.shutdown.is_cancelled() {
@@ -102,6 +104,7 @@ impl Tasks {
         F: Future<Output: Outcome> + Send + 'static,
     {
         let name = name.into();
+        let task = Box::pin(task);
         self.start(name.clone(), async move {
             if let Err(error) = caught(task).await {
                 tracing::warn!(task = %name, error = format!("{error:#}"), "task failed");
@@ -124,7 +127,7 @@ impl Tasks {
             loop {
                 gate.ready();
                 let started = Instant::now();
-                let result = caught(make()).await;
+                let result = caught(Box::pin(make())).await;
                 if shutdown.is_cancelled() {
                     return;
                 }
