@@ -345,6 +345,7 @@ impl Fake {
                     return status(409, "Conflict", "the pod is already assigned");
                 }
                 pod["spec"]["nodeName"] = body["target"]["name"].clone();
+                pod["status"]["conditions"] = json!([{"type": "PodScheduled", "status": "True"}]);
                 self.store(state, target.key(), "MODIFIED", pod);
                 ok(json!({"kind": "Status", "status": "Success"}))
             }

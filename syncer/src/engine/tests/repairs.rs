@@ -253,3 +253,21 @@ async fn what_nobody_noticed_is_found_by_looking_again() {
         .await;
     assert_eq!(counted(&bridge, "syncer_divergences_total"), 1);
 }
+
+/// It is bound to a node that only its copy is on, and the copy goes before the virtual cluster hears that it runs.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_the_host_deletes_before_it_starts_is_deleted() {
+    let bridge = Bridge::start().at_rest().await;
+    bridge.host.change(Kind::Pod, "host", "first-x-team-x-vc", |pod| {
+        pod["spec"]["nodeName"] = json!("worker-1");
+    });
+    let bound = || {
+        let pod = bridge.virtual_.get(Kind::Pod, "team", "first");
+        pod.is_some_and(|pod| pod["spec"]["nodeName"] == "worker-1")
+    };
+    bridge.until("the pod is bound", bound).await;
+    bridge.host.remove(Kind::Pod, "host", "first-x-team-x-vc");
+    let gone = || bridge.virtual_.get(Kind::Pod, "team", "first").is_none();
+    bridge.until("the virtual pod is gone", gone).await;
+    assert!(errors_told(&bridge).is_empty());
+}

@@ -48,8 +48,8 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
 }
 
 fn to_host(world: &World, item: &Reference, pod: &Value) -> Plan {
-    // A pod that has run is not run a second time: its copy is gone, so it is gone.
-    if pair::is_deleting(pod) || !json::text(pod, &["status", "startTime"]).is_empty() {
+    // A pod that the host has placed or run is not run a second time: its copy is gone, so it is gone.
+    if pair::is_deleting(pod) || !json::text(pod, &["status", "startTime"]).is_empty() || host_placed(world, pod) {
         return delete::finish(item, pod);
     }
     if json::text(pod, &["spec", "nodeName"]).is_empty() && world.settings.pods.scheduling.is_virtual(&pod["spec"]) {
@@ -84,6 +84,16 @@ fn to_host(world: &World, item: &Reference, pod: &Value) -> Plan {
         mapping: Some(mapping),
         ..plan
     }
+}
+
+/// Whether a copy of the pod was assigned to a node by the host's scheduler, and the pod with it: only a binding says that a
+/// pod is scheduled before it starts (`assignPod` of pkg/registry/core/pod/storage/storage.go), and we are who binds.
+fn host_placed(world: &World, pod: &Value) -> bool {
+    let conditions = json::items(pod, &["status", "conditions"]);
+    let scheduled = |condition: &Value| condition["type"] == "PodScheduled" && condition["status"] == "True";
+    !json::text(pod, &["spec", "nodeName"]).is_empty()
+        && conditions.iter().any(scheduled)
+        && !world.settings.pods.scheduling.is_virtual(&pod["spec"])
 }
 
 fn both(world: &World, item: &Reference, pod: &Value, host: &Value) -> Plan {

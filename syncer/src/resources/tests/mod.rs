@@ -328,6 +328,20 @@ fn a_pod_that_ran_is_not_started_again() {
         ["create host Pod host/web-x-team-x-vc"],
         "it had not started"
     );
+    let placed = |version: &str, condition: &str| {
+        pod(json!({
+            "metadata": {"resourceVersion": version}, "spec": {"nodeName": "n1"},
+            "status": {"conditions": [{"type": condition, "status": "True"}]},
+        }))
+    };
+    world.put(Side::Virtual, Kind::Pod, placed("6", "PodScheduled"));
+    assert_eq!(
+        plan_pod(&world),
+        ["delete virtual Pod team/web v1 in 0s"],
+        "the host had placed it"
+    );
+    world.put(Side::Virtual, Kind::Pod, placed("7", "PodReadyToStartContainers"));
+    assert_eq!(plan_pod(&world), Vec::<String>::new(), "its owner named a node");
     world.put(
         Side::Virtual,
         Kind::Pod,
