@@ -1,6 +1,7 @@
 //! Admission: what may still change or refuse a write after authentication and authorization
 //! (k8s.io/apiserver `pkg/admission`). Plugins see objects and a [`Lookup`], never the registry.
 
+mod equivalent;
 pub mod escalation;
 pub mod plugins;
 mod pod_resources;
@@ -10,8 +11,11 @@ mod rules;
 pub(crate) mod testing;
 pub mod webhook;
 
+pub use equivalent::Equivalent;
+
 use futures::future::BoxFuture;
 use machinery::gvk::{GroupResource, GroupVersionKind};
+use machinery::schema::{self, Type};
 use machinery::status::Status;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,14 +158,20 @@ pub trait Lookup: Send + Sync {
         Vec::new()
     }
 
-    /// An object in the form of an equivalent kind.
+    /// An object in the form of an equivalent kind; an error says why there is none.
     fn convert<'a>(
         &'a self,
         object: Value,
         _from: &'a GroupVersionKind,
         _to: &'a GroupVersionKind,
-    ) -> BoxFuture<'a, Result<Value, Status>> {
+    ) -> BoxFuture<'a, Result<Value, String>> {
         Box::pin(async { Ok(object) })
+    }
+
+    /// Shows the type of the objects of a kind, as far as the OpenAPI document of its group and version has one. Shows
+    /// nothing where there is no such document.
+    fn with_type(&self, kind: &GroupVersionKind, see: &mut dyn FnMut(Option<&Type>)) {
+        see(schema::by_gvk(&kind.group, &kind.version, &kind.kind));
     }
 
     /// The resource of a kind and whether its objects lie in namespaces; `None` when it is not served.
@@ -177,17 +187,6 @@ pub trait Lookup: Send + Sync {
         dry_run: bool,
         change: Change<'a>,
     ) -> BoxFuture<'a, Result<(), Status>>;
-}
-
-/// Another form in which the objects of a resource are served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Equivalent {
-    /// The resource.
-    pub resource: GroupResource,
-    /// Its version.
-    pub version: String,
-    /// The kind of the object or the subresource that was asked for.
-    pub kind: GroupVersionKind,
 }
 
 /// What a plugin does to the status of an object.

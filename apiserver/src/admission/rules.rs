@@ -6,14 +6,9 @@ use machinery::gvk::GroupResource;
 use machinery::meta;
 use serde_json::Value;
 
-/// Whether a rule covers a write to `resource`, whose version is right if `version` says so. The resource need not be the
-/// one that was written to, but another one with the same objects.
-pub(super) fn covers(
-    rule: &Value,
-    attributes: &Attributes<'_>,
-    resource: &GroupResource,
-    version: impl Fn(&str) -> bool,
-) -> bool {
+/// Whether a rule covers a write to a version of `resource`. That need not be the one that was written to, but another one
+/// with the same objects.
+pub(super) fn covers(rule: &Value, attributes: &Attributes<'_>, resource: &GroupResource, version: &str) -> bool {
     let any = |field: &str, fits: &dyn Fn(&str) -> bool| {
         let mut listed = meta::list_at(rule, &[field]).iter().filter_map(Value::as_str);
         listed.any(|each| each == "*" || fits(each))
@@ -33,7 +28,7 @@ pub(super) fn covers(
     scope
         && any("operations", &|each| each == attributes.operation.as_str())
         && any("apiGroups", &|each| each == resource.group)
-        && any("apiVersions", &version)
+        && any("apiVersions", &|each| each == version)
         && resources.any(named)
 }
 
@@ -83,14 +78,14 @@ mod tests {
             let mut asked = attributes(Operation::Create, "pods", namespace, "a", &mut warnings);
             asked.subresource = subresource;
             let rule = rule(field, value);
-            let found = covers(&rule, &asked, &asked.resource, |version| version == "v1");
+            let found = covers(&rule, &asked, &asked.resource, "v1");
             assert_eq!(found, expected, "{rule} {subresource}");
         }
         let mut warnings = Vec::new();
         let namespace = attributes(Operation::Create, "namespaces", "n", "n", &mut warnings);
         let of = |scope: &str| {
             let rule = json!({"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"], "scope": scope});
-            covers(&rule, &namespace, &namespace.resource, |_| true)
+            covers(&rule, &namespace, &namespace.resource, "v1")
         };
         assert!(of("Cluster") && !of("Namespaced"));
     }

@@ -5,7 +5,7 @@ use super::kind::{Kind, Structure};
 use super::strategy::{CustomResource, Status};
 use super::table::Columns;
 use crate::registry::resource::{Action, Resource, ScalePaths, Scope, Subresource, Verbs, Words};
-use crate::registry::structure::Custom;
+use crate::registry::structure::{Custom, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use machinery::gvk::{GroupVersionKind, compare_versions};
@@ -37,8 +37,9 @@ const TERMINATING: &str = "create not allowed while custom resource definition i
 pub(super) fn all(definition: &Definition, kind: &Arc<Kind>) -> Vec<Resource> {
     let versions = definition.versions.iter().enumerate();
     let served = versions.filter(|(_, version)| version["served"] == true);
+    let all = forms(definition);
     served
-        .map(|(place, version)| resource(definition, kind, place, version))
+        .map(|(place, version)| resource(definition, kind, place, version, &all))
         .collect()
 }
 
@@ -46,12 +47,43 @@ pub(super) fn all(definition: &Definition, kind: &Arc<Kind>) -> Vec<Resource> {
 pub(super) fn stored(definition: &Definition, kind: &Arc<Kind>) -> Option<Resource> {
     let mut versions = definition.versions.iter().enumerate();
     let (place, version) = versions.find(|(_, version)| version["storage"] == true)?;
-    Some(resource(definition, kind, place, version))
+    Some(resource(definition, kind, place, version, &forms(definition)))
 }
 
-fn resource(definition: &Definition, kind: &Arc<Kind>, place: usize, version: &Value) -> Resource {
+/// All versions with the kinds of their subresources.
+fn forms(definition: &Definition) -> Arc<[Version]> {
+    let form = |version: &Value| {
+        let own = GroupVersionKind::new(&*definition.group, version_name(version), definition.named("kind"));
+        let kinds = [("status", own), ("scale", scale_kind())];
+        Version {
+            name: version_name(version).to_owned(),
+            below: kinds
+                .into_iter()
+                .filter(|(name, _)| below(version, name).is_some())
+                .collect(),
+        }
+    };
+    definition.versions.iter().map(form).collect()
+}
+
+fn scale_kind() -> GroupVersionKind {
+    GroupVersionKind::new("autoscaling", "v1", "Scale")
+}
+
+/// What a version says about a subresource.
+fn below<'a>(version: &'a Value, name: &str) -> Option<&'a Value> {
+    meta::at(version, &["subresources", name]).filter(|below| below.is_object())
+}
+
+fn resource(
+    definition: &Definition,
+    kind: &Arc<Kind>,
+    place: usize,
+    version: &Value,
+    versions: &Arc<[Version]>,
+) -> Resource {
     let gvk = GroupVersionKind::new(&*definition.group, version_name(version), definition.named("kind"));
-    let below = |name: &str| meta::at(version, &["subresources", name]).filter(|below| below.is_object());
+    let below = |name: &str| below(version, name);
     let strategy = CustomResource {
         kind: kind.clone(),
         place,
@@ -78,7 +110,7 @@ fn resource(definition: &Definition, kind: &Arc<Kind>, place: usize, version: &V
     }
     if let Some(scale) = below("scale") {
         let paths = Action::Scale(Held::Shared(Arc::new(scale_paths(scale))));
-        add("scale", GroupVersionKind::new("autoscaling", "v1", "Scale"), paths);
+        add("scale", scale_kind(), paths);
     }
     let stored = definition.storage_version();
     let is_served = |name: &str| {
@@ -111,6 +143,7 @@ fn resource(definition: &Definition, kind: &Arc<Kind>, place: usize, version: &V
         type_name: "",
         custom: Some(Custom {
             structure: Arc::new(structure),
+            versions: versions.clone(),
             announced: definition.state.established,
             stored: is_served(stored).then(|| GroupVersionKind::new(&*definition.group, stored, &*gvk.kind)),
             stamp: STANDARD.encode(definition.digest),

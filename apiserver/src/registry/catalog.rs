@@ -6,12 +6,14 @@ use super::managers::Managers;
 use super::request::{NO_EXTRA, NO_OPTIONS, Request};
 use super::resource::Resource;
 use super::store::{SideEffects, Store};
+use super::structure::Version;
 use crate::admission::{Chain, Change, Equivalent, Lookup, ObjectRef};
 use crate::storage::interface::{Error, ListOptions, Preconditions, Revision, Scope, Storage, Update};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use machinery::gvk::{GroupResource, GroupVersionKind};
 use machinery::object::Stored;
+use machinery::schema::{self, Type};
 use machinery::status::Status;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -276,6 +278,23 @@ impl Directory {
 }
 
 impl Known {
+    /// The kind in another version.
+    fn kind(&self, version: &str) -> GroupVersionKind {
+        GroupVersionKind {
+            version: version.to_owned(),
+            ..self.resource.gvk.clone()
+        }
+    }
+
+    /// Whether a definition has a version of that kind, which need not be served.
+    fn has(&self, kind: &GroupVersionKind) -> bool {
+        let own = &self.resource.gvk;
+        let versions = self.resource.custom.as_ref().map(|custom| &custom.versions);
+        own.group == kind.group
+            && own.kind == kind.kind
+            && versions.is_some_and(|versions| versions.iter().any(|version| version.name == kind.version))
+    }
+
     /// The object with another status, as this server has written it; `None` when nothing changes.
     fn with_status(&self, namespace: &str, stored: &Stored, change: Change<'_>) -> Result<Option<Bytes>, Status> {
         const SUBRESOURCE: &str = "status";
@@ -346,7 +365,11 @@ impl Lookup for Directory {
     }
 
     fn default(&self, kind: &GroupVersionKind, object: &mut Value) {
-        let version = |known: &Known| known.versions.iter().find(|version| version.gvk == *kind).cloned();
+        let version = |known: &Known| match known.has(kind) {
+            // The hooks of any version of a definition set the defaults of all.
+            true => Some(known.resource.clone()),
+            false => known.versions.iter().find(|version| version.gvk == *kind).cloned(),
+        };
         if let Some(resource) = self.find(version) {
             codec::default(&resource, object);
         }
@@ -356,6 +379,21 @@ impl Lookup for Directory {
         let Ok(known) = self.served(resource) else {
             return Vec::new();
         };
+        if let Some(custom) = &known.resource.custom {
+            let others = custom.versions.iter().filter(|other| other.name != version);
+            let form = |other: &Version| {
+                let kind = match subresource {
+                    "" => known.kind(&other.name),
+                    name => other.below.iter().find(|(below, _)| *below == name)?.1.clone(),
+                };
+                Some(Equivalent {
+                    resource: resource.clone(),
+                    version: other.name.clone(),
+                    kind,
+                })
+            };
+            return others.filter_map(form).collect();
+        }
         let other = |served: &Arc<Resource>| -> Option<Equivalent> {
             let name = served.group_resource();
             let kind = match subresource {
@@ -370,7 +408,7 @@ impl Lookup for Directory {
             })
         };
         let key = &known.resource.storage_key;
-        if known.resource.custom.is_some() || key.is_empty() {
+        if key.is_empty() {
             return known.versions.iter().filter_map(other).collect();
         }
         let mut same: Vec<(&GroupResource, &Known)> = self
@@ -388,27 +426,53 @@ impl Lookup for Directory {
         object: Value,
         from: &'a GroupVersionKind,
         to: &'a GroupVersionKind,
-    ) -> BoxFuture<'a, Result<Value, Status>> {
+    ) -> BoxFuture<'a, Result<Value, String>> {
         Box::pin(async move {
             if from == to {
                 return Ok(object);
             }
+            let custom = self.find(|known| (known.has(from) && known.has(to)).then(|| known.storage.clone()));
+            if let Some(storage) = custom {
+                let converted = storage.convert(object, &to.api_version()).await;
+                return converted.map_err(|error| match error {
+                    Error::Refused(status) => status.message,
+                    error => error.to_string(),
+                });
+            }
             let served = |kind: &GroupVersionKind| {
                 self.find(|known| {
                     let version = known.versions.iter().find(|version| version.gvk == *kind)?;
-                    Some((version.clone(), known.storage.clone()))
+                    Some(version.clone())
                 })
             };
-            let (Some((from, storage)), Some((to, _))) = (served(from), served(to)) else {
-                return Err(Status::internal(format!("there is no conversion from {from} to {to}")));
+            let (Some(from), Some(to)) = (served(from), served(to)) else {
+                return Err(format!("there is no conversion from {from} to {to}"));
             };
-            let object = match storage.convert(object, &to.gvk.api_version()).await {
-                Ok(object) => object,
-                Err(Error::Refused(status)) => return Err(Status::internal(status.message)),
-                Err(error) => return Err(Status::internal(error)),
-            };
-            codec::convert(&from, &to, object)
+            codec::convert(&from, &to, object).map_err(|status| status.message)
         })
+    }
+
+    fn with_type(&self, kind: &GroupVersionKind, see: &mut dyn FnMut(Option<&Type>)) {
+        let here = |gvk: &GroupVersionKind| gvk.group == kind.group && gvk.version == kind.version;
+        let find = |known: &Known| known.versions.iter().find(|version| here(&version.gvk)).cloned();
+        if self.find(find).is_none() {
+            return;
+        }
+        // A document has the kinds of the paths in it, so that of a subresource may be missing in its own version's.
+        let shown = |known: &Known| {
+            let mut versions = known.versions.iter().filter(|version| here(&version.gvk));
+            let shows = |version: &&Arc<Resource>| {
+                version.gvk == *kind || version.subresources.iter().any(|below| below.gvk == *kind)
+            };
+            versions.find(shows).cloned()
+        };
+        match self.find(shown) {
+            None => see(None),
+            Some(resource) => match &resource.custom {
+                Some(custom) => see(Some(custom.structure.ty())),
+                None => see(schema::by_gvk(&kind.group, &kind.version, &kind.kind)),
+            },
+        }
     }
 
     fn resource_of(&self, kind: &GroupVersionKind) -> Option<(GroupResource, bool)> {

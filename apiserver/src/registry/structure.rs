@@ -27,12 +27,22 @@ pub trait Structure: Send + Sync {
     fn convert(&self, object: &Value, api_version: &str) -> Value;
 }
 
+/// A version of a kind that is defined at run time.
+pub struct Version {
+    /// Its name.
+    pub name: String,
+    /// The kind of each of its subresources.
+    pub below: Vec<(&'static str, GroupVersionKind)>,
+}
+
 /// What only those kinds have that are defined at run time.
 pub struct Custom {
     /// How objects are understood.
     pub structure: Arc<dyn Structure>,
     /// Whether discovery shows it.
     pub announced: bool,
+    /// All versions, also those that are not served.
+    pub versions: Arc<[Version]>,
     /// The stored version, when it is among those that are served.
     pub stored: Option<GroupVersionKind>,
     /// What changes when the definition does.

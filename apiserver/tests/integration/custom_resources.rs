@@ -98,3 +98,69 @@ async fn servers_on_one_store_serve_the_same_definitions() {
     served(&other, 404).await;
     assert_eq!(admin.get(&format!("{DEFINITIONS}/{NAME}")).await.0, 404);
 }
+
+/// Policies look at an object in the version that their rules name, and change it there.
+#[tokio::test]
+async fn policies_for_one_version_see_the_objects_of_all() {
+    let server = Server::start().await;
+    let admin = server.client(Some((&server.authority, "admin", "system:masters")));
+    eventually("the server is ready", async || {
+        (admin.get("/readyz").await.0 == 200).then_some(())
+    })
+    .await;
+    assert_eq!(admin.post(DEFINITIONS, definition()).await.0, 201);
+    served(&admin, 200).await;
+    let rule = json!({"apiGroups": ["shop.example.com"], "apiVersions": ["v1beta1"], "resources": ["things"], "operations": ["CREATE"]});
+    let refusing = json!({"expression": "object.spec.color != 'blue'", "messageExpression":
+        "object.apiVersion + ' ' + request.resource.version + ' ' + request.requestResource.version"});
+    let changing = "Object{metadata: Object.metadata{labels: {'seen': request.kind.version}}}";
+    let named = |spec: Value| json!({"metadata": {"name": "p"}, "spec": spec});
+    for (kind, spec, binding) in [
+        (
+            "validating",
+            json!({"validations": [refusing]}),
+            json!({"validationActions": ["Deny"]}),
+        ),
+        (
+            "mutating",
+            json!({"reinvocationPolicy": "Never", "mutations": [
+                {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": changing}}]}),
+            json!({}),
+        ),
+    ] {
+        let (mut spec, mut binding) = (spec, binding);
+        spec["matchConstraints"] = json!({"resourceRules": [rule]});
+        binding["policyName"] = json!("p");
+        let path = |what: &str| format!("/apis/admissionregistration.k8s.io/v1/{kind}admission{what}");
+        for (what, object) in [("policies", named(spec)), ("policybindings", named(binding))] {
+            let (code, answer) = admin.post(&path(what), object).await;
+            assert_eq!(code, 201, "{answer}");
+        }
+    }
+    let thing = |color: &str| {
+        json!({"apiVersion": "shop.example.com/v1", "kind": "Thing", "metadata": {"name": "a"},
+        "spec": {"color": color, "new": 1}})
+    };
+    let dry = path("v1", "?dryRun=All");
+    let refused = eventually("the policy refuses", async || {
+        let (code, answer) = parsed(admin.post(&dry, thing("blue")).await);
+        (code == 422).then_some(answer)
+    })
+    .await;
+    let message = refused["message"].as_str().unwrap();
+    assert!(
+        message.ends_with("denied request: shop.example.com/v1beta1 v1beta1 v1"),
+        "{message}"
+    );
+    let changed = eventually("the policy changes", async || {
+        let (code, answer) = parsed(admin.post(&dry, thing("red")).await);
+        assert_eq!(code, 201);
+        answer["metadata"].get("labels").is_some().then_some(answer)
+    })
+    .await;
+    assert_eq!(changed["metadata"]["labels"], json!({"seen": "v1beta1"}));
+    assert_eq!(
+        (&changed["apiVersion"], &changed["spec"]),
+        (&json!("shop.example.com/v1"), &json!({"color": "red", "new": 1}))
+    );
+}

@@ -1,6 +1,6 @@
 //! The bindings that concern a write, each with its policy and its parameters.
 
-use super::super::Lookup;
+use super::super::Equivalent;
 use super::compiled::Policy;
 use super::hooks::Hook;
 use super::matching::Write;
@@ -12,23 +12,26 @@ use serde_json::Value;
 pub(super) struct Bound<'a> {
     pub(super) policy: &'a Policy,
     pub(super) binding: &'a Value,
+    /// The form in which the policy covers the write.
+    pub(super) form: Equivalent,
     /// The parameters to evaluate the policy with, one after the other.
     pub(super) parameters: Result<Vec<Option<Value>>, Missing>,
 }
 
 /// All of them, by the names of the policies.
-pub(super) async fn bound<'a>(hooks: &'a [Hook], write: &Write<'_>, lookup: &dyn Lookup) -> Vec<Bound<'a>> {
+pub(super) async fn bound<'a>(hooks: &'a [Hook], write: &Write<'_>) -> Vec<Bound<'a>> {
     let mut found = Vec::new();
     for Hook { policy, bindings } in hooks {
-        if !write.fits(policy.spec.get("matchConstraints")) {
+        let Some(form) = write.fits(policy.spec.get("matchConstraints")) else {
             continue;
-        }
+        };
         for binding in bindings {
-            if write.fits(meta::at(binding, &["spec", "matchResources"])) {
+            if write.fits(meta::at(binding, &["spec", "matchResources"])).is_some() {
                 found.push(Bound {
                     policy,
                     binding,
-                    parameters: collect(lookup, &policy.spec, binding, write.attributes.namespace).await,
+                    form: form.clone(),
+                    parameters: collect(write.lookup, &policy.spec, binding, write.attributes.namespace).await,
                 });
             }
         }

@@ -1,10 +1,11 @@
 //! What expressions know about a write: the values of their variables.
 
-use super::super::{Attributes, Rights};
+use super::super::equivalent::Versioned;
+use super::super::{Attributes, Equivalent, Rights};
 use super::compiled::{Expression, Policy};
-use super::{CALL_LIMIT, OUT_OF_BUDGET};
+use super::{BUDGET, CALL_LIMIT, CONDITIONS_BUDGET, OUT_OF_BUDGET};
 use cel::{Authorize, Authorizer, Decision, Failure, Question, Value, Variables};
-use machinery::gvk::GroupResource;
+use machinery::gvk::{GroupResource, GroupVersionKind};
 use machinery::schema;
 use serde_json::{Value as Json, json};
 use std::cell::RefCell;
@@ -16,6 +17,8 @@ pub(in crate::admission) struct Facts {
     object: Value,
     old_object: Value,
     request: Value,
+    /// The request as match conditions see it: with the resource that was written to.
+    asked: Value,
     namespace: Value,
     authorizer: Value,
     resource_authorizer: Value,
@@ -50,10 +53,11 @@ impl Authorize for Asker {
 }
 
 impl Facts {
-    /// What is known about a write; `namespace` is the object's, if it lies in one.
+    /// What is known about a write in one of its forms; `namespace` is the object's, if it lies in one.
     pub(in crate::admission) fn new(
         attributes: &Attributes<'_>,
-        object: &Json,
+        form: &Equivalent,
+        versions: &Versioned,
         namespace: Option<&Json>,
         rights: Option<&Arc<dyn Rights>>,
     ) -> Facts {
@@ -73,16 +77,21 @@ impl Facts {
             name: attributes.name.to_owned(),
             ..Question::default()
         };
-        let old = attributes
-            .old
-            .map_or(Value::Null, |old| Value::from_json(&typed(old, attributes)));
+        let value = |object: &Json| match object {
+            Json::Null => Value::Null,
+            object => Value::from_json(&typed(object, &form.kind)),
+        };
+        let own = Equivalent {
+            kind: form.kind.clone(),
+            ..Equivalent::own(attributes)
+        };
+        let request = |form: &Equivalent| Value::from_json(&request(attributes, form, &versions.object));
+        let matched = request(form);
         Facts {
-            object: match object {
-                Json::Null => Value::Null,
-                object => Value::from_json(&typed(object, attributes)),
-            },
-            old_object: old,
-            request: Value::from_json(&request(attributes, object)),
+            object: value(&versions.object),
+            old_object: versions.old.as_ref().map_or(Value::Null, value),
+            asked: if own == *form { matched.clone() } else { request(&own) },
+            request: matched,
             namespace: namespace.map_or(Value::Null, Value::from_json),
             authorizer: asker.clone().map_or(Value::Null, Authorizer::value),
             resource_authorizer: asker.map_or(Value::Null, |asker| Authorizer::for_resource(asker, question)),
@@ -90,38 +99,32 @@ impl Facts {
     }
 
     /// The same write after its object was changed.
-    pub(super) fn with_object(&mut self, attributes: &Attributes<'_>, object: &Json) {
-        self.object = Value::from_json(&typed(object, attributes));
+    pub(super) fn with_object(&mut self, kind: &GroupVersionKind, object: &Json) {
+        self.object = Value::from_json(&typed(object, kind));
     }
 }
 
 /// The object as it is encoded (`ConvertToUnstructured`).
-pub(super) fn encoded(object: &Json, attributes: &Attributes<'_>) -> Json {
+pub(super) fn encoded(object: &Json, kind: &GroupVersionKind) -> Json {
     let mut object = object.clone();
-    schema::leave_out_empty(&attributes.kind, &mut object);
+    schema::leave_out_empty(kind, &mut object);
     object
 }
 
 /// The object as it is encoded, with its kind.
-fn typed(object: &Json, attributes: &Attributes<'_>) -> Json {
-    let mut object = encoded(object, attributes);
+fn typed(object: &Json, kind: &GroupVersionKind) -> Json {
+    let mut object = encoded(object, kind);
     if let Some(fields) = object.as_object_mut() {
-        let version = attributes.kind.api_version();
-        fields.entry("apiVersion").or_insert_with(|| version.into());
-        fields
-            .entry("kind")
-            .or_insert_with(|| attributes.kind.kind.clone().into());
+        fields.entry("apiVersion").or_insert_with(|| kind.api_version().into());
+        fields.entry("kind").or_insert_with(|| kind.kind.clone().into());
     }
     object
 }
 
-/// The AdmissionRequest (`CreateAdmissionRequest`); what is empty is left out.
-pub(in crate::admission) fn request(attributes: &Attributes<'_>, object: &Json) -> Json {
-    let GroupResource { group, resource } = &attributes.resource;
-    let version = attributes.version;
-    let kind =
-        json!({"group": attributes.kind.group, "version": attributes.kind.version, "kind": attributes.kind.kind});
-    let resource = json!({"group": group, "version": version, "resource": resource});
+/// The AdmissionRequest about a write in one of its forms (`CreateAdmissionRequest`); what is empty is left out.
+pub(in crate::admission) fn request(attributes: &Attributes<'_>, form: &Equivalent, object: &Json) -> Json {
+    let kind = |GroupVersionKind { group, version, kind }: &GroupVersionKind| json!({"group": group, "version": version, "kind": kind});
+    let resource = |GroupResource { group, resource }: &GroupResource, version: &str| json!({"group": group, "version": version, "resource": resource});
     let mut user = json!({});
     for (field, text) in [("username", attributes.user), ("uid", attributes.uid)] {
         if !text.is_empty() {
@@ -136,10 +139,10 @@ pub(in crate::admission) fn request(attributes: &Attributes<'_>, object: &Json) 
     }
     let mut request = json!({
         "uid": "",
-        "kind": kind,
-        "resource": resource,
-        "requestKind": kind,
-        "requestResource": resource,
+        "kind": kind(&form.kind),
+        "resource": resource(&form.resource, &form.version),
+        "requestKind": kind(&attributes.kind),
+        "requestResource": resource(&attributes.resource, attributes.version),
         "operation": attributes.operation.as_str(),
         "userInfo": user,
         "object": null,
@@ -175,31 +178,27 @@ pub(in crate::admission) struct Evaluator<'a> {
     found: RefCell<BTreeMap<String, Result<Value, Failure>>>,
     /// What is left to spend.
     budget: RefCell<u64>,
-    with_namespace: bool,
+    /// Match conditions do not see the namespace.
+    is_condition: bool,
 }
 
 impl<'a> Evaluator<'a> {
-    pub(in crate::admission) fn new(
-        policy: &'a Policy,
-        facts: &'a Facts,
-        parameter: Option<&Json>,
-        budget: u64,
-    ) -> Self {
+    pub(super) fn new(policy: &'a Policy, facts: &'a Facts, parameter: Option<&Json>) -> Self {
         Evaluator {
             policy,
             facts,
             parameter: parameter.map_or(Value::Null, Value::from_json),
             found: RefCell::default(),
-            budget: RefCell::new(budget),
-            with_namespace: true,
+            budget: RefCell::new(BUDGET),
+            is_condition: false,
         }
     }
 
-    /// For match conditions, which do not see the namespace.
-    pub(in crate::admission) fn without_namespace(self) -> Self {
+    pub(in crate::admission) fn for_conditions(policy: &'a Policy, facts: &'a Facts, parameter: Option<&Json>) -> Self {
         Evaluator {
-            with_namespace: false,
-            ..self
+            budget: RefCell::new(CONDITIONS_BUDGET),
+            is_condition: true,
+            ..Evaluator::new(policy, facts, parameter)
         }
     }
 
@@ -250,10 +249,11 @@ impl Variables for Evaluator<'_> {
         Some(match name {
             "object" => facts.object.clone(),
             "oldObject" => facts.old_object.clone(),
+            "request" if self.is_condition => facts.asked.clone(),
             "request" => facts.request.clone(),
             "params" => self.parameter.clone(),
-            "namespaceObject" if self.with_namespace => facts.namespace.clone(),
-            "namespaceObject" => Value::Null,
+            "namespaceObject" if self.is_condition => Value::Null,
+            "namespaceObject" => facts.namespace.clone(),
             "authorizer" => facts.authorizer.clone(),
             "authorizer.requestResource" => facts.resource_authorizer.clone(),
             _ => return None,

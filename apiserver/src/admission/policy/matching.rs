@@ -1,8 +1,8 @@
 //! Which writes a policy or binding looks at (k8s.io/apiserver `pkg/admission/plugin/policy/matching`).
 
-use super::super::{Attributes, rules};
+use super::super::{Attributes, Equivalent, Lookup, rules};
+use machinery::meta;
 use machinery::selector::label::Selector;
-use machinery::{meta, schema};
 use serde_json::Value;
 
 /// A write, as far as rules and selectors look at it.
@@ -10,21 +10,30 @@ pub(super) struct Write<'a> {
     pub(super) attributes: &'a Attributes<'a>,
     pub(super) object: &'a Value,
     pub(super) namespace: Option<&'a Value>,
+    pub(super) lookup: &'a dyn Lookup,
 }
 
 impl Write<'_> {
-    /// Whether `matchConstraints` or `matchResources` cover the write; all is covered where there are none.
-    pub(super) fn fits(&self, resources: Option<&Value>) -> bool {
+    /// The form in which `matchConstraints` or `matchResources` cover the write; all is covered where there are none.
+    pub(super) fn fits(&self, resources: Option<&Value>) -> Option<Equivalent> {
         let Some(resources) = resources.filter(|resources| resources.is_object()) else {
-            return true;
+            return Some(Equivalent::own(self.attributes));
         };
-        let rules = |field: &str| meta::list_at(resources, &[field]);
-        let exact = meta::str_at(resources, &["matchPolicy"]) == Some("Exact");
-        let covered = |field: &str| rules(field).iter().any(|rule| self.rule(rule, exact));
-        self.namespace_fits(resources)
-            && self.object_fits(resources)
-            && !covered("excludeResourceRules")
-            && (rules("resourceRules").is_empty() || covered("resourceRules"))
+        let exchangeable = meta::str_at(resources, &["matchPolicy"]) == Some("Equivalent");
+        let covered = |field: &str| {
+            let rules = meta::list_at(resources, &[field]);
+            Equivalent::covered(rules, self.attributes, self.lookup, exchangeable, |rule| {
+                self.is_named(rule)
+            })
+        };
+        if !self.namespace_fits(resources) || !self.object_fits(resources) || covered("excludeResourceRules").is_some()
+        {
+            return None;
+        }
+        if meta::list_at(resources, &["resourceRules"]).is_empty() {
+            return Some(Equivalent::own(self.attributes));
+        }
+        covered("resourceRules")
     }
 
     fn namespace_fits(&self, resources: &Value) -> bool {
@@ -51,20 +60,14 @@ impl Write<'_> {
         labelled(self.object) || self.attributes.old.is_some_and(labelled)
     }
 
-    fn rule(&self, rule: &Value, exact: bool) -> bool {
-        let attributes = self.attributes;
+    /// Whether a rule is about objects of this name.
+    fn is_named(&self, rule: &Value) -> bool {
         let names = meta::list_at(rule, &["resourceNames"]);
-        // The versions of a kind are equivalent unless the policy says otherwise.
-        let kind = &attributes.kind;
-        let known = |version: &str| schema::by_gvk(&kind.group, version, &kind.kind).is_some();
-        let equivalent = |version: &str| version == attributes.version || (!exact && known(version));
-        let name = if attributes.name.is_empty() {
-            meta::name(self.object)
-        } else {
-            attributes.name
+        let name = match self.attributes.name {
+            "" => meta::name(self.object),
+            name => name,
         };
-        rules::covers(rule, attributes, &attributes.resource, equivalent)
-            && (names.is_empty() || names.iter().any(|each| *each == name))
+        names.is_empty() || names.iter().any(|each| *each == name)
     }
 }
 
@@ -72,7 +75,7 @@ impl Write<'_> {
 mod tests {
     use super::*;
     use crate::admission::Operation;
-    use crate::admission::testing::attributes;
+    use crate::admission::testing::{Objects, attributes};
     use serde_json::json;
 
     #[test]
@@ -99,8 +102,9 @@ mod tests {
                 attributes: &attributes,
                 object: &object,
                 namespace: Some(&namespace),
+                lookup: &Objects::of(&[]),
             };
-            assert_eq!(write.fits(Some(&resources)), expected, "{resources}");
+            assert_eq!(write.fits(Some(&resources)).is_some(), expected, "{resources}");
         }
     }
 }

@@ -22,7 +22,7 @@ const GROUP: &str = "admissionregistration.k8s.io";
 /// What all expressions of a policy may cost together when they are evaluated for one write.
 const BUDGET: u64 = 10_000_000;
 /// The same for its match conditions.
-pub(super) const CONDITIONS_BUDGET: u64 = BUDGET / 4;
+const CONDITIONS_BUDGET: u64 = BUDGET / 4;
 /// What one expression may cost.
 const CALL_LIMIT: u64 = 1_000_000;
 const OUT_OF_BUDGET: &str =

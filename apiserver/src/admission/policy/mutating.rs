@@ -1,13 +1,15 @@
 //! MutatingAdmissionPolicies: what they change.
 
-use super::super::{Attributes, Lookup, Operation, Plugin, Rights};
+use super::super::equivalent::Versioned;
+use super::super::{Attributes, Equivalent, Lookup, Operation, Plugin, Rights};
 use super::bound::{blame, bound};
 use super::compiled::{Expression, Mutation, Policy};
 use super::facts::{Evaluator, Facts, conditions_hold, encoded};
 use super::hooks::{Compiled, Kind, namespace, needs_namespace};
 use super::matching::Write;
-use super::{BUDGET, CONDITIONS_BUDGET};
+use super::parameters::Missing;
 use futures::future::BoxFuture;
+use machinery::gvk::GroupVersionKind;
 use machinery::patch::{self, FieldValidation};
 use machinery::status::{Cause, Status};
 use machinery::{apply, meta, schema};
@@ -55,17 +57,39 @@ impl Mutating {
             attributes,
             object,
             namespace: namespace.as_ref(),
+            lookup,
         };
         let mut invocations = Vec::new();
-        let bound = bound(&hooks, &write, lookup).await;
+        let mut forms: Vec<Form> = Vec::new();
+        let bound = bound(&hooks, &write).await;
         if !bound.is_empty() {
             needs_namespace(attributes, namespace.as_ref())?;
         }
         for bound in bound {
             let policy = bound.policy;
             let named = format!("policy '{}' with binding '{}'", policy.name, meta::name(bound.binding));
-            match bound.parameters {
-                Ok(parameters) => invocations.push((policy, named, parameters)),
+            let place = match forms.iter().position(|form| form.of == bound.form) {
+                Some(place) => Ok(place),
+                None => {
+                    let versions = Versioned::new(lookup, attributes, object, &bound.form.kind).await;
+                    versions.map(|versions| {
+                        let rights = self.rights.as_ref();
+                        forms.push(Form {
+                            facts: Facts::new(attributes, &bound.form, &versions, namespace.as_ref(), rights),
+                            of: bound.form,
+                            object: versions.object,
+                            dirty: false,
+                        });
+                        forms.len() - 1
+                    })
+                }
+            };
+            let parameters = match place {
+                Ok(place) => bound.parameters.map(|parameters| (place, parameters)),
+                Err(why) => Err(Missing::Policy(why)),
+            };
+            match parameters {
+                Ok((place, parameters)) => invocations.push((policy, named, place, parameters)),
                 Err(_) if !policy.fails => {}
                 Err(missing) => {
                     let (named, why) = blame(missing, format!("policy \"{}\"", policy.name), named);
@@ -76,21 +100,30 @@ impl Mutating {
                 }
             }
         }
-        let mut facts = Facts::new(attributes, object, namespace.as_ref(), self.rights.as_ref());
-        let defaults = |object: &mut Value| lookup.default(&attributes.kind, object);
         let mut reinvocation = attributes.reinvocation.clone();
-        let each = invocations.iter().flat_map(|(policy, named, parameters)| {
-            let parameters = parameters.iter();
-            parameters.map(move |parameter| (*policy, named, parameter.as_ref()))
-        });
-        for (policy, named, parameter) in each {
+        let mut last = None;
+        let mut each = Vec::new();
+        for (policy, named, place, parameters) in &invocations {
+            each.extend(
+                parameters
+                    .iter()
+                    .map(|parameter| (*policy, named, *place, parameter.as_ref())),
+            );
+        }
+        for (policy, named, place, parameter) in each {
+            let Some(form) = forms.get_mut(place) else { continue };
             let given =
                 parameter.map(|object| format!(" and parameter '{}/{}'", meta::namespace(object), meta::name(object)));
             let key = format!("{named}{}", given.unwrap_or_default());
             let skipped = reinvocation.again && !reinvocation.repeated.contains(&key);
-            let done = mutate(policy, skipped, &mut facts, parameter, attributes, object, &defaults)?;
-            if !skipped && done.applies && meta::str_at(&policy.spec, &["reinvocationPolicy"]) == Some("IfNeeded") {
-                reinvocation.repeated.insert(key);
+            let done = mutate(policy, skipped, form, parameter, attributes, lookup)?;
+            if !skipped && done.applies {
+                if meta::str_at(&policy.spec, &["reinvocationPolicy"]) == Some("IfNeeded") {
+                    reinvocation.repeated.insert(key);
+                }
+                if !policy.mutations.is_empty() {
+                    last = Some(place);
+                }
             }
             reinvocation.wanted |= done.changes > 0;
             let found = done.problems;
@@ -101,6 +134,19 @@ impl Mutating {
             if policy.fails {
                 problems.extend(found.into_iter().map(problem));
             }
+        }
+        // Forms do not see each other's changes: those of the last one count, as upstream's `lastVersionedAttr`.
+        if let Some(form) = last
+            .and_then(|place| forms.into_iter().nth(place))
+            .filter(|form| form.dirty)
+        {
+            *object = match form.of.kind == attributes.kind {
+                true => form.object,
+                false => {
+                    let converted = lookup.convert(form.object, &form.of.kind, &attributes.kind).await;
+                    converted.map_err(|why| Status::internal(format!("failed to convert object: {why}")))?
+                }
+            };
         }
         attributes.reinvocation = reinvocation;
         match problems.first() {
@@ -122,6 +168,15 @@ impl Mutating {
     }
 }
 
+/// A write in one of its forms, and what has become of it there.
+struct Form {
+    of: Equivalent,
+    facts: Facts,
+    object: Value,
+    /// Whether anything was changed.
+    dirty: bool,
+}
+
 /// What came of a policy.
 #[derive(Default)]
 struct Done {
@@ -137,15 +192,13 @@ struct Done {
 fn mutate(
     policy: &Policy,
     skipped: bool,
-    facts: &mut Facts,
+    form: &mut Form,
     parameter: Option<&Value>,
     attributes: &Attributes<'_>,
-    object: &mut Value,
-    defaults: &dyn Fn(&mut Value),
+    lookup: &dyn Lookup,
 ) -> Result<Done, Status> {
     let mut done = Done::default();
-    let conditions = Evaluator::new(policy, facts, parameter, CONDITIONS_BUDGET).without_namespace();
-    match conditions_hold(&conditions) {
+    match conditions_hold(&Evaluator::for_conditions(policy, &form.facts, parameter)) {
         Ok(true) => done.applies = true,
         Ok(false) => return Ok(done),
         Err(message) => {
@@ -153,29 +206,22 @@ fn mutate(
             return Ok(done);
         }
     }
-    if skipped || !object.is_object() {
+    if skipped || !form.object.is_object() {
         return Ok(done);
     }
     for mutation in &policy.mutations {
-        let evaluator = Evaluator::new(policy, facts, parameter, BUDGET);
-        let value = |expression: &Expression| match &expression.program {
-            Err(error) => Err(error.clone()),
-            Ok(_) => evaluator.evaluate(expression)?,
-        };
-        let changed = match mutation {
-            Mutation::JsonPatch(expression) => match value(expression) {
-                Ok(value) => json_patch(attributes, object, &value)?,
-                Err(problem) => Err(problem),
-            },
-            Mutation::Apply(expression) => {
-                value(expression).and_then(|value| configuration(attributes, object, &value))
-            }
-        };
-        match changed {
+        let kind = &form.of.kind;
+        match changed(policy, mutation, form, parameter, lookup)? {
+            // Upstream takes results back to the version that was asked for, but knows no such way for built-in kinds.
+            Ok(_) if *kind != attributes.kind && is_builtin(kind) => done.problems.push(format!(
+                "converting ({}.{}) to ({}.{}): unknown conversion",
+                kind.version, kind.kind, attributes.kind.version, attributes.kind.kind
+            )),
             Ok(changed) => {
-                *object = changed;
-                defaults(object);
-                facts.with_object(attributes, object);
+                form.object = changed;
+                lookup.default(kind, &mut form.object);
+                form.facts.with_object(kind, &form.object);
+                form.dirty = true;
                 done.changes += 1;
             }
             Err(problem) => done.problems.push(problem),
@@ -184,24 +230,53 @@ fn mutate(
     Ok(done)
 }
 
-/// The patched object, or why it cannot be patched. A result that is no object of the kind is an error of the server.
-fn json_patch(
-    attributes: &Attributes<'_>,
-    object: &Value,
-    value: &cel::Value,
+/// What a mutation makes of an object; the inner error says why it cannot.
+fn changed(
+    policy: &Policy,
+    mutation: &Mutation,
+    form: &Form,
+    parameter: Option<&Value>,
+    lookup: &dyn Lookup,
 ) -> Result<Result<Value, String>, Status> {
+    let kind = &form.of.kind;
+    let mut is_known = false;
+    lookup.with_type(kind, &mut |_| is_known = true);
+    if !is_known {
+        let kind = format!("{}, Kind={}", kind.api_version(), kind.kind);
+        let why = format!(
+            "Resource kind {kind} not found. There can be a delay between when CustomResourceDefinitions are created and \
+             when they are available."
+        );
+        return Err(Status::failure(503, "ServiceUnavailable", why));
+    }
+    let evaluator = Evaluator::new(policy, &form.facts, parameter);
+    let value = |expression: &Expression| match &expression.program {
+        Err(error) => Err(error.clone()),
+        Ok(_) => evaluator.evaluate(expression)?,
+    };
+    match mutation {
+        Mutation::JsonPatch(expression) => match value(expression) {
+            Ok(value) => json_patch(kind, &form.object, &value),
+            Err(problem) => Ok(Err(problem)),
+        },
+        Mutation::Apply(expression) => {
+            Ok(value(expression).and_then(|value| configuration(kind, &form.object, &value, lookup)))
+        }
+    }
+}
+
+fn is_builtin(kind: &GroupVersionKind) -> bool {
+    schema::by_gvk(&kind.group, &kind.version, &kind.kind).is_some()
+}
+
+/// The patched object, or why it cannot be patched. A result that is no object of the kind is an error of the server.
+fn json_patch(kind: &GroupVersionKind, object: &Value, value: &cel::Value) -> Result<Result<Value, String>, Status> {
     let patch = match operations(value) {
         Ok(patch) => patch.to_string(),
         Err(problem) => return Ok(Err(problem)),
     };
-    let kind = &attributes.kind;
     let ty = schema::by_gvk(&kind.group, &kind.version, &kind.kind);
-    match patch::json::apply(
-        &encoded(object, attributes),
-        patch.as_bytes(),
-        ty,
-        FieldValidation::Strict,
-    ) {
+    match patch::json::apply(&encoded(object, kind), patch.as_bytes(), ty, FieldValidation::Strict) {
         Ok(patched) => Ok(Ok(patched.value)),
         // A test that fails means that there is nothing to change.
         Err(patch::Error::Rejected(why)) if why.starts_with("testing ") => Ok(Ok(object.clone())),
@@ -238,14 +313,30 @@ fn operations(value: &cel::Value) -> Result<Value, String> {
 }
 
 /// Applies a configuration (`ApplyStructuredMergeDiff`).
-fn configuration(attributes: &Attributes<'_>, object: &Value, value: &cel::Value) -> Result<Value, String> {
+fn configuration(
+    kind: &GroupVersionKind,
+    object: &Value,
+    value: &cel::Value,
+    lookup: &dyn Lookup,
+) -> Result<Value, String> {
     names_match(value, OBJECT).map_err(|why| format!("type mismatch: {why}"))?;
-    let config = value
+    let mut config = value
         .to_json()
         .ok_or("invalid return type: the configuration is no JSON object")?;
-    let kind = &attributes.kind;
-    let ty = schema::by_gvk(&kind.group, &kind.version, &kind.kind);
-    apply::overlay(&encoded(object, attributes), &config, ty).map_err(|why| format!("error applying patch: {why}"))
+    meta::set(&mut config, &["apiVersion"], kind.api_version());
+    meta::set(&mut config, &["kind"], kind.kind.as_str());
+    let object = encoded(object, kind);
+    let mut merged = Err(format!(
+        "failed to convert patch object to typed object: no corresponding type for {}, Kind={}",
+        kind.api_version(),
+        kind.kind
+    ));
+    lookup.with_type(kind, &mut |ty| {
+        if let Some(ty) = ty {
+            merged = apply::overlay(&object, &config, Some(ty));
+        }
+    });
+    merged.map_err(|why| format!("error applying patch: {why}"))
 }
 
 /// The types that objects are written as tell where they stand (`CheckTypeNamesMatchFieldPathNames`).

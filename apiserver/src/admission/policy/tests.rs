@@ -2,8 +2,9 @@
 
 use super::{Mutating, Validating};
 use crate::admission::testing::{Objects, attributes};
-use crate::admission::{Operation, Plugin};
-use machinery::gvk::GroupVersionKind;
+use crate::admission::{Change, Equivalent, Lookup, ObjectRef, Operation, Plugin};
+use futures::future::BoxFuture;
+use machinery::gvk::{GroupResource, GroupVersionKind};
 use machinery::status::Status;
 use serde_json::{Value, json};
 
@@ -285,5 +286,105 @@ async fn a_policy_needs_the_namespace_that_it_looks_into() {
             expected,
             "{resource}"
         );
+    }
+}
+
+/// Objects of one kind in two versions, which differ in their names.
+struct Versions(Objects);
+
+impl Lookup for Versions {
+    fn get<'a>(
+        &'a self,
+        r: &'a GroupResource,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Value>, Status>> {
+        self.0.get(r, namespace, name)
+    }
+
+    fn latest<'a>(
+        &'a self,
+        r: &'a GroupResource,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Value>, Status>> {
+        self.0.latest(r, namespace, name)
+    }
+
+    fn list<'a>(&'a self, r: &'a GroupResource, namespace: &'a str) -> BoxFuture<'a, Result<Vec<Value>, Status>> {
+        self.0.list(r, namespace)
+    }
+
+    fn change_status<'a>(
+        &'a self,
+        object: ObjectRef<'a>,
+        dry_run: bool,
+        change: Change<'a>,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        self.0.change_status(object, dry_run, change)
+    }
+
+    fn equivalents(&self, resource: &GroupResource, _version: &str, _subresource: &str) -> Vec<Equivalent> {
+        let version = |version: &str| Equivalent {
+            resource: resource.clone(),
+            version: version.to_owned(),
+            kind: GroupVersionKind::new("", version, "ConfigMap"),
+        };
+        vec![version("v2"), version("v3")]
+    }
+
+    fn convert<'a>(
+        &'a self,
+        mut object: Value,
+        _from: &'a GroupVersionKind,
+        to: &'a GroupVersionKind,
+    ) -> BoxFuture<'a, Result<Value, String>> {
+        Box::pin(async move {
+            if to.version == "v3" {
+                return Err("no way".to_owned());
+            }
+            object["apiVersion"] = to.api_version().into();
+            Ok(object)
+        })
+    }
+}
+
+#[tokio::test]
+async fn versions_are_equivalent_where_the_policy_says_so() {
+    let shown = "object.apiVersion + ' ' + request.kind.version + ' ' + request.requestKind.version";
+    let condition = "request.resource.version == 'v1' && request.kind.version == 'v2'";
+    for (version, policy, condition, expected) in [
+        ("v2", "Equivalent", "true", Some("v2 v2 v1")),
+        ("v2", "Equivalent", condition, Some("v2 v2 v1")),
+        ("v2", "Exact", "true", None),
+        ("v4", "Equivalent", "true", None),
+        (
+            "v3",
+            "Equivalent",
+            "true",
+            Some("failed to configure binding: failed to convert object version: no way"),
+        ),
+    ] {
+        let spec = json!({"validations": [{"expression": "false", "messageExpression": shown}],
+            "matchConditions": [{"name": "c", "expression": condition}]});
+        let objects = objects("validating", spec, json!({"validationActions": ["Deny"]}));
+        let mut policy_object = objects.in_namespace("validatingadmissionpolicies", "").remove(0);
+        let constraints = &mut policy_object["spec"]["matchConstraints"];
+        constraints["matchPolicy"] = json!(policy);
+        constraints["resourceRules"][0]["apiVersions"] = json!([version]);
+        let binding = objects.in_namespace("validatingadmissionpolicybindings", "").remove(0);
+        let namespace = objects.in_namespace("namespaces", "").remove(0);
+        let lookup = Versions(Objects::of(&[
+            ("validatingadmissionpolicies", policy_object),
+            ("validatingadmissionpolicybindings", binding),
+            ("namespaces", namespace),
+        ]));
+        let mut warnings = Vec::new();
+        let mut asked = attributes(Operation::Create, "configmaps", "n", "a", &mut warnings);
+        asked.kind = GroupVersionKind::new("", "v1", "ConfigMap");
+        let result = Validating::default().validate(&lookup, &mut asked, &config_map()).await;
+        let message = result.err().map(|status| status.message);
+        let said = message.as_deref().and_then(|text| text.split_once("denied request: "));
+        assert_eq!(said.map(|(_, said)| said), expected, "{version} {policy}");
     }
 }

@@ -1,12 +1,12 @@
 //! ValidatingAdmissionPolicies: what they refuse, and in which words.
 
-use super::super::{Attributes, Lookup, Plugin, Rights};
+use super::super::equivalent::Versioned;
+use super::super::{Attributes, Equivalent, Lookup, Plugin, Rights};
 use super::bound::{blame, bound};
 use super::compiled::{Policy, Validation};
 use super::facts::{Evaluator, Facts, conditions_hold};
 use super::hooks::{Compiled, Kind, namespace, needs_namespace};
 use super::matching::Write;
-use super::{BUDGET, CONDITIONS_BUDGET};
 use futures::future::BoxFuture;
 use machinery::meta;
 use machinery::status::{Cause, Status};
@@ -51,18 +51,19 @@ impl Validating {
             return Ok(());
         }
         let namespace = namespace(lookup, attributes).await?;
-        let facts = Facts::new(attributes, object, namespace.as_ref(), self.rights.as_ref());
         let mut denied: Option<(String, Refusal)> = None;
         let mut warnings = Vec::new();
         let write = Write {
             attributes,
             object,
             namespace: namespace.as_ref(),
+            lookup,
         };
-        let bound = bound(&hooks, &write, lookup).await;
+        let bound = bound(&hooks, &write).await;
         if !bound.is_empty() {
             needs_namespace(attributes, namespace.as_ref())?;
         }
+        let mut forms: Vec<(Equivalent, Result<Facts, String>)> = Vec::new();
         for bound in bound {
             let (policy, binding) = (bound.policy, bound.binding);
             let named = format!("{NAME} '{}' with binding '{}'", policy.name, meta::name(binding));
@@ -76,8 +77,33 @@ impl Validating {
                     continue;
                 }
             };
+            if parameters.is_empty() {
+                continue;
+            }
+            let place = forms.iter().position(|(form, _)| *form == bound.form);
+            let place = match place {
+                Some(place) => place,
+                None => {
+                    let versions = Versioned::new(lookup, attributes, object, &bound.form.kind).await;
+                    let facts = versions.map(|versions| {
+                        let (namespace, rights) = (namespace.as_ref(), self.rights.as_ref());
+                        Facts::new(attributes, &bound.form, &versions, namespace, rights)
+                    });
+                    forms.push((bound.form, facts));
+                    forms.len() - 1
+                }
+            };
+            let facts = match forms.get(place) {
+                Some((_, Ok(facts))) => facts,
+                Some((_, Err(why))) if policy.fails => {
+                    let message = format!("failed to configure binding: failed to convert object version: {why}");
+                    denied.get_or_insert((named, Refusal::error(message)));
+                    continue;
+                }
+                _ => continue,
+            };
             for parameter in parameters {
-                for refusal in refusals(policy, &facts, parameter.as_ref()) {
+                for refusal in refusals(policy, facts, parameter.as_ref()) {
                     for action in meta::list_at(binding, &["spec", "validationActions"]) {
                         match action.as_str() {
                             Some("Warn") => {
@@ -111,13 +137,13 @@ fn refusals(policy: &Policy, facts: &Facts, parameter: Option<&Value>) -> Vec<Re
             Vec::new()
         }
     };
-    let conditions = Evaluator::new(policy, facts, parameter, CONDITIONS_BUDGET).without_namespace();
+    let conditions = Evaluator::for_conditions(policy, facts, parameter);
     match conditions_hold(&conditions) {
         Ok(true) => {}
         Ok(false) => return Vec::new(),
         Err(message) => return error(message),
     }
-    let evaluator = Evaluator::new(policy, facts, parameter, BUDGET);
+    let evaluator = Evaluator::new(policy, facts, parameter);
     let mut found = Vec::new();
     for validation in &policy.validations {
         let Validation {
@@ -153,7 +179,7 @@ fn refusals(policy: &Policy, facts: &Facts, parameter: Option<&Value>) -> Vec<Re
             }
         }
     }
-    let annotations = Evaluator::new(policy, facts, parameter, BUDGET);
+    let annotations = Evaluator::new(policy, facts, parameter);
     for annotation in &policy.annotations {
         match annotations.evaluate(annotation) {
             Err(message) => return error(message),

@@ -1,9 +1,10 @@
 //! One call of one webhook.
 
-use super::matching::{Invocation, Versioned};
+use super::matching::Invocation;
 use super::metrics::Kind;
 use super::response::{self, Response};
 use super::{Webhooks, review};
+use crate::admission::equivalent::Versioned;
 use crate::admission::{Attributes, Operation};
 use crate::webhook::CallError;
 use machinery::field::go_quote;

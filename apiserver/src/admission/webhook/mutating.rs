@@ -1,9 +1,10 @@
 //! MutatingAdmissionWebhook (`mutating/dispatcher.go`): one webhook after the other changes the object.
 
+use super::super::equivalent::Versioned;
 use super::super::{Attributes, Lookup, Plugin, Rights};
 use super::call::Failure;
 use super::hook::Source;
-use super::matching::{Chooser, Invocation, Versioned};
+use super::matching::{Chooser, Invocation};
 use super::metrics::Kind;
 use super::review::encoded;
 use super::{Webhooks, is_exempt, patch};
@@ -90,7 +91,7 @@ async fn one(
     attributes: &mut Attributes<'_>,
     object: &mut Value,
 ) -> Result<bool, Failure> {
-    let internal = |status: Status| Failure::Refused(Box::new(status));
+    let internal = |why: String| Failure::Refused(Box::new(Status::internal(why)));
     let Invocation { hook, target } = invocation;
     let versions = Versioned::new(lookup, attributes, object, &target.kind)
         .await

@@ -1,8 +1,8 @@
 //! The AdmissionReviews that webhooks are sent (`request/admissionreview.go`).
 
+use super::super::equivalent::Versioned;
 use super::super::policy::facts;
 use super::super::{Attributes, Equivalent};
-use super::matching::Versioned;
 use machinery::gvk::GroupVersionKind;
 use machinery::schema;
 use serde_json::{Value, json};
@@ -24,19 +24,8 @@ pub(super) fn of(
     target: &Equivalent,
     versions: &Versioned,
 ) -> Value {
-    let mut request = facts::request(attributes, &Value::Null);
-    let GroupVersionKind {
-        group,
-        version: v,
-        kind,
-    } = &target.kind;
+    let mut request = facts::request(attributes, target, &Value::Null);
     request["uid"] = uid.into();
-    request["kind"] = json!({"group": group, "version": v, "kind": kind});
-    request["resource"] = json!({
-        "group": target.resource.group,
-        "version": target.version,
-        "resource": target.resource.resource,
-    });
     request["object"] = encoded(&versions.object, &target.kind);
     request["oldObject"] = versions
         .old

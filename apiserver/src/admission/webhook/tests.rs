@@ -1,9 +1,9 @@
 //! Webhooks of both kinds: which are called, what is made of their answers, and what is said when they cannot be reached.
 
 use super::call::Failure;
-use super::matching::Versioned;
 use super::response::{self, Response};
 use super::{Fixed, Hook, Mutating, Rounds, Validating, Webhooks, patch, review};
+use crate::admission::equivalent::Versioned;
 use crate::admission::testing::{Objects, attributes};
 use crate::admission::{Equivalent, Operation, Plugin};
 use crate::webhook::{Client, Credentials};

@@ -1,9 +1,10 @@
 //! ValidatingAdmissionWebhook (`validating/dispatcher.go`): all webhooks are asked at once.
 
+use super::super::equivalent::Versioned;
 use super::super::{Attributes, Lookup, Plugin, Rights};
 use super::call::Failure;
 use super::hook::Source;
-use super::matching::{Chooser, Versioned};
+use super::matching::Chooser;
 use super::metrics::Kind;
 use super::{Webhooks, is_exempt};
 use futures::future::{BoxFuture, join_all};
@@ -54,8 +55,8 @@ impl Validating {
             };
             let kind = &invocation.target.kind;
             if !versions.contains_key(kind) {
-                let versioned = Versioned::new(lookup, attributes, object, kind).await?;
-                versions.insert(kind.clone(), versioned);
+                let versioned = Versioned::new(lookup, attributes, object, kind).await;
+                versions.insert(kind.clone(), versioned.map_err(Status::internal)?);
             }
             invocations.push(invocation);
         }
