@@ -146,6 +146,15 @@ exportKubeConfig: {additionalSecrets: [{name: one}, {name: two, namespace: elsew
 experimental: {syncSettings: {setOwner: false}}
 ",
     "exportKubeConfig: {secret: {name: mine, namespace: elsewhere}}",
+    "
+experimental:
+  proxy:
+    customResources:
+      widgets.example.com/v1: {enabled: true, targetVirtualCluster: {name: other}}
+      gadgets.example.com/v1: {enabled: true, targetVirtualCluster: {name: other}}
+      '*.example.org/v1': {enabled: true, accessResources: all, targetVirtualCluster: {name: third, project: elsewhere}}
+      off.example.net/v1: {enabled: false, targetVirtualCluster: {name: fourth}}
+",
     "integrations: {metricsServer: {enabled: true}}",
     "integrations: {metricsServer: {enabled: true, nodes: false}}",
     "rbac: {role: {enabled: false}, clusterRole: {enabled: false}}",

@@ -70,6 +70,23 @@ pub struct Settings {
     pub nodes: NodeSettings,
     /// Which measurements of `metrics.k8s.io` the virtual cluster offers.
     pub metrics: MetricsSettings,
+    /// Groups and versions that other virtual clusters answer for.
+    pub proxied: Vec<Proxied>,
+}
+
+/// A group and version that another virtual cluster of the host answers for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxied {
+    /// The group.
+    pub group: String,
+    /// The version.
+    pub version: String,
+    /// The resources, by their plural names; every one when empty.
+    pub resources: BTreeSet<String>,
+    /// The virtual cluster that answers, and its namespace on the host.
+    pub target: ObjectKey,
+    /// Only objects that were made through this virtual cluster are shown and can be touched.
+    pub owned_only: bool,
 }
 
 /// Every virtual namespace has one of the host to itself.

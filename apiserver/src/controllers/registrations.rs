@@ -33,7 +33,8 @@ impl Controller for Registrations {
         if seen.kind == SERVICES {
             let own = seen.object.index.label(AUTO_MANAGED) == Some(ALWAYS);
             let version = seen.object.index.name.split_once('.');
-            return match version.filter(|_| own) {
+            // Where somebody else's APIService was, the own one comes back.
+            return match version.filter(|_| own || seen.gone) {
                 Some((version, group)) => self.settle(api, &(group.to_owned(), version.to_owned())).await,
                 None => Ok(()),
             };

@@ -29,6 +29,16 @@ by the table in files/; lists with names are dealt with here.
 {{- $_ := set $rules $place (concat (default list (get $rules $place)) $new) }}
 {{- end }}
 
+{{- /* Secrets with kubeconfigs of virtual clusters that answer for custom resources. */}}
+{{- range .Values.experimental.proxy.customResources }}
+{{- $target := default dict .targetVirtualCluster }}
+{{- $place := default (printf "vcluster-%s" $target.name) $target.project }}
+{{- if and .enabled (not (and (eq $place $own) (eq $target.name $.Release.Name))) }}
+{{- $new := include "vcluster.rule" (list "" "secrets" (printf "vc-%s" $target.name) "get") | fromJson }}
+{{- $_ := set $rules $place (append (default list (get $rules $place)) $new) }}
+{{- end }}
+{{- end }}
+
 {{- /* Objects of the host that are shown under other names. */}}
 {{- $from := .Values.sync.fromHost }}
 {{- $imports := list (list "" "configmaps" $from.configMaps) (list "" "secrets" $from.secrets) (list "gateway.networking.k8s.io" "gateways" $from.gateways) }}

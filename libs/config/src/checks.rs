@@ -5,6 +5,7 @@ use crate::gateways;
 use crate::mappings::{ObjectMapping, ServiceMapping, is_label};
 use crate::model::{CustomResource, Image, Scope};
 use crate::patches;
+use crate::proxied;
 use crate::requests;
 use crate::resolve::Resolution;
 use serde_json::{Map, Value, json};
@@ -68,6 +69,7 @@ pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
         "policies.centralAdmission.validatingWebhooks" | "policies.centralAdmission.mutatingWebhooks" => {
             requests::check_webhooks(value)
         }
+        "experimental.proxy.customResources" => proxied::check(value),
         "experimental.denyProxyRequests" => requests::check_rules(value),
         "exportKubeConfig.server" => check_server(value.as_str().unwrap_or_default()),
         "exportKubeConfig.additionalSecrets" => check_secrets(value),
@@ -109,6 +111,7 @@ pub(crate) fn check_together(document: &Value) -> Result<(), String> {
         );
     }
     gateways::check(document)?;
+    proxied::check_together(document)?;
     for kind in ["configMaps", "secrets"] {
         let imported = &document["sync"]["fromHost"][kind];
         let mappings = imported["mappings"]["byName"].as_object();

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::proxied::Proxy;
 use crate::requests::DenyRule;
 
 /// Settings that may change.
@@ -16,6 +17,8 @@ pub struct Experimental {
     pub virtual_cluster_kube_config: VirtualKubeConfig,
     /// Requests to the API server that are refused.
     pub deny_proxy_requests: Vec<DenyRule>,
+    /// What other virtual clusters answer for.
+    pub proxy: Proxy,
 }
 
 /// Files with credentials of the virtual cluster; empty leaves them to flags.

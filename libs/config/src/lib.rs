@@ -18,6 +18,7 @@ mod namespaces;
 mod networking;
 mod patches;
 pub mod policies;
+mod proxied;
 mod read;
 pub mod requests;
 mod resolve;
@@ -33,6 +34,7 @@ pub use model::*;
 pub use namespaces::Namespaces;
 pub use networking::{AdvancedNetworking, Networking, ProxyKubelets, Replica, ReplicateServices};
 pub use patches::{Action, ObjectReference, Patch, Path};
+pub use proxied::{AccessResources, ProxiedResource, ProxiedVersion, Proxy, VirtualClusterRef};
 pub use resolve::{Resolution, Source, Target};
 
 use std::fmt;

@@ -306,6 +306,9 @@ fn honoured_keys_reach_the_model() {
             (Kind::List, "experimental.denyProxyRequests") => json!([{"name": "other"}]),
             (Kind::List, _) => json!(["other"]),
             (Kind::Any, _) => json!("other"),
+            (Kind::Map, "experimental.proxy.customResources") => {
+                json!({"others.example.com/v1": {"targetVirtualCluster": {"name": "other"}}})
+            }
             (Kind::Map, path) if path.ends_with("customResources") => json!({"others.example.com": {"enabled": false}}),
             (Kind::Map, path) if path.ends_with("byName") => json!({"other/*": "other/*"}),
             (Kind::Map, _) => json!({"other": "1"}),

@@ -31,15 +31,22 @@ pub(super) enum Action {
         node: String,
         subresources: &'static [&'static str],
     },
-    /// Read measurements.
-    Metrics {
-        verb: &'static str,
-        resource: &'static str,
-        namespace: String,
-        name: String,
-    },
+    /// Do something with objects.
+    Object(ObjectAction),
     /// Look at what there is.
     Discovery { path: String },
+}
+
+/// A verb and the objects that it is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ObjectAction {
+    pub(super) verb: &'static str,
+    pub(super) group: String,
+    pub(super) version: String,
+    pub(super) resource: String,
+    pub(super) subresource: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
 }
 
 impl Action {
@@ -59,15 +66,10 @@ impl Action {
                 };
                 subresources.iter().map(review).collect()
             }
-            Action::Metrics {
-                verb,
-                resource,
-                namespace,
-                name,
-            } => {
+            Action::Object(object) => {
                 let attributes = json!({
-                    "verb": verb, "group": "metrics.k8s.io", "version": "v1beta1", "resource": resource,
-                    "namespace": namespace, "name": name,
+                    "verb": object.verb, "group": object.group, "version": object.version, "resource": object.resource,
+                    "subresource": object.subresource, "namespace": object.namespace, "name": object.name,
                 });
                 vec![json!({"resourceAttributes": attributes})]
             }
@@ -83,7 +85,7 @@ impl Action {
                 "Forbidden (user={user}, verb={verb}, resource=nodes, subresource(s)=[{}])",
                 subresources.join(" ")
             ),
-            Action::Metrics { verb, resource, .. } => {
+            Action::Object(ObjectAction { verb, resource, .. }) => {
                 format!("Forbidden (user={user}, verb={verb}, resource={resource})")
             }
             Action::Discovery { path } => format!("Forbidden (user={user}, verb=get, path={path})"),

@@ -7,7 +7,7 @@ use machinery::quantity::Quantity;
 use machinery::selector::{field, label};
 use serde_json::{Map, Value, json};
 
-use super::authorization::Action;
+use super::authorization::{Action, ObjectAction};
 use super::host::{Refused, read};
 use super::owned::owned;
 use crate::clusters::Connection;
@@ -76,12 +76,15 @@ impl Query {
             Query::Pods(namespace) => ("list", "pods", namespace.as_str(), ""),
             Query::Pod(namespace, name) => ("get", "pods", namespace.as_str(), name.as_str()),
         };
-        Action::Metrics {
+        Action::Object(ObjectAction {
             verb,
-            resource,
+            group: GROUP.to_owned(),
+            version: VERSION.to_owned(),
+            resource: resource.to_owned(),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-        }
+            ..ObjectAction::default()
+        })
     }
 }
 

@@ -1,5 +1,5 @@
 //! The kubelet API of every virtual node: what the virtual API server, and whoever it lets, asks a kubelet, answered by the
-//! host API server.
+//! host API server. Beside it, APIs that the virtual API server passes on to this process.
 
 mod access;
 mod authorization;
@@ -8,6 +8,7 @@ mod exposition;
 mod host;
 pub mod metrics_api;
 mod owned;
+pub(crate) mod proxied;
 mod proxy;
 mod registration;
 mod route;
@@ -44,6 +45,7 @@ use access::{Caller, Presented};
 use authorization::{Action, Authority, Denied};
 use exposition::Rewriter;
 use owned::{Owners, has_container};
+use proxied::Proxied;
 use route::{Route, Target};
 
 /// A body of either kind: made here or passed on from the host.
@@ -59,12 +61,14 @@ pub struct Kubelet {
     world: Arc<World>,
     host: Connection,
     authority: Authority,
+    proxied: Proxied,
 }
 
 impl Kubelet {
     /// A kubelet that reaches the host through this connection, and asks the virtual API server about its callers.
     pub fn new(world: Arc<World>, host: Connection, virtual_: kube::Client) -> Arc<Self> {
         Arc::new(Self {
+            proxied: Proxied::new(&world.settings, &host.shared, &virtual_),
             world,
             host,
             authority: Authority::new(virtual_),
@@ -105,6 +109,9 @@ impl Kubelet {
             && let Some(query) = metrics_api::query(path)
         {
             return self.measurements(&caller, &query, &request).await;
+        }
+        if let Some(asked) = self.proxied.asked(path) {
+            return Ok(self.proxied.answer(&self.authority, &caller, asked, request).await);
         }
         let verb = match *request.method() {
             Method::POST => "create",

@@ -141,6 +141,24 @@ pub(super) fn parameters(query: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Parameters as the query that [`parameters`] reads.
+pub(super) fn query(parameters: &[(String, String)]) -> String {
+    let pairs = parameters.iter();
+    let pairs = pairs.map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}
+
 fn decoded(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let Some((first, tail)) = rest.split_first() {
@@ -257,6 +275,11 @@ mod tests {
             route(&path);
             host_query(&query, "app");
             parameters(&query);
+        }
+
+        #[test]
+        fn a_query_is_read_as_it_was_written(pairs in prop::collection::vec((".{1,9}", ".{0,20}"), 0..4)) {
+            prop_assert_eq!(parameters(&super::query(&pairs)), pairs);
         }
     }
 }

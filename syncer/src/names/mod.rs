@@ -78,6 +78,8 @@ pub mod keys {
     pub const SKIP_TRANSLATE: &str = "vcluster.loft.sh/skip-translate";
     /// Annotation of a virtual Service that is between two addresses: what it was, as a merge patch.
     pub const SERVICE_BETWEEN: &str = "vcluster.loft.sh/service-between-addresses";
+    /// Label of an object of another virtual cluster with the one through which it was made.
+    pub const PROXY_OWNER: &str = "vcluster.loft.sh/proxy-owner";
     /// Everything under this prefix belongs to the product.
     pub const PREFIX: &str = "vcluster.loft.sh/";
     /// Prefix of the host labels that carry the labels of a pod's virtual namespace.

@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use chassis::usage;
-use config::{Config, CustomResource};
+use config::{AccessResources, Config, CustomResource};
 use machinery::pod_security::{Standard, Version};
 use machinery::selector::label::Selector;
 
 use super::Options;
 use crate::kinds::Kind;
 use crate::names::{Fixed, NamespaceRules};
+use crate::object::ObjectKey;
 use crate::patches::{Patches, Rules};
 use crate::resources::{Direction, gateway};
-use crate::settings::{MetricsSettings, NamespaceSettings, Replica, Replicas};
+use crate::settings::{MetricsSettings, NamespaceSettings, Proxied, Replica, Replicas};
 
 /// The key of patches for every kind of the Gateway API.
 const GATEWAY_API: &str = "sync.toHost.gatewayApi.patches";
@@ -199,6 +200,20 @@ pub(super) fn metrics(config: &config::MetricsServer) -> MetricsSettings {
         nodes: config.enabled && config.nodes,
         pods: config.enabled && config.pods,
     }
+}
+
+/// What other virtual clusters answer for. What is to be answered for by this one itself is not proxied, so that all virtual
+/// clusters of a host can have the same vcluster.yaml.
+pub(super) fn proxied(config: &config::Proxy, vcluster: &str, host_namespace: &str) -> Vec<Proxied> {
+    let own = ObjectKey::new(host_namespace, vcluster);
+    let versions = config.versions().into_iter().map(|version| Proxied {
+        target: ObjectKey::new(&version.target.namespace(), &version.target.name),
+        owned_only: version.access == AccessResources::Owned,
+        group: version.group,
+        version: version.version,
+        resources: version.resources,
+    });
+    versions.filter(|version| version.target != own).collect()
 }
 
 /// The patches of built-in kinds. The key of a kind in vcluster.yaml is its plural, with capitals; what stands beside the

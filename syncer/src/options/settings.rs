@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::Options;
 use super::file::{
     credentials, custom_resources, from_host, imports, metrics, metrics_addresses, namespaces, patches, pod_security,
-    read_config, replicas, to_host,
+    proxied, read_config, replicas, to_host,
 };
 use crate::resources::custom;
 use crate::resources::custom::definition::Wanted;
@@ -113,6 +113,7 @@ impl Options {
                 ..self.nodes(config)?
             },
             metrics: metrics(&config.integrations.metrics_server),
+            proxied: proxied(&config.experimental.proxy, &self.name, &self.target_namespace),
         })
     }
 

@@ -8,6 +8,7 @@ use super::custom::definition::RIGHT;
 use super::{GET, HostRule, PATCH, READ, copied_outside, enabled, gateway};
 use crate::foreign;
 use crate::kinds::Kind;
+use crate::kubelet::proxied;
 use crate::settings::Settings;
 
 type Words = BTreeSet<String>;
@@ -148,6 +149,10 @@ fn elsewhere(settings: &Settings) -> BTreeMap<String, Vec<Rule>> {
     if let Some(name) = settings.owner_of_service() {
         add(&settings.host_namespace, Kind::StatefulSet, GET, name);
         add(&settings.host_namespace, Kind::Service, PATCH, &settings.service_name);
+    }
+    for version in &settings.proxied {
+        let target = &version.target;
+        add(&target.namespace, Kind::Secret, GET, &proxied::secret(&target.name));
     }
     for scope in foreign::scopes(settings) {
         add(
