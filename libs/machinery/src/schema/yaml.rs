@@ -2,6 +2,7 @@
 //! is wrong.
 
 mod nodes;
+mod pitfalls;
 mod scalar;
 mod value;
 
@@ -27,6 +28,14 @@ pub struct YamlError(String);
 impl YamlError {
     fn new(why: impl fmt::Display) -> Self {
         YamlError(format!("yaml: {why}"))
+    }
+
+    /// With the line on which it is, counted from 0; the first is left out, as upstream does.
+    fn at(line: u64, why: impl fmt::Display) -> Self {
+        match line {
+            0 => Self::new(why),
+            _ => Self::new(format_args!("line {line}: {why}")),
+        }
     }
 
     fn too_deep(limit: usize) -> Self {
@@ -66,7 +75,7 @@ fn check_nesting(text: &[u8]) -> Result<(), YamlError> {
 pub fn parse(text: &[u8]) -> Result<Decoded, YamlError> {
     check_nesting(text)?;
     let text = std::str::from_utf8(text).map_err(|_| YamlError::new("invalid leading UTF-8 octet"))?;
-    let document = nodes::Document::read(text)?;
+    let document = nodes::Document::read(text, pitfalls::check(text)?)?;
     let (value, lines) = value::of(&document)?;
     let strict = if lines.is_empty() {
         Vec::new()
@@ -212,7 +221,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(text in "[a-c:\\[\\]{}\\-&*!|>'\"#, \n0-9]{0,40}") {
+        fn nothing_panics(text in "[a-c:\\[\\]{}\\-&*!|>'\"#%<~?@`.\\\\ux, \t\r\n0-9é\u{2028}\u{85}]{0,40}") {
             let _ = parse(text.as_bytes());
         }
     }

@@ -1,10 +1,11 @@
 //! The nodes of a document, as the parser's events describe them (go.yaml.in/yaml/v2 `decode.go`, the parser).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use libyaml_safer::{Error, ErrorKind, Event, EventData, Parser};
+use libyaml_safer::{Error, ErrorKind, Event, EventData, Parser, ScalarStyle};
 
-use super::{MAX_DEPTH, YamlError};
+use super::{MAX_DEPTH, YamlError, pitfalls};
 
 /// Where a node is among those of its document.
 pub(super) type Index = usize;
@@ -41,12 +42,19 @@ pub(super) struct Document {
 }
 
 impl Document {
-    pub(super) fn read(text: &str) -> Result<Self, YamlError> {
-        let mut bytes = text.as_bytes();
+    /// Reads a text, of which must be known whether it ends within a block scalar.
+    pub(super) fn read(text: &str, in_block: bool) -> Result<Self, YamlError> {
+        let given = if in_block {
+            Cow::Owned(format!("{text}\n"))
+        } else {
+            Cow::Borrowed(text)
+        };
+        let mut bytes = given.as_bytes();
         let mut parser = Parser::new();
         parser.set_input_string(&mut bytes);
         let mut composer = Composer {
             parser,
+            in_block: in_block.then_some(text),
             nodes: Vec::new(),
             anchors: HashMap::new(),
         };
@@ -70,13 +78,15 @@ impl Document {
     }
 }
 
-struct Composer<R> {
+struct Composer<'t, R> {
     parser: Parser<R>,
+    /// The text, when it ends within a block scalar.
+    in_block: Option<&'t str>,
     nodes: Vec<Node>,
     anchors: HashMap<String, Index>,
 }
 
-impl<R: std::io::BufRead> Composer<R> {
+impl<R: std::io::BufRead> Composer<'_, R> {
     fn event(&mut self) -> Result<Event, YamlError> {
         self.parser.parse().map_err(|error| complaint(&error))
     }
@@ -99,8 +109,18 @@ impl<R: std::io::BufRead> Composer<R> {
                 tag,
                 value: text,
                 plain_implicit: plain,
+                style,
                 ..
-            } => (Kind::Scalar { tag, text, plain }, anchor),
+            } => {
+                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                let text = match self.in_block {
+                    Some(all) if block && event.end_mark.index > all.len() as u64 => {
+                        pitfalls::without_last_break(all, text)
+                    }
+                    _ => text,
+                };
+                (Kind::Scalar { tag, text, plain }, anchor)
+            }
             EventData::SequenceStart { anchor, .. } => (Kind::Sequence(Vec::new()), anchor),
             EventData::MappingStart { anchor, .. } => (Kind::Mapping(Vec::new()), anchor),
             _ => return Err(YamlError::new("unknown problem parsing YAML content")),
@@ -148,7 +168,7 @@ impl<R: std::io::BufRead> Composer<R> {
 }
 
 /// The message of upstream's YAML parser: a line only where it is not the first, and only the scanner counts from 1.
-fn complaint(error: &Error) -> YamlError {
+pub(super) fn complaint(error: &Error) -> YamlError {
     let problem = error.problem();
     let at = error.problem_mark().map_or(0, |mark| mark.line);
     let line = match (at, error.kind()) {
@@ -156,9 +176,5 @@ fn complaint(error: &Error) -> YamlError {
         (line, ErrorKind::Scanner) => line + 1,
         (line, _) => line,
     };
-    if line == 0 {
-        YamlError::new(problem)
-    } else {
-        YamlError::new(format_args!("line {line}: {problem}"))
-    }
+    YamlError::at(line, problem)
 }
