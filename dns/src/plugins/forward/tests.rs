@@ -42,10 +42,20 @@ fn reply(bytes: &[u8], last: u8, cut: bool) -> Vec<u8> {
     reply.to_vec().unwrap()
 }
 
+/// Sockets on a port that is free for both protocols: that of the one may be taken on the other.
+async fn sockets() -> (UdpSocket, TcpListener) {
+    loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        match TcpListener::bind(udp.local_addr().unwrap()).await {
+            Ok(tcp) => return (udp, tcp),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse),
+        }
+    }
+}
+
 async fn server(last: u8, cut: bool) -> Server {
-    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (udp, tcp) = sockets().await;
     let address = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(address).await.unwrap();
     let over_udp = tokio::spawn(async move {
         let mut buffer = [0; 1500];
         loop {
