@@ -139,7 +139,9 @@ pub struct ControlPlane {
     /// Ports of the kubelets on this machine.
     kubelets: Vec<u16>,
     /// Network of Service addresses.
-    service_network: String,
+    host_network: String,
+    /// The network that its vcluster.yaml says.
+    said_network: Option<String>,
     pki: Pki,
 }
 
@@ -179,11 +181,14 @@ impl ControlPlane {
             names: vec![FIRST_SERVICE.to_string()],
         };
         let pki = description.prepare(&dir.join("pki"))?;
+        let mut said_network = None;
         match &role {
             Role::Host => pki.kubeconfig(NODES, &description.server, name, "simulated-nodes", &["system:masters"])?,
             Role::Virtual { values, .. } => {
+                let config = read_values(values.as_deref())?;
+                said_network = config.service_network().map(str::to_owned);
                 write_secret(&dir.join("Corefile"), COREFILE)?;
-                write_requests(dir, values.as_deref())?;
+                write_requests(dir, &config)?;
             }
         }
         Ok(Self {
@@ -192,7 +197,8 @@ impl ControlPlane {
             role,
             kubelets: own.get("syncer/kubelet").copied().into_iter().collect(),
             ports: own,
-            service_network: SERVICE_NETWORK.to_string(),
+            host_network: SERVICE_NETWORK.to_string(),
+            said_network,
             pki,
         })
     }
@@ -202,9 +208,14 @@ impl ControlPlane {
         self.kubelets = ports;
     }
 
-    /// Says from which network Services get their addresses: the host's.
-    pub fn set_service_network(&mut self, network: String) {
-        self.service_network = network;
+    /// Says from which network the host's Services get their addresses.
+    pub fn set_host_network(&mut self, network: String) {
+        self.host_network = network;
+    }
+
+    /// From which network Services get theirs: what its vcluster.yaml says, else the host's.
+    fn service_network(&self) -> String {
+        self.said_network.as_ref().unwrap_or(&self.host_network).clone()
     }
 
     /// The kubeconfig with which a virtual cluster comes to its host.
@@ -339,18 +350,22 @@ impl ControlPlane {
     }
 }
 
+/// The vcluster.yaml of a virtual cluster; without one, every key has its default.
+fn read_values(file: Option<&Path>) -> Result<Config> {
+    let Some(file) = file else {
+        return Ok(Config::parse("", "")?);
+    };
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(Config::parse(&file.display().to_string(), &text)?)
+}
+
 /// Writes the files with which the API server of a virtual cluster intervenes in requests, and removes those of before.
-fn write_requests(dir: &Path, values: Option<&Path>) -> Result<()> {
-    let mut files = BTreeMap::new();
-    if let Some(file) = values {
-        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let config = Config::parse(&file.display().to_string(), &text)?;
-        files.extend(
-            config
-                .request_files()
-                .context("cannot print a file for the API server")?,
-        );
-    }
+fn write_requests(dir: &Path, config: &Config) -> Result<()> {
+    let written = config.request_files();
+    let files: BTreeMap<_, _> = written
+        .context("cannot print a file for the API server")?
+        .into_iter()
+        .collect();
     let requests = dir.join(REQUESTS);
     if requests.exists() {
         fs::remove_dir_all(&requests).with_context(|| format!("cannot remove {}", requests.display()))?;
@@ -398,7 +413,7 @@ fn apiserver(plane: &ControlPlane, role: &Role) -> Vec<String> {
             "service-account-issuer",
             format!("https://kubernetes.default.svc.{DOMAIN}"),
         ),
-        ("service-cluster-ip-range", plane.service_network.clone()),
+        ("service-cluster-ip-range", plane.service_network()),
         (
             "kubelet-client-certificate",
             plane.secret("apiserver-kubelet-client.crt"),

@@ -23,7 +23,7 @@ const REPLACED: &[(&str, &str)] = &[
     (
         "metadata:\n  name: vcluster\n  labels:\n    app: vcluster\n    release: vcluster\n",
         "metadata:\n  name: {{ .Release.Name }}\n  namespace: {{ .Release.Namespace }}\n  labels:\n    \
-         {{- include \"vcluster.labels\" . | nindent 4 }}\n    vcluster.loft.sh/service: \"true\"\n",
+         {{- include \"vcluster.labels\" . | nindent 4 }}\n",
     ),
     (
         "metadata:\n  name: vcluster-headless\n  labels:\n    app: vcluster\n    release: vcluster\n",
@@ -60,11 +60,7 @@ const REPLACED: &[(&str, &str)] = &[
 /// The template that a manifest of deploy/kustomize becomes.
 fn template(file: &str) -> String {
     let text = fs::read_to_string(deploy("kustomize").join(file)).expect("a manifest");
-    let mut text = REPLACED.iter().fold(text, |text, (from, to)| text.replace(from, to));
-    if file == "statefulset.yaml" {
-        // Only the Service is what virtual clusters inside this one are found by.
-        text = text.replace("    vcluster.loft.sh/service: \"true\"\n", "");
-    }
+    let text = REPLACED.iter().fold(text, |text, (from, to)| text.replace(from, to));
     let own = format!(":{}\n", chassis::VERSION);
     let lines = text
         .split_inclusive('\n')
@@ -215,6 +211,21 @@ experimental:
     - {name: all}
 ",
     "experimental: {deploy: {host: {manifests: '{apiVersion: v1, kind: ConfigMap, metadata: {name: more, namespace: tenants}}'}}}",
+    r#"
+experimental:
+  deploy:
+    host:
+      manifests: '{apiVersion: v1, kind: ConfigMap, metadata: {name: more, namespace: tenants}}'
+      manifestsTemplate: |
+        {{- range $name, $on := .Values.networking.advanced.proxyKubelets }}
+        ---
+        apiVersion: v1
+        kind: ServiceAccount
+        metadata: {name: {{ $name | printf "%q" }}, namespace: {{ $.Release.Namespace }}, labels: {of: {{ $.Release.Name }}}}
+        {{- with $.Values.exportKubeConfig.context }}{{ . }}{{ end }}
+        {{- end }}
+"#,
+    "networking: {serviceCIDR: '10.43.0.0/16,fd00::/112'}\nexperimental: {docker: {nodes: [{image: a}]}}\n",
 ];
 
 /// Kinds that the chart has besides: the control plane itself.
@@ -390,6 +401,10 @@ fn what_is_not_supported_is_refused_in_a_sentence() -> Result<()> {
             "policies: {centralAdmission: {mutatingWebhooks: [{metadata: {name: a}, webhooks: [{clientConfig: {service: {name: s}}}]}]}}",
             "policies.centralAdmission.mutatingWebhooks[0] has a service without a name or a namespace",
         ),
+        (
+            "{serviceCIDR: 10.43.0.0/16, networking: {serviceCIDR: 10.44.0.0/16}}",
+            "serviceCIDR and networking.serviceCIDR are different: set networking.serviceCIDR only",
+        ),
         ("sync: {toHost: {pod: {enabled: true}}}", "'pod' not allowed"),
         ("sync: {toHost: {pods: {enabled: 1}}}", "want boolean"),
     ];
@@ -468,6 +483,33 @@ fn a_scheduler_comes_with_the_values_that_want_one() -> Result<()> {
             let port = &scheduler[probe]["httpGet"]["port"];
             ensure!(*port == scheduler["ports"][0]["name"] && port.is_string(), "{probe}");
         }
+    }
+    Ok(())
+}
+
+/// What vcluster.yaml says goes before what is only the chart's, and that before what the host says.
+#[test]
+fn the_network_of_services_is_the_one_that_the_values_say() -> Result<()> {
+    let Some(helm) = Helm::find()? else {
+        return Ok(());
+    };
+    for (values, expected) in [
+        ("", "10.96.0.0/12"),
+        ("global: {serviceNetwork: 10.1.0.0/16}", "10.1.0.0/16"),
+        (
+            "{global: {serviceNetwork: 10.1.0.0/16}, serviceCIDR: 10.2.0.0/16}",
+            "10.2.0.0/16",
+        ),
+        (
+            "networking: {serviceCIDR: '10.3.0.0/16,fd00::/112'}",
+            "10.3.0.0/16,fd00::/112",
+        ),
+    ] {
+        let output = helm.template(values)?;
+        let mut objects = documents(&String::from_utf8(output.stdout)?)?.into_iter();
+        let settings = objects.find(|object| object["metadata"]["name"] == "team-a-settings");
+        let settings = settings.context("no settings")?;
+        ensure!(settings["data"]["serviceNetwork"] == expected, "{values}: {settings}");
     }
     Ok(())
 }

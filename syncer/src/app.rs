@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::clusters::{Api, ConnectError, Connection, connect, definitions};
+use crate::deploy::Deployment;
 use crate::engine::Engine;
 use crate::export::Export;
 use crate::kinds::{Kind, Side};
@@ -28,7 +29,7 @@ use crate::resources::{Direction, custom, gateway};
 use crate::settings::Settings;
 use crate::watches::{self, Watch};
 use crate::world::World;
-use crate::{deploy, ending};
+use crate::{ending, network};
 use crate::{grpc, resources};
 
 /// Builds the syncer and starts its tasks.
@@ -60,6 +61,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
     let metrics = Metrics::new(chassis.metrics());
     let api = |side, connection: &Connection| Api::new(side, connection.shared.clone(), metrics.clusters.clone());
     let (virtual_api, host_api) = (api(Side::Virtual, &virtual_), api(Side::Host, &host));
+    let deployment = options.deployment(&config)?;
     let mut definitions = gateway_api(&options, &host_api, &settings).await?;
     definitions.extend(custom_resources(&options, &config, &host_api, &mut settings).await?);
     let world = Arc::new(World::new(settings));
@@ -97,7 +99,8 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
         export,
         virtual_: virtual_.shared.clone(),
         definitions,
-        manifests: config.experimental.deploy.vcluster.manifests,
+        deployment,
+        service_network: config.service_network().map(str::to_owned),
         health: chassis.health().clone(),
     };
     let tasks = chassis.tasks().clone();
@@ -147,7 +150,9 @@ struct Run {
     /// What the virtual cluster has to know of custom resources.
     definitions: Vec<Value>,
     /// What vcluster.yaml has it put there.
-    manifests: String,
+    deployment: Deployment,
+    /// The network that vcluster.yaml says its Services have.
+    service_network: Option<String>,
 }
 
 /// The definitions of the Gateway API's kinds for the virtual cluster, if any are synced.
@@ -307,7 +312,8 @@ impl Run {
             export,
             virtual_,
             definitions,
-            manifests,
+            deployment,
+            service_network,
             health,
             ..
         } = self;
@@ -344,13 +350,17 @@ impl Run {
         let deployed = {
             let (virtual_, tasks) = (engine.api(Side::Virtual).clone(), tasks.clone());
             async move {
-                if let Err(problem) = deploy::run(&virtual_, &manifests).await {
-                    let key = "experimental.deploy.vcluster.manifests";
-                    tasks.fail(anyhow::anyhow!("{key}: {problem}"));
+                if let Err(problem) = deployment.run(&virtual_).await {
+                    tasks.fail(anyhow::anyhow!(problem));
                 }
             }
         };
         tasks.spawn_finite("deploy", until_shutdown(Box::pin(deployed)));
+        if let Some(said) = service_network {
+            let virtual_ = engine.api(Side::Virtual).clone();
+            let compared = async move { network::compare(&virtual_, &said).await };
+            tasks.spawn_finite("service-network", until_shutdown(Box::pin(compared)));
+        }
         tasks.spawn_finite("end", ending::run(engine.clone(), tasks.shutdown()));
         tasks.spawn("versions", until_shutdown(Box::pin(engine.clone().learn_versions())));
         let world = engine.world().clone();

@@ -17,6 +17,7 @@ pub mod kinds;
 pub mod kubelet;
 pub mod metrics;
 pub mod names;
+pub mod network;
 pub mod object;
 pub mod options;
 pub mod patches;

@@ -64,6 +64,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
+    /// The Helm program, which releases the charts of experimental.deploy.vcluster.helm
+    #[arg(long, value_name = "FILE", default_value = "/binaries/helm")]
+    pub helm_binary: PathBuf,
+
     /// DNS domain of the virtual cluster [default: networking.advanced.clusterDomain of --config]
     #[arg(long, value_name = "DOMAIN", help_heading = "Pods")]
     pub cluster_domain: Option<String>,

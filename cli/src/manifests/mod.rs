@@ -58,9 +58,12 @@ pub(crate) fn print(options: &Manifests) -> Result<()> {
     let config = Config::parse(&file, &text).map_err(|error| usage(format!("--values: {error}")))?;
     let mut documents = documents(&options.name, &options.namespace, &config)?;
     documents.push(rights(options)?);
+    let template = config.host_template(&options.name, &options.namespace);
     documents.push(config.experimental.deploy.host.manifests);
+    documents.push(template.map_err(|problem| usage(format!("--values: {file}: {problem}")))?);
     documents.retain(|document| !document.trim().is_empty());
-    println!("{}", documents.join("---\n").trim_end());
+    let ended = documents.iter().map(|document| document.trim_end());
+    println!("{}", ended.collect::<Vec<_>>().join("\n---\n"));
     Ok(())
 }
 

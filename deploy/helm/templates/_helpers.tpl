@@ -34,7 +34,7 @@ vcluster-rs/{{ last . }}:{{ $root.Chart.AppVersion }}
 
 {{/* Where the host's Services get their addresses: what the values say, else what the host says. */}}
 {{- define "vcluster.serviceNetwork" -}}
-{{- $said := (default dict .Values.global).serviceNetwork -}}
+{{- $said := coalesce .Values.serviceCIDR .Values.networking.serviceCIDR (default dict .Values.global).serviceNetwork -}}
 {{- $found := lookup "networking.k8s.io/v1" "ServiceCIDR" "" "kubernetes" -}}
 {{- if $said -}}
 {{ $said }}

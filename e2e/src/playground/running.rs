@@ -245,7 +245,7 @@ impl Playground {
             let rights = plane.rights(&settings.binaries).await?;
             self.borrowed.push((namespace.clone(), rights.clone()));
             if let Some(network) = &network {
-                plane.set_service_network(network.clone());
+                plane.set_host_network(network.clone());
             }
             let tenant = bootstrap::Tenant {
                 name: &plane.name,

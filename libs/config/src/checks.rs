@@ -1,9 +1,13 @@
 //! What must hold for the values this version acts on, beyond their type.
 
+use crate::charts;
+use crate::docker;
 use crate::export::{check_secrets, check_server};
 use crate::gateways;
 use crate::mappings::{ObjectMapping, ServiceMapping, is_label};
 use crate::model::{CustomResource, Image, Scope};
+use crate::monitors;
+use crate::networking;
 use crate::patches;
 use crate::proxied;
 use crate::requests;
@@ -70,6 +74,10 @@ pub(crate) fn check(path: &str, value: &Value) -> Result<(), String> {
             requests::check_webhooks(value)
         }
         "experimental.proxy.customResources" => proxied::check(value),
+        "experimental.deploy.vcluster.helm" => charts::check(value),
+        "experimental.nodeMonitors" => monitors::check(value),
+        "serviceCIDR" | "networking.serviceCIDR" => networking::check_networks(value.as_str().unwrap_or_default()),
+        _ if let Some(name) = path.strip_prefix("experimental.docker.") => docker::check(name, value),
         "experimental.denyProxyRequests" => requests::check_rules(value),
         "exportKubeConfig.server" => check_server(value.as_str().unwrap_or_default()),
         "exportKubeConfig.additionalSecrets" => check_secrets(value),
@@ -110,6 +118,7 @@ pub(crate) fn check_together(document: &Value) -> Result<(), String> {
                 .to_owned(),
         );
     }
+    networking::check_together(document)?;
     gateways::check(document)?;
     proxied::check_together(document)?;
     for kind in ["configMaps", "secrets"] {

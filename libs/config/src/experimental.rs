@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::deploy::Deploy;
+use crate::monitors::NodeMonitor;
 use crate::proxied::Proxy;
 use crate::requests::DenyRule;
 
@@ -19,6 +21,8 @@ pub struct Experimental {
     pub deny_proxy_requests: Vec<DenyRule>,
     /// What other virtual clusters answer for.
     pub proxy: Proxy,
+    /// What the host measures at the nodes.
+    pub node_monitors: Vec<NodeMonitor>,
 }
 
 /// Files with credentials of the virtual cluster; empty leaves them to flags.
@@ -39,24 +43,6 @@ pub struct VirtualKubeConfig {
     /// The authority of proxies that say who asks.
     #[serde(rename = "requestHeaderCACert")]
     pub request_header_ca_cert: String,
-}
-
-/// What is deployed with the virtual cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Deploy {
-    /// Into the host.
-    pub host: Manifests,
-    /// Into the virtual cluster.
-    pub vcluster: Manifests,
-}
-
-/// Manifests.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Manifests {
-    /// YAML with one or more documents.
-    pub manifests: String,
 }
 
 /// How objects are synced.

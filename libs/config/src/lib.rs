@@ -5,8 +5,11 @@
 
 #[cfg(test)]
 mod chart;
+mod charts;
 mod checks;
+mod deploy;
 pub mod digest;
+mod docker;
 mod experimental;
 mod export;
 mod former;
@@ -14,6 +17,7 @@ mod gateways;
 pub mod keys;
 mod mappings;
 mod model;
+mod monitors;
 mod namespaces;
 mod networking;
 mod patches;
@@ -23,14 +27,17 @@ mod read;
 pub mod requests;
 mod resolve;
 
+pub use charts::{Chart, ChartRelease, Secret};
 pub use checks::{DEFAULT_SCHEDULER, toleration};
-pub use experimental::{Deploy, Experimental, Manifests, SyncSettings, VirtualKubeConfig};
+pub use deploy::{Deploy, HostManifests, VirtualDeploy};
+pub use experimental::{Experimental, SyncSettings, VirtualKubeConfig};
 pub use export::{ExportKubeConfig, KubeConfigSecret, ServiceAccountLogin};
 pub use gateways::{
     AllowedRoutes, GatewayApi, ImportedGateways, NamespacePolicy, RoutesOverride, Sanitize, ShownMetadata, ShownStatus,
 };
 pub use mappings::{ObjectMapping, ServiceMapping, ServiceName};
 pub use model::*;
+pub use monitors::{MonitorEndpoint, NodeMonitor};
 pub use namespaces::Namespaces;
 pub use networking::{AdvancedNetworking, Networking, ProxyKubelets, Replica, ReplicateServices};
 pub use patches::{Action, ObjectReference, Patch, Path};

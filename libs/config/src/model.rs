@@ -23,6 +23,8 @@ pub struct Config {
     pub export_kube_config: ExportKubeConfig,
     /// Which objects are synced, and how.
     pub sync: Sync,
+    #[serde(rename = "serviceCIDR")]
+    pub(crate) service_cidr: String,
     /// Names on the network.
     pub networking: Networking,
     /// The processes that make up the virtual cluster.
@@ -505,10 +507,22 @@ impl Config {
     pub fn without_effect(&self) -> Vec<&'static str> {
         let hybrid = &self.sync.to_host.pods.hybrid_scheduling;
         let idle = hybrid.enabled && hybrid.host_schedulers.is_empty() && self.has_scheduler();
-        idle.then_some(
-            "sync.toHost.pods.hybridScheduling.hostSchedulers is empty: every pod is scheduled in the virtual cluster",
-        )
+        let docker = &self.document["experimental"]["docker"];
+        let in_docker = keys::root()
+            .child("experimental")
+            .and_then(|section| section.child("docker"));
+        [
+            (
+                idle,
+                "sync.toHost.pods.hybridScheduling.hostSchedulers is empty: every pod is scheduled in the virtual cluster",
+            ),
+            (
+                in_docker.is_some_and(|section| section.defaults() != *docker),
+                "experimental.docker has no effect: it is about virtual clusters that run in Docker, not in a Pod",
+            ),
+        ]
         .into_iter()
+        .filter_map(|(says, sentence)| says.then_some(sentence))
         .collect()
     }
 

@@ -73,7 +73,7 @@ impl Seed<'_> {
                 self.path
             )));
         }
-        if *support == Support::Honoured {
+        if *support != Support::DefaultOnly {
             check(&self.path, &value).map_err(|problem| fault(format_args!("{}: {problem}", self.path)))?;
         }
         Ok(value)

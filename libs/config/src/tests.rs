@@ -298,6 +298,13 @@ fn honoured_keys_reach_the_model() {
             (Kind::Text, "policies.networkPolicy.fallbackDns") => json!("192.0.2.1"),
             (Kind::Text, "policies.podSecurityStandard") => json!("baseline"),
             (Kind::List, path) if path.ends_with("allowedRoutes.overrides") => json!([{"name": "other"}]),
+            (Kind::Text, path) if path.ends_with("serviceCIDR") => json!("10.0.0.0/8"),
+            (Kind::List, "experimental.deploy.vcluster.helm") => {
+                json!([{"chart": {"name": "other", "repo": "https://other"}}])
+            }
+            (Kind::List, "experimental.nodeMonitors") => {
+                json!([{"name": "other", "endpoints": [{"path": "/metrics"}]}])
+            }
             (Kind::Text, _) => json!("other"),
             (Kind::List, path) if path.starts_with("rbac.") => {
                 json!([{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"]}])

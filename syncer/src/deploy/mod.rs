@@ -1,19 +1,25 @@
 //! What vcluster.yaml has a leader put into the virtual cluster (`experimental.deploy.vcluster`): manifests, applied once when
-//! leadership begins, and noted with their outcome in a ConfigMap.
+//! leadership begins, and charts, released after that until it works. The outcome is noted in a ConfigMap.
 
 mod apply;
+mod charts;
+mod fetch;
+mod helm;
 mod manifests;
 mod merge;
 mod status;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use config::ChartRelease;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use self::apply::Applier;
+use self::helm::Helm;
 use self::status::{Phase, Status};
 use crate::clusters::{Api, ApiError, Patch};
 use crate::json;
@@ -32,13 +38,45 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How often what a server may yet accept is tried.
 const ATTEMPTS: u32 = 30;
 
-/// Applies the manifests unless they are those of last time, and deletes what only those of last time named.
+/// What is to be put there, and with which program.
+#[derive(Debug)]
+pub struct Deployment {
+    /// YAML with one or more documents.
+    pub manifests: String,
+    /// Charts, in their order.
+    pub charts: Vec<ChartRelease>,
+    /// The program that releases charts.
+    pub helm: PathBuf,
+    /// How it comes to the virtual cluster.
+    pub kubeconfig: PathBuf,
+}
+
+impl Deployment {
+    /// Applies the manifests, then releases the charts, and ends when all of it is there.
+    ///
+    /// # Errors
+    /// The manifests cannot be applied; the sentence says why. Charts are tried again.
+    pub async fn run(self, api: &Api) -> Result<(), String> {
+        let key = "experimental.deploy.vcluster";
+        run(api, &self.manifests, self.charts.len())
+            .await
+            .map_err(|problem| format!("{key}.manifests: {problem}"))?;
+        if charts::are_there(api, &self.charts).await {
+            let helm = Helm::new(&self.helm, &self.kubeconfig).map_err(|problem| format!("{key}.helm: {problem}"))?;
+            charts::run(api, &helm, &self.charts).await;
+        }
+        Ok(())
+    }
+}
+
+/// Applies the manifests unless they are those of last time, and deletes what only those of last time named. So many charts are
+/// to follow.
 ///
 /// # Errors
 /// The manifests are none, or the API server refuses one of them; the sentence says which and why.
-pub async fn run(api: &Api, manifests: &str) -> Result<(), String> {
-    let known = read(api).await?;
-    if known.is_none() && manifests.is_empty() {
+async fn run(api: &Api, manifests: &str, charts: usize) -> Result<(), String> {
+    let known = load(api).await?;
+    if known.is_none() && manifests.is_empty() && charts == 0 {
         return Ok(());
     }
     for namespace in [NAMESPACE, DEFAULT_NAMESPACE] {
@@ -46,10 +84,9 @@ pub async fn run(api: &Api, manifests: &str) -> Result<(), String> {
             .await
             .map_err(|error| format!("cannot find the namespace {namespace}: {error}"))?;
     }
-    let before = known.unwrap_or_default();
-    let mut status = Status::parse(json::text(&before, &["metadata", "annotations", STATUS]));
+    let mut status = known.unwrap_or_default();
     let outcome = deploy(api, manifests, &mut status).await;
-    status.conclude();
+    status.conclude(outcome.as_ref().err(), charts);
     let noted = note(api, &status).await;
     outcome.and(noted)
 }
@@ -137,10 +174,13 @@ async fn settled<F: Future<Output = Result<Value, ApiError>>>(
     }
 }
 
-/// The ConfigMap, if there is one.
-async fn read(api: &Api) -> Result<Option<Value>, String> {
+/// What was noted, if there is anything.
+async fn load(api: &Api) -> Result<Option<Status>, String> {
     match settled(|| api.get(Kind::ConfigMap, NAMESPACE, NAME), is_passing).await {
-        Ok(found) => Ok(Some(found)),
+        Ok(found) => Ok(Some(Status::parse(json::text(
+            &found,
+            &["metadata", "annotations", STATUS],
+        )))),
         Err(error) if error.code() == 404 => Ok(None),
         Err(error) => Err(format!("cannot read the ConfigMap {NAMESPACE}/{NAME}: {error}")),
     }

@@ -9,7 +9,6 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// How long the manifests of an annotation may be: many times what fits into one when compressed.
 const LONGEST: u64 = 16 << 20;
@@ -18,6 +17,8 @@ const LONGEST: u64 = 16 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Failed,
+    /// It has not ended.
+    Pending,
     Success,
 }
 
@@ -25,6 +26,7 @@ impl Phase {
     fn as_str(self) -> &'static str {
         match self {
             Phase::Failed => "Failed",
+            Phase::Pending => "Pending",
             Phase::Success => "Success",
         }
     }
@@ -42,6 +44,34 @@ pub(super) struct Outcome {
     pub(super) message: String,
 }
 
+impl Outcome {
+    pub(super) fn of(phase: Phase, reason: &str, message: &str) -> Self {
+        Self {
+            phase: phase.as_str().to_owned(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+        }
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        self.phase == Phase::Success.as_str()
+    }
+}
+
+/// The same of a chart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ChartStatus {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) namespace: String,
+    #[serde(flatten)]
+    pub(super) outcome: Outcome,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) last_applied_chart_config_hash: String,
+}
+
 /// The same of the manifests.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -56,11 +86,7 @@ pub(super) struct ManifestsStatus {
 impl ManifestsStatus {
     /// Notes how it went.
     pub(super) fn end(&mut self, phase: Phase, reason: &str, message: &str) {
-        self.outcome = Outcome {
-            phase: phase.as_str().to_owned(),
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-        };
+        self.outcome = Outcome::of(phase, reason, message);
     }
 }
 
@@ -71,7 +97,7 @@ pub(super) struct Status {
     #[serde(flatten)]
     pub(super) outcome: Outcome,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    charts: Vec<Value>,
+    pub(super) charts: Vec<ChartStatus>,
     pub(super) manifests: ManifestsStatus,
 }
 
@@ -106,8 +132,35 @@ impl Status {
         Ok(())
     }
 
-    /// The outcome of the whole follows from its parts.
-    pub(super) fn conclude(&mut self) {
-        self.outcome = self.manifests.outcome.clone();
+    /// What is noted of the release, which is noted with it if nothing is.
+    pub(super) fn chart(&mut self, name: &str, namespace: &str) -> &mut ChartStatus {
+        let known = self
+            .charts
+            .iter()
+            .position(|chart| (chart.name.as_str(), chart.namespace.as_str()) == (name, namespace));
+        let index = known.unwrap_or_else(|| {
+            self.charts.push(ChartStatus {
+                name: name.to_owned(),
+                namespace: namespace.to_owned(),
+                ..ChartStatus::default()
+            });
+            self.charts.len() - 1
+        });
+        &mut self.charts[index]
+    }
+
+    /// The outcome of the whole follows from its parts: the manifests, and so many charts.
+    pub(super) fn conclude(&mut self, problem: Option<&String>, charts: usize) {
+        let parts = std::iter::once(&self.manifests.outcome).chain(self.charts.iter().map(|chart| &chart.outcome));
+        let failed = parts.into_iter().find(|part| !part.is_success());
+        self.outcome = match (failed, problem) {
+            (Some(part), _) => Outcome {
+                phase: Phase::Failed.as_str().to_owned(),
+                ..part.clone()
+            },
+            (None, Some(problem)) => Outcome::of(Phase::Failed, "Unknown", problem),
+            (None, None) if self.charts.len() != charts => Outcome::of(Phase::Pending, "", ""),
+            (None, None) => Outcome::of(Phase::Success, "", ""),
+        };
     }
 }

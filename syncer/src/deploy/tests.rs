@@ -143,7 +143,7 @@ fn texts_survive_their_compression() {
     assert_eq!(status.last_applied().as_deref(), Some(""));
     status.set_last_applied("kind: A").expect("compressed");
     status.manifests.end(Phase::Success, "", "");
-    status.conclude();
+    status.conclude(None, 0);
     let again = Status::parse(&status.to_text());
     assert_eq!(again, status);
     assert_eq!(again.last_applied().as_deref(), Some("kind: A"));
@@ -173,27 +173,27 @@ fn noted(fake: &Fake) -> Value {
 #[tokio::test(start_paused = true)]
 async fn what_is_written_is_there_and_what_is_not_goes() {
     let (fake, api) = host();
-    assert_eq!(run(&api, "").await, Ok(()));
+    assert_eq!(run(&api, "", 0).await, Ok(()));
     assert!(fake.get(Kind::ConfigMap, NAMESPACE, NAME).is_none());
     assert_eq!(fake.take_requests().len(), 1);
 
     let both = format!("{}---\n{}", map("a", "one"), map("b", "one"));
-    assert_eq!(run(&api, &both).await, Ok(()));
+    assert_eq!(run(&api, &both, 0).await, Ok(()));
     let made = fake.get(Kind::ConfigMap, "default", "a").expect("made");
     assert_eq!(made["data"]["key"], "one");
     assert_eq!(noted(&fake)["phase"], "Success");
     fake.take_writes();
-    assert_eq!(run(&api, &both).await, Ok(()));
+    assert_eq!(run(&api, &both, 0).await, Ok(()));
     assert!(fake.take_writes().iter().all(|write| write.contains("/kube-system/")));
 
-    assert_eq!(run(&api, &map("a", "two")).await, Ok(()));
+    assert_eq!(run(&api, &map("a", "two"), 0).await, Ok(()));
     let changed = fake.get(Kind::ConfigMap, "default", "a").expect("kept");
     assert_eq!(
         (&changed["data"]["key"], &changed["metadata"]["uid"]),
         (&json!("two"), &made["metadata"]["uid"])
     );
     assert!(fake.get(Kind::ConfigMap, "default", "b").is_none());
-    assert_eq!(run(&api, "").await, Ok(()));
+    assert_eq!(run(&api, "", 0).await, Ok(()));
     assert!(fake.get(Kind::ConfigMap, "default", "a").is_none());
 }
 
@@ -201,7 +201,7 @@ async fn what_is_written_is_there_and_what_is_not_goes() {
 async fn failures_are_told_and_noted() {
     let (fake, api) = host();
     let unknown = "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: t}\n";
-    let problem = run(&api, unknown).await.expect_err("unknown");
+    let problem = run(&api, unknown, 0).await.expect_err("unknown");
     assert_eq!(
         problem,
         "cannot apply Thing default/t: the API server has no kind Thing in example.com/v1"
@@ -217,6 +217,6 @@ async fn failures_are_told_and_noted() {
         failures -= 1;
         (failures >= 0).then_some(if failures % 2 == 0 { 503 } else { 0 })
     })));
-    assert_eq!(run(&api, &map("a", "one")).await, Ok(()));
+    assert_eq!(run(&api, &map("a", "one"), 0).await, Ok(()));
     assert_eq!(noted(&fake)["phase"], "Success");
 }

@@ -19,9 +19,16 @@ use super::file::{
     credentials, custom_resources, from_host, imports, metrics, metrics_addresses, namespaces, patches, pod_security,
     proxied, read_config, replicas, to_host,
 };
+use crate::deploy::Deployment;
 use crate::resources::custom;
 use crate::resources::custom::definition::Wanted;
 use crate::settings::{GatewaySettings, NodeSettings, PodSettings, RewriteHosts, Scheduling, Settings};
+
+/// Whether a file can be run.
+fn is_program(file: &Path) -> bool {
+    file.metadata()
+        .is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0)
+}
 
 /// The version that virtual nodes report.
 const KUBERNETES_VERSION: &str = "v1.36.0";
@@ -44,6 +51,24 @@ impl Options {
                     .to_owned(),
             )),
         }
+    }
+
+    /// What is put into the virtual cluster when this process begins to lead.
+    pub fn deployment(&self, config: &Config) -> Result<Deployment> {
+        let manifests = config.virtual_manifests(&self.name, &self.target_namespace);
+        let deployment = Deployment {
+            manifests: manifests.map_err(|problem| self.wrong(&problem))?,
+            charts: config.experimental.deploy.vcluster.helm.clone(),
+            helm: self.helm_binary.clone(),
+            kubeconfig: self.kubeconfig.clone().unwrap_or_default(),
+        };
+        if deployment.charts.is_empty() || is_program(&self.helm_binary) {
+            return Ok(deployment);
+        }
+        Err(usage(format!(
+            "--helm-binary: {} is no program, and experimental.deploy.vcluster.helm needs one: install Helm 3 there",
+            self.helm_binary.display()
+        )))
     }
 
     /// Checks what the parser could not, and fills in what depends on other flags.

@@ -14,7 +14,7 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/helm/files/ri
 const HEADER: &str = "# Generated from the syncer's table of rights: UPDATE_GENERATED=1 cargo test -p syncer chart
 # What `vcluster.yaml` says decides which of them a release gets; release-name and release-namespace are put in.\n";
 /// Where no switch is about rights of the syncer.
-const ELSEWHERE: [&str; 3] = ["rbac.", "policies.", "telemetry."];
+const ELSEWHERE: [&str; 4] = ["rbac.", "policies.", "telemetry.", "experimental.docker."];
 
 /// Whether it is a right in all namespaces, the group, the resource, the object, and the verb.
 type Right = (bool, String, String, String, String);
