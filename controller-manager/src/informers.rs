@@ -10,8 +10,8 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, Repl
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
-    Container, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ResourceRequirements, Service,
-    ServiceAccount,
+    Container, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ResourceQuota,
+    ResourceRequirements, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -189,6 +189,7 @@ informers! {
     autoscalers: HorizontalPodAutoscaler, keep;
     budgets: PodDisruptionBudget, keep;
     cluster_roles: ClusterRole, keep;
+    resource_quotas: ResourceQuota, keep;
 }
 
 fn watch<K>(informer: Informer<K>, client: &Client, trim: fn(&mut K)) -> Watch

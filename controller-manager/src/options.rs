@@ -52,6 +52,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "COUNT", default_value_t = 12500, allow_negative_numbers = true)]
     terminated_pod_gc_threshold: i64,
 
+    /// How often the usage of all ResourceQuotas is counted again; 0 for never
+    #[arg(long, value_name = "DURATION", default_value = "5m0s", value_parser = parse_duration_or_zero)]
+    resource_quota_sync_period: Duration,
+
     #[command(flatten)]
     autoscaling: Autoscaling,
 
@@ -111,6 +115,9 @@ pub(crate) struct Workers {
     /// HorizontalPodAutoscalers worked on at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
     pub(crate) concurrent_horizontal_pod_autoscaler_syncs: usize,
+    /// ResourceQuotas worked on at the same time
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    pub(crate) concurrent_resource_quota_syncs: usize,
     /// Namespaces worked on at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     pub(crate) concurrent_namespace_syncs: usize,
@@ -129,6 +136,7 @@ pub(crate) struct Settings {
     pub(crate) node_monitor_grace_period: Duration,
     pub(crate) node_monitor_period: Duration,
     pub(crate) terminated_pod_gc_threshold: usize,
+    pub(crate) resource_quota_sync_period: Duration,
     pub(crate) autoscaling: Autoscaling,
     pub(crate) workers: Workers,
 }
@@ -178,6 +186,7 @@ impl Options {
                 node_monitor_grace_period: self.node_monitor_grace_period,
                 node_monitor_period: self.node_monitor_period,
                 terminated_pod_gc_threshold: usize::try_from(self.terminated_pod_gc_threshold).unwrap_or(0),
+                resource_quota_sync_period: self.resource_quota_sync_period,
                 autoscaling: self.autoscaling,
                 workers: self.workers,
             },
@@ -244,6 +253,7 @@ mod tests {
         assert!(config.leader_elect);
         assert_eq!(config.settings.node_monitor_grace_period, Duration::from_secs(50));
         assert_eq!(config.settings.terminated_pod_gc_threshold, 12500);
+        assert_eq!(config.settings.resource_quota_sync_period, Duration::from_secs(300));
         let autoscaling = config.settings.autoscaling;
         assert_eq!(
             autoscaling.horizontal_pod_autoscaler_sync_period,

@@ -4,7 +4,6 @@
 mod equivalent;
 pub mod escalation;
 pub mod plugins;
-mod pod_resources;
 mod policy;
 mod rules;
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod node_lifecycle;
 mod pod_gc;
 mod protection;
 mod replicaset;
+mod resourcequota;
 mod root_ca;
 mod serviceaccount;
 mod statefulset;
@@ -98,6 +99,7 @@ const CONTROLLERS: &[Controller] = &[
         &[],
         protection::classes::start,
     ),
+    controller("resourcequota-controller", &["resourcequota"], resourcequota::start),
     controller("node-lifecycle-controller", &["nodelifecycle"], node_lifecycle::start),
     controller("taint-eviction-controller", &[], taint_eviction::start),
     controller("garbage-collector-controller", &["garbagecollector"], garbage::start),
@@ -226,6 +228,7 @@ mod tests {
                 "volumeattributesclass-protection-controller",
                 Some(protection::tests::rests),
             ),
+            ("resourcequota-controller", Some(resourcequota::tests::rests)),
             ("node-lifecycle-controller", Some(node_lifecycle::tests::rests)),
             ("taint-eviction-controller", None),
             ("garbage-collector-controller", None),

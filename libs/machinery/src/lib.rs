@@ -13,10 +13,12 @@ pub mod names;
 pub mod object;
 pub mod openapi;
 pub mod patch;
+pub mod pod_resources;
 pub mod pod_security;
 #[cfg(test)]
 mod properties;
 pub mod quantity;
+pub mod quota;
 pub mod rbac;
 pub mod references;
 pub mod remote_user;

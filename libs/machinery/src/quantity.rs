@@ -143,6 +143,15 @@ impl Quantity {
         }
     }
 
+    /// The amount in whole units, rounded up.
+    #[must_use]
+    pub fn rounded_up(&self) -> Self {
+        Quantity {
+            nanos: ceil_div(self.nanos, NANO) * NANO,
+            format: self.format,
+        }
+    }
+
     /// -1, 0 or 1.
     pub fn sign(&self) -> i32 {
         match self.nanos.cmp(&0) {

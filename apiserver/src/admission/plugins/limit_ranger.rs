@@ -1,10 +1,10 @@
 //! LimitRanger: what the LimitRanges of a namespace demand of its pods and claims (`plugin/pkg/admission/limitranger`).
 
-use crate::admission::pod_resources::{Amounts, amounts, of_containers};
 use crate::admission::{Attributes, Lookup, Operation, Plugin};
 use futures::future::BoxFuture;
 use machinery::gvk::GroupResource;
 use machinery::meta;
+use machinery::pod_resources::{Amounts, amounts, of_containers};
 use machinery::quantity::Quantity;
 use machinery::status::Status;
 use serde_json::Value;

@@ -1,30 +1,31 @@
 //! Which objects a quota is about (`podMatchesScopeFunc`, `pvcMatchesScopeFunc`).
 
-use super::usage::Evaluator;
-use machinery::meta;
+use super::usage::Kind;
+use crate::meta;
 use serde_json::{Value, json};
 
 /// Whether an object is within all scopes of a quota.
-pub(super) fn match_all(quota: &Value, object: &Value, evaluator: &Evaluator) -> bool {
+pub(super) fn match_all(quota: &Value, object: &Value, kind: &Kind) -> bool {
     let scopes = meta::list_at(quota, &["spec", "scopes"]).iter().map(|scope| {
         let name = scope.as_str().unwrap_or_default();
         json!({"scopeName": name, "operator": "Exists"})
     });
     let selectors = meta::list_at(quota, &["spec", "scopeSelector", "matchExpressions"]);
-    scopes.chain(selectors.iter().cloned()).all(|requirement| {
-        if evaluator.counts_pods() {
-            matches_pod(&requirement, object)
-        } else if evaluator.counts_claims() {
-            matches_claim(&requirement, object)
-        } else {
-            false
-        }
+    scopes.chain(selectors.iter().cloned()).all(|requirement| match kind {
+        Kind::Pods => matches_pod(&requirement, object),
+        Kind::Claims => matches_claim(&requirement, object),
+        Kind::Services | Kind::DeviceClaims(_) | Kind::Objects(_) => false,
     })
+}
+
+/// Whether a pod is to end by itself after a time (`IsTerminating`).
+pub fn is_terminating(pod: &Value) -> bool {
+    meta::i64_at(pod, &["spec", "activeDeadlineSeconds"]).is_some_and(|seconds| seconds >= 0)
 }
 
 fn matches_pod(requirement: &Value, pod: &Value) -> bool {
     let best_effort = meta::str_at(pod, &["status", "qosClass"]) == Some("BestEffort");
-    let terminating = meta::i64_at(pod, &["spec", "activeDeadlineSeconds"]).is_some_and(|seconds| seconds >= 0);
+    let terminating = is_terminating(pod);
     match meta::str_at(requirement, &["scopeName"]).unwrap_or_default() {
         "Terminating" => terminating,
         "NotTerminating" => !terminating,
@@ -40,6 +41,10 @@ fn matches_claim(requirement: &Value, claim: &Value) -> bool {
     let class = [
         meta::str_at(claim, &["spec", "volumeAttributesClassName"]),
         meta::str_at(claim, &["status", "currentVolumeAttributesClassName"]),
+        meta::str_at(
+            claim,
+            &["status", "modifyVolumeStatus", "targetVolumeAttributesClassName"],
+        ),
     ];
     let mut names = class.into_iter().flatten().filter(|name| !name.is_empty()).peekable();
     meta::str_at(requirement, &["scopeName"]) == Some("VolumeAttributesClass")
@@ -91,6 +96,24 @@ mod tests {
         ] {
             let requirement = json!({"scopeName": scope, "operator": operator, "values": values});
             assert_eq!(matches_pod(&requirement, &pod), expected, "{scope} {operator}");
+        }
+    }
+
+    #[test]
+    fn claims_are_chosen_by_any_class_that_they_have_to_do_with() {
+        let claim = json!({"spec": {"volumeAttributesClassName": "gold"},
+            "status": {"modifyVolumeStatus": {"targetVolumeAttributesClassName": "silver"}}});
+        for (claim, operator, values, expected) in [
+            (&claim, "In", json!(["silver"]), true),
+            (&claim, "In", json!(["bronze"]), false),
+            (&claim, "NotIn", json!(["gold"]), true),
+            (&claim, "Exists", json!([]), true),
+            (&json!({}), "Exists", json!([]), false),
+            (&json!({}), "DoesNotExist", json!([]), true),
+            (&json!({}), "NotIn", json!(["gold"]), true),
+        ] {
+            let requirement = json!({"scopeName": "VolumeAttributesClass", "operator": operator, "values": values});
+            assert_eq!(matches_claim(&requirement, claim), expected, "{operator} {values}");
         }
     }
 }
