@@ -70,7 +70,10 @@ fn custom_object(
         Format::Yaml => yaml::to_json(body).map_err(|why| unrecognized(&why))?,
     };
     kind_of(&text, kind).map_err(|why| unrecognized(&without_kind(&why)))?;
-    let decoded = decode_untyped(&text).map_err(|error| unrecognized(&error.to_string()))?;
+    let decoded = decode_untyped(&text).map_err(|error| match error {
+        DecodeError::Syntax(error) => unrecognized(&error.to_string()),
+        DecodeError::Type(why) => unfit(kind, kind, &why),
+    })?;
     let said = |field: &str| decoded.value.get(field).and_then(Value::as_str).unwrap_or_default();
     let sent = GroupVersion::parse(said("apiVersion"))
         .unwrap_or_default()

@@ -35,7 +35,7 @@ pub fn to_storage(resource: &Resource, mut obj: Value) -> Result<Value, Status> 
     let kind = resource.storage_gvk();
     set_kind(&mut obj, kind);
     if resource.custom.is_some() {
-        structural::numbers::as_encoded(&mut obj);
+        machinery::numbers::as_encoded(&mut obj);
         return Ok(obj);
     }
     match schema::by_gvk(&kind.group, &kind.version, &kind.kind) {

@@ -1,5 +1,6 @@
 //! Field paths and validation errors with upstream's texts (apimachinery `pkg/util/validation/field`).
 
+use crate::numbers;
 use serde_json::{Number, Value};
 use std::fmt;
 
@@ -229,7 +230,11 @@ impl Error {
                 (_, Some(shown)) => text.push_str(shown),
                 (Value::String(s), None) => text.push_str(&go_quote(s)),
                 (Value::Number(number), None) => text.push_str(&go_number(number)),
-                (other, None) => text.push_str(&other.to_string()),
+                (other, None) => {
+                    let mut other = other.clone();
+                    numbers::as_encoded(&mut other);
+                    text.push_str(&other.to_string());
+                }
             }
         }
         if !self.detail.is_empty() {

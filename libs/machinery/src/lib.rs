@@ -10,6 +10,7 @@ pub mod intstr;
 pub mod jsonpath;
 pub mod meta;
 pub mod names;
+pub mod numbers;
 pub mod object;
 pub mod openapi;
 pub mod patch;

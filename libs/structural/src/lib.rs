@@ -12,7 +12,6 @@ pub mod field_path;
 pub mod formats;
 mod lists;
 mod node;
-pub mod numbers;
 mod prune;
 pub mod publish;
 pub mod rules;

@@ -121,6 +121,8 @@ impl Evaluation {
             own: plain.own.clone(),
             old: Some(cel::Value::Optional(plain.old.clone().map(Box::new))),
         };
+        // Rules about integers do not take floats, even if validation does where they have no fraction.
+        let is_float = node.kind == Kind::Integer && value.is_number() && !value.is_i64();
         for rule in &rules.own {
             let compiled = match &rule.program {
                 None => continue,
@@ -132,6 +134,12 @@ impl Evaluation {
                 }
             };
             if compiled.uses_old && old.is_none() && !rule.text.optional_old {
+                continue;
+            }
+            if is_float {
+                let why = "invalid data, expected int, got float64";
+                let (detail, _) = failed(why, rule.name());
+                self.findings.errors.push(Error::invalid(path, named, detail));
                 continue;
             }
             let variables = if rule.text.optional_old { &optional } else { &plain };
