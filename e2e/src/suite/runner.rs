@@ -77,8 +77,9 @@ fn run(file: &str, playground: &[&str], values: &str, cases: &[Case]) -> ExitCod
         }
     };
     println!(
-        "{file}: playground ready after {:.1} s, {} cases",
+        "{file}: playground ready after {:.1} s on {}, {} cases",
         began.elapsed().as_secs_f64(),
+        world.description(),
         chosen.len()
     );
     let mut failed = Vec::new();

@@ -1,5 +1,6 @@
 //! The playground a test file works in.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 use super::kubectl::Kubectl;
 use crate::playground::{ClusterAccess, Layout, State};
@@ -181,6 +183,19 @@ impl World {
         Ok((program.into(), words.collect()))
     }
 
+    /// What the cases run on, for the report: whose cluster the host is, its version, what runs its containers.
+    pub fn description(&self) -> String {
+        let whose = match existing_host() {
+            Ok(Some(kubeconfig)) => format!("the existing cluster of {}", kubeconfig.display()),
+            _ => "the embedded host".to_string(),
+        };
+        let told = |arguments: &[&str]| self.kubectl("host").and_then(|host| host.json(arguments));
+        let version = told(&["version"]).unwrap_or_default();
+        let version = version["serverVersion"]["gitVersion"].as_str().unwrap_or("unknown");
+        let nodes = told(&["get", "nodes"]).unwrap_or_default();
+        format!("{whose}, version {version}, {}", nodes_of(&nodes))
+    }
+
     /// Requests of syncers that their hosts have refused for want of a right, as the syncers count them.
     ///
     /// # Errors
@@ -260,6 +275,20 @@ impl World {
     }
 }
 
+/// How many nodes a list has, and what runs their containers.
+fn nodes_of(list: &Value) -> String {
+    let Some(nodes) = list["items"].as_array() else {
+        return "whose nodes it may not list".to_string();
+    };
+    let runtime = |node: &Value| {
+        let runtime = &node["status"]["nodeInfo"]["containerRuntimeVersion"];
+        runtime.as_str().unwrap_or("an unknown runtime").to_string()
+    };
+    let runtimes: BTreeSet<String> = nodes.iter().map(runtime).collect();
+    let runtimes: Vec<String> = runtimes.into_iter().collect();
+    format!("nodes: {} with {}", nodes.len(), runtimes.join(" and "))
+}
+
 /// The metrics of a process.
 fn scraped(admin: SocketAddr) -> Result<String> {
     let mut connection = TcpStream::connect(admin)?;
@@ -318,4 +347,17 @@ pub(super) fn succeeded(output: &Output) -> Result<String> {
         text(&output.stderr)
     );
     Ok(text(&output.stdout))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_described_by_what_runs_their_containers() {
+        let node = |runtime: &str| serde_json::json!({"status": {"nodeInfo": {"containerRuntimeVersion": runtime}}});
+        let list = serde_json::json!({"items": [node("containerd://2.1.0"), node("cri-o://1.36.0"), node("containerd://2.1.0")]});
+        assert_eq!(nodes_of(&list), "nodes: 3 with containerd://2.1.0 and cri-o://1.36.0");
+        assert_eq!(nodes_of(&Value::Null), "whose nodes it may not list");
+    }
 }
