@@ -15,7 +15,7 @@ use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::{Claim, Reference, claim};
 use crate::object::ObjectKey;
-use crate::resources::{REFRESH_AT, RESIZE, pair, trim};
+use crate::resources::{REFRESH_AT, RESIZE, pair, token_owner, trim};
 
 /// Requested lifetime of service-account tokens, in seconds: ten years, which the API server may shorten.
 const TOKEN_LIFETIME: i64 = 315_360_000;
@@ -226,6 +226,14 @@ impl Engine {
 
     async fn tokens(&self, tokens: TokenSecret) -> Outcome {
         let key = pair::key_of(&tokens.secret);
+        let copy = self
+            .world
+            .host
+            .get(Kind::Pod, &tokens.copy.namespace, &tokens.copy.name);
+        let Some(copy) = copy else {
+            // Gone again, which is what comes next.
+            return Outcome::Done;
+        };
         let (data, refresh_at) = match self.request_tokens(&tokens).await {
             Ok(requested) => requested,
             Err(error) => {
@@ -237,6 +245,7 @@ impl Engine {
         };
         let mut secret = tokens.secret;
         secret["data"] = Value::Object(data);
+        secret["metadata"]["ownerReferences"] = token_owner(&tokens.copy, copy.uid());
         secret["metadata"]["annotations"][REFRESH_AT] = json!(refresh_at.to_string());
         let answer = if tokens.exists {
             let target = (Kind::Secret, key.namespace.as_str(), key.name.as_str());

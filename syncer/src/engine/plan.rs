@@ -87,7 +87,9 @@ pub struct TokenSecret {
     pub account: String,
     /// What to request.
     pub tokens: Vec<TokenRequest>,
-    /// The Secret without data; the tokens become its data.
+    /// The copy of the pod on the host, which is to own the Secret.
+    pub copy: ObjectKey,
+    /// The Secret without data and owner; the tokens become its data.
     pub secret: Value,
     /// Whether it is there already and only gets new tokens.
     pub exists: bool,

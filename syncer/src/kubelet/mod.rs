@@ -162,15 +162,15 @@ impl Kubelet {
             }
             Route::Logs(target) => {
                 let host = self.host_pod(&target, node)?;
-                proxy::logs(&self.host, &host, &target, request).await
+                proxy::logs(&self.host, self.copied(&target, &host), request).await
             }
             Route::Session(kind, target) => {
                 let host = self.host_pod(&target, node)?;
-                proxy::session(&self.host, &host, kind, &target, request).await
+                proxy::session(&self.host, self.copied(&target, &host), kind, request).await
             }
             Route::PortForward(target) => {
                 let host = self.host_pod(&target, node)?;
-                proxy::port_forward(&self.host, &host, request).await
+                proxy::port_forward(&self.host, self.copied(&target, &host), request).await
             }
         })
     }
@@ -297,6 +297,11 @@ impl Kubelet {
             .filter(|pod| is_on(pod, node) && wanted(pod))
             .collect();
         json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": assigned})
+    }
+
+    fn copied<'a>(&'a self, target: &'a Target, host: &'a ObjectKey) -> proxy::Copied<'a> {
+        let names = &self.world.names;
+        proxy::Copied { names, target, host }
     }
 
     /// The host pod behind a virtual pod and its container. Only what this cluster owns can be reached.

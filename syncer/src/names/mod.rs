@@ -8,6 +8,7 @@ mod labels;
 mod layout;
 mod mappings;
 mod metadata;
+mod retold;
 mod selectors;
 mod store;
 

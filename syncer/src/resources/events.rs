@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::engine::plan::{Plan, Step};
 use crate::json;
 use crate::kinds::Kind;
-use crate::names::{Claim, Reference, claim};
+use crate::names::{Claim, Names, Reference, claim};
 use crate::object::ObjectKey;
 use crate::world::World;
 
@@ -67,7 +67,7 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
             ..Plan::nothing()
         };
     };
-    let object = translate(&event, &subject, regarding.uid(), regarding.version());
+    let object = translate(&world.names, &event, &subject, regarding.uid(), regarding.version());
     Plan {
         release: true,
         ..Plan::step(Step::Upsert {
@@ -77,7 +77,7 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
     }
 }
 
-fn translate(event: &Value, subject: &Subject, uid: &str, version: u64) -> Value {
+fn translate(names: &Names, event: &Value, subject: &Subject, uid: &str, version: u64) -> Value {
     let name = json::text(event, &["metadata", "name"]);
     let virtual_name = match name.strip_prefix(subject.host.name.as_str()) {
         Some(rest) => format!("{}{rest}", subject.virtual_.name),
@@ -92,16 +92,15 @@ fn translate(event: &Value, subject: &Subject, uid: &str, version: u64) -> Value
     involved["namespace"] = json!(subject.virtual_.namespace);
     involved["uid"] = json!(uid);
     involved["resourceVersion"] = json!(version.to_string());
-    let message = json::text(event, &["message"])
-        .replace(&subject.host.to_string(), &subject.virtual_.to_string())
-        .replace(&subject.host.name, &subject.virtual_.name);
-    translated["message"] = json!(message);
+    let message = json::text(event, &["message"]);
+    translated["message"] = json!(names.retold(message, &subject.host, &subject.virtual_));
     translated
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::world;
 
     #[test]
     fn names_in_an_event_become_virtual() {
@@ -118,7 +117,7 @@ mod tests {
             "count": 2,
         });
         assert_eq!(
-            translate(&event, &subject, "v1", 7),
+            translate(&world().names, &event, &subject, "v1", 7),
             json!({
                 "apiVersion": "v1",
                 "kind": "Event",

@@ -49,6 +49,7 @@ use crate::settings::Settings;
 use crate::world::World;
 
 pub(crate) use pods::RESIZE;
+pub(crate) use pods::token_owner;
 pub use pods::{REFRESH_AT, is_token_secret};
 pub use services::address;
 pub use trim::trim;

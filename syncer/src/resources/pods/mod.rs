@@ -30,6 +30,7 @@ use crate::names::{Mapping, Reference};
 use crate::world::World;
 
 pub(crate) use resize::SUBRESOURCE as RESIZE;
+pub(crate) use tokens::owner as token_owner;
 pub(super) use tokens::pod_of_token_secret;
 pub use tokens::{REFRESH_AT, is_token_secret};
 
@@ -69,14 +70,16 @@ fn to_host(world: &World, item: &Reference, pod: &Value) -> Plan {
         None => match create::translate(world, item, &mapping.host.name, pod) {
             // It would not be the pod that was asked for.
             Ok(created) if created.notes.iter().any(Note::is_error) => Plan::refuse(created.notes),
-            Ok(created) => created.notes.into_iter().fold(
-                Plan::step(Step::Create {
+            Ok(created) => {
+                let tokens = tokens::with_copy(world, item, pod, &mapping.host);
+                let create = Step::Create {
                     side: Side::Host,
                     kind: Kind::Pod,
                     object: created.pod,
-                }),
-                Plan::note,
-            ),
+                };
+                let plan = Plan::nothing().and(tokens.before).and([create]).and(tokens.after);
+                created.notes.into_iter().fold(plan, Plan::note)
+            }
             Err(awaited) => Plan::wait(awaited),
         },
     };

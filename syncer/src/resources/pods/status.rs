@@ -41,8 +41,19 @@ fn wanted(world: &World, item: &Reference, pod: &Value, host: &Value) -> Value {
     let host_namespace = json::text(host, &["metadata", "namespace"]);
     devices::translate_claim_statuses(world, host_namespace, &mut status);
     json::put(&mut status, "qosClass", pod["status"].get("qosClass").cloned());
+    let (copy, own) = (pair::key_of(host), &item.key);
     for (statuses, containers) in STATUS_LISTS.iter().zip(CONTAINER_LISTS) {
-        keep_own_containers(&mut status, statuses, json::items(pod, &["spec", containers]));
+        let all_own = keep_own_containers(&mut status, statuses, json::items(pod, &["spec", containers]));
+        if !all_own {
+            // These are sums over the containers that the host has.
+            json::remove(&mut status, &["resources", "allocatedResources"]);
+        }
+        for container in json::items_mut(&mut status, statuses) {
+            // The kubelet names the pod in it.
+            if let Some(message) = container.pointer_mut("/state/waiting/message") {
+                *message = json!(world.names.retold(message.as_str().unwrap_or_default(), &copy, own));
+            }
+        }
     }
     translate_generation(&mut status, pod, host);
     for condition in json::items_mut(&mut status, "conditions") {
@@ -50,21 +61,24 @@ fn wanted(world: &World, item: &Reference, pod: &Value, host: &Value) -> Value {
     }
     keep_own_conditions(&mut status, pod);
     if let Some(message) = status.get("message").and_then(Value::as_str) {
-        let message = world.names.sanitise(message, &item.key.name, &item.key.namespace);
+        let message = world.names.retold(message, &copy, own);
         json::put(&mut status, "message", Some(json!(message)));
     }
     status
 }
 
-/// Containers that only the host has (our own, or a sidecar that it injects) are not shown.
-fn keep_own_containers(status: &mut Value, field: &str, containers: &[Value]) {
+/// Containers that only the host has (our own, or a sidecar that it injects) are not shown; whether there are none.
+fn keep_own_containers(status: &mut Value, field: &str, containers: &[Value]) -> bool {
     let Some(Value::Array(statuses)) = status.get_mut(field) else {
-        return;
+        return true;
     };
+    let all = statuses.len();
     statuses.retain(|status| containers.iter().any(|container| container["name"] == status["name"]));
+    let all_own = statuses.len() == all;
     if statuses.is_empty() {
         json::remove(status, &[field]);
     }
+    all_own
 }
 
 /// Generations count each cluster's own changes: "has seen the newest" is what can be carried over.
@@ -165,7 +179,13 @@ mod tests {
                 "phase": "Running", "podIP": "10.1.0.4", "qosClass": "Burstable", "observedGeneration": 1,
                 "conditions": [{"type": "Ready", "status": "True", "observedGeneration": 1}],
                 "initContainerStatuses": [{"name": "vcluster-rewrite-hosts"}],
-                "containerStatuses": [{"name": "app", "ready": true}, {"name": "injected"}],
+                "containerStatuses": [
+                    {"name": "app", "ready": false, "state": {"waiting": {
+                        "reason": "CrashLoopBackOff",
+                        "message": "back-off 10s restarting failed container=app pod=web-x-team-x-vc_host(h)"}}},
+                    {"name": "injected"},
+                ],
+                "resources": {"requests": {"cpu": "30m"}}, "allocatedResources": {"cpu": "30m"},
                 "message": "secret web-token-x-team-x-vc is missing",
             },
         });
@@ -175,7 +195,9 @@ mod tests {
             json!({
                 "phase": "Running", "podIP": "10.1.0.4", "observedGeneration": 3,
                 "conditions": [{"type": "Ready", "status": "True", "observedGeneration": 3}],
-                "containerStatuses": [{"name": "app", "ready": true}],
+                "containerStatuses": [{"name": "app", "ready": false, "state": {"waiting": {
+                    "reason": "CrashLoopBackOff",
+                    "message": "back-off 10s restarting failed container=app pod=web_team(h)"}}}],
                 "message": "secret web-token is missing",
             })
         );

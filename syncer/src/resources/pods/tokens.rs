@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::pair;
 use crate::engine::plan::{Step, TokenRequest, TokenSecret};
 use crate::json::{self, items_mut};
-use crate::kinds::Kind;
+use crate::kinds::{Kind, Side};
 use crate::names::{Reference, keys};
+use crate::object::ObjectKey;
 use crate::world::World;
 
 /// Annotation of a token Secret with the virtual pod's name.
@@ -60,27 +61,41 @@ pub(super) fn translate(world: &World, item: &Reference, spec: &mut Value) {
     });
 }
 
+/// Writes that go with the creation of a host copy: what is left of an earlier pod goes `before` it, the tokens follow at once.
+#[derive(Default)]
+pub(super) struct Creation {
+    pub(super) before: Option<Step>,
+    pub(super) after: Option<Step>,
+}
+
+/// The tokens of a pod whose host copy is about to be created. Its kubelet looks for the Secret as soon as it knows of the pod,
+/// and when there is none, it complains and waits longer each time before it looks again: no other pod may come in between.
+pub(super) fn with_copy(world: &World, item: &Reference, pod: &Value, copy: &ObjectKey) -> Creation {
+    let tokens = requests(world, pod);
+    if tokens.is_empty() {
+        return Creation::default();
+    }
+    let earlier = existing(world, item, &copy.namespace);
+    Creation {
+        before: earlier.and_then(|secret| delete_earlier(item, &secret)),
+        after: Some(request(world, item, pod, copy, tokens, false)),
+    }
+}
+
 /// The tokens of a pod whose host copy exists; `None` when it uses none.
 pub(super) fn plan(world: &World, item: &Reference, pod: &Value, host: &Value) -> Option<TokenPlan> {
     let tokens = requests(world, pod);
     if tokens.is_empty() {
         return None;
     }
-    let name = secret_name(world, item);
-    let actual = world
-        .host
-        .get(Kind::Secret, &pair::key_of(host).namespace, &name)
-        .map(|secret| secret.value());
+    let copy = pair::key_of(host);
+    let actual = existing(world, item, &copy.namespace);
     let now = (world.clock)();
     if let Some(secret) = &actual {
         let owner = json::items(secret, &["metadata", "ownerReferences"]).first();
         if owner.map(|owner| &owner["uid"]) != Some(&host["metadata"]["uid"]) {
-            // The Secret of an earlier pod of this name; the host removes it with that pod, or we do.
-            let earlier = Reference::new(Kind::Secret, &item.key.namespace, &name);
-            let ours = is_token_secret(secret) && pod_of_token_secret(secret).as_ref() == Some(item);
-            let step = ours.then(|| pair::delete_step(crate::kinds::Side::Host, &earlier, secret, None));
             return Some(TokenPlan {
-                step,
+                step: delete_earlier(item, secret),
                 again_after: Some(Duration::from_secs(1)),
             });
         }
@@ -92,21 +107,46 @@ pub(super) fn plan(world: &World, item: &Reference, pod: &Value, host: &Value) -
             });
         }
     }
+    Some(TokenPlan {
+        step: Some(request(world, item, pod, &copy, tokens, actual.is_some())),
+        again_after: None,
+    })
+}
+
+/// The Secret in the place where a pod's tokens are.
+fn existing(world: &World, item: &Reference, host_namespace: &str) -> Option<Value> {
+    let secret = world.host.get(Kind::Secret, host_namespace, &secret_name(world, item));
+    secret.map(|secret| secret.value())
+}
+
+/// Removes the Secret of an earlier pod of this name, which the host would only do some time after that pod has gone.
+fn delete_earlier(item: &Reference, secret: &Value) -> Option<Step> {
+    let ours = is_token_secret(secret) && pod_of_token_secret(secret).as_ref() == Some(item);
+    let name = json::text(secret, &["metadata", "name"]);
+    let earlier = Reference::new(Kind::Secret, &item.key.namespace, name);
+    ours.then(|| pair::delete_step(Side::Host, &earlier, secret, None))
+}
+
+fn request(
+    world: &World,
+    item: &Reference,
+    pod: &Value,
+    copy: &ObjectKey,
+    tokens: Vec<TokenRequest>,
+    exists: bool,
+) -> Step {
     let account = match json::text(pod, &["spec", "serviceAccountName"]) {
         "" => "default",
         account => account,
     };
-    let step = Step::Tokens(TokenSecret {
+    Step::Tokens(TokenSecret {
         pod: item.key.clone(),
         uid: json::text(pod, &["metadata", "uid"]).to_owned(),
         account: account.to_owned(),
         tokens,
-        secret: secret(world, item, &name, host),
-        exists: actual.is_some(),
-    });
-    Some(TokenPlan {
-        step: Some(step),
-        again_after: None,
+        copy: copy.clone(),
+        secret: secret(world, item, copy),
+        exists,
     })
 }
 
@@ -140,24 +180,23 @@ fn remaining(secret: &Value, now: Timestamp) -> Duration {
     Duration::try_from(left).unwrap_or_default()
 }
 
-fn secret(world: &World, item: &Reference, name: &str, host: &Value) -> Value {
+fn secret(world: &World, item: &Reference, copy: &ObjectKey) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
         "metadata": {
-            "name": name,
-            "namespace": host["metadata"]["namespace"],
+            "name": secret_name(world, item),
+            "namespace": copy.namespace,
             "labels": {keys::MARKER: world.names.vcluster(), keys::NAMESPACE: item.key.namespace},
             "annotations": {keys::SKIP_BACKSYNC: "true", POD_NAME: item.key.name},
-            "ownerReferences": [{
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "name": host["metadata"]["name"],
-                "uid": host["metadata"]["uid"],
-            }],
         },
     })
+}
+
+/// The owner of a token Secret: the copy of the pod, with which it goes.
+pub(crate) fn owner(copy: &ObjectKey, uid: &str) -> Value {
+    json!([{"apiVersion": "v1", "kind": "Pod", "name": copy.name, "uid": uid}])
 }
 
 /// Whether a host Secret carries the tokens of a pod.

@@ -444,12 +444,24 @@ fn tokens_are_requested_once_and_renewed_in_time() {
         ]},
     });
     world.put(Side::Virtual, Kind::Pod, with_token);
-    world.create(&world.plan(Kind::Pod, "team", "web"), "h1");
+    let created = world.plan(Kind::Pod, "team", "web");
+    // The kubelet of the host may look for the Secret at any moment from now on.
+    assert_eq!(
+        summary(&created),
+        ["create host Pod host/web-x-team-x-vc", "tokens for team/web as robot"]
+    );
+    world.create(&created, "h1");
     let plan = world.plan(Kind::Pod, "team", "web");
     let Some(Step::Tokens(tokens)) = plan.steps.first() else {
         panic!("tokens: {:?}", plan.steps)
     };
+    assert_eq!(
+        plan.steps.first(),
+        created.steps.last(),
+        "asked for again until it is there"
+    );
     assert_eq!(tokens.account, "robot");
+    assert_eq!(tokens.copy, ObjectKey::new("host", "web-x-team-x-vc"));
     let keys: Vec<&str> = tokens.tokens.iter().map(|token| token.data_key.as_str()).collect();
     assert_eq!(keys, ["api.0", "vault.0"]);
     assert_eq!(tokens.tokens[1].audiences, ["vault"]);
@@ -460,6 +472,7 @@ fn tokens_are_requested_once_and_renewed_in_time() {
 
     let mut secret = tokens.secret.clone();
     secret["metadata"]["uid"] = json!("s1");
+    secret["metadata"]["ownerReferences"] = token_owner(&tokens.copy, "h1");
     secret["metadata"]["annotations"][REFRESH_AT] = json!("1970-01-01T01:00:00Z");
     let woken = world.put(Side::Host, Kind::Secret, secret.clone());
     assert_eq!(woken, [Reference::new(Kind::Pod, "team", "web")]);
@@ -475,9 +488,17 @@ fn tokens_are_requested_once_and_renewed_in_time() {
     secret["metadata"]["ownerReferences"][0]["uid"] = json!("earlier");
     secret["metadata"]["resourceVersion"] = json!("3");
     world.put(Side::Host, Kind::Secret, secret);
+    let delete = "delete host Secret host/web-sa-token-x-team-x-vc s1";
+    assert_eq!(plan_pod(&world), [delete]);
+    // The next pod of the name, while the host has not yet removed what belonged to the one before.
+    world.take(Side::Host, Kind::Pod, "host", "web-x-team-x-vc");
     assert_eq!(
         plan_pod(&world),
-        ["delete host Secret host/web-sa-token-x-team-x-vc s1"]
+        [
+            delete,
+            "create host Pod host/web-x-team-x-vc",
+            "tokens for team/web as robot"
+        ]
     );
 }
 
