@@ -1,5 +1,6 @@
 //! What backends have, for the aggregated discovery document (kube-aggregator `pkg/apiserver/handler_discovery.go`).
 
+use super::openapi::Converted;
 use super::{Aggregator, Backend};
 use http::{StatusCode, header};
 use machinery::openapi::Part;
@@ -26,6 +27,8 @@ pub struct Discovered {
     pub(super) documents: Map<String, Value>,
     /// What it says of its paths in OpenAPI 2, and the tag of that.
     pub(super) part: Option<(String, Arc<Part>)>,
+    /// What was made of that if it has nothing else.
+    pub(super) converted: Option<Arc<Converted>>,
 }
 
 impl Backend {

@@ -44,7 +44,7 @@ pub struct Aggregator {
     /// Reads Services and their endpoints.
     pub lookup: Arc<dyn Lookup>,
     /// Shows those that do not answer.
-    availability: Availability,
+    pub availability: Availability,
 }
 
 impl Aggregator {
@@ -72,7 +72,6 @@ impl Aggregator {
     pub fn put(&self, object: &Value) -> Option<(Arc<Backend>, bool)> {
         let name = machinery::meta::name(object);
         let available = backend::is_available(object);
-        self.availability.set(name, available);
         let Some(spec) = backend::Spec::of(object) else {
             self.take_out(name);
             return None;

@@ -3,7 +3,7 @@
 //!
 //! What leads to a Service has a task of its own, which looks at it and asks it until the APIService goes or changes.
 
-use super::conditions::Condition;
+use super::conditions::{Condition, holds};
 use super::{Controller, Feed, Kind, Seen};
 use crate::aggregator::Backend;
 use crate::aggregator::availability::{AVAILABLE, pause};
@@ -152,13 +152,23 @@ async fn condition(api: &Api, name: &str, condition: &Condition) -> Result<(), S
 }
 
 async fn write(api: &Api, object: &Value, condition: &Condition) -> Result<(), Status> {
+    let (name, is_available) = (meta::name(object), condition.status == "True");
+    let availability = &api.aggregator.availability;
+    availability.set(name, is_available);
     if condition.is_in(object) {
         return Ok(());
     }
     let put = |current: &mut Value| condition.put(current, &machinery::time::now());
     let writer = Writer::new(api, KIND.0, KIND.1)?;
-    match writer.change_in("status", "", meta::name(object), &put).await {
+    match writer.change_in("status", "", name, &put).await {
         Err(status) if status.reason != "NotFound" => Err(status),
-        _ => Ok(()),
+        Err(_) => Ok(()),
+        Ok(()) => {
+            // As `SetUnavailableCounter`: only what was available becomes unavailable.
+            if holds(object, AVAILABLE) && !is_available {
+                availability.count(name, condition.reason);
+            }
+            Ok(())
+        }
     }
 }

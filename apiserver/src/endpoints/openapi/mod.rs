@@ -62,6 +62,10 @@ impl Documents {
             "/openapi/v3" => Some(send_index(&index(served, aggregator.documents()), client)),
             other => {
                 let path = other.strip_prefix("/openapi/v3/")?;
+                if let Some(converted) = aggregator.converted(path) {
+                    let write = |out: &mut dyn Write, protobuf| converted.write(out, protobuf);
+                    return Some(self.versioned(path, &converted.hash, client, &write));
+                }
                 let about = described(served).into_iter().find(|about| about.path() == path);
                 Some(about.map_or_else(|| code(StatusCode::NOT_FOUND), |about| self.v3(served, &about, client)))
             }
@@ -94,25 +98,6 @@ impl Documents {
     }
 
     fn v3(&self, served: &Served, about: &About, client: Client<'_>) -> Response<Body> {
-        let mut response = self.v3_in_form(served, about, client);
-        vary(&mut response, &["Accept"]);
-        response
-    }
-
-    fn v3_in_form(&self, served: &Served, about: &About, client: Client<'_>) -> Response<Body> {
-        let protobuf = V3_PROTOBUF.iter().any(|name| accepts(client, name));
-        if !protobuf && !accepts(client, JSON) {
-            return code(StatusCode::NOT_ACCEPTABLE);
-        }
-        let (path, hash) = (about.path(), about.hash(served));
-        let asked = client.query.text("hash");
-        if !asked.is_empty() && asked != hash {
-            let mut response = code(StatusCode::MOVED_PERMANENTLY);
-            if let Ok(location) = HeaderValue::from_str(&format!("/openapi/v3/{path}?hash={hash}")) {
-                response.headers_mut().insert(header::LOCATION, location);
-            }
-            return response;
-        }
         let write = |out: &mut dyn Write, protobuf: bool| {
             let types = CustomTypes::of(served, about.version());
             let resources = about
@@ -131,13 +116,48 @@ impl Documents {
                 document.write_json(out)
             }
         };
+        self.versioned(&about.path(), &about.hash(served), client, &write)
+    }
+
+    /// A document of version 3, which `write` writes as JSON or as protobuf.
+    fn versioned(
+        &self,
+        path: &str,
+        hash: &str,
+        client: Client<'_>,
+        write: &dyn Fn(&mut dyn Write, bool) -> std::io::Result<()>,
+    ) -> Response<Body> {
+        let mut response = self.in_form(path, hash, client, write);
+        vary(&mut response, &["Accept"]);
+        response
+    }
+
+    fn in_form(
+        &self,
+        path: &str,
+        hash: &str,
+        client: Client<'_>,
+        write: &dyn Fn(&mut dyn Write, bool) -> std::io::Result<()>,
+    ) -> Response<Body> {
+        let protobuf = V3_PROTOBUF.iter().any(|name| accepts(client, name));
+        if !protobuf && !accepts(client, JSON) {
+            return code(StatusCode::NOT_ACCEPTABLE);
+        }
+        let asked = client.query.text("hash");
+        if !asked.is_empty() && asked != hash {
+            let mut response = code(StatusCode::MOVED_PERMANENTLY);
+            if let Ok(location) = HeaderValue::from_str(&format!("/openapi/v3/{path}?hash={hash}")) {
+                response.headers_mut().insert(header::LOCATION, location);
+            }
+            return response;
+        }
         let (name, media_type) = if protobuf {
             (format!("{path}.pb"), V3_PROTOBUF[1])
         } else {
-            (path, JSON)
+            (path.to_owned(), JSON)
         };
         let mut response = send(
-            self.document(&name, &hash, |out| write(out, protobuf)),
+            self.document(&name, hash, |out| write(out, protobuf)),
             media_type,
             client,
             false,

@@ -3,6 +3,7 @@
 //! Documents are written piece by piece to a writer, so that a caller can compress them on the way and nobody ever
 //! holds one as a tree.
 
+mod convert;
 mod definitions;
 mod gnostic;
 mod operations;
@@ -21,6 +22,7 @@ use serde_json::{Map, Value, json};
 use crate::gvk::{GroupVersion, GroupVersionKind};
 use crate::schema::{self, Details, Held, Patch, Property, Type, TypeRef};
 
+pub use convert::Converted;
 pub use part::Part;
 pub use v2::Swagger;
 pub use v3::Document;

@@ -132,8 +132,12 @@ static RESPONSE: Message = Message {
     extensions: 5,
 };
 
-/// Parameters, none of which is a reference.
-const PARAMETERS: Form = Form::Each(&Form::Within(1, &Form::Message(&PARAMETER)));
+/// Parameters, or references to them.
+const PARAMETERS: Form = Form::Each(&Form::Either(
+    is_reference,
+    &Form::Within(2, &Form::Message(&REFERENCE)),
+    &Form::Within(1, &Form::Message(&PARAMETER)),
+));
 
 static OPERATION: Message = Message {
     fields: &[
