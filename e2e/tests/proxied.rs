@@ -155,13 +155,17 @@ fn everybody_sees_their_own(world: &World) -> Result<()> {
     let forget = r#"[{"op":"remove","path":"/metadata/labels"}]"#;
     one.fails(&["patch", "widget", "first", "--type=json", "-p", forget])?;
 
-    // Watches show one's own, too.
+    // Watches show one's own, too: first what there is, then what changes.
     let watched = one.background(&["get", "widgets", "-w", "-o", "name"])?;
+    let there = watched.line("widget")?;
     two.run(&["annotate", "widget", "second", "note=unseen"])?;
     one.run(&["annotate", "widget", "first", "note=again", "--overwrite"])?;
-    let line = watched.line("first")?;
-    ensure!(!line.contains("second"), "{line}");
-    watched.end()?;
+    let changed = watched.line("widget")?;
+    drop(watched);
+    ensure!(
+        there.contains("first") && changed.contains("first"),
+        "{there:?} and {changed:?} are shown"
+    );
 
     one.run(&["delete", "widgets", "--all"])?;
     let left = widgets(&other, "default")?;
