@@ -49,7 +49,7 @@ use crate::webhook::{self, Credentials};
 use anyhow::{Context, Result, anyhow};
 use chassis::tls::{load_authorities, load_identity};
 use chassis::{BindAddress, Chassis, Listener, usage};
-use machinery::gvk::GroupVersionKind;
+use machinery::gvk::{GroupResource, GroupVersionKind};
 use machinery::object::Selectable;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -86,6 +86,10 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     let files = AdmissionFiles::load(options.admission_control_config_file.as_deref())?;
     let denied = DeniedRequests::load(options.denied_requests_dir.as_deref())?;
     let client = |shown: Credentials| webhook::Client::new(shown, chassis.tasks().clone());
+    for directory in files.directories {
+        let follows = directory.follow(chassis.tasks().shutdown());
+        chassis.tasks().spawn_finite("admission-manifests", follows);
+    }
     let callers = (client(files.mutating), client(files.validating));
     let called = Webhooks::new(callers.clone(), files.fixed, chassis.metrics());
     let admission = admission(&options, authorizer.clone(), Arc::new(called))?;
@@ -144,9 +148,6 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     });
     let stored = stored_objects(&catalog);
     let objects = known_objects(&catalog);
-    for caller in [&callers.0, &callers.1] {
-        caller.inform(objects.clone());
-    }
 
     // Identities: who asks, and whom this server vouches for.
     let signing_key = options
@@ -189,12 +190,11 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
 
     // Custom resources: what definitions are made into.
     let webhooks = webhook::Client::new(Credentials::default(), chassis.tasks().clone());
-    webhooks.inform(kubelet.nodes.clone());
     let custom_resources = CustomResources::new(apiextensions::Environment {
         connection: connection.clone(),
         hub: hub.clone(),
         etcd_prefix: options.etcd_prefix.clone(),
-        webhooks,
+        webhooks: webhooks.clone(),
     });
 
     // The secure port: bound before anybody is told that the server is ready.
@@ -219,12 +219,20 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
         }
         _ => None,
     };
+    let services = webhook::Services {
+        objects: kubelet.nodes.clone(),
+        slices: known_slices(&catalog),
+        to_endpoints: options.aggregation.enable_aggregator_routing,
+        own_address: SocketAddr::new(bootstrap::loopback(options.bind_address), bound),
+    };
+    for caller in [&callers.0, &callers.1, &webhooks] {
+        caller.inform(services.clone());
+    }
     let aggregator = Aggregator::new(
         backends,
         trust::front_proxy(&options.aggregation)?,
-        options.aggregation.enable_aggregator_routing,
-        SocketAddr::new(bootstrap::loopback(options.bind_address), bound),
-        (catalog.lookup().clone(), Availability::new(chassis.metrics())),
+        services,
+        Availability::new(chassis.metrics()),
     );
     let api = Arc::new(Api {
         catalog,
@@ -381,6 +389,18 @@ fn known_objects(catalog: &Catalog) -> Getter {
     Arc::new(move |resource, namespace, name| {
         let lookup = lookup.clone();
         Box::pin(async move { lookup.find(&resource, &namespace, &name).await })
+    })
+}
+
+/// The EndpointSlices of a namespace, as the caches know them.
+fn known_slices(catalog: &Catalog) -> webhook::Slices {
+    let lookup = catalog.lookup().clone();
+    Arc::new(move |namespace| {
+        let lookup = lookup.clone();
+        Box::pin(async move {
+            let slices = GroupResource::new("discovery.k8s.io", "endpointslices");
+            lookup.list(&slices, &namespace).await
+        })
     })
 }
 

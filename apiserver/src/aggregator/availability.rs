@@ -1,6 +1,7 @@
 //! Whether what an APIService announces can be reached (kube-aggregator `pkg/controllers/status/remote`).
 
-use super::{Aggregator, Backend, resolve};
+use super::{Aggregator, Backend};
+use crate::webhook::endpoints;
 use machinery::meta;
 use serde_json::Value;
 use std::time::Duration;
@@ -22,7 +23,7 @@ impl Aggregator {
     pub async fn judge(&self, backend: &Backend) -> Verdict {
         let place = &backend.spec.place;
         let at = format!("service/{} in {:?}", place.name, place.namespace);
-        let (service, slices) = match self.service(place, true).await {
+        let (service, slices) = match self.services.find(&place.reference(), true).await {
             Ok(found) => found,
             Err(why) => {
                 let message = format!("{at} cannot be checked due to: {why}");
@@ -82,10 +83,10 @@ fn check(at: &str, service: Option<&Value>, slices: &[Value], port: u16) -> Resu
     let Some(service) = service else {
         return Err(("ServiceNotFound", format!("{at} is not present")));
     };
-    if resolve::kind(service) != "ClusterIP" {
+    if endpoints::kind(service) != "ClusterIP" {
         return Ok(());
     }
-    let Some(port_name) = resolve::port_name(service, port) else {
+    let Some(port_name) = endpoints::port_name(service, port) else {
         return Err(("ServicePortError", format!("{at} is not listening on port {port}")));
     };
     if slices.is_empty() {

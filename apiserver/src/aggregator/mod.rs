@@ -10,21 +10,17 @@ pub mod local;
 mod metrics;
 mod openapi;
 mod pass;
-mod resolve;
 
 pub use backend::{Backend, Place};
 pub use metrics::Availability;
 
-use crate::admission::Lookup;
 use crate::kubelet::{Security, Transport};
 use crate::proxy::Target;
-use crate::webhook::service;
+use crate::webhook::Services;
 use chassis::Tasks;
 use chassis::tls::Identity;
-use machinery::gvk::GroupResource;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The Services behind APIServices, and how they are reached.
@@ -37,12 +33,8 @@ pub struct Aggregator {
     pub tasks: Tasks,
     /// Presented to backends (`--proxy-client-cert-file`).
     pub identity: Option<Identity>,
-    /// Whether requests go to the endpoints of a Service rather than to its cluster IP (`--enable-aggregator-routing`).
-    pub to_endpoints: bool,
-    /// Where this server is reached from its own machine, which is what the Service `kubernetes` means here.
-    pub own_address: SocketAddr,
-    /// Reads Services and their endpoints.
-    pub lookup: Arc<dyn Lookup>,
+    /// Finds the Services.
+    services: Services,
     /// Shows those that do not answer.
     pub availability: Availability,
 }
@@ -52,18 +44,15 @@ impl Aggregator {
     pub fn new(
         (transport, tasks): (Transport, Tasks),
         identity: Option<Identity>,
-        to_endpoints: bool,
-        own_address: SocketAddr,
-        (lookup, availability): (Arc<dyn Lookup>, Availability),
+        services: Services,
+        availability: Availability,
     ) -> Self {
         Aggregator {
             backends: RwLock::default(),
             transport,
             tasks,
             identity,
-            to_endpoints,
-            own_address,
-            lookup,
+            services,
             availability,
         }
     }
@@ -135,44 +124,7 @@ impl Aggregator {
     /// # Errors
     /// Why there is none, in upstream's words.
     async fn target(&self, place: &Place, security: Security) -> Result<Target, String> {
-        if (place.namespace.as_str(), place.name.as_str(), place.port) == resolve::OWN {
-            return Ok(Target {
-                security,
-                host: self.own_address.ip().to_string(),
-                port: self.own_address.port(),
-            });
-        }
-        let (service, slices) = self.service(place, self.to_endpoints).await?;
-        let (host, port) = match service {
-            Some(service) if self.to_endpoints => {
-                let random = usize::from(uuid::Uuid::new_v4().as_bytes()[0]);
-                resolve::endpoint(&service, &slices, place.port, random)?
-            }
-            service => service::address(&place.reference(), service.as_ref())?,
-        };
+        let (host, port) = self.services.address(&place.reference()).await?;
         Ok(Target { security, host, port })
-    }
-
-    /// A Service and, when they are wanted, its endpoints.
-    async fn service(&self, place: &Place, with_endpoints: bool) -> Result<(Option<Value>, Vec<Value>), String> {
-        let (services, slices) = (
-            GroupResource::new("", "services"),
-            GroupResource::new("discovery.k8s.io", "endpointslices"),
-        );
-        let found = self.lookup.find(&services, &place.namespace, &place.name).await;
-        let service = found.map_err(|status| status.message)?;
-        if !with_endpoints || service.is_none() {
-            return Ok((service, Vec::new()));
-        }
-        let mut listed = self
-            .lookup
-            .list(&slices, &place.namespace)
-            .await
-            .map_err(|status| status.message)?;
-        listed.retain(|slice| {
-            let label = ["metadata", "labels", resolve::SERVICE_NAME];
-            machinery::meta::str_at(slice, &label) == Some(&place.name)
-        });
-        Ok((service, listed))
     }
 }

@@ -2,7 +2,9 @@
 
 mod webhooks;
 
-use crate::admission::webhook::{Fixed, Hook};
+pub use webhooks::Directory;
+
+use crate::admission::webhook::Fixed;
 use crate::webhook::Credentials;
 use anyhow::Result;
 use chassis::usage;
@@ -10,7 +12,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 const FLAG: &str = "--admission-control-config-file";
 /// The versions of both kinds of files.
@@ -23,6 +24,8 @@ const VALIDATING: &str = "ValidatingAdmissionWebhook";
 pub struct AdmissionFiles {
     /// The webhooks that no object configures.
     pub fixed: Fixed,
+    /// The directories that they are in.
+    pub directories: Vec<Directory>,
     /// What mutating webhooks are shown.
     pub mutating: Credentials,
     /// What validating webhooks are shown.
@@ -67,10 +70,7 @@ impl AdmissionFiles {
         for plugin in document.plugins {
             let (file, configuration) = plugin.configuration(path)?;
             match plugin.name.as_str() {
-                MUTATING => (files.fixed.mutating, files.mutating) = webhooks_of(&file, configuration, MUTATING)?,
-                VALIDATING => {
-                    (files.fixed.validating, files.validating) = webhooks_of(&file, configuration, VALIDATING)?;
-                }
+                MUTATING | VALIDATING => files.webhooks(&file, configuration, &plugin.name)?,
                 other => {
                     return Err(wrong(
                         path,
@@ -95,7 +95,28 @@ impl PluginConfiguration {
     }
 }
 
-fn webhooks_of(file: &Path, configuration: Value, plugin: &str) -> Result<(Vec<Arc<Hook>>, Credentials)> {
+impl AdmissionFiles {
+    /// Takes note of what a plugin of webhooks is told.
+    fn webhooks(&mut self, file: &Path, configuration: Value, plugin: &str) -> Result<()> {
+        let (credentials, dir) = webhooks_of(file, configuration)?;
+        let (hooks, kind) = if plugin == MUTATING {
+            self.mutating = credentials;
+            (&self.fixed.mutating, "MutatingWebhookConfiguration")
+        } else {
+            self.validating = credentials;
+            (&self.fixed.validating, "ValidatingWebhookConfiguration")
+        };
+        let Some(dir) = dir else { return Ok(()) };
+        let directory = Directory::open(&dir, kind, hooks.clone());
+        let directory = directory.map_err(|why| wrong(file, format!("staticManifestsDir: {why}")))?;
+        tracing::info!(plugin, webhooks = hooks.all().len(), "webhooks of files are enforced");
+        self.directories.push(directory);
+        Ok(())
+    }
+}
+
+/// What webhooks are shown, and the directory with those that no object configures.
+fn webhooks_of(file: &Path, configuration: Value) -> Result<(Credentials, Option<PathBuf>)> {
     if configuration.is_null() {
         return Ok(Default::default());
     }
@@ -120,18 +141,10 @@ fn webhooks_of(file: &Path, configuration: Value, plugin: &str) -> Result<(Vec<A
         Credentials::default()
     };
     if !is_set(&read.static_manifests_dir) {
-        return Ok((Vec::new(), credentials));
+        return Ok((credentials, None));
     }
     absolute("staticManifestsDir", &read.static_manifests_dir)?;
-    let kind = if plugin == MUTATING {
-        "MutatingWebhookConfiguration"
-    } else {
-        "ValidatingWebhookConfiguration"
-    };
-    let hooks = webhooks::load(&read.static_manifests_dir, kind)
-        .map_err(|why| wrong(file, format!("staticManifestsDir: {why}")))?;
-    tracing::info!(plugin, webhooks = hooks.len(), "webhooks of files are enforced");
-    Ok((hooks, credentials))
+    Ok((credentials, Some(read.static_manifests_dir)))
 }
 
 fn wrong(path: &Path, why: impl std::fmt::Display) -> anyhow::Error {

@@ -23,8 +23,14 @@ plugins:
     );
     fs::write(&file, text).unwrap();
     let read = AdmissionFiles::load(Some(&file)).map_err(|error| error.to_string())?;
-    assert!(read.fixed.mutating.is_empty());
-    Ok(read.fixed.validating.iter().map(|hook| hook.uid().to_owned()).collect())
+    assert!(read.fixed.mutating.all().is_empty());
+    Ok(read
+        .fixed
+        .validating
+        .all()
+        .iter()
+        .map(|hook| hook.uid().to_owned())
+        .collect())
 }
 
 fn configuration(name: &str, client: &str, more: &str) -> String {
@@ -59,7 +65,7 @@ fn manifests_are_read_in_the_order_of_their_names() {
         ]
     );
     assert!(load("").unwrap().is_empty());
-    assert!(AdmissionFiles::load(None).unwrap().fixed.validating.is_empty());
+    assert!(AdmissionFiles::load(None).unwrap().fixed.validating.all().is_empty());
 }
 
 #[test]
@@ -132,4 +138,22 @@ fn the_file_itself_is_checked() {
         let error = AdmissionFiles::load(Some(&file)).err().unwrap().to_string();
         assert!(error.contains(expected), "{text}: {error}");
     }
+}
+
+#[test]
+fn changed_manifests_are_enforced_and_wrong_ones_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    write("a.yaml", &configuration("a.static.k8s.io", SOMEWHERE, ""));
+    let hooks = crate::admission::webhook::Hooks::default();
+    let mut directory = Directory::open(dir.path(), "ValidatingWebhookConfiguration", hooks.clone()).unwrap();
+    let count = || hooks.all().len();
+    assert_eq!((count(), directory.look()), (1, Ok(false)));
+    write("b.yaml", &configuration("b.static.k8s.io", SOMEWHERE, ""));
+    assert_eq!((directory.look(), count()), (Ok(true), 2));
+    write("b.yaml", "kind: [");
+    assert!(directory.look().unwrap_err().contains("b.yaml"));
+    assert_eq!((directory.look(), count()), (Ok(false), 2));
+    fs::remove_file(dir.path().join("b.yaml")).unwrap();
+    assert_eq!((directory.look(), count()), (Ok(true), 1));
 }

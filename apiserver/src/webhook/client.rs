@@ -1,7 +1,8 @@
 //! The clients of all webhooks that are called: one per configuration, with connections that are kept.
 
 use super::connection::{IDLE, Target, bracketed};
-use super::{CallError, ClientConfig, Credentials, Objects, answer, trust};
+use super::credentials::Known;
+use super::{CallError, ClientConfig, Credentials, Services, answer, trust};
 use bytes::Bytes;
 use chassis::{CancellationToken, Tasks};
 use http::{HeaderValue, Uri};
@@ -17,6 +18,8 @@ use tokio::sync::Notify;
 const MAX_TARGETS: usize = 200;
 /// How long a call may last that has no time of its own.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How old credentials get that come from files of their own (client-go's `cachingTokenSource`).
+const FRESH: Duration = Duration::from_secs(60);
 /// How often a webhook may ask for the same again (client-go's `maxRetries`).
 const MAX_RETRIES: usize = 10;
 
@@ -25,12 +28,20 @@ const MAX_RETRIES: usize = 10;
 pub struct Client(Arc<Shared>);
 
 struct Shared {
-    targets: Mutex<HashMap<ClientConfig, (Arc<Target>, Instant)>>,
+    targets: Mutex<HashMap<ClientConfig, Remembered>>,
     credentials: Credentials,
-    objects: OnceLock<Objects>,
+    services: OnceLock<Services>,
     tasks: Tasks,
     /// Told when a connection may have been kept.
     used: Arc<Notify>,
+}
+
+/// A webhook that was called.
+struct Remembered {
+    target: Arc<Target>,
+    used: Instant,
+    /// When the files with its credentials were read.
+    read: Instant,
 }
 
 impl Client {
@@ -39,7 +50,7 @@ impl Client {
         let shared = Arc::new(Shared {
             targets: Mutex::default(),
             credentials,
-            objects: OnceLock::new(),
+            services: OnceLock::new(),
             tasks,
             used: Arc::default(),
         });
@@ -49,9 +60,9 @@ impl Client {
     }
 
     /// Says where Services are found; before that, only webhooks with a URL can be called.
-    pub fn inform(&self, objects: Objects) {
+    pub fn inform(&self, services: Services) {
         // The first who says it is right: there is one catalog.
-        let _ = self.0.objects.set(objects);
+        let _ = self.0.services.set(services);
     }
 
     /// Posts `body` and answers the object that the webhook returns. `timeout` bounds everything and is told to the
@@ -96,7 +107,7 @@ impl Shared {
     ) -> Result<(http::response::Parts, Bytes), String> {
         let mut retries = 0;
         loop {
-            let answered = target.post(path, body, self.objects.get(), &self.tasks).await?;
+            let answered = target.post(path, body, self.services.get(), &self.tasks).await?;
             match answer::asks_for_another(&answered.0) {
                 Some(pause) if retries < MAX_RETRIES => {
                     retries += 1;
@@ -110,22 +121,71 @@ impl Shared {
     /// The webhook of a configuration.
     fn target(&self, config: &ClientConfig) -> Result<Arc<Target>, String> {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((target, used)) = targets.get_mut(config) {
-            *used = Instant::now();
-            return Ok(target.clone());
+        if let Some(known) = targets.get_mut(config) {
+            known.used = Instant::now();
+            if known.read.elapsed() >= FRESH {
+                known.read = Instant::now();
+                self.refresh(config, &mut known.target);
+            }
+            return Ok(known.target.clone());
         }
-        let target = Arc::new(self.open(config)?);
+        let place = Place::of(config)?;
+        let shown = self.credentials.of(&place.user())?;
+        let target = Arc::new(place.open(config, shown)?);
         if targets.len() >= MAX_TARGETS {
-            let oldest = targets.iter().min_by_key(|(_, (_, used))| *used);
+            let oldest = targets.iter().min_by_key(|(_, known)| known.used);
             if let Some(oldest) = oldest.map(|(config, _)| config.clone()) {
                 targets.remove(&oldest);
             }
         }
-        targets.insert(config.clone(), (target.clone(), Instant::now()));
+        let now = Instant::now();
+        let remembered = Remembered {
+            target: target.clone(),
+            used: now,
+            read: now,
+        };
+        targets.insert(config.clone(), remembered);
         Ok(target)
     }
 
-    fn open(&self, config: &ClientConfig) -> Result<Target, String> {
+    /// Reads the files with the credentials of a webhook again. As long as they cannot be used, what they said last is shown.
+    fn refresh(&self, config: &ClientConfig, target: &mut Arc<Target>) {
+        let renewed = Place::of(config).and_then(|place| {
+            let shown = self.credentials.of(&place.user())?;
+            if shown.stamp() == target.shown {
+                return Ok(None);
+            }
+            place.open(config, shown).map(Some)
+        });
+        match renewed {
+            Ok(Some(renewed)) => *target = Arc::new(renewed),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(
+                webhook = target.base,
+                error,
+                "the credentials of a webhook cannot be read again"
+            ),
+        }
+    }
+
+    /// Closes connections that nobody has used for so long. Answers whether some are left.
+    fn close_idle(&self, longer_than: Duration) -> bool {
+        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = |left, known: &Remembered| known.target.close_idle(longer_than) || left;
+        targets.values().fold(false, left)
+    }
+}
+
+/// Where a webhook is.
+struct Place {
+    host: String,
+    port: u16,
+    base: String,
+    path: String,
+}
+
+impl Place {
+    fn of(config: &ClientConfig) -> Result<Self, String> {
         const HTTPS: u16 = 443;
         let (host, port, base, path) = match (&config.service, &config.url) {
             (Some(service), _) => {
@@ -142,7 +202,16 @@ impl Shared {
             }
             _ => return Err("webhook configuration must have either service or URL".to_owned()),
         };
-        let known = self.credentials.of(&format!("{}:{port}", bracketed(&host)))?;
+        Ok(Place { host, port, base, path })
+    }
+
+    /// The name that credentials have for it.
+    fn user(&self) -> String {
+        format!("{}:{}", bracketed(&self.host), self.port)
+    }
+
+    fn open(self, config: &ClientConfig, shown: Known) -> Result<Target, String> {
+        let Place { host, port, base, path } = self;
         let authority = base.split_once("://").map_or(base.as_str(), |(_, authority)| authority);
         Ok(Target {
             path: if path.starts_with('/') {
@@ -151,11 +220,12 @@ impl Shared {
                 format!("/{path}")
             },
             authority: HeaderValue::from_str(authority).map_err(|error| error.to_string())?,
-            credentials: known.authorization,
+            shown: shown.stamp(),
+            credentials: shown.authorization,
             server_name: ServerName::try_from(host.clone()).map_err(|error| format!("{host}: {error}"))?,
             tls: Arc::new(trust::config(
                 trust::verifier(&config.ca_bundle)?,
-                known.identity.as_ref(),
+                shown.identity.as_ref(),
             )?),
             service: config.service.clone(),
             base,
@@ -163,14 +233,6 @@ impl Shared {
             port,
             idle: Mutex::default(),
         })
-    }
-
-    /// Closes connections that nobody has used for so long. Answers whether some are left.
-    fn close_idle(&self, longer_than: Duration) -> bool {
-        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        targets
-            .values()
-            .fold(false, |left, (target, _)| target.close_idle(longer_than) || left)
     }
 }
 

@@ -1,8 +1,7 @@
 //! Connections to one webhook: HTTP/1.1 over TLS, kept for the next call.
 
 use super::trust::handshake_error;
-use crate::webhook::Objects;
-use crate::webhook::ServiceReference;
+use crate::webhook::{ServiceReference, Services};
 use bytes::Bytes;
 use chassis::Tasks;
 use http::response::Parts;
@@ -10,7 +9,6 @@ use http::{HeaderValue, Request};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use machinery::gvk::GroupResource;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io::ErrorKind;
@@ -38,6 +36,8 @@ pub(super) struct Target {
     pub(super) authority: HeaderValue,
     /// The `Authorization` header.
     pub(super) credentials: Option<HeaderValue>,
+    /// Tells what the webhook is shown from other credentials.
+    pub(super) shown: String,
     /// Where to dial, unless a Service says it.
     pub(super) host: String,
     pub(super) port: u16,
@@ -78,7 +78,7 @@ impl Target {
         &self,
         path: &str,
         body: &Bytes,
-        objects: Option<&Objects>,
+        services: Option<&Services>,
         tasks: &Tasks,
     ) -> Result<(Parts, Bytes), String> {
         let mut request = self.request(path, body.clone())?;
@@ -87,7 +87,7 @@ impl Target {
             let reused = kept.is_some();
             let mut sender = match kept {
                 Some(sender) => sender,
-                None => self.connect(objects, tasks).await?,
+                None => self.connect(services, tasks).await?,
             };
             match sender.try_send_request(request).await {
                 Ok(response) => {
@@ -119,8 +119,8 @@ impl Target {
         request.body(Full::new(body)).map_err(|error| error.to_string())
     }
 
-    async fn connect(&self, objects: Option<&Objects>, tasks: &Tasks) -> Result<Sender, String> {
-        let (host, port) = self.address(objects).await?;
+    async fn connect(&self, services: Option<&Services>, tasks: &Tasks) -> Result<Sender, String> {
+        let (host, port) = self.address(services).await?;
         let stream = dial(&host, port).await?;
         let stream = TlsConnector::from(self.tls.clone())
             .connect(self.server_name.clone(), stream)
@@ -137,14 +137,12 @@ impl Target {
         Ok(sender)
     }
 
-    async fn address(&self, objects: Option<&Objects>) -> Result<(String, u16), String> {
+    async fn address(&self, services: Option<&Services>) -> Result<(String, u16), String> {
         let Some(reference) = &self.service else {
             return Ok((self.host.clone(), self.port));
         };
-        let objects = objects.ok_or("the Services of the cluster are not known yet")?;
-        let (namespace, name) = (reference.namespace.clone(), reference.name.clone());
-        let service = objects(GroupResource::new("", "services"), namespace, name).await;
-        super::service::address(reference, service.map_err(|status| status.message)?.as_ref())
+        let services = services.ok_or("the Services of the cluster are not known yet")?;
+        services.address(reference).await
     }
 }
 

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,26 @@ pub struct Credentials {
 pub(super) struct Known {
     pub(super) authorization: Option<HeaderValue>,
     pub(super) identity: Option<Identity>,
+}
+
+impl Known {
+    /// Changes when anything of it does, and tells nothing of it.
+    pub(super) fn stamp(&self) -> String {
+        let mut digest = Sha256::new();
+        if let Some(value) = &self.authorization {
+            digest.update(value.as_bytes());
+        }
+        // No header holds a line break.
+        digest.update("\n");
+        if let Some(identity) = &self.identity {
+            identity
+                .certificates
+                .iter()
+                .for_each(|certificate| digest.update(certificate));
+            digest.update(identity.key.secret_der());
+        }
+        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -138,12 +159,12 @@ impl Credentials {
             let path = self.directory.join(path);
             std::fs::read(&path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))
         };
-        let token = match user.token.as_str() {
-            "" if is_set(&user.token_file) => {
-                let text = read(&user.token_file)?;
-                String::from_utf8_lossy(&text).trim().to_owned()
-            }
-            token => token.to_owned(),
+        // What the file says goes before the token beside it, which serves as long as there is none.
+        let in_file = is_set(&user.token_file).then(|| read(&user.token_file));
+        let token = match in_file {
+            Some(Ok(text)) => String::from_utf8_lossy(&text).trim().to_owned(),
+            Some(Err(why)) if user.token.is_empty() => return Err(why),
+            _ => user.token.clone(),
         };
         let authorization = match (token.as_str(), user.username.as_str()) {
             ("", "") => None,
@@ -215,6 +236,11 @@ current-context: c
             let known = credentials.of(target).unwrap();
             assert_eq!(known.authorization.unwrap(), expected, "{target}");
         }
+        let stamp = |credentials: &Credentials| credentials.of("a.b.svc:9000").unwrap().stamp();
+        let before = stamp(&credentials);
+        assert_eq!(stamp(&credentials), before);
+        std::fs::write(dir.path().join("token"), "four\n").unwrap();
+        assert_ne!(stamp(&credentials), before, "files are read again");
         assert!(Credentials::default().of("a:443").unwrap().authorization.is_none());
         std::fs::write(&path, "users: secret").unwrap();
         let error = Credentials::load(&path).unwrap_err();

@@ -4,11 +4,13 @@ mod answer;
 mod client;
 mod connection;
 mod credentials;
+pub(crate) mod endpoints;
 pub(crate) mod service;
 pub(crate) mod trust;
 
 pub use client::Client;
 pub use credentials::Credentials;
+pub use service::{Services, Slices};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

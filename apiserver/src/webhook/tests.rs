@@ -100,6 +100,58 @@ impl Webhook {
     }
 }
 
+/// One Service that is always found, and EndpointSlices.
+fn services(service: Value, slices: Vec<Value>, to_endpoints: bool) -> Services {
+    Services {
+        objects: Arc::new(move |_, _, _| {
+            let service = service.clone();
+            Box::pin(async move { Ok(Some(service)) })
+        }),
+        slices: Arc::new(move |_| {
+            let slices = slices.clone();
+            Box::pin(async move { Ok(slices) })
+        }),
+        to_endpoints,
+        own_address: "127.0.0.1:6443".parse().unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn services_lead_to_endpoints_when_that_is_wanted_and_the_own_one_to_this_server() {
+    let service = json!({"metadata": {"name": "s"}, "spec": {
+        "type": "ClusterIP", "clusterIP": "10.0.0.1", "ports": [{"name": "https", "port": 443}],
+    }});
+    let slice = |of: &str, address: &str| {
+        json!({
+            "metadata": {"labels": {"kubernetes.io/service-name": of}}, "addressType": "IPv4",
+            "endpoints": [{"addresses": [address]}], "ports": [{"name": "https", "port": 8443}],
+        })
+    };
+    let slices = vec![slice("other", "10.2.0.1"), slice("s", "10.2.0.2")];
+    let reference = |namespace: &str, name: &str| ServiceReference {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        port: 443,
+        path: String::new(),
+    };
+    for (to_endpoints, namespace, name, expected) in [
+        (false, "n", "s", ("10.0.0.1", 443)),
+        (true, "n", "s", ("10.2.0.2", 8443)),
+        (true, "default", "kubernetes", ("127.0.0.1", 6443)),
+        (false, "default", "kubernetes", ("127.0.0.1", 6443)),
+    ] {
+        let services = services(service.clone(), slices.clone(), to_endpoints);
+        let found = services.address(&reference(namespace, name)).await;
+        assert_eq!(
+            found,
+            Ok((expected.0.to_owned(), expected.1)),
+            "{namespace}/{name} {to_endpoints}"
+        );
+    }
+    let none = services(service, Vec::new(), true).address(&reference("n", "s")).await;
+    assert_eq!(none, Err("no endpoints available for service \"s\"".to_owned()));
+}
+
 fn client() -> (Client, chassis::Tasks) {
     let tasks = chassis::Tasks::new(chassis::Health::default(), CancellationToken::new());
     (Client::new(Credentials::default(), tasks.clone()), tasks)
@@ -243,10 +295,7 @@ async fn only_those_who_are_believed_are_called() {
         path: "echo".to_owned(),
     });
     let service = json!({"spec": {"type": "ClusterIP", "clusterIP": "127.0.0.1", "ports": [{"port": webhook.port}]}});
-    client.inform(Arc::new(move |_, _, _| {
-        let service = service.clone();
-        Box::pin(async move { Ok(Some(service)) })
-    }));
+    client.inform(services(service, Vec::new(), false));
     let why = failure(config).await;
     let expected = format!(
         "Post \"https://s.n.svc:{}/echo\": tls: failed to verify certificate: x509: certificate is valid for localhost, not s.n.svc",

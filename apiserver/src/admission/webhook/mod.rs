@@ -24,7 +24,7 @@ pub(super) use validating::{NAME as VALIDATING, Validating};
 use super::Attributes;
 use crate::webhook::Client;
 use metrics::{Kind, Metrics};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// The group of the configurations, which only webhooks of files look at.
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -51,9 +51,25 @@ pub struct Webhooks {
 #[derive(Default)]
 pub struct Fixed {
     /// Those that change.
-    pub mutating: Vec<Arc<Hook>>,
+    pub mutating: Hooks,
     /// Those that refuse.
-    pub validating: Vec<Arc<Hook>>,
+    pub validating: Hooks,
+}
+
+/// Webhooks that can be replaced by others while requests are served. Clones share them.
+#[derive(Clone, Default)]
+pub struct Hooks(Arc<RwLock<Vec<Arc<Hook>>>>);
+
+impl Hooks {
+    /// All of them, in their order.
+    pub fn all(&self) -> Vec<Arc<Hook>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// There are these now.
+    pub fn replace(&self, hooks: Vec<Arc<Hook>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = hooks;
+    }
 }
 
 impl Webhooks {

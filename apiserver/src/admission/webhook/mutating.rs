@@ -41,7 +41,7 @@ impl Mutating {
         object: &mut Value,
     ) -> Result<(), Status> {
         let Some(webhooks) = &self.webhooks else { return Ok(()) };
-        let mut hooks = webhooks.fixed.mutating.clone();
+        let mut hooks = webhooks.fixed.mutating.all();
         if !is_exempt(attributes) {
             hooks.extend(self.source.hooks(lookup).await?);
         }

@@ -161,10 +161,8 @@ async fn configurations_are_only_seen_by_webhooks_of_files() {
     let every = json!([{"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"]}]);
     let all = configuration(&json!({"rules": every}));
     let objects = Objects::of(&[("validatingwebhookconfigurations", all.clone())]);
-    let fixed = Fixed {
-        validating: Hook::all(&all, "manifest/"),
-        ..Fixed::default()
-    };
+    let fixed = Fixed::default();
+    fixed.validating.replace(Hook::all(&all, "manifest/"));
     for (fixed, refused) in [(Fixed::default(), false), (fixed, true)] {
         let (webhooks, metrics, _tasks) = webhooks(fixed);
         let mut plugin = Validating::default();

@@ -37,7 +37,7 @@ impl Default for Validating {
 impl Validating {
     async fn check(&self, lookup: &dyn Lookup, attributes: &mut Attributes<'_>, object: &Value) -> Result<(), Status> {
         let Some(webhooks) = &self.webhooks else { return Ok(()) };
-        let mut hooks = webhooks.fixed.validating.clone();
+        let mut hooks = webhooks.fixed.validating.all();
         if !is_exempt(attributes) {
             hooks.extend(self.source.hooks(lookup).await?);
         }

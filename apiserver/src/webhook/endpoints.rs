@@ -3,8 +3,6 @@
 use machinery::meta;
 use serde_json::Value;
 
-/// Namespace, name and port of the Service that means this server.
-pub(super) const OWN: (&str, &str, u16) = ("default", "kubernetes", 443);
 /// The label that names the Service of an EndpointSlice.
 pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
@@ -13,12 +11,12 @@ fn text<'a>(value: &'a Value, path: &[&str]) -> &'a str {
 }
 
 /// The type of a Service.
-pub(super) fn kind(service: &Value) -> &str {
+pub(crate) fn kind(service: &Value) -> &str {
     text(service, &["spec", "type"])
 }
 
 /// The name of the Service's port of a number.
-pub(super) fn port_name(service: &Value, port: u16) -> Option<&str> {
+pub(crate) fn port_name(service: &Value, port: u16) -> Option<&str> {
     let ports = meta::list_at(service, &["spec", "ports"]);
     let found = ports.iter().find(|candidate| candidate["port"] == port)?;
     Some(text(found, &["name"]))
