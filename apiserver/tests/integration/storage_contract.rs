@@ -712,6 +712,55 @@ async fn damaged_values_are_reported(bench: &Bench) {
     eventually("lists work again", async || bench.storage.list(everything()).await.ok()).await;
 }
 
+/// Damage throws a cache away. Whoever reads meanwhile waits for it or hears of the damage, and of nothing else.
+async fn readers_hear_of_nothing_but_damage(bench: &Bench) {
+    if !bench.cached {
+        return;
+    }
+    bench.create("good", "Running").await;
+    let key = format!("{}/pods/ns/bad", bench.prefix);
+    let mut etcd = bench.etcd().await;
+    let damaging = async {
+        for _ in 0..40 {
+            etcd.put(key.clone(), "{", None).await.unwrap();
+            etcd.delete(key.clone(), None).await.unwrap();
+        }
+    };
+    let reading = async {
+        loop {
+            let revision = bench.create("other", "Running").await.revision;
+            let not_older = Revision::NotOlderThan(revision);
+            let list = ListOptions {
+                revision: not_older,
+                ..everything()
+            };
+            let watch = WatchOptions {
+                initial_events: Some(true),
+                ..changes_after(revision)
+            };
+            let (get, latest, list, mut watch) = tokio::join!(
+                bench.storage.get("ns", "good", not_older),
+                bench.storage.list(everything()),
+                bench.storage.list(list),
+                bench.watch(watch),
+            );
+            let watched = match watch.next().await {
+                Some(Event::Error(error)) => Some(error),
+                _ => None,
+            };
+            let errors = [get.err(), latest.err(), list.err(), watched];
+            for error in errors.into_iter().flatten() {
+                assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+            }
+            bench.remove("other").await;
+        }
+    };
+    tokio::select! {
+        () = damaging => {}
+        () = reading => {}
+    }
+}
+
 /// Objects with a lifetime go by themselves; watchers are told.
 async fn expiring_objects_go(endpoint: &str) {
     let codec = Codec::new(
@@ -765,6 +814,7 @@ async fn battery(endpoint: &str) {
             old_watches_are_refused,
             bookmarks_come_before_the_deadline,
             damaged_values_are_reported,
+            readers_hear_of_nothing_but_damage,
         );
     }
     compaction_waits_a_round_and_takes_turns(endpoint).await;

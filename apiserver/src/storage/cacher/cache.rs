@@ -112,7 +112,7 @@ impl Cache {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        matches!(chassis::lock(&self.state).phase, Phase::Ready)
+        chassis::lock(&self.state).is_ready()
     }
 
     /// Whether it is filled only when somebody asks.
@@ -249,14 +249,21 @@ impl Cache {
         }
     }
 
+    /// An object, if the cache happens to hold it.
     pub(super) fn get(&self, key: &str) -> Option<Stored> {
         chassis::lock(&self.state).objects.get(key).cloned()
+    }
+
+    /// Whether there is an object, and which; `None` when that is not known, because the cache was thrown away.
+    pub(super) fn find(&self, key: &str) -> Option<Option<Stored>> {
+        let state = chassis::lock(&self.state);
+        state.is_ready().then(|| state.objects.get(key).cloned())
     }
 
     /// How many objects there are; `None` when that is not known.
     pub(super) fn len(&self) -> Option<usize> {
         let state = chassis::lock(&self.state);
-        matches!(state.phase, Phase::Ready).then(|| state.objects.len())
+        state.is_ready().then(|| state.objects.len())
     }
 
     /// The state, for operators.
@@ -265,7 +272,7 @@ impl Cache {
         let state = chassis::lock(&self.state);
         CacheState {
             prefix: self.prefix().to_owned(),
-            ready: matches!(state.phase, Phase::Ready),
+            ready: state.is_ready(),
             revision,
             oldest_revision: state.history.oldest(),
             objects: state.objects.len(),
@@ -287,23 +294,28 @@ impl Cache {
         chassis::lock(&self.state).revision.max(passed_on)
     }
 
-    /// All objects below a prefix.
-    pub(super) fn snapshot(&self, hub: &Hub, prefix: &str) -> Result<Snapshot, Error> {
+    /// All objects below a prefix; `None` when the cache was thrown away.
+    pub(super) fn snapshot(&self, hub: &Hub, prefix: &str) -> Option<Snapshot> {
         let passed_on = hub.revision();
         let state = chassis::lock(&self.state);
-        state.ready()?;
-        Ok(Snapshot {
+        state.is_ready().then(|| Snapshot {
             objects: state.below(prefix),
             revision: state.revision.max(passed_on),
         })
     }
 
-    /// The objects of a scope, and the place in the history right behind that state.
-    pub(super) fn snapshot_for_watch(&self, hub: &Hub, scope: &Scope) -> Result<(Vec<Stored>, u64, Cursor), Error> {
+    /// The objects of a scope, and the place in the history right behind that state; `None` when the cache was thrown away.
+    pub(super) fn snapshot_for_watch(
+        &self,
+        hub: &Hub,
+        scope: &Scope,
+    ) -> Result<Option<(Vec<Stored>, u64, Cursor)>, Error> {
         let prefix = self.store.codec().list_prefix(&scope.namespace)?;
         let passed_on = hub.revision();
         let state = chassis::lock(&self.state);
-        state.ready()?;
+        if !state.is_ready() {
+            return Ok(None);
+        }
         let objects = state
             .below(&prefix)
             .into_iter()
@@ -314,7 +326,7 @@ impl Cache {
             generation: state.generation,
             next: state.history.end(),
         };
-        Ok((objects, state.revision.max(passed_on), cursor))
+        Ok(Some((objects, state.revision.max(passed_on), cursor)))
     }
 
     /// Calls `f` with all keys and their revisions, in order, and the keys of what has changed after a revision. `None`
@@ -325,7 +337,9 @@ impl Cache {
         f: impl FnOnce(&mut dyn Iterator<Item = (&str, u64)>, HashSet<String>) -> T,
     ) -> Option<T> {
         let state = chassis::lock(&self.state);
-        state.ready().ok()?;
+        if !state.is_ready() {
+            return None;
+        }
         let start = state.history.after(revision).ok()?;
         let changes = state.history.from(start, usize::MAX)?;
         let objects = changes.filter_map(|change| change.current.as_ref().or(change.previous.as_ref()));
@@ -336,15 +350,17 @@ impl Cache {
         Some(f(&mut keys, changed))
     }
 
-    /// The place in the history right behind a revision.
-    pub(super) fn cursor_after(&self, revision: u64) -> Result<Cursor, Error> {
+    /// The place in the history right behind a revision; `None` when the cache was thrown away.
+    pub(super) fn cursor_after(&self, revision: u64) -> Result<Option<Cursor>, Error> {
         let state = chassis::lock(&self.state);
-        state.ready()?;
+        if !state.is_ready() {
+            return Ok(None);
+        }
         match state.history.after(revision) {
-            Ok(next) => Ok(Cursor {
+            Ok(next) => Ok(Some(Cursor {
                 generation: state.generation,
                 next,
-            }),
+            })),
             Err(TooOld { oldest }) => Err(Error::Expired(format!(
                 "too old resource version: {revision} ({oldest})"
             ))),
@@ -381,13 +397,8 @@ impl State {
         self.generation += 1;
     }
 
-    fn ready(&self) -> Result<(), Error> {
-        match self.phase {
-            Phase::Ready => Ok(()),
-            _ => Err(Error::Unavailable(
-                "the cache was just thrown away; try again".to_owned(),
-            )),
-        }
+    fn is_ready(&self) -> bool {
+        matches!(self.phase, Phase::Ready)
     }
 
     fn below(&self, prefix: &str) -> Vec<(Box<str>, Stored)> {

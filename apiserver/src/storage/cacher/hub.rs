@@ -285,9 +285,10 @@ impl Hub {
         };
         let stream = timed(request).await.map_err(Lost::Stream)?;
         if reached == 0 {
-            // Lists that are read from now on are at least as new as where the watch starts; older ones are not.
-            shared.revision.send_replace(now);
+            // Lists that are read from now on are at least as new as where the watch starts; older ones are not, and must
+            // be gone before anybody takes the caches to have come this far.
             self.all().iter().for_each(|cache| cache.invalidate());
+            shared.revision.send_replace(now);
         }
         shared.contacts.fetch_add(1, Ordering::Relaxed);
         tracing::info!(revision = start, "following the store");

@@ -79,8 +79,13 @@ impl Storage for Cacher {
                 return self.store.get(namespace, name, revision).await;
             }
             let key = self.store.codec().key(namespace, name)?;
-            self.fresh(revision).await?;
-            self.cache.get(&key).ok_or(Error::NotFound { key })
+            loop {
+                self.fresh(revision).await?;
+                // A cache that was thrown away since is read again.
+                if let Some(found) = self.cache.find(&key) {
+                    return found.ok_or(Error::NotFound { key });
+                }
+            }
         })
     }
 
@@ -90,16 +95,20 @@ impl Storage for Cacher {
             if !options.continue_token.is_empty() || matches!(options.revision, Revision::Exact(_)) {
                 return self.store.list(options).await;
             }
-            match self.fresh(options.revision).await {
-                // The cache lags behind; the store itself does not.
-                Err(Error::TooLargeRevision { .. }) if options.revision == Revision::Latest => {
-                    return self.store.list(options).await;
-                }
-                fresh => fresh?,
-            }
             let prefix = self.store.codec().list_prefix(&options.scope.namespace)?;
-            let snapshot = self.cache.snapshot(&self.hub, &prefix)?;
-            Ok(chunk(snapshot, &prefix, &options))
+            loop {
+                match self.fresh(options.revision).await {
+                    // The cache lags behind; the store itself does not.
+                    Err(Error::TooLargeRevision { .. }) if options.revision == Revision::Latest => {
+                        return self.store.list(options).await;
+                    }
+                    fresh => fresh?,
+                }
+                // A cache that was thrown away since is read again.
+                if let Some(snapshot) = self.cache.snapshot(&self.hub, &prefix) {
+                    return Ok(chunk(snapshot, &prefix, &options));
+                }
+            }
         })
     }
 

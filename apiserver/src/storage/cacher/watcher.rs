@@ -43,9 +43,42 @@ pub(super) async fn start(cache: &Arc<Cache>, hub: &Hub, options: WatchOptions) 
 }
 
 async fn begin(cache: &Arc<Cache>, hub: &Hub, options: WatchOptions) -> Result<Watcher, Error> {
-    cache.loaded(hub).await?;
-    let news = cache.news();
-    let mut pending = VecDeque::new();
+    // A cache that is thrown away meanwhile is read again.
+    let place = loop {
+        cache.loaded(hub).await?;
+        if let Some(place) = place(cache, hub, &options).await? {
+            break place;
+        }
+    };
+    let bookmark_at = if options.bookmarks {
+        next_bookmark(Instant::now(), options.deadline)
+    } else {
+        None
+    };
+    Ok(Watcher {
+        cache: cache.clone(),
+        hub: hub.clone(),
+        scope: options.scope,
+        cursor: place.cursor,
+        after: place.after,
+        pending: place.pending,
+        news: cache.news(),
+        bookmark_at,
+        deadline: options.deadline,
+        over: false,
+    })
+}
+
+/// Where a watch starts.
+struct Place {
+    cursor: Cursor,
+    after: u64,
+    /// What is there already.
+    pending: VecDeque<Event>,
+}
+
+/// Where a watch of a filled cache starts; `None` when the cache was thrown away meanwhile.
+async fn place(cache: &Cache, hub: &Hub, options: &WatchOptions) -> Result<Option<Place>, Error> {
     let start = match (options.initial_events, options.revision) {
         (None | Some(false), Revision::NotOlderThan(n) | Revision::Exact(n)) if n > 0 => Some(n),
         (Some(false), Revision::Latest) => Some(cache.store().current_revision().await?),
@@ -60,37 +93,26 @@ async fn begin(cache: &Arc<Cache>, hub: &Hub, options: WatchOptions) -> Result<W
         }
         (None, _) => None,
     };
-    let (cursor, after) = match start {
-        Some(after) => (cache.cursor_after(after)?, after),
-        None => {
-            let (objects, revision, cursor) = cache.snapshot_for_watch(hub, &options.scope)?;
-            pending.extend(objects.into_iter().map(Event::Added));
-            if options.initial_events == Some(true) && options.bookmarks {
-                pending.push_back(Event::Bookmark {
-                    revision,
-                    initial_events_end: true,
-                });
-            }
-            (cursor, 0)
-        }
+    if let Some(after) = start {
+        let pending = VecDeque::new();
+        let cursor = cache.cursor_after(after)?;
+        return Ok(cursor.map(|cursor| Place { cursor, after, pending }));
+    }
+    let Some((objects, revision, cursor)) = cache.snapshot_for_watch(hub, &options.scope)? else {
+        return Ok(None);
     };
-    let bookmark_at = if options.bookmarks {
-        next_bookmark(Instant::now(), options.deadline)
-    } else {
-        None
-    };
-    Ok(Watcher {
-        cache: cache.clone(),
-        hub: hub.clone(),
-        scope: options.scope,
+    let mut pending: VecDeque<Event> = objects.into_iter().map(Event::Added).collect();
+    if options.initial_events == Some(true) && options.bookmarks {
+        pending.push_back(Event::Bookmark {
+            revision,
+            initial_events_end: true,
+        });
+    }
+    Ok(Some(Place {
         cursor,
-        after,
+        after: 0,
         pending,
-        news,
-        bookmark_at,
-        deadline: options.deadline,
-        over: false,
-    })
+    }))
 }
 
 impl Watcher {
