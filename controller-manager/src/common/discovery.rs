@@ -1,6 +1,6 @@
 //! Which kinds the API server has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::Client;
 use kube::api::ApiResource;
@@ -43,6 +43,25 @@ pub(crate) async fn kinds(client: &Client) -> Result<BTreeMap<(String, String), 
         }
     }
     Ok(kinds)
+}
+
+/// The groups and versions, as objects name them, of which the API server does not know whether what it says is still true:
+/// those of extensions that do not answer. Servers without aggregated discovery know of none.
+pub(crate) async fn stale(client: &Client) -> Result<BTreeSet<String>, kube::Error> {
+    let groups = match client.list_api_groups_aggregated().await {
+        Ok(groups) => groups.items,
+        Err(kube::Error::SerdeError(_)) => return Ok(BTreeSet::new()),
+        Err(error) => return Err(error),
+    };
+    let each = groups.into_iter().flat_map(|group| {
+        let name = group.metadata.and_then(|metadata| metadata.name).unwrap_or_default();
+        let stale = group
+            .versions
+            .into_iter()
+            .filter(|version| version.freshness.as_deref() == Some("Stale"));
+        stale.map(move |version| format!("{name}/{}", version.version.unwrap_or_default()))
+    });
+    Ok(each.collect())
 }
 
 fn key(resource: &ApiResource) -> (String, String) {

@@ -1,14 +1,14 @@
 //! The namespace controller: empties a namespace that is being deleted, then lets it go (`pkg/controller/namespace`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Change, Informer, ObjectKey, WorkQueue};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition, NamespaceSpec, NamespaceStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams, PropagationPolicy};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, PostParams, PropagationPolicy};
 use kube::core::discovery::verbs;
 use kube::{Api, Client};
 
@@ -20,6 +20,8 @@ use crate::workers::{Reconcile, run};
 const NAME: &str = "namespace-controller";
 /// The finalizer that is ours to remove.
 const FINALIZER: &str = "kubernetes";
+/// For how many seconds finalizers are given time before the namespace is looked at again, as in upstream.
+const FINALIZERS_TAKE: i64 = 15;
 /// Watches and caches may lag behind the deletion mark for a moment, so what they let in has to arrive first.
 const GRACE: Duration = Duration::from_millis(50);
 
@@ -72,13 +74,50 @@ struct Findings {
     remaining: BTreeMap<String, usize>,
     /// Objects with this finalizer left.
     finalizers: BTreeMap<String, usize>,
+    /// For how many seconds what is left may take; 0 if nothing is.
+    estimate: i64,
+}
+
+/// What is left of one kind.
+#[derive(Debug, Default, PartialEq)]
+struct Left {
+    objects: usize,
+    finalizers: BTreeMap<String, usize>,
     /// How long the slowest pod may take to end.
     grace_seconds: i64,
 }
 
 impl Findings {
     fn is_empty(&self) -> bool {
-        self.discovery_error.is_none() && self.deletion_errors.is_empty() && self.remaining.is_empty()
+        self.discovery_error.is_none() && self.deletion_errors.is_empty() && self.estimate == 0
+    }
+
+    /// Takes in what is left of a kind (`deleteAllContentForGroupVersionResource`): pods that have time to end and objects
+    /// with finalizers are nothing wrong, all others should be gone.
+    fn add(&mut self, namespace: &str, resource: &ApiResource, left: Left, since_deletion: SignedDuration) {
+        if left.objects == 0 {
+            return;
+        }
+        let grace = SignedDuration::from_secs(left.grace_seconds);
+        let estimate = match (since_deletion < grace, left.finalizers.is_empty()) {
+            (true, _) => left.grace_seconds,
+            (false, false) => FINALIZERS_TAKE,
+            (false, true) => {
+                let ApiResource {
+                    group, version, plural, ..
+                } = resource;
+                self.deletion_errors.push(format!(
+                    "unexpected items still remain in namespace: {namespace} for gvr: {group}/{version}, Resource={plural}"
+                ));
+                0
+            }
+        };
+        self.estimate = self.estimate.max(estimate);
+        let name = format!("{}.{}", resource.plural, resource.group);
+        self.remaining.insert(name, left.objects);
+        for (finalizer, objects) in left.finalizers {
+            *self.finalizers.entry(finalizer).or_default() += objects;
+        }
     }
 }
 
@@ -105,7 +144,7 @@ impl Reconcile for Controller {
             namespace.status.get_or_insert_default().phase = Some("Terminating".to_owned());
             namespace = self.write_status(&namespace).await?;
         }
-        let findings = self.empty(&key.name).await;
+        let findings = self.empty(&key.name, &namespace).await;
         let conditions = conditions(&namespace, &findings, Timestamp::now());
         if namespace.status.as_ref().and_then(|status| status.conditions.as_ref()) != Some(&conditions) {
             namespace.status.get_or_insert_default().conditions = Some(conditions);
@@ -116,7 +155,7 @@ impl Reconcile for Controller {
         }
         if findings.discovery_error.is_none() && findings.deletion_errors.is_empty() {
             // Nothing went wrong; what is left needs its time.
-            let wait = u64::try_from(findings.grace_seconds / 2 + 1).unwrap_or(1).min(15);
+            let wait = u64::try_from(findings.estimate / 2 + 1).unwrap_or(1).min(15);
             self.queue.add_after(key, Duration::from_secs(wait));
             return Ok(());
         }
@@ -161,60 +200,68 @@ impl Controller {
 
     /// Deletes everything that can be deleted and says what is left. Pods go first: whatever they still need, such as
     /// secrets and policies, stays until they are gone.
-    async fn empty(&self, namespace: &str) -> Findings {
+    async fn empty(&self, name: &str, namespace: &Namespace) -> Findings {
         let mut findings = Findings::default();
-        let kinds = match discovery::kinds(&self.client).await {
-            Ok(kinds) => kinds,
+        let (kinds, stale) = match self.kinds().await {
+            Ok(found) => found,
             Err(error) => {
                 findings.discovery_error = Some(message(&error));
                 return findings;
             }
         };
-        let deletable = |kind: &&Kind| kind.namespaced && kind.can(verbs::DELETE) && kind.can(verbs::LIST);
+        // What can be found out goes nevertheless.
+        findings.discovery_error = discovery_error(&stale);
+        let is_fresh = |kind: &Kind| !stale.contains(&kind.resource.api_version);
+        let deletable =
+            |kind: &&Kind| kind.namespaced && kind.can(verbs::DELETE) && kind.can(verbs::LIST) && is_fresh(kind);
         let (pods, rest): (Vec<&Kind>, Vec<&Kind>) = kinds
             .values()
             .filter(deletable)
             .partition(|kind| kind.resource.group.is_empty() && kind.resource.plural == "pods");
+        let deleted = namespace.metadata.deletion_timestamp.as_ref();
+        let since = deleted.map_or(SignedDuration::ZERO, |deleted| {
+            Timestamp::now().duration_since(deleted.0)
+        });
         for kind in pods {
-            self.delete_kind(namespace, kind, &mut findings).await;
+            self.delete_kind(name, kind, since, &mut findings).await;
         }
         if !findings.remaining.is_empty() {
+            // Upstream does not sum up before it has looked at everything.
+            findings.remaining.clear();
+            findings.finalizers.clear();
             return findings;
         }
         for kind in rest {
-            self.delete_kind(namespace, kind, &mut findings).await;
+            self.delete_kind(name, kind, since, &mut findings).await;
         }
         findings
     }
 
-    async fn delete_kind(&self, namespace: &str, kind: &Kind, findings: &mut Findings) {
+    /// All kinds, and which groups and versions the API server cannot tell about: theirs may be missing or outdated.
+    async fn kinds(&self) -> std::result::Result<(BTreeMap<(String, String), Kind>, BTreeSet<String>), kube::Error> {
+        let kinds = discovery::kinds(&self.client).await?;
+        Ok((kinds, discovery::stale(&self.client).await?))
+    }
+
+    async fn delete_kind(&self, namespace: &str, kind: &Kind, since_deletion: SignedDuration, findings: &mut Findings) {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind.resource);
-        let name = match kind.resource.group.as_str() {
-            "" => kind.resource.plural.clone(),
-            group => format!("{}.{group}", kind.resource.plural),
-        };
-        if let Err(error) = self.delete_and_count(&api, &name, kind, findings).await
-            && !is_not_found(&error)
-        {
-            findings.deletion_errors.push(format!("{name}: {}", message(&error)));
+        match self.delete_and_count(&api, kind).await {
+            Ok(left) => findings.add(namespace, &kind.resource, left, since_deletion),
+            Err(error) if is_not_found(&error) => {}
+            Err(error) => findings.deletion_errors.push(message(&error)),
         }
     }
 
-    async fn delete_and_count(
-        &self,
-        api: &Api<DynamicObject>,
-        name: &str,
-        kind: &Kind,
-        findings: &mut Findings,
-    ) -> std::result::Result<(), kube::Error> {
+    async fn delete_and_count(&self, api: &Api<DynamicObject>, kind: &Kind) -> std::result::Result<Left, kube::Error> {
         let params = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Background),
             ..DeleteParams::default()
         };
         let all = ListParams::default();
+        let mut left = Left::default();
         let found = api.list_metadata(&all).await?;
         if found.items.is_empty() {
-            return Ok(());
+            return Ok(left);
         }
         if kind.can(verbs::DELETE_COLLECTION) {
             api.delete_collection(&params, &all).await?;
@@ -226,19 +273,31 @@ impl Controller {
                 )?;
             }
         }
-        let left = api.list_metadata(&all).await?.items;
-        if !left.is_empty() {
-            findings.remaining.insert(name.to_owned(), left.len());
-        }
-        for object in left {
+        for object in api.list_metadata(&all).await?.items {
+            left.objects += 1;
             for finalizer in object.metadata.finalizers.into_iter().flatten() {
-                *findings.finalizers.entry(finalizer).or_default() += 1;
+                *left.finalizers.entry(finalizer).or_default() += 1;
             }
             let grace = object.metadata.deletion_grace_period_seconds.unwrap_or(0);
-            findings.grace_seconds = findings.grace_seconds.max(grace);
+            left.grace_seconds = left.grace_seconds.max(grace);
         }
-        Ok(())
+        Ok(left)
     }
+}
+
+/// What is said of groups and versions that the API server cannot tell about (client-go `ErrGroupDiscoveryFailed`).
+fn discovery_error(stale: &BTreeSet<String>) -> Option<String> {
+    let each: Vec<String> = stale
+        .iter()
+        .map(|version| format!("{version}: stale GroupVersion discovery: {version}"))
+        .collect();
+    (!each.is_empty()).then(|| {
+        format!(
+            "Discovery failed for some groups, {} failing: unable to retrieve the complete list of server APIs: {}",
+            each.len(),
+            each.join(", ")
+        )
+    })
 }
 
 fn has_finalizer(namespace: &Namespace) -> bool {
@@ -264,7 +323,7 @@ fn conditions(namespace: &Namespace, findings: &Findings, now: Timestamp) -> Vec
             findings
                 .discovery_error
                 .as_ref()
-                .map(|error| ("DiscoveryFailed", format!("Discovery failed for some groups: {error}"))),
+                .map(|error| ("DiscoveryFailed", error.clone())),
             ("ResourcesDiscovered", "All resources successfully discovered"),
         ),
         (
@@ -275,7 +334,9 @@ fn conditions(namespace: &Namespace, findings: &Findings, now: Timestamp) -> Vec
         (
             "NamespaceDeletionContentFailure",
             (!findings.deletion_errors.is_empty()).then(|| {
-                let errors = findings.deletion_errors.join(", ");
+                let mut errors = findings.deletion_errors.clone();
+                errors.sort();
+                let errors = errors.join(", ");
                 (
                     "ContentDeletionFailed",
                     format!(
@@ -355,7 +416,7 @@ pub(super) mod tests {
             Findings::default(),
             Findings {
                 deletion_errors: vec!["pods: no".to_owned()],
-                remaining: [("pods".to_owned(), 2)].into(),
+                remaining: [("pods.".to_owned(), 2)].into(),
                 ..Findings::default()
             },
         ];
@@ -372,7 +433,7 @@ pub(super) mod tests {
     fn conditions_say_what_is_left() {
         let now = Timestamp::from_second(10).unwrap();
         let findings = Findings {
-            remaining: [("pods".to_owned(), 2)].into(),
+            remaining: [("pods.".to_owned(), 2)].into(),
             finalizers: [("example.com/hold".to_owned(), 1)].into(),
             ..Findings::default()
         };
@@ -386,7 +447,7 @@ pub(super) mod tests {
         let (status, message) = get(&first, "NamespaceContentRemaining");
         assert_eq!(
             (status.as_str(), message.as_str()),
-            ("True", "Some resources are remaining: pods has 2 resource instances")
+            ("True", "Some resources are remaining: pods. has 2 resource instances")
         );
         let (_, message) = get(&first, "NamespaceFinalizersRemaining");
         assert_eq!(
@@ -404,5 +465,58 @@ pub(super) mod tests {
         );
         let done = conditions(&namespace, &Findings::default(), Timestamp::from_second(20).unwrap());
         assert!(done.iter().all(|condition| condition.status == "False"));
+    }
+    #[test]
+    fn what_is_left_is_wrong_unless_it_has_time_or_finalizers() {
+        let things = ApiResource {
+            group: "example.com".to_owned(),
+            version: "v1".to_owned(),
+            api_version: "example.com/v1".to_owned(),
+            kind: "Thing".to_owned(),
+            plural: "things".to_owned(),
+        };
+        let left = |grace_seconds: i64, finalizers: &[&str]| Left {
+            objects: 2,
+            finalizers: finalizers
+                .iter()
+                .map(|finalizer| ((*finalizer).to_owned(), 1))
+                .collect(),
+            grace_seconds,
+        };
+        let wrong = "unexpected items still remain in namespace: n for gvr: example.com/v1, Resource=things";
+        for (left, since, estimate, errors) in [
+            (left(30, &[]), 5, 30, &[][..]),
+            (left(30, &["a/b"]), 31, FINALIZERS_TAKE, &[]),
+            (left(0, &["a/b"]), 0, FINALIZERS_TAKE, &[]),
+            (left(30, &[]), 31, 0, &[wrong]),
+        ] {
+            let mut findings = Findings::default();
+            findings.add("n", &things, left, SignedDuration::from_secs(since));
+            assert_eq!(
+                (findings.estimate, findings.deletion_errors.as_slice()),
+                (
+                    estimate,
+                    &errors.iter().map(|e| (*e).to_owned()).collect::<Vec<_>>()[..]
+                )
+            );
+            assert_eq!(findings.remaining["things.example.com"], 2);
+            assert!(!findings.is_empty());
+        }
+        let mut nothing = Findings::default();
+        nothing.add("n", &things, Left::default(), SignedDuration::ZERO);
+        assert!(nothing.is_empty());
+    }
+
+    #[test]
+    fn groups_without_an_answer_are_named() {
+        let stale = ["metrics.k8s.io/v1beta1".to_owned()].into();
+        assert_eq!(
+            discovery_error(&stale).as_deref(),
+            Some(
+                "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: \
+                 metrics.k8s.io/v1beta1: stale GroupVersion discovery: metrics.k8s.io/v1beta1"
+            )
+        );
+        assert_eq!(discovery_error(&BTreeSet::new()), None);
     }
 }
