@@ -42,7 +42,7 @@ pub struct Settings {
     pub from_host: BTreeMap<Kind, Selector>,
     /// ConfigMaps and Secrets of the host that the virtual cluster has copies of.
     pub imports: BTreeMap<Kind, Vec<ObjectMapping>>,
-    /// Which namespaces of the host the virtual ones have; without, all objects lie in the one of the control plane.
+    /// Which namespaces of the host virtual ones have to themselves; without, all objects lie in the one of the control plane.
     pub namespaces: Option<NamespaceSettings>,
     /// How Gateways of the host are shown in the virtual cluster.
     pub gateways: GatewaySettings,
@@ -89,7 +89,7 @@ pub struct Proxied {
     pub owned_only: bool,
 }
 
-/// Every virtual namespace has one of the host to itself.
+/// Virtual namespaces have some of the host to themselves.
 #[derive(Clone, Debug)]
 pub struct NamespaceSettings {
     /// Which one.
@@ -105,7 +105,9 @@ impl Settings {
     pub fn names(&self) -> Names {
         let names = Names::new(&self.vcluster, &self.host_namespace);
         match &self.namespaces {
-            Some(namespaces) => names.with_layout(Layout::Mapped(namespaces.rules.clone())),
+            Some(namespaces) => names
+                .with_layout(Layout::Mapped(namespaces.rules.clone()))
+                .with_reserved(Kind::ServiceAccount, &self.workload_service_account),
             None => names,
         }
     }

@@ -12,7 +12,7 @@ use crate::foreign::{self, Scope};
 use crate::kinds::{Kind, Side};
 use crate::names::keys;
 use crate::resources::nodes::others;
-use crate::resources::{self, Direction, gateway, trim};
+use crate::resources::{self, Direction, gateway, namespaces, trim};
 use crate::settings::Settings;
 
 /// One informer, and where its changes go.
@@ -98,7 +98,7 @@ async fn follow(watch: Watch, engine: Arc<Engine>, gate: Option<Gate>, synced: w
 /// Every watch that these settings need.
 pub fn all(settings: &Settings, engine: &Engine) -> Vec<Watch> {
     let names = settings.names();
-    // In many namespaces, or in one.
+    // In several namespaces, or in one.
     let copies = names.single_namespace().unwrap_or_default();
     let ours = Selection {
         namespace: copies.to_owned(),
@@ -154,6 +154,14 @@ pub fn all(settings: &Settings, engine: &Engine) -> Vec<Watch> {
             ..Selection::default()
         };
         watches.push((Source::Others, Kind::Pod, others));
+    }
+    if namespaces::needs_account(settings) {
+        let fields = format!("metadata.name={}", settings.workload_service_account);
+        let named = Selection {
+            fields,
+            ..Selection::default()
+        };
+        watches.push((Source::Side(Side::Host), Kind::ServiceAccount, named));
     }
     if !settings.service_name.is_empty() {
         for kind in [Kind::Service, Kind::Endpoints] {

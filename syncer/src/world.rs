@@ -173,19 +173,29 @@ impl World {
 
     /// Whether a namespace of the host is one in which copies lie.
     pub fn holds_copies(&self, host_namespace: &str) -> bool {
-        match self.names.single_namespace() {
-            Some(single) => single == host_namespace,
-            None => self.virtual_namespace(host_namespace).is_some(),
-        }
+        host_namespace == self.names.host_namespace() || self.virtual_namespace(host_namespace).is_some()
     }
 
     /// The virtual namespace whose objects lie in a namespace of the host that is ours alone.
     pub fn virtual_namespace(&self, host_namespace: &str) -> Option<String> {
+        let named = self.names.virtual_of(host_namespace)?;
         let host = self.host.get(Kind::Namespace, "", host_namespace)?.value();
         match claim(&self.names, &Kind::Namespace.gvk(), &host) {
-            Claim::Ours { name, .. } if self.names.target(&name).as_deref() == Some(host_namespace) => Some(name),
+            Claim::Ours { name, .. } if name == named => Some(name),
             _ => None,
         }
+    }
+
+    /// The namespaces of the host in which copies lie.
+    pub fn host_namespaces(&self) -> Vec<String> {
+        let all = self.host.of(Kind::Namespace).list();
+        let names = all.iter().map(|namespace| namespace.key().name.clone());
+        let own = std::iter::once(self.names.host_namespace().to_owned());
+        let mut found: Vec<String> = own
+            .chain(names.filter(|name| self.virtual_namespace(name).is_some()))
+            .collect();
+        found.sort();
+        found
     }
 
     /// Whether objects of a kind have the same names on both sides, because they come from the host.

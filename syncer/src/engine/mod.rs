@@ -488,10 +488,9 @@ impl Engine {
     }
 
     fn release_key(&self, item: &Reference) {
-        if let Some(namespace) = self.world.names.target(&item.key.namespace) {
-            let key = crate::object::ObjectKey::new(&namespace, &item.key.name);
-            self.world.host.of(Kind::Event).release(&key);
-        }
+        let namespace = self.world.names.target(&item.key.namespace);
+        let key = crate::object::ObjectKey::new(&namespace, &item.key.name);
+        self.world.host.of(Kind::Event).release(&key);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

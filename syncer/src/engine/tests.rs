@@ -101,6 +101,7 @@ impl Bridge {
             .into_iter()
             .flat_map(|kind| [(Side::Virtual, kind, ""), (Side::Host, kind, ours.as_str())])
             .chain(copies.is_empty().then_some((Side::Host, Kind::Namespace, "")))
+            .chain(copies.is_empty().then_some((Side::Host, Kind::ServiceAccount, "")))
             .chain([
                 (Side::Virtual, Kind::Namespace, ""),
                 (Side::Virtual, Kind::Node, ""),

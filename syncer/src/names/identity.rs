@@ -43,7 +43,7 @@ pub fn claim(names: &Names, kind: &str, host: &Value) -> Claim {
         stated.is_empty() || stated == actual
     };
     let ours = marker == expected_marker
-        && (host_namespace.is_empty() || names.namespace_of(kind, namespace, name).as_deref() == Some(host_namespace))
+        && (host_namespace.is_empty() || names.namespace_of(kind, namespace, name) == host_namespace)
         && !name.is_empty()
         && json::text(metadata, &["labels", keys::CONTROLLED_BY]).is_empty()
         && agrees(keys::OBJECT_KIND, kind)
@@ -52,7 +52,9 @@ pub fn claim(names: &Names, kind: &str, host: &Value) -> Claim {
         && agrees(keys::VCLUSTER_NAME, names.vcluster())
         && agrees(keys::VCLUSTER_NAMESPACE, names.host_namespace())
         // In namespaces that others can have, too, the marker alone says too little.
-        && (names.single_namespace().is_some() || stated.iter().all(|key| !annotation(key).is_empty()));
+        && (names.single_namespace().is_some()
+            || host_namespace == names.host_namespace()
+            || stated.iter().all(|key| !annotation(key).is_empty()));
     if !ours {
         return Claim::Foreign;
     }

@@ -12,7 +12,7 @@ use super::{Names, keys};
 use crate::json::{self, Strings};
 
 /// Annotations that describe the pair itself and are never copied in either direction.
-const NEVER_COPIED: [&str; 11] = [
+const NEVER_COPIED: [&str; 13] = [
     keys::OBJECT_NAME,
     keys::OBJECT_NAMESPACE,
     keys::OBJECT_UID,
@@ -24,6 +24,8 @@ const NEVER_COPIED: [&str; 11] = [
     keys::MANAGED_ANNOTATIONS,
     keys::MANAGED_LABELS,
     keys::IMPORTED_FROM,
+    keys::IMPORTED,
+    keys::IMPORTED_UID,
 ];
 
 /// What the metadata of a new host object is made from.
@@ -132,8 +134,8 @@ fn wanted(source: &Source<'_>) -> Wanted {
             host_namespace(source).into_owned(),
         );
     }
-    if !is_namespaced(source) || source.names.single_namespace().is_none() {
-        // Outside of one namespace, the marker alone can be that of two virtual clusters.
+    if !is_namespaced(source) || host_namespace(source) != source.names.host_namespace() {
+        // Outside of the control plane's namespace, the marker alone can be that of two virtual clusters.
         let (name, namespace) = (source.names.vcluster(), source.names.host_namespace());
         annotations.insert(keys::VCLUSTER_NAME.to_owned(), name.to_owned());
         annotations.insert(keys::VCLUSTER_NAMESPACE.to_owned(), namespace.to_owned());
@@ -145,13 +147,10 @@ fn is_namespaced(source: &Source<'_>) -> bool {
     !json::text(source.object, &["metadata", "namespace"]).is_empty()
 }
 
-/// The namespace of the host object. Without one there is no host object, either.
+/// The namespace of the host object.
 fn host_namespace<'a>(source: &Source<'a>) -> Cow<'a, str> {
     let of = |field| json::text(source.object, &["metadata", field]);
-    source
-        .names
-        .namespace_of(source.kind, of("namespace"), of("name"))
-        .unwrap_or_default()
+    source.names.namespace_of(source.kind, of("namespace"), of("name"))
 }
 
 fn is_excluded(key: &str, excluded: &[&str]) -> bool {

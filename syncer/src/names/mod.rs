@@ -47,9 +47,9 @@ pub mod keys {
     pub const OBJECT_HOST_NAME: &str = "vcluster.loft.sh/object-host-name";
     /// Annotation with the host namespace.
     pub const OBJECT_HOST_NAMESPACE: &str = "vcluster.loft.sh/object-host-namespace";
-    /// Annotation of copies outside of namespaces with the virtual cluster's name.
+    /// Annotation of copies outside of the control plane's namespace with the virtual cluster's name; a label of namespaces.
     pub const VCLUSTER_NAME: &str = "vcluster.loft.sh/vcluster-name";
-    /// Annotation of copies outside of namespaces with the virtual cluster's host namespace.
+    /// The same with the virtual cluster's host namespace.
     pub const VCLUSTER_NAMESPACE: &str = "vcluster.loft.sh/vcluster-namespace";
     /// Annotation that lists the annotation keys which the virtual side owns.
     pub const MANAGED_ANNOTATIONS: &str = "vcluster.loft.sh/managed-annotations";
@@ -57,8 +57,10 @@ pub mod keys {
     pub const MANAGED_LABELS: &str = "vcluster.loft.sh/managed-labels";
     /// Annotation with a digest of the virtual content that a copy of a custom resource was last made from.
     pub const APPLIED: &str = "vcluster.loft.sh/applied-digest";
-    /// Annotation of a namespace of the host that was there before it was used.
+    /// Annotation of a namespace of the host, or of an object in it, that was there before its virtual one.
     pub const IMPORTED: &str = "vcluster.loft.sh/object-imported";
+    /// Annotation of a virtual object that was made for one of the host in a namespace of ours: the uid of that one.
+    pub const IMPORTED_UID: &str = "vcluster.loft.sh/imported-uid";
     /// Annotation of a ConfigMap or Secret that is synced although no pod uses it.
     pub const FORCE_SYNC: &str = "vcluster.loft.sh/force-sync";
     /// Annotation of a virtual copy with the host object it was made of, as `<namespace>/<name>`.
@@ -93,6 +95,8 @@ pub struct Names {
     vcluster: String,
     host_namespace: String,
     layout: Layout,
+    /// What virtual namespaces have on the host besides copies, where these have one to themselves.
+    reserved: Option<(Kind, String)>,
     rewritten: Vec<(&'static str, String)>,
     /// What all keys begin with behind which labels are hidden.
     hidden_prefix: String,
@@ -111,6 +115,9 @@ const REWRITTEN_LABELS: [&str; 4] = [RELEASE, keys::NAMESPACE, keys::MARKER, key
 pub const DNS_NAMESPACE: &str = "kube-system";
 /// Its name.
 pub const DNS_NAME: &str = "kube-dns";
+
+/// The label with which an API server says the name of a namespace.
+pub const METADATA_NAME: &str = "kubernetes.io/metadata.name";
 
 /// What the host makes in every namespace by itself. Copies of the virtual cluster's own have another name.
 const MADE_BY_HOST: [(Kind, &str); 2] = [(Kind::ConfigMap, "kube-root-ca.crt"), (Kind::ServiceAccount, "default")];
@@ -132,18 +139,21 @@ impl Names {
             vcluster: vcluster.to_owned(),
             host_namespace: host_namespace.to_owned(),
             layout: Layout::Single,
+            reserved: None,
             rewritten,
             hidden_prefix,
         }
     }
 
-    /// The same for objects that lie elsewhere. There, no selector of the control plane's can meet a tenant's label of its
-    /// release, which stays as it is.
-    pub fn with_layout(mut self, layout: Layout) -> Self {
-        if matches!(layout, Layout::Mapped(_)) {
-            self.rewritten.retain(|(key, _)| *key != RELEASE);
-        }
+    /// The same for objects that lie elsewhere, too.
+    pub fn with_layout(self, layout: Layout) -> Self {
         Self { layout, ..self }
+    }
+
+    /// The same with an object that every namespace of a virtual one has besides what the host makes there.
+    pub fn with_reserved(mut self, kind: Kind, name: &str) -> Self {
+        self.reserved = Some((kind, name.to_owned()));
+        self
     }
 
     /// The name of the virtual cluster.
@@ -156,15 +166,28 @@ impl Names {
         &self.host_namespace
     }
 
-    /// The namespace of the host in which the objects of a virtual one lie; `None` when they have no place there.
-    pub fn target(&self, namespace: &str) -> Option<Cow<'_, str>> {
+    /// The namespace of the host in which the objects of a virtual one lie.
+    pub fn target(&self, namespace: &str) -> Cow<'_, str> {
+        self.own(namespace).unwrap_or(Cow::Borrowed(&self.host_namespace))
+    }
+
+    /// The namespace of the host that a virtual one has to itself, where its objects keep their names.
+    pub fn own(&self, namespace: &str) -> Option<Cow<'_, str>> {
         match &self.layout {
-            Layout::Single => Some(Cow::Borrowed(&self.host_namespace)),
-            Layout::Mapped(rules) => rules.target(namespace),
+            Layout::Single => None,
+            Layout::Mapped(rules) => rules.own(namespace),
         }
     }
 
-    /// The one namespace of the host in which all copies lie; `None` when every virtual namespace has its own.
+    /// The virtual namespace that has a namespace of the host to itself, whether there is one of its name or not.
+    pub fn virtual_of(&self, host_namespace: &str) -> Option<String> {
+        match &self.layout {
+            Layout::Single => None,
+            Layout::Mapped(rules) => rules.virtual_of(host_namespace),
+        }
+    }
+
+    /// The one namespace of the host in which all copies lie; `None` when virtual namespaces can have their own.
     pub fn single_namespace(&self) -> Option<&str> {
         match &self.layout {
             Layout::Single => Some(&self.host_namespace),
@@ -172,12 +195,7 @@ impl Names {
         }
     }
 
-    /// Whether the namespace of the host may have been there before.
-    pub fn may_import(&self, namespace: &str) -> bool {
-        matches!(&self.layout, Layout::Mapped(rules) if rules.is_exact(namespace))
-    }
-
-    /// Selects the namespaces of the host that belong to this virtual cluster, when these are several.
+    /// Selects the namespaces of the host that virtual ones have to themselves, when they can have that.
     pub fn namespaces_on_host(&self) -> Option<Value> {
         match &self.layout {
             Layout::Single => None,
@@ -185,25 +203,30 @@ impl Names {
         }
     }
 
-    /// Where the copy of a virtual object lies; in no namespace when it has no place on the host.
+    /// Where the copy of a virtual object lies. A Namespace without one of the host to itself has no copy, and no name there.
     pub fn place(&self, kind: Kind, namespace: &str, name: &str) -> ObjectKey {
         if kind == Kind::Namespace {
-            let single = self.single_namespace().is_some();
-            let host = self.target(name).filter(|_| !single);
-            return ObjectKey::new("", host.as_deref().unwrap_or_default());
+            return ObjectKey::new("", self.own(name).as_deref().unwrap_or_default());
         }
         if !kind.is_namespaced() {
             return ObjectKey::new("", &self.cluster_host_name(name));
         }
-        let host_namespace = self.namespace_of(&kind.gvk(), namespace, name).unwrap_or_default();
-        let alone = self.single_namespace().is_none() && host_namespace != self.host_namespace;
+        let host_namespace = self.namespace_of(&kind.gvk(), namespace, name);
         let host_name = match kind {
-            _ if alone && MADE_BY_HOST.contains(&(kind, name)) => safe_concat(&["vcluster", name, "x", &self.vcluster]),
-            _ if alone => name.to_owned(),
-            Kind::ResourceClaim | Kind::ResourceClaimTemplate => self.short_host_name(name, namespace),
-            _ => self.host_name(name, namespace),
+            _ if host_namespace == self.host_namespace => match kind {
+                Kind::ResourceClaim | Kind::ResourceClaimTemplate => self.short_host_name(name, namespace),
+                _ => self.host_name(name, namespace),
+            },
+            _ if self.is_reserved(kind, name) => safe_concat(&["vcluster", name, "x", &self.vcluster]),
+            _ => name.to_owned(),
         };
         ObjectKey::new(&host_namespace, &host_name)
+    }
+
+    /// Whether a namespace of a virtual one has an object of this name that is no copy.
+    fn is_reserved(&self, kind: Kind, name: &str) -> bool {
+        let reserved = self.reserved.as_ref().map(|(kind, name)| (*kind, name.as_str()));
+        MADE_BY_HOST.contains(&(kind, name)) || reserved == Some((kind, name))
     }
 
     /// Whether this can be the name of an object's copy, as far as namespaces go.
@@ -212,15 +235,15 @@ impl Names {
         match object.kind {
             Kind::Namespace => self.place(object.kind, namespace, name) == *host,
             kind if !kind.is_namespaced() => true,
-            kind => self.namespace_of(&kind.gvk(), namespace, name).as_deref() == Some(&host.namespace),
+            kind => self.namespace_of(&kind.gvk(), namespace, name) == host.namespace,
         }
     }
 
     /// The namespace of the host in which the copy of an object lies.
-    fn namespace_of(&self, kind: &str, namespace: &str, name: &str) -> Option<Cow<'_, str>> {
+    fn namespace_of(&self, kind: &str, namespace: &str, name: &str) -> Cow<'_, str> {
         // What selects the control plane lies with it.
         if kind == SERVICE && namespace == DNS_NAMESPACE && name == DNS_NAME {
-            return Some(Cow::Borrowed(&self.host_namespace));
+            return Cow::Borrowed(&self.host_namespace);
         }
         self.target(namespace)
     }
@@ -278,7 +301,7 @@ impl Names {
     /// Whether the host name of an object can be nobody else's: its parts can be told from it, and nothing was cut off.
     /// Otherwise another virtual cluster of the namespace may have an object whose host name is the same.
     pub fn is_exclusive(&self, name: &str, namespace: &str) -> bool {
-        if self.single_namespace().is_none() {
+        if self.own(namespace).is_some() {
             // The host's own controllers make objects there, under any name.
             return false;
         }

@@ -111,7 +111,7 @@ pub(super) fn namespaces(
     }
     let pairs = namespaces.pairs(vcluster, control_plane)?;
     Ok(Some(NamespaceSettings {
-        rules: NamespaceRules::new(vcluster, control_plane, &pairs, namespaces.mappings_only),
+        rules: NamespaceRules::new(control_plane, &pairs),
         extra_labels: namespaces.extra_labels.clone(),
         fixed: Fixed {
             enabled: true,

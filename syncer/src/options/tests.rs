@@ -268,7 +268,7 @@ fn namespaces_of_their_own_bring_along_what_they_need() {
         |pair: &str| format!("sync: {{toHost: {{namespaces: {{enabled: true, mappings: {{byName: {{{pair}}}}}}}}}}}");
     let settings = read(&on("a: '${name}-a'")).expect("valid");
     assert!(settings.all_secrets && settings.all_config_maps && settings.to_host.contains(&Kind::Namespace));
-    assert_eq!(settings.names().target("a").as_deref(), Some("vc-a"));
+    assert_eq!(settings.names().target("a"), "vc-a");
     assert_eq!(settings.names().single_namespace(), None);
     for (pair, expected) in [
         ("", "config.sync.toHost.namespaces.mappings.byName are empty"),

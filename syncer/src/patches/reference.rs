@@ -133,7 +133,7 @@ fn in_virtual(rewriting: &Rewriting<'_>, kind: Kind, name: &str) -> Option<Objec
     }
     let own = own_namespace(rewriting);
     let namespace = if kind.is_namespaced() {
-        world.names.target(&own)?
+        world.names.target(&own)
     } else {
         "".into()
     };

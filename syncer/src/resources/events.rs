@@ -46,7 +46,7 @@ pub(super) fn item(world: &World, event: &Value) -> Option<Reference> {
 
 /// The host's event of an item.
 pub(super) fn of_host(world: &World, item: &Reference) -> Option<Value> {
-    let namespace = world.names.target(&item.key.namespace)?;
+    let namespace = world.names.target(&item.key.namespace);
     let event = world.host.get(Kind::Event, &namespace, &item.key.name)?;
     Some(event.value())
 }

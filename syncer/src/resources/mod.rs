@@ -19,7 +19,7 @@ pub(crate) mod imports;
 mod ingresses;
 mod kubernetes;
 mod mirrored;
-mod namespaces;
+pub mod namespaces;
 mod networkpolicies;
 pub mod nodes;
 mod ownership;
@@ -246,12 +246,10 @@ pub fn plan(world: &World, item: &Reference) -> Plan {
     if let Some(plan) = namespaces::at_the_end(world, item) {
         return plan;
     }
-    let has_place = !namespaces::has_no_place(world, item);
     let plans = enabled(&world.settings)
-        .filter(|resource| resource.kind == item.kind && (has_place || resource.direction == FromHost))
+        .filter(|resource| resource.kind == item.kind)
         .map(|resource| patches::apply(world, item, resource.direction, (resource.plan)(world, item)));
-    let unplaced = (!has_place).then(|| namespaces::without_place(world, item));
-    let plan = plans.chain(unplaced).reduce(Plan::then).unwrap_or_default();
+    let plan = plans.reduce(Plan::then).unwrap_or_default();
     unless_ending(world, namespaces::in_our_own(world, item, plan))
 }
 
@@ -297,6 +295,8 @@ pub fn affected(world: &World, side: Side, kind: Kind, change: &Change) -> Vec<R
         }
         Kind::PersistentVolumeClaim if side == Side::Virtual => items.extend(world.volumes.observe(change)),
         Kind::Namespace if side == Side::Virtual => items.extend(pods::of_relabelled_namespace(world, change)),
+        Kind::Namespace => items.extend(namespaces::of_host(world, change)),
+        Kind::ServiceAccount if side == Side::Host => items.extend(namespaces::of_account(world, change)),
         _ => {}
     }
     items.extend(gateway::affected(world, side, kind, change));

@@ -1,13 +1,15 @@
 //! Namespaces. Their labels in the virtual cluster tell its API server the pod security standard of the configuration. A
 //! tenant may remove them, which only moves the refusal of a pod from its creation to its syncing.
 //!
-//! Where each of them has a namespace of the host to itself, that one is made with it and deleted with it. One that was there
-//! before is marked as ours and left empty in the end.
+//! One with a mapping has a namespace of the host to itself, which is made with it and deleted with it. One of the host that was
+//! there before is shown in the virtual cluster, marked as ours, and left in the end (`pkg/controllers/resources/namespaces/syncer.go`).
+
+mod account;
 
 use serde_json::{Map, Value, json};
 
-use super::kubernetes;
 use super::pair::{self, Pair};
+use crate::clusters::Change;
 use crate::engine::plan::{Awaited, Note, Place, Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
@@ -16,20 +18,14 @@ use crate::object::ObjectKey;
 use crate::settings::NamespaceSettings;
 use crate::world::World;
 
+pub(super) use account::awaited as awaited_account;
+pub use account::{host_rules, is_needed as needs_account};
+
 /// Prefix of the labels.
 const PREFIX: &str = "pod-security.kubernetes.io/";
 
-/// Domains whose labels and annotations the host obeys: a tenant must not say there how safe pods have to be.
+/// Domains whose labels and annotations a cluster obeys: neither may say in the other one how safe pods have to be.
 const OF_KUBERNETES: [&str; 2] = ["kubernetes.io", "k8s.io"];
-
-/// Kinds that are in every namespace without anybody's doing: nobody has to hear that they are not synced.
-const SILENT: [Kind; 5] = [
-    Kind::ConfigMap,
-    Kind::Secret,
-    Kind::ServiceAccount,
-    Kind::Endpoints,
-    Kind::EndpointSlice,
-];
 
 pub(super) fn plan(world: &World, item: &Reference) -> Plan {
     let (Some(standard), Some(namespace)) = (
@@ -65,13 +61,20 @@ pub(super) fn plan_copy(world: &World, item: &Reference) -> Plan {
         ..Plan::nothing()
     };
     match pair::load(world, item) {
-        Pair::Nothing => forget,
         _ if world.host_key(item.kind, "", &item.key.name).name.is_empty() => forget,
-        Pair::Host(host) => leave(item, settings, &host),
-        Pair::Both(_, host) | Pair::Replaced(_, host) if world.is_ending() => leave(item, settings, &host),
+        Pair::Nothing => import(world, item, settings, None).unwrap_or(forget),
+        Pair::Host(host) | Pair::Both(_, host) | Pair::Replaced(_, host) if world.is_ending() => {
+            leave(world, item, settings, &host)
+        }
+        Pair::Host(host) if is_imported(&host) => show(world, item, settings, &host),
+        Pair::Host(host) => pair::delete(Side::Host, item, &host),
         Pair::Virtual(object) | Pair::Taken(object) if pair::is_deleting(&object) || world.is_ending() => forget,
+        // It goes with the one that it was made for.
+        Pair::Virtual(object) if is_shown(&object) => pair::delete(Side::Virtual, item, &object),
         Pair::Virtual(object) => create(world, item, settings, &object),
-        Pair::Taken(object) => import(world, item, settings, &object).unwrap_or_else(|| pair::taken(world, item)),
+        Pair::Taken(object) => {
+            import(world, item, settings, Some(&object)).unwrap_or_else(|| pair::taken(world, item))
+        }
         Pair::Both(object, host) | Pair::Replaced(object, host) => update(world, item, settings, &object, &host),
     }
 }
@@ -105,6 +108,19 @@ fn is_imported(host: &Value) -> bool {
     json::text(host, &["metadata", "annotations", keys::IMPORTED]) == "true"
 }
 
+/// Whether a virtual object was made for one of the host.
+fn is_shown(object: &Value) -> bool {
+    !json::text(object, &["metadata", "annotations", keys::IMPORTED_UID]).is_empty()
+}
+
+/// The labels that every namespace of a virtual cluster has on the host.
+fn labels(world: &World, settings: &NamespaceSettings) -> json::Strings {
+    let mut labels = settings.extra_labels.clone();
+    labels.insert(keys::VCLUSTER_NAME.to_owned(), world.names.vcluster().to_owned());
+    labels.insert(keys::VCLUSTER_NAMESPACE.to_owned(), world.names.host_namespace().to_owned());
+    labels
+}
+
 fn source<'a>(
     world: &'a World,
     settings: &NamespaceSettings,
@@ -115,7 +131,7 @@ fn source<'a>(
 ) -> Source<'a> {
     let mark = imported.then(|| (keys::IMPORTED.to_owned(), "true".to_owned()));
     Source {
-        host_labels: settings.extra_labels.clone(),
+        host_labels: labels(world, settings),
         host_annotations: mark.into_iter().collect(),
         ..pair::source(world, gvk, host_name, seen, &[])
     }
@@ -127,15 +143,17 @@ fn create(world: &World, item: &Reference, settings: &NamespaceSettings, object:
     pair::create_copy(world, item, &mapping, &source, Map::new())
 }
 
-/// Takes a namespace that is there, if it may be and nobody else has it.
-fn import(world: &World, item: &Reference, settings: &NamespaceSettings, object: &Value) -> Option<Plan> {
+/// Takes a namespace that is there, if nobody else has it, for a virtual one or for one that will be made.
+fn import(world: &World, item: &Reference, settings: &NamespaceSettings, object: Option<&Value>) -> Option<Plan> {
     let mapping = pair::mapping(world, item);
     let host = world.host.get(item.kind, "", &mapping.host.name)?.value();
     let marked = !json::text(&host, &["metadata", "labels", keys::MARKER]).is_empty() || is_imported(&host);
-    if marked || pair::is_deleting(&host) || !world.names.may_import(&item.key.name) {
+    let unknown = object.is_none() && world.virtual_side.get(item.kind, "", &item.key.name).is_some();
+    if marked || unknown || pair::is_deleting(&host) || world.is_ending() {
         return None;
     }
-    let (gvk, seen) = (item.kind.gvk(), seen(object, true));
+    let made = json!({"metadata": {"name": item.key.name}});
+    let (gvk, seen) = (item.kind.gvk(), seen(object.unwrap_or(&made), true));
     let metadata = host_metadata(&source(world, settings, &gvk, &mapping.host.name, &seen, true));
     let marks = json!({
         "labels": metadata["labels"],
@@ -150,6 +168,34 @@ fn import(world: &World, item: &Reference, settings: &NamespaceSettings, object:
     })
 }
 
+/// Makes the virtual namespace of one that was there before. Once it was there, its owner may delete it; that of the host stays.
+fn show(world: &World, item: &Reference, settings: &NamespaceSettings, host: &Value) -> Plan {
+    let was_there = !json::text(host, &["metadata", "annotations", keys::OBJECT_UID]).is_empty();
+    if was_there || pair::is_deleting(host) {
+        return Plan::nothing();
+    }
+    let visible = |field: &str| {
+        let mut all = json::strings(host, &["metadata", field]);
+        all.retain(|key, _| !key.starts_with(keys::PREFIX) && !is_of_kubernetes(key));
+        all
+    };
+    let (mut all_labels, mut annotations) = (visible("labels"), visible("annotations"));
+    all_labels.extend(labels(world, settings));
+    let uid = json::text(host, &["metadata", "uid"]);
+    annotations.insert(keys::IMPORTED_UID.to_owned(), uid.to_owned());
+    Plan {
+        mapping: Some(pair::mapping(world, item)),
+        ..Plan::step(Step::Create {
+            side: Side::Virtual,
+            kind: item.kind,
+            object: json!({
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"name": item.key.name, "labels": all_labels, "annotations": annotations},
+            }),
+        })
+    }
+}
+
 fn update(world: &World, item: &Reference, settings: &NamespaceSettings, object: &Value, host: &Value) -> Plan {
     if pair::is_deleting(object) || pair::is_deleting(host) {
         return Plan::nothing();
@@ -161,63 +207,55 @@ fn update(world: &World, item: &Reference, settings: &NamespaceSettings, object:
         &source(world, settings, &gvk, &mapping.host.name, &seen, imported),
         host,
     );
+    let account = account::step(world, &mapping.host.name);
     Plan {
         mapping: Some(mapping),
         ..Plan::nothing()
     }
     .and(pair::patch_step(Side::Host, item, host, change.host, None))
+    .and(account)
 }
 
 /// Deletes a namespace of the host, or takes the marks off one that was there before.
-fn leave(item: &Reference, settings: &NamespaceSettings, host: &Value) -> Plan {
+fn leave(world: &World, item: &Reference, settings: &NamespaceSettings, host: &Value) -> Plan {
     if !is_imported(host) {
         return pair::delete(Side::Host, item, host);
     }
+    let ours = labels(world, settings);
+    let marks = pair::patch_step(Side::Host, item, host, Some(without_marks(host, &ours)), None);
+    let account = account::removal(world, &pair::key_of(host).name);
+    Plan::nothing().and(account).and(marks)
+}
+
+/// The change of metadata that takes our marks off, and these labels.
+fn without_marks(host: &Value, labels: &json::Strings) -> Value {
     let unmarked = |field: &str| {
         let all = json::strings(host, &["metadata", field]);
-        let ours = all.into_keys().filter(|key| {
-            key.starts_with(keys::PREFIX) || (field == "labels" && settings.extra_labels.contains_key(key))
-        });
+        let ours = all
+            .into_keys()
+            .filter(|key| key.starts_with(keys::PREFIX) || (field == "labels" && labels.contains_key(key)));
         ours.map(|key| (key, Value::Null)).collect::<Map<_, _>>()
     };
-    let metadata = json!({"labels": unmarked("labels"), "annotations": unmarked("annotations")});
-    Plan::nothing().and(pair::patch_step(Side::Host, item, host, Some(metadata), None))
+    json!({"labels": unmarked("labels"), "annotations": unmarked("annotations")})
 }
 
-/// Whether an object lies in a virtual namespace that has none on the host.
-pub(super) fn has_no_place(world: &World, item: &Reference) -> bool {
-    let Reference { kind, key } = item;
-    let by_control_plane = *item == kubernetes::reference(*kind);
-    // What replicates a Service on the host is no virtual object.
-    kind.is_namespaced()
-        && !key.namespace.is_empty()
-        && world.settings.is_copied(*kind)
-        && !by_control_plane
-        && world.names.place(*kind, &key.namespace, &key.name).namespace.is_empty()
+/// The virtual namespace that has to be looked at because one of the host changed that can be its own.
+pub(super) fn of_host(world: &World, change: &Change) -> Option<Reference> {
+    let name = world.names.virtual_of(&change.object()?.key().name)?;
+    Some(Reference::new(Kind::Namespace, "", &name))
 }
 
-/// What is to be done about such an object: its owner hears that nothing is.
-pub(super) fn without_place(world: &World, item: &Reference) -> Plan {
-    let there = world.virtual_side.get(item.kind, &item.key.namespace, &item.key.name);
-    let forget = Plan {
-        forget: true,
-        ..Plan::nothing()
-    };
-    if there.is_none() || SILENT.contains(&item.kind) {
-        return forget;
-    }
-    forget.note(Note::warning(format!(
-        "{} is not synced: namespace {:?} has none on the host by sync.toHost.namespaces",
-        item.kind, item.key.namespace
-    )))
+/// The same because the account of its pods changed.
+pub(super) fn of_account(world: &World, change: &Change) -> Option<Reference> {
+    let key = change.object()?.key();
+    let ours = key.name == world.settings.workload_service_account && needs_account(&world.settings);
+    let namespace = world.names.virtual_of(&key.namespace).filter(|_| ours)?;
+    Some(Reference::new(Kind::Namespace, "", &namespace))
 }
 
 /// A plan that makes nothing in a namespace of the host that is not ours.
 pub(super) fn in_our_own(world: &World, item: &Reference, mut plan: Plan) -> Plan {
-    if world.names.single_namespace().is_some() || !item.kind.is_namespaced() {
-        return plan;
-    }
-    let Some(target) = world.names.target(&item.key.namespace) else {
+    let Some(target) = world.names.own(&item.key.namespace).filter(|_| item.kind.is_namespaced()) else {
         return plan;
     };
     if world.virtual_namespace(&target).as_ref() == Some(&item.key.namespace) {
@@ -257,7 +295,7 @@ pub(super) fn in_our_own(world: &World, item: &Reference, mut plan: Plan) -> Pla
 /// is not owned.
 pub(super) fn at_the_end(world: &World, item: &Reference) -> Option<Plan> {
     let copied = item.kind.is_namespaced() && world.settings.is_copied(item.kind);
-    if world.names.single_namespace().is_some() || !copied || !world.is_ending() {
+    if world.names.own(&item.key.namespace).is_none() || !copied || !world.is_ending() {
         return None;
     }
     Some(match pair::load(world, item) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::custom::definition::RIGHT;
-use super::{GET, HostRule, PATCH, READ, copied_outside, enabled, gateway};
+use super::{GET, HostRule, PATCH, READ, copied_outside, enabled, gateway, namespaces};
 use crate::foreign;
 use crate::kinds::Kind;
 use crate::kubelet::proxied;
@@ -64,13 +64,21 @@ pub fn cluster_role(name: &str, settings: &Settings) -> Option<String> {
         },
         ..Rule::from(rule)
     });
+    let account = namespaces::host_rules(settings).map(|(rule, one)| Rule {
+        names: if one {
+            Words::from([settings.workload_service_account.clone()])
+        } else {
+            Words::new()
+        },
+        ..Rule::from(rule)
+    });
     let itself = copied_outside(settings).find(|_| settings.set_owner).map(|_| Rule {
         group: Kind::ClusterRole.group(),
         resource: Kind::ClusterRole.plural(),
         verbs: words(&["get", "patch"]),
         names: Words::from([settings.cluster_role_name()]),
     });
-    Some(manifest("ClusterRole", name, rules.chain(itself)))
+    Some(manifest("ClusterRole", name, rules.chain(account).chain(itself)))
 }
 
 /// The definitions that the virtual cluster gets from the host.
@@ -260,7 +268,7 @@ mod tests {
     /// Nothing but what concerns the control plane is left in its namespace.
     #[test]
     fn namespaces_of_their_own_take_every_right_everywhere() {
-        let settings = with_namespaces(&[("team", "own-team")], false);
+        let settings = with_namespaces(&[("team", "own-team")]);
         let wide = cluster_role(NAME, &settings).expect("a ClusterRole");
         let single = role(NAME, &crate::testing::settings());
         let of_kinds = "[configmaps, endpoints, persistentvolumeclaims, pods, secrets, services]";
@@ -270,6 +278,8 @@ mod tests {
         for resource in ["pods/log", "pods/exec", "events", "endpointslices"] {
             assert!(wide.contains(resource), "{resource} is not in {wide}");
         }
+        let account = "    resources: [serviceaccounts]\n    resourceNames: [vc-workload-vc]\n    verbs: [delete, get, list, watch]\n";
+        assert!(wide.contains(account), "{wide}");
         let own = role(NAME, &settings);
         for resource in ["pods", "configmaps", "namespaces", "events"] {
             assert!(!own.contains(resource), "{resource} is in {own}");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::bound::{self, Bound};
 use super::copied::{self, BARE, Copied, Fields};
 use super::mirrored::{self, Mirrored, PLAIN};
-use crate::engine::plan::{Note, Plan};
+use crate::engine::plan::Plan;
 use crate::json;
 use crate::kinds::Kind;
 use crate::names::{Claim, Reference, claim, keys};
@@ -34,7 +34,6 @@ pub(super) const CONTENT: Bound = Bound {
         wanted: |_, object, _| part_of_spec(object, &["deletionPolicy", "volumeSnapshotClassName"]),
         actual: |host| part_of_spec(host, &["deletionPolicy", "volumeSnapshotClassName"]),
         status: Some(copied::whole_status),
-        refusal: without_snapshot,
         ..BARE
     },
 };
@@ -61,7 +60,7 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
 fn references(world: &World, object: &Value) -> BTreeSet<Reference> {
     let claim = json::text(object, &["spec", "source", CLAIM_NAME]);
     let namespace = json::text(object, &["metadata", "namespace"]);
-    let named = world.names.single_namespace().is_none() && !claim.is_empty();
+    let named = world.names.own(namespace).is_some() && !claim.is_empty();
     let claim = named.then(|| Reference::new(Kind::PersistentVolumeClaim, namespace, claim));
     claim.into_iter().collect()
 }
@@ -114,21 +113,10 @@ pub(super) fn plan_content(world: &World, item: &Reference) -> Plan {
     bound::plan(world, item, &CONTENT)
 }
 
-/// The name on the host of the snapshot that a content is for; in no namespace when it has no place there.
+/// The name on the host of the snapshot that a content is for.
 fn snapshot_on_host(world: &World, content: &Value) -> ObjectKey {
     let reference = |field| json::text(content, &["spec", CONTENT.reference, field]);
     world.host_key(Kind::VolumeSnapshot, reference("namespace"), reference("name"))
-}
-
-fn without_snapshot(world: &World, content: &Value) -> Option<Note> {
-    let placed = !snapshot_on_host(world, content).namespace.is_empty();
-    (!placed).then(|| {
-        let namespace = json::text(content, &["spec", CONTENT.reference, "namespace"]);
-        Note::warning(format!(
-            "VolumeSnapshotContent is not synced: namespace {namespace:?} of its VolumeSnapshot has none on the host by \
-             sync.toHost.namespaces"
-        ))
-    })
 }
 
 fn content_spec(world: &World, object: &Value) -> Value {

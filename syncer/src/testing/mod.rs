@@ -92,8 +92,8 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
-/// The same where every virtual namespace has one of the host to itself.
-pub(crate) fn with_namespaces(pairs: &[(&str, &str)], only: bool) -> Settings {
+/// The same where virtual namespaces have some of the host to themselves.
+pub(crate) fn with_namespaces(pairs: &[(&str, &str)]) -> Settings {
     let pairs: BTreeMap<_, _> = pairs
         .iter()
         .map(|(virtual_, host)| ((*virtual_).to_owned(), (*host).to_owned()))
@@ -101,7 +101,7 @@ pub(crate) fn with_namespaces(pairs: &[(&str, &str)], only: bool) -> Settings {
     let mut settings = settings();
     settings.to_host.insert(Kind::Namespace);
     settings.namespaces = Some(NamespaceSettings {
-        rules: NamespaceRules::new("vc", "host", &pairs, only),
+        rules: NamespaceRules::new("host", &pairs),
         extra_labels: [("cost".to_owned(), "42".to_owned())].into(),
         fixed: Fixed::default(),
     });

@@ -12,19 +12,16 @@ use crate::testing::fake::Fake;
 pub(super) enum Layout {
     /// All in namespace `host`, under joined names.
     Joined,
-    /// Under their own names, those of `team` in `own-team`; ConfigMaps and Secrets whether they are used or not.
+    /// Those of `team` in `own-team` under their own names, others as before; ConfigMaps and Secrets whether they are used or not.
     Own,
 }
 
 impl Layout {
     /// Where the copy of an object is. These names are short enough to be joined.
-    fn place(self, namespace: &str, name: &str) -> Option<(String, String)> {
-        match (self, namespace, name) {
-            (Self::Own, "kube-system", "kube-dns") | (Self::Joined, ..) => {
-                Some(("host".to_owned(), format!("{name}-x-{namespace}-x-vc")))
-            }
-            (Self::Own, "team", _) => Some(("own-team".to_owned(), name.to_owned())),
-            _ => None,
+    fn place(self, namespace: &str, name: &str) -> (String, String) {
+        match (self, namespace) {
+            (Self::Own, "team") => ("own-team".to_owned(), name.to_owned()),
+            _ => ("host".to_owned(), format!("{name}-x-{namespace}-x-vc")),
         }
     }
 }
@@ -113,10 +110,7 @@ pub(super) fn difference(virtual_: &Fake, host: &Fake, layout: Layout) -> Option
 
 fn pair(kind: Kind, object: &Value, copy: &Value, layout: Layout) -> Option<String> {
     let (namespace, name) = namespace_and_name(object);
-    if layout
-        .place(&namespace, &name)
-        .is_some_and(|expected| namespace_and_name(copy) != expected)
-    {
+    if namespace_and_name(copy) != layout.place(&namespace, &name) {
         return Some(format!("its copy is {:?}", namespace_and_name(copy)));
     }
     if (annotation(copy, "object-name"), annotation(copy, "object-namespace")) != (&name, &namespace) {

@@ -90,7 +90,7 @@ async fn scenario(events: Vec<Event>, layout: comparer::Layout) -> Option<String
         compare_every: COMPARE_EVERY,
         ..match layout {
             comparer::Layout::Joined => settings(),
-            comparer::Layout::Own => with_namespaces(&[("team", "own-team")], false),
+            comparer::Layout::Own => with_namespaces(&[("team", "own-team")]),
         }
     };
     let mut bridge = Bridge::configured(virtual_, host, settings);
@@ -146,7 +146,7 @@ fn both_sides_agree_after_any_trouble() {
     try_everything(96, comparer::Layout::Joined);
 }
 
-/// The same where every namespace has one of the host to itself.
+/// The same where namespaces have some of the host to themselves.
 #[test]
 fn both_sides_agree_about_namespaces_of_their_own() {
     try_everything(48, comparer::Layout::Own);

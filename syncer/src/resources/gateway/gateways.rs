@@ -1,7 +1,7 @@
 //! Gateways of tenants, to the host: of classes that the virtual cluster knows, and not under the names of Gateways of the
 //! host.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::copy::{self, Rules};
 use super::imported;
@@ -9,7 +9,7 @@ use super::references::{Refusal, Translation};
 use crate::engine::plan::{Note, Plan};
 use crate::json;
 use crate::kinds::{Kind, Side};
-use crate::names::Reference;
+use crate::names::{METADATA_NAME, Reference};
 use crate::resources::pair::{self, Pair};
 use crate::world::World;
 
@@ -92,7 +92,12 @@ fn spec(translation: &mut Translation<'_>, object: &Value) -> Result<Value, Refu
 /// namespace, or in those of the virtual cluster, and nobody else's shall.
 fn attach_here(world: &World, namespaces: &mut Value) {
     if matches!(json::text(namespaces, &["from"]), "All" | "Selector") {
-        let several = world.names.namespaces_on_host();
+        let mapped = world.names.single_namespace().is_none();
+        // A selector cannot say "or": all that are known now, and another look when there are others.
+        let several = mapped.then(|| {
+            let known = json!({"key": METADATA_NAME, "operator": "In", "values": world.host_namespaces()});
+            json!({"matchExpressions": [known]})
+        });
         let from = if several.is_some() { "Selector" } else { "Same" };
         json::put(namespaces, "from", Some(from.into()));
         json::remove(namespaces, &["selector"]);

@@ -43,7 +43,7 @@ fn spec(translation: &mut Translation<'_>, object: &Value) -> Result<Value, Refu
 
 /// The namespace of the host in which the objects of a virtual one lie.
 fn known(world: &World, namespace: &str) -> Option<String> {
-    let host = world.names.target(namespace)?.into_owned();
-    let single = world.names.single_namespace().is_some();
-    (single || world.virtual_namespace(&host).as_deref() == Some(namespace)).then_some(host)
+    let host = world.names.target(namespace).into_owned();
+    let joined = host == world.names.host_namespace();
+    (joined || world.virtual_namespace(&host).as_deref() == Some(namespace)).then_some(host)
 }

@@ -102,15 +102,15 @@ pub fn known(settings: &Settings) -> BTreeSet<Kind> {
 
 /// Which objects have to be looked at because one that says what may be done with them changed.
 pub(super) fn affected(world: &World, side: Side, kind: Kind, change: &Change) -> Vec<Reference> {
-    if side != Side::Virtual {
-        return Vec::new();
-    }
     let differs = |paths: &[&str]| {
         let (old, new) = (change.old_value(), change.new_value());
         let at = |object: Option<&Value>, path: &str| object.and_then(|object| object.pointer(path).cloned());
         old.is_none() || new.is_none() || paths.iter().any(|path| at(old, path) != at(new, path))
     };
     let concerned: &[Kind] = match kind {
+        // Listeners let in what comes from namespaces of the virtual cluster.
+        Kind::Namespace if side == Side::Host && differs(&["/metadata/labels"]) => &[Kind::Gateway],
+        _ if side == Side::Host => return Vec::new(),
         Kind::GatewayClass if differs(&[]) => &[Kind::Gateway],
         Kind::Gateway if differs(&["/spec"]) => ROUTES,
         Kind::Namespace if differs(&["/metadata/labels"]) => ROUTES,

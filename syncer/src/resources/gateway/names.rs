@@ -13,8 +13,7 @@ pub(super) fn to_host(world: &World, kind: Kind, key: &ObjectKey) -> Option<Obje
     let source = (kind == Kind::Gateway).then(|| imported::source(world, key)).flatten();
     source.or_else(|| {
         let copied = world.settings.is_copied(kind);
-        let host = copied.then(|| world.host_key(kind, &key.namespace, &key.name))?;
-        (!host.namespace.is_empty() || !kind.is_namespaced()).then_some(host)
+        copied.then(|| world.host_key(kind, &key.namespace, &key.name))
     })
 }
 

@@ -182,7 +182,7 @@ impl<'a> Translation<'a> {
         // What states no namespace means the one of the copy.
         let stated = reference.get("namespace").is_some_and(|namespace| !namespace.is_null());
         let of_copy = self.world.names.target(self.namespace);
-        if stated || of_copy.as_deref() != Some(host.namespace.as_str()) {
+        if stated || of_copy != host.namespace {
             json::put(reference, "namespace", Some(host.namespace.as_str().into()));
         }
         self.references.push(Named {

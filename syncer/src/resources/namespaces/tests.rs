@@ -5,8 +5,8 @@ use crate::testing::{object, summary, with_namespaces, world_of};
 const MARKER: &str = "host-x-vc";
 
 /// Virtual cluster `vc` with these pairs of namespaces.
-fn mapped(pairs: &[(&str, &str)], only: bool) -> World {
-    let mut settings = with_namespaces(pairs, only);
+fn mapped(pairs: &[(&str, &str)]) -> World {
+    let mut settings = with_namespaces(pairs);
     settings.to_host.extend([Kind::NetworkPolicy, Kind::ServiceAccount]);
     let world = world_of(settings);
     let own = json!({"metadata": {"name": "host", "uid": "own", "resourceVersion": "1"}});
@@ -48,7 +48,7 @@ fn service(namespace: &str, name: &str) -> Value {
 
 #[test]
 fn a_namespace_is_made_without_what_a_tenant_must_not_say() {
-    let world = mapped(&[("team", "tenant-team")], false);
+    let world = mapped(&[("team", "tenant-team")]);
     let marks = json!({"metadata": {
         "labels": {
             "app": "web", "cost": "1", "pod-security.kubernetes.io/enforce": "privileged",
@@ -65,7 +65,13 @@ fn a_namespace_is_made_without_what_a_tenant_must_not_say() {
     assert_eq!(metadata["name"], "tenant-team");
     let mut labels = json::strings(metadata, &["labels"]);
     labels.retain(|key, _| !key.starts_with("vcluster.loft.sh/label-"));
-    let expected = [("app", "web"), ("cost", "42"), (keys::MARKER, MARKER)];
+    let expected = [
+        ("app", "web"),
+        ("cost", "42"),
+        (keys::MARKER, MARKER),
+        (keys::VCLUSTER_NAME, "vc"),
+        (keys::VCLUSTER_NAMESPACE, "host"),
+    ];
     assert_eq!(
         labels,
         expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
@@ -92,7 +98,7 @@ fn a_namespace_is_made_without_what_a_tenant_must_not_say() {
 
 #[test]
 fn labels_follow_and_nothing_comes_back() {
-    let world = mapped(&[("team", "tenant-team")], false);
+    let world = mapped(&[("team", "tenant-team")]);
     let made = with_namespace(&world, "team");
     let mut host = made.clone();
     host["metadata"]["labels"]["kubernetes.io/metadata.name"] = json!("tenant-team");
@@ -108,7 +114,7 @@ fn labels_follow_and_nothing_comes_back() {
 
 #[test]
 fn objects_keep_their_names_in_a_namespace_of_their_own() {
-    let world = mapped(&[("team", "tenant-team")], false);
+    let world = mapped(&[("team", "tenant-team")]);
     world.put(Side::Virtual, Kind::Service, service("team", "web"));
     let early = world.plan(Kind::Service, "team", "web");
     assert_eq!(summary(&early), Vec::<String>::new());
@@ -142,7 +148,7 @@ fn objects_keep_their_names_in_a_namespace_of_their_own() {
 
 #[test]
 fn pods_find_what_they_name_and_run_as_nobody() {
-    let world = mapped(&[("team", "tenant-team")], false);
+    let world = mapped(&[("team", "tenant-team")]);
     with_namespace(&world, "team");
     with_namespace(&world, "kube-system");
     world.settings_for_dns();
@@ -192,7 +198,8 @@ fn pods_find_what_they_name_and_run_as_nobody() {
         terms[0]["namespaceSelector"],
         json!({"matchLabels": {keys::MARKER: MARKER}})
     );
-    assert_eq!(terms[1].get("namespaceSelector"), None);
+    assert_eq!(terms[0]["namespaces"], json!(["host"]), "where namespaces without their own are");
+    assert_eq!((terms[1].get("namespaceSelector"), terms[1].get("namespaces")), (None, None));
 }
 
 impl World {
@@ -216,7 +223,7 @@ impl World {
 
 #[test]
 fn policies_select_in_the_namespaces_of_the_virtual_cluster() {
-    let world = mapped(&[("team", "tenant-team")], false);
+    let world = mapped(&[("team", "tenant-team")]);
     with_namespace(&world, "team");
     let policy = object(
         "p",
@@ -237,56 +244,138 @@ fn policies_select_in_the_namespaces_of_the_virtual_cluster() {
         peers[0]["podSelector"]["matchLabels"],
         json!({keys::MARKER: "vc", label: "b"})
     );
+    let joined = json!({"matchLabels": {"kubernetes.io/metadata.name": "host"}});
+    assert_eq!((&peers[1]["namespaceSelector"], &peers[1]["podSelector"]), (&joined, &peers[0]["podSelector"]));
     assert_eq!(
-        peers[1],
+        peers[2],
         json!({"podSelector": {"matchLabels": {keys::MARKER: "vc", keys::NAMESPACE: "team"}}})
     );
 }
 
+/// What a patch of the metadata makes of an object.
+fn patched(object: &Value, plan: &Plan, version: &str) -> Value {
+    let [Step::Patch { body, .. }] = plan.steps.as_slice() else {
+        panic!("{plan:?}");
+    };
+    let mut patched = object.clone();
+    json::merge_patch(&mut patched, body);
+    patched["metadata"]["resourceVersion"] = json!(version);
+    for field in ["labels", "annotations"] {
+        if let Some(all) = json::object_mut(&mut patched["metadata"], field) {
+            all.retain(|_, value| !value.is_null());
+        }
+    }
+    patched
+}
+
 #[test]
 fn a_namespace_that_is_there_is_marked_and_left_in_the_end() {
-    let world = mapped(&[("team", "shared"), ("x-*", "y-*")], false);
-    let there = |name: &str, more| world.put(Side::Host, Kind::Namespace, namespace(name, &format!("h-{name}"), more));
-    there("shared", json!({"metadata": {"labels": {"of": "host"}}}));
-    world.put(
-        Side::Virtual,
-        Kind::Namespace,
-        namespace("team", "v1", json!({"metadata": {"labels": {"mine": "1"}}})),
-    );
-    let plan = world.plan(Kind::Namespace, "", "team");
-    let [Step::Patch { body, .. }] = plan.steps.as_slice() else {
-        panic!("{plan:?}");
-    };
-    assert_eq!(body["metadata"]["resourceVersion"], "7");
-    assert_eq!(body["metadata"]["labels"], json!({keys::MARKER: MARKER, "cost": "42"}));
-    assert_eq!(body["metadata"]["annotations"][keys::IMPORTED], "true");
-    let mut marked = namespace("shared", "h-shared", json!({"metadata": {"labels": {"of": "host"}}}));
-    crate::json::merge(&mut marked, body);
-    marked["metadata"]["resourceVersion"] = json!("8");
-    world.put(Side::Host, Kind::Namespace, marked);
-    assert_eq!(world.virtual_namespace("shared").as_deref(), Some("team"));
-    assert_eq!(summary(&world.plan(Kind::Namespace, "", "team")), Vec::<String>::new());
-    world.take(Side::Virtual, Kind::Namespace, "", "team");
-    let plan = world.plan(Kind::Namespace, "", "team");
-    let [Step::Patch { body, .. }] = plan.steps.as_slice() else {
-        panic!("{plan:?}");
-    };
-    assert_eq!(body["metadata"]["labels"], json!({keys::MARKER: null, "cost": null}));
-    assert_eq!(body["metadata"]["annotations"][keys::IMPORTED], Value::Null);
+    for (virtual_, name) in [("team", "shared"), ("x-1", "y-1")] {
+        let world = mapped(&[("team", "shared"), ("x-*", "y-*")]);
+        let there = namespace(name, "there", json!({"metadata": {"labels": {"of": "host"}}}));
+        world.put(Side::Host, Kind::Namespace, there.clone());
+        let mine = json!({"metadata": {"labels": {"mine": "1"}}});
+        world.put(Side::Virtual, Kind::Namespace, namespace(virtual_, "v1", mine));
+        let plan = world.plan(Kind::Namespace, "", virtual_);
+        let [Step::Patch { body, .. }] = plan.steps.as_slice() else {
+            panic!("{plan:?}");
+        };
+        assert_eq!(body["metadata"]["resourceVersion"], "7");
+        let ours = json!({
+            keys::MARKER: MARKER, "cost": "42", keys::VCLUSTER_NAME: "vc", keys::VCLUSTER_NAMESPACE: "host",
+        });
+        assert_eq!(body["metadata"]["labels"], ours);
+        assert_eq!(body["metadata"]["annotations"][keys::IMPORTED], "true");
+        let marked = patched(&there, &plan, "8");
+        world.put(Side::Host, Kind::Namespace, marked.clone());
+        assert_eq!(world.virtual_namespace(name).as_deref(), Some(virtual_));
+        assert_eq!(summary(&world.plan(Kind::Namespace, "", virtual_)), Vec::<String>::new());
+        world.take(Side::Virtual, Kind::Namespace, "", virtual_);
+        assert_eq!(
+            summary(&world.plan(Kind::Namespace, "", virtual_)),
+            Vec::<String>::new(),
+            "it stays, and its owner does not get it back"
+        );
+        world.end();
+        let mut left = patched(&marked, &world.plan(Kind::Namespace, "", virtual_), "7");
+        // An empty map says nothing.
+        json::object_mut(&mut left, "metadata").map(|metadata| metadata.remove("annotations"));
+        assert_eq!(left, there);
+    }
+}
 
-    // Not by a pattern, and not somebody else's.
-    there("y-1", json!({}));
-    world.put(Side::Virtual, Kind::Namespace, namespace("x-1", "v2", json!({})));
-    let plan = world.plan(Kind::Namespace, "", "x-1");
-    assert!(
-        plan.steps.is_empty() && said(&plan).contains("Namespace y-1 already exists"),
-        "{plan:?}"
-    );
+#[test]
+fn a_namespace_of_the_host_is_shown_by_its_mapping() {
+    for (virtual_, name) in [("team", "shared"), ("x-1", "y-1")] {
+        let world = mapped(&[("team", "shared"), ("x-*", "y-*")]);
+        let there = namespace(
+            name,
+            "there",
+            json!({"metadata": {
+                "labels": {"of": "host", "kubernetes.io/metadata.name": name},
+                "annotations": {"note": "kept", "kubectl.kubernetes.io/last-applied-configuration": "{}"},
+            }}),
+        );
+        let affected = world.put(Side::Host, Kind::Namespace, there.clone());
+        assert_eq!(affected, [Reference::new(Kind::Namespace, "", virtual_)]);
+        let marked = patched(&there, &world.plan(Kind::Namespace, "", virtual_), "8");
+        world.put(Side::Host, Kind::Namespace, marked.clone());
+        let plan = world.plan(Kind::Namespace, "", virtual_);
+        assert_eq!(summary(&plan), [format!("create virtual Namespace {virtual_}")]);
+        let shown = world.create(&plan, "v1");
+        let labels = json!({
+            "of": "host", "cost": "42", keys::VCLUSTER_NAME: "vc", keys::VCLUSTER_NAMESPACE: "host",
+        });
+        assert_eq!(shown["metadata"]["labels"], labels);
+        assert_eq!(shown["metadata"]["annotations"], json!({"note": "kept", keys::IMPORTED_UID: "there"}));
+        let known = patched(&marked, &world.plan(Kind::Namespace, "", virtual_), "9");
+        assert_eq!(known["metadata"]["annotations"][keys::OBJECT_UID], "v1");
+        world.put(Side::Host, Kind::Namespace, known);
+        assert_eq!(summary(&world.plan(Kind::Namespace, "", virtual_)), Vec::<String>::new());
+        world.take(Side::Host, Kind::Namespace, "", name);
+        assert_eq!(
+            summary(&world.plan(Kind::Namespace, "", virtual_)),
+            [format!("delete virtual Namespace {virtual_} v1")],
+            "it goes with that of the host"
+        );
+    }
+    let world = mapped(&[("team", "shared"), ("x-*", "y-*")]);
+    for name in ["other", "y-", "host"] {
+        assert_eq!(world.put(Side::Host, Kind::Namespace, namespace(name, name, json!({}))), []);
+    }
+    let going = json!({"metadata": {"deletionTimestamp": "1970-01-01T00:00:00Z"}});
+    world.put(Side::Host, Kind::Namespace, namespace("shared", "s", going));
+    assert_eq!(summary(&world.plan(Kind::Namespace, "", "team")), Vec::<String>::new());
+}
+
+#[test]
+fn pods_run_as_an_account_that_is_made_for_them() {
+    let world = world_of(with_namespaces(&[("team", "tenant-team")]));
+    let pod = object("web", json!({"spec": {"containers": [{"name": "app", "image": "i"}]}}));
+    world.put(Side::Virtual, Kind::Pod, pod);
+    with_namespace(&world, "kube-system");
+    world.settings_for_dns();
+    with_namespace(&world, "team");
+    let early = world.plan(Kind::Pod, "team", "web");
+    let account = ObjectKey::new("tenant-team", "vc-workload-vc");
+    assert!(early.steps.is_empty() && early.waits[0].key == account, "{early:?}");
+    let plan = world.plan(Kind::Namespace, "", "team");
+    assert_eq!(summary(&plan), [format!("create host ServiceAccount {account}")]);
+    let made = world.create(&plan, "a");
+    assert_eq!(made["automountServiceAccountToken"], false);
+    let copy = world.create(&world.plan(Kind::Pod, "team", "web"), "h");
+    assert_eq!(copy["spec"]["serviceAccountName"], "vc-workload-vc");
+    let gone = world.take(Side::Host, Kind::ServiceAccount, "tenant-team", "vc-workload-vc");
+    assert_eq!(gone, [Reference::new(Kind::Namespace, "", "team")], "it is made again");
+    // One that is there is as good, and nobody's to take away.
+    let theirs = json!({"metadata": {"namespace": "tenant-team", "name": "vc-workload-vc", "uid": "t"}});
+    world.put(Side::Host, Kind::ServiceAccount, theirs);
+    assert_eq!(summary(&world.plan(Kind::Namespace, "", "team")), Vec::<String>::new());
 }
 
 #[test]
 fn the_namespace_of_another_virtual_cluster_is_not_taken() {
-    let world = mapped(&[("team", "shared")], false);
+    let world = mapped(&[("team", "shared")]);
     let marks = json!({"metadata": {
         "labels": {keys::MARKER: "elsewhere-x-other"}, "annotations": {keys::IMPORTED: "true"},
     }});
@@ -305,27 +394,25 @@ fn the_namespace_of_another_virtual_cluster_is_not_taken() {
     );
 }
 
-/// Two names whose digests begin alike have the same generated name; the second one gets nothing of the first.
+/// A namespace of the host that says it is another one's gets nothing of the one that its name is for.
 #[test]
-fn a_name_made_to_collide_gets_nothing() {
-    let world = mapped(&[("a", "b")], false);
-    let host = world.names.target("first").expect("a name").into_owned();
-    let made = with_namespace(&world, "first");
-    let mut taken = made.clone();
-    taken["metadata"]["annotations"][keys::OBJECT_NAME] = json!("second");
+fn a_mark_made_to_mislead_gets_nothing() {
+    let world = mapped(&[("x-*", "y-*")]);
+    let mut taken = with_namespace(&world, "x-first");
+    taken["metadata"]["annotations"][keys::OBJECT_NAME] = json!("x-second");
     taken["metadata"]["resourceVersion"] = json!("101");
     world.put(Side::Host, Kind::Namespace, taken);
-    world.put(Side::Virtual, Kind::Service, service("first", "web"));
-    let plan = world.plan(Kind::Service, "first", "web");
+    world.put(Side::Virtual, Kind::Service, service("x-first", "web"));
+    let plan = world.plan(Kind::Service, "x-first", "web");
     assert!(
-        plan.steps.is_empty() && said(&plan).contains(&format!("namespace {host:?} of the host")),
+        plan.steps.is_empty() && said(&plan).contains(r#"namespace "y-first" of the host"#),
         "{plan:?}"
     );
 }
 
 #[test]
 fn an_object_that_is_not_ours_stays_as_it_is() {
-    let world = mapped(&[("team", "tenant-team")], false);
+    let world = mapped(&[("team", "tenant-team")]);
     with_namespace(&world, "team");
     world.put(Side::Virtual, Kind::Service, service("team", "web"));
     let copy = world.create(&world.plan(Kind::Service, "team", "web"), "h1");
@@ -365,38 +452,36 @@ fn an_object_that_is_not_ours_stays_as_it_is() {
 }
 
 #[test]
-fn objects_without_a_place_stay_and_their_owners_hear_of_it() {
-    let world = mapped(&[("team", "tenant-team")], true);
+fn namespaces_without_a_mapping_are_joined_in_that_of_the_control_plane() {
+    let world = mapped(&[("team", "tenant-team")]);
     world.put(Side::Virtual, Kind::Namespace, namespace("other", "v1", json!({})));
     assert_eq!(summary(&world.plan(Kind::Namespace, "", "other")), Vec::<String>::new());
-    world.put(Side::Virtual, Kind::Service, service("other", "web"));
-    let plan = world.plan(Kind::Service, "other", "web");
-    assert!(plan.steps.is_empty() && plan.mapping.is_none());
+    let mut web = service("other", "web");
+    web["metadata"]["labels"] = json!({"release": "vc"});
+    web["spec"]["selector"]["release"] = json!("vc");
+    world.put(Side::Virtual, Kind::Service, web);
+    let copy = world.create(&world.plan(Kind::Service, "other", "web"), "h1");
+    assert_eq!(pair::key_of(&copy), ObjectKey::new("host", "web-x-other-x-vc"));
+    let metadata = &copy["metadata"];
+    assert_eq!(metadata["ownerReferences"][0]["uid"], "cp");
+    assert_eq!(metadata["annotations"].get(keys::VCLUSTER_NAME), None);
+    let hidden = world.names.label_to_host("release").into_owned();
+    assert!(hidden.starts_with(keys::PREFIX));
+    for labels in [&metadata["labels"], &copy["spec"]["selector"]] {
+        assert_eq!((&labels[&hidden], labels.get("release")), (&json!("vc"), None));
+    }
+    assert_eq!(world.host_namespaces(), ["host"]);
+    assert!(world.holds_copies("host") && !world.holds_copies("tenant-team"));
+    world.take(Side::Virtual, Kind::Service, "other", "web");
     assert_eq!(
-        said(&plan),
-        "Service is not synced: namespace \"other\" has none on the host by sync.toHost.namespaces"
+        summary(&world.plan(Kind::Service, "other", "web")),
+        ["delete host Service host/web-x-other-x-vc h1"]
     );
-    world.put(
-        Side::Virtual,
-        Kind::ConfigMap,
-        json!({"metadata": {"namespace": "other", "name": "m", "uid": "m"}}),
-    );
-    assert_eq!(
-        world.plan(Kind::ConfigMap, "other", "m"),
-        Plan {
-            forget: true,
-            ..Plan::nothing()
-        }
-    );
-    // The control plane's own Service needs no place.
-    world.put(Side::Virtual, Kind::Namespace, namespace("default", "v2", json!({})));
-    let plan = world.plan(Kind::Service, "default", "kubernetes");
-    assert_eq!(summary(&plan), ["create virtual Service default/kubernetes"]);
 }
 
 #[test]
 fn at_the_end_nothing_is_left() {
-    let world = mapped(&[("team", "tenant-team")], false);
+    let world = mapped(&[("team", "tenant-team")]);
     with_namespace(&world, "team");
     world.put(Side::Virtual, Kind::Service, service("team", "web"));
     world.create(&world.plan(Kind::Service, "team", "web"), "h1");

@@ -31,12 +31,7 @@ pub(super) fn translate(world: &World, namespace: &str, spec: &mut Value) {
 
 fn account(world: &World, namespace: &str, name: &str) -> String {
     if !world.settings.to_host.contains(&Kind::ServiceAccount) {
-        // It is an account of the control plane's namespace.
-        let account = world
-            .names
-            .single_namespace()
-            .map(|_| &world.settings.workload_service_account);
-        return account.cloned().unwrap_or_default();
+        return world.settings.workload_service_account.clone();
     }
     let name = if name.is_empty() { DEFAULT_ACCOUNT } else { name };
     world.host_name(Kind::ServiceAccount, namespace, name)

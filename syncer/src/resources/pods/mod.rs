@@ -20,6 +20,7 @@ mod volumes;
 use serde_json::Value;
 
 use super::devices;
+use super::namespaces;
 use super::pair::{self, Pair};
 use super::usable;
 use crate::clusters::Change;
@@ -65,7 +66,8 @@ fn to_host(world: &World, item: &Reference, pod: &Value) -> Plan {
         return Plan::refuse(note);
     }
     let mapping = mapping(world, item, pod);
-    let plan = match usable::obstacles(world, mapping.references.keys()) {
+    let account = namespaces::awaited_account(world, &item.key.namespace).map(Plan::wait);
+    let plan = match account.or_else(|| usable::obstacles(world, mapping.references.keys())) {
         Some(obstacles) => obstacles,
         None => match create::translate(world, item, &mapping.host.name, pod) {
             // It would not be the pod that was asked for.

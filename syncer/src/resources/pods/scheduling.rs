@@ -67,7 +67,11 @@ fn affinity_term(world: &World, namespace: &str, term: &Value, notes: &mut Vec<N
     let namespace_selector = term.get("namespaceSelector").filter(|selector| !selector.is_null());
     let selects_all = namespace_selector.is_some_and(is_empty_selector);
     if !namespaces.is_empty() || namespace_selector.is_some() {
-        json::put(&mut host, "namespaceSelector", world.names.namespaces_on_host());
+        // Both together: pods of namespaces without one of the host to themselves are with the control plane.
+        if let Some(own) = world.names.namespaces_on_host() {
+            host["namespaces"] = json!([world.names.host_namespace()]);
+            host["namespaceSelector"] = own;
+        }
     }
     if !namespaces.is_empty() && !selects_all {
         if namespace_selector.is_some() {

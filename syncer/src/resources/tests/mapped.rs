@@ -1,4 +1,4 @@
-//! Kinds that name objects of other kinds, where every virtual namespace has one of the host to itself.
+//! Kinds that name objects of other kinds, where virtual namespaces have some of the host to themselves.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use crate::testing::{settings, world_of};
 
 use super::*;
 
-/// A world with virtual namespaces `web` and `team`, which are `h-web` and `h-team` on the host; others have no place there.
+/// A world with virtual namespaces `web` and `team`, which are `h-web` and `h-team` on the host; others have none to themselves.
 pub(in crate::resources) fn mapped_world(mut settings: Settings) -> World {
     let pairs = BTreeMap::from([("web", "h-web"), ("team", "h-team")].map(|(a, b)| (a.to_owned(), b.to_owned())));
     settings.to_host.insert(Kind::Namespace);
     settings.namespaces = Some(NamespaceSettings {
-        rules: NamespaceRules::new("vc", "host", &pairs, true),
+        rules: NamespaceRules::new("host", &pairs),
         extra_labels: BTreeMap::new(),
         fixed: Fixed::default(),
     });
@@ -29,6 +29,8 @@ pub(in crate::resources) fn mapped_world(mut settings: Settings) -> World {
         world.put(Side::Virtual, Kind::Namespace, json!({"metadata": metadata}));
         let plan = world.plan(Kind::Namespace, "", name);
         world.create(&plan, &format!("h-{name}"));
+        // The account of its pods.
+        world.create(&world.plan(Kind::Namespace, "", name), &format!("a-{name}"));
     }
     world
 }
@@ -134,29 +136,29 @@ fn snapshots_and_their_contents_name_the_namespaces_of_the_host() {
 
     let world = world_with(&[Kind::VolumeSnapshot, Kind::VolumeSnapshotContent]);
     world.put(Side::Virtual, Kind::VolumeSnapshotContent, content("other"));
-    let plan = world.plan(Kind::VolumeSnapshotContent, "", "c");
-    assert!(plan.steps.is_empty());
-    assert!(
-        plan.notes[0].text.contains("namespace \"other\" of its VolumeSnapshot"),
-        "{:?}",
-        plan.notes
+    let made = world.create(&world.plan(Kind::VolumeSnapshotContent, "", "c"), "h2");
+    assert_eq!(
+        made["spec"]["volumeSnapshotRef"],
+        json!({"namespace": "host", "name": "s-x-other-x-vc"}),
+        "without one to itself"
     );
 }
 
-/// Nothing selects by a release where a tenant's objects lie.
+/// The control plane's Service selects by it, and some of the objects lie beside it; selectors are for all of them.
 #[test]
-fn a_label_of_a_release_stays_as_it_is() {
+fn a_label_of_a_release_is_hidden_everywhere() {
     let world = world_with(&[]);
     let labels =
         json!({"metadata": {"labels": {"release": "shop"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
     world.put(Side::Virtual, Kind::Pod, in_namespace("team", "web", labels));
     let pod = world.create(&world.plan(Kind::Pod, "team", "web"), "h1");
-    assert_eq!(pod["metadata"]["labels"]["release"], "shop");
-    assert_eq!(world.names.label_to_virtual("release"), Some("release"));
+    let hidden = world.names.label_to_host("release").into_owned();
+    assert_eq!(pod["metadata"]["labels"][&hidden], "shop");
+    assert_eq!(pod["metadata"]["labels"].get("release"), None);
     let selected = world
         .names
         .label_selector_to_host(&json!({"matchLabels": {"release": "shop"}}));
-    assert_eq!(selected, json!({"matchLabels": {"release": "shop"}}));
+    assert_eq!(selected, json!({"matchLabels": {hidden: "shop"}}));
 }
 
 #[test]

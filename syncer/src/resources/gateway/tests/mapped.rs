@@ -1,7 +1,6 @@
 //! Where every virtual namespace has one of the host to itself.
 
 use super::*;
-use crate::names::keys;
 use crate::resources::tests::mapped::mapped_world;
 
 fn world(to_host: &[Kind]) -> World {
@@ -29,7 +28,9 @@ fn listeners_let_routes_of_the_virtual_clusters_namespaces_in() {
         let key = &host["metadata"];
         assert_eq!((&key["namespace"], &key["name"]), (&json!("h-web"), &json!("edge")));
         let expected = match selected {
-            true => json!({"from": "Selector", "selector": {"matchLabels": {keys::MARKER: "host-x-vc"}}}),
+            true => json!({"from": "Selector", "selector": {"matchExpressions": [
+                {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["h-team", "h-web", "host"]},
+            ]}}),
             false => json!({"from": "Same"}),
         };
         let namespaces = &host["spec"]["listeners"][0]["allowedRoutes"]["namespaces"];
@@ -79,8 +80,8 @@ fn routes_name_what_lies_in_other_namespaces_of_the_host() {
     assert_eq!(host["metadata"]["namespace"], "h-web");
     assert_eq!(
         host["spec"]["from"],
-        json!([from("h-team")]),
-        "the other one has no place on the host"
+        json!([from("h-team"), from("host")]),
+        "the other one has none to itself"
     );
     let host = copy(&world, Kind::HttpRoute, "team", "wide");
     let backend = &host["spec"]["rules"][0]["backendRefs"][0];
@@ -88,21 +89,18 @@ fn routes_name_what_lies_in_other_namespaces_of_the_host() {
 }
 
 #[test]
-fn what_lies_in_a_namespace_without_a_place_is_not_named() {
+fn what_lies_in_a_namespace_without_its_own_is_named_with_it() {
     let world = world(&[Kind::Gateway, Kind::HttpRoute, Kind::ReferenceGrant]);
     gateway(&world, json!({"from": "All"}));
     copy(&world, Kind::Gateway, "web", "edge");
-    put(&world, Kind::Service, "other", "shop", json!({"ports": [{"port": 80}]}));
+    service(&world, "other", "shop");
     let from = json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "team"});
     let grant = json!({"from": [from], "to": [{"group": "", "kind": "Service"}]});
     put(&world, Kind::ReferenceGrant, "other", "open", grant);
     let backend = json!({"name": "shop", "namespace": "other", "port": 80});
     let spec = json!({"parentRefs": [{"name": "edge", "namespace": "web"}], "rules": [{"backendRefs": [backend]}]});
     put(&world, Kind::HttpRoute, "team", "shop", spec);
-    let plan = world.plan(Kind::HttpRoute, "team", "shop");
-    assert!(plan.steps.is_empty());
-    assert!(
-        notes(&plan)[0].contains("could not translate virtual Service \"shop\" to host"),
-        "{plan:?}"
-    );
+    let backend = &copy(&world, Kind::HttpRoute, "team", "shop")["spec"]["rules"][0]["backendRefs"][0];
+    let expected = json!({"name": "shop-x-other-x-vc", "namespace": "host", "port": 80});
+    assert_eq!(backend, &expected);
 }
