@@ -5,7 +5,7 @@ mod trust;
 use crate::admin::Admin;
 use crate::admission::escalation::{self, Escalation};
 use crate::admission::webhook::Webhooks;
-use crate::admission::{self, plugins};
+use crate::admission::{self, MappedNamespaces, plugins};
 use crate::aggregator::{Aggregator, Availability};
 use crate::apiextensions::{self, CustomResources};
 use crate::authentication::issue::TokenIssuer;
@@ -92,7 +92,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     }
     let callers = (client(files.mutating), client(files.validating));
     let called = Webhooks::new(callers.clone(), files.fixed, chassis.metrics());
-    let admission = admission(&options, authorizer.clone(), Arc::new(called))?;
+    let admission = admission(&options, authorizer.clone(), Arc::new(called), denied.allowed_namespaces())?;
     let transport = kubelet_transport(&options)?;
     let resources = resources::all();
     let mut forms = forms(&resources);
@@ -306,13 +306,22 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
 }
 
 /// The plugins that the flags choose, and behind them what cannot be switched off.
-fn admission(options: &Options, authorizer: Arc<dyn Authorizer>, webhooks: Arc<Webhooks>) -> Result<admission::Chain> {
+fn admission(
+    options: &Options,
+    authorizer: Arc<dyn Authorizer>,
+    webhooks: Arc<Webhooks>,
+    namespaces: &[String],
+) -> Result<admission::Chain> {
     let (enable, disable) = (&options.enable_admission_plugins, &options.disable_admission_plugins);
     let mut chain = plugins::chain(enable, disable).map_err(usage)?;
     let rights: Arc<dyn admission::Rights> = Arc::new(Rights(authorizer.clone()));
     for plugin in &mut chain {
         plugin.inform(&rights);
         plugin.connect(&webhooks);
+    }
+    if !namespaces.is_empty() {
+        let guard = MappedNamespaces::new(namespaces.to_vec(), authorization::control_plane::is_own);
+        chain.insert(0, Box::new(guard));
     }
     chain.push(Box::new(Escalation::new(move |question| {
         authorizer.allows(&authorization::Attributes {

@@ -188,7 +188,7 @@ impl ControlPlane {
                 let config = read_values(values.as_deref())?;
                 said_network = config.service_network().map(str::to_owned);
                 write_secret(&dir.join("Corefile"), COREFILE)?;
-                write_requests(dir, &config)?;
+                write_requests(dir, name, &config)?;
             }
         }
         Ok(Self {
@@ -360,8 +360,8 @@ fn read_values(file: Option<&Path>) -> Result<Config> {
 }
 
 /// Writes the files with which the API server of a virtual cluster intervenes in requests, and removes those of before.
-fn write_requests(dir: &Path, config: &Config) -> Result<()> {
-    let written = config.request_files();
+fn write_requests(dir: &Path, name: &str, config: &Config) -> Result<()> {
+    let written = config.request_files(name);
     let files: BTreeMap<_, _> = written
         .context("cannot print a file for the API server")?
         .into_iter()

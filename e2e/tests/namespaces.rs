@@ -1,5 +1,5 @@
-//! Virtual clusters each of whose namespaces has one of the host to itself: by name, by pattern, by a generated name, or not at
-//! all.
+//! Virtual clusters whose namespaces have some of the host to themselves, by name or by pattern; the others lie beside the control
+//! plane.
 
 use std::process::{Command, ExitCode};
 
@@ -17,10 +17,9 @@ sync:
           prod: '${name}-prod'
           'team-*': '${name}-t-*'
           common: common
-          late: late
+          late: '${name}-late'
       extraLabels: {cost: '42'}
     networkPolicies: {enabled: true}
-    serviceAccounts: {enabled: true}
 integrations:
   metricsServer: {enabled: true}
 ";
@@ -29,12 +28,14 @@ const CASES: &[Case] = &[
     ("objects_keep_their_names", objects_keep_their_names),
     ("a_pattern_names_many_namespaces", a_pattern_names_many_namespaces),
     (
-        "other_namespaces_have_generated_names",
-        other_namespaces_have_generated_names,
+        "other_namespaces_are_with_the_control_plane",
+        other_namespaces_are_with_the_control_plane,
     ),
+    ("pods_run_as_the_account_of_workloads", pods_run_as_the_account_of_workloads),
     ("logs_and_measurements_are_found", logs_and_measurements_are_found),
     ("services_are_known_by_name", services_are_known_by_name),
     ("what_is_there_is_left_alone", what_is_there_is_left_alone),
+    ("namespaces_of_the_host_are_shown", namespaces_of_the_host_are_shown),
     (
         "one_of_two_has_a_namespace_that_was_there",
         one_of_two_has_a_namespace_that_was_there,
@@ -58,7 +59,7 @@ sync:
 ";
 
 const CASES_ONLY: &[Case] = &[
-    ("what_has_no_place_stays", what_has_no_place_stays),
+    ("only_mapped_namespaces_are_made", only_mapped_namespaces_are_made),
     ("a_change_is_refused", a_change_is_refused),
 ];
 
@@ -146,8 +147,6 @@ fn objects_keep_their_names(world: &World) -> Result<()> {
         ensure!(pod["metadata"].get("ownerReferences").is_none(), "{pod}");
         let source = &pod["spec"]["containers"][0]["envFrom"][0]["configMapRef"]["name"];
         ensure!(source == "settings", "{source}");
-        let account = &pod["spec"]["serviceAccountName"];
-        ensure!(*account == format!("vcluster-default-x-{cluster}"), "{account}");
         let maps = host.names(&["-n", &place, "get", "configmaps"])?;
         for name in [
             "settings",
@@ -180,23 +179,36 @@ fn a_pattern_names_many_namespaces(world: &World) -> Result<()> {
     Ok(())
 }
 
-fn other_namespaces_have_generated_names(world: &World) -> Result<()> {
-    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
-    virtual_.apply(&application("default"))?;
-    runs(&virtual_, "default", "web")?;
-    let found = of_cluster(&host, "vc-1")?;
-    let made = found.iter().find(|(_, virtual_)| virtual_ == "default");
-    let (name, _) = made.with_context(|| format!("{found:?}"))?;
-    // The digest is that of the name.
-    ensure!(name.starts_with("vcluster-37a8eec1-"), "{name}");
-    host.run(&["-n", name, "get", "pod", "web"])?;
-    let others = of_cluster(&host, "vc-2")?;
-    ensure!(
-        others
-            .iter()
-            .all(|(other, _)| !found.iter().any(|(name, _)| name == other)),
-        "{found:?} {others:?}"
-    );
+fn other_namespaces_are_with_the_control_plane(world: &World) -> Result<()> {
+    let host = world.kubectl("host")?;
+    for cluster in ["vc-1", "vc-2"] {
+        let virtual_ = world.kubectl(cluster)?;
+        virtual_.apply(&application("default"))?;
+        runs(&virtual_, "default", "web")?;
+        let place = format!("vcluster-{cluster}");
+        let name = format!("web-x-default-x-{cluster}");
+        let pod = host.json(&["-n", &place, "get", "pod", &name])?;
+        let account = &pod["spec"]["serviceAccountName"];
+        ensure!(*account == format!("vc-workload-{cluster}"), "{account}");
+        host.run(&["-n", &place, "get", "service", &name])?;
+        let found = of_cluster(&host, cluster)?;
+        ensure!(found.iter().all(|(_, virtual_)| virtual_ != "default"), "{found:?}");
+    }
+    Ok(())
+}
+
+fn pods_run_as_the_account_of_workloads(world: &World) -> Result<()> {
+    let host = world.kubectl("host")?;
+    let account = ["-n", "vc-1-prod", "get", "serviceaccount", "vc-workload-vc-1"];
+    let made = host.json(&account)?;
+    ensure!(made["automountServiceAccountToken"] == false, "{made}");
+    let pod = host.json(&["-n", "vc-1-prod", "get", "pod", "web"])?;
+    ensure!(pod["spec"]["serviceAccountName"] == "vc-workload-vc-1", "{pod}");
+    host.run(&["-n", "vc-1-prod", "delete", "serviceaccount", "vc-workload-vc-1"])?;
+    eventually("it is made again", || {
+        let again = host.json(&account).ok();
+        Ok(again.filter(|again| again["metadata"]["uid"] != made["metadata"]["uid"]))
+    })?;
     Ok(())
 }
 
@@ -267,15 +279,10 @@ fn services_are_known_by_name(world: &World) -> Result<()> {
 
 fn what_is_there_is_left_alone(world: &World) -> Result<()> {
     let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
-    host.run(&[
-        "-n",
-        "vc-1-prod",
-        "create",
-        "secret",
-        "generic",
-        "theirs",
-        "--from-literal=a=b",
-    ])?;
+    host.apply(
+        r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"theirs","namespace":"vc-1-prod",
+            "labels":{"vcluster.loft.sh/managed-by":"somebody"}},"stringData":{"a":"b"}}"#,
+    )?;
     let before = host.json(&["-n", "vc-1-prod", "get", "secret", "theirs"])?;
     // A pod that would read it waits.
     virtual_.apply(
@@ -305,28 +312,57 @@ fn what_is_there_is_left_alone(world: &World) -> Result<()> {
     virtual_.run(&["-n", "prod", "delete", "secret/theirs", "pod/thief"])?;
     let after = host.json(&["-n", "vc-1-prod", "get", "secret", "theirs"])?;
     ensure!(before == after, "{before} {after}");
-    // A namespace that only a pattern leads to is not taken.
-    host.run(&["create", "namespace", "vc-1-t-host"])?;
-    namespace(&virtual_, "team-host")?;
-    told(
-        &virtual_,
-        &["-n", "default"],
-        "team-host",
-        "Namespace vc-1-t-host already exists",
+    Ok(())
+}
+
+fn namespaces_of_the_host_are_shown(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    host.apply(
+        r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"vc-1-t-host","labels":{"of":"host"}}}"#,
     )?;
-    virtual_.run(&["-n", "team-host", "create", "configmap", "m"])?;
+    let shown = eventually("it is in the virtual cluster", || {
+        Ok(virtual_.json(&["get", "namespace", "team-host"]).ok())
+    })?;
+    ensure!(shown["metadata"]["labels"]["of"] == "host", "{shown}");
+    eventually("it has its service account", || {
+        Ok(virtual_.run(&["-n", "team-host", "get", "serviceaccount", "default"]).ok())
+    })?;
+    // What is in it is shown, too, and what comes later; both sides change both.
+    host.apply(&application("vc-1-t-host"))?;
+    let pod = runs(&virtual_, "team-host", "web")?;
+    let on_host = host.json(&["-n", "vc-1-t-host", "get", "pod", "web"])?;
+    ensure!(pod["spec"]["nodeName"] == on_host["spec"]["nodeName"], "{pod} {on_host}");
+    let metadata = &on_host["metadata"];
     ensure!(
-        host.run(&["-n", "vc-1-t-host", "get", "configmap", "m"]).is_err(),
-        "it is written to"
+        metadata["annotations"]["vcluster.loft.sh/object-uid"] == pod["metadata"]["uid"]
+            && metadata["annotations"]["vcluster.loft.sh/object-imported"] == "true",
+        "{metadata}"
     );
-    virtual_.run(&["delete", "namespace", "team-host"])?;
-    host.run(&["get", "namespace", "vc-1-t-host"]).map(|_| ())
+    eventually("the service has the host's address", || {
+        let service = host.json(&["-n", "vc-1-t-host", "get", "service", "web"])?;
+        let shown = virtual_.json(&["-n", "team-host", "get", "service", "web"])?;
+        Ok((service["spec"]["clusterIP"] == shown["spec"]["clusterIP"]).then_some(()))
+    })?;
+    let change = ["patch", "configmap", "settings", "-p", r#"{"data":{"a":"2"}}"#];
+    virtual_.run(&[&["-n", "team-host"], &change[..]].concat())?;
+    eventually("the host has the change", || {
+        let settings = host.json(&["-n", "vc-1-t-host", "get", "configmap", "settings"])?;
+        Ok((settings["data"]["a"] == "2").then_some(()))
+    })?;
+    host.run(&["-n", "vc-1-t-host", "delete", "pod/web", "configmap/settings"])?;
+    eventually("they go with those of the host", || {
+        let left = virtual_.run(&["-n", "team-host", "get", "pods,configmaps", "-o", "name"])?;
+        Ok((!left.contains("web") && !left.contains("settings")).then_some(()))
+    })?;
+    host.run(&["delete", "namespace", "vc-1-t-host"])?;
+    eventually("it goes with that of the host", || {
+        Ok((!virtual_.names(&["get", "namespaces"])?.contains(&"team-host".to_owned())).then_some(()))
+    })
 }
 
 fn one_of_two_has_a_namespace_that_was_there(world: &World) -> Result<()> {
     let (first, second, host) = (world.kubectl("vc-1")?, world.kubectl("vc-2")?, world.kubectl("host")?);
     host.run(&["create", "namespace", "common"])?;
-    host.run(&["-n", "common", "create", "configmap", "theirs"])?;
     let metadata = || Ok::<_, anyhow::Error>(host.json(&["get", "namespace", "common"])?["metadata"].clone());
     let marks = |metadata: &Value| {
         let marker = text(&metadata["labels"]["vcluster.loft.sh/managed-by"]).to_owned();
@@ -336,40 +372,33 @@ fn one_of_two_has_a_namespace_that_was_there(world: &World) -> Result<()> {
         )
     };
     let is_of = |cluster: &str| format!("vcluster-{cluster}-x-{cluster}");
-    namespace(&first, "common")?;
-    eventually("it is the first one's", || {
-        Ok((marks(&metadata()?) == (is_of("vc-1"), true)).then_some(()))
+    let owner = eventually("it is one's", || {
+        let (marker, imported) = marks(&metadata()?);
+        Ok(["vc-1", "vc-2"].into_iter().find(|cluster| imported && marker == is_of(cluster)))
     })?;
+    let (mine, other) = if owner == "vc-1" { (first, second) } else { (second, first) };
+    namespace(&mine, "common")?;
     ensure!(metadata()?["labels"].get("stage").is_none(), "a tenant labels it");
-    namespace(&second, "common")?;
-    first.apply(&application("common"))?;
-    second.apply(&application("common"))?;
-    runs(&first, "common", "web")?;
-    told(&second, &["-n", "default"], "common", "Namespace common already exists")?;
+    namespace(&other, "common")?;
+    mine.apply(&application("common"))?;
+    other.apply(&application("common"))?;
+    runs(&mine, "common", "web")?;
+    told(&other, &["-n", "default"], "common", "Namespace common already exists")?;
     told(
-        &second,
+        &other,
         &["-n", "common"],
         "web",
         "namespace \"common\" of the host is not that",
     )?;
     let pod = host.json(&["-n", "common", "get", "pod", "web"])?;
-    ensure!(pod["metadata"]["labels"]["vcluster.loft.sh/managed-by"] == "vc-1");
-    first.run(&["delete", "namespace", "common"])?;
-    // It is free again, and the other one has been waiting.
-    eventually("it is the second one's", || {
-        Ok((marks(&metadata()?) == (is_of("vc-2"), true)).then_some(()))
-    })?;
-    runs(&second, "common", "web")?;
-    second.run(&["delete", "namespace", "common"])?;
-    eventually("it is nobody's", || {
-        Ok((marks(&metadata()?) == (String::new(), false)).then_some(()))
-    })?;
-    eventually("nothing is left in it but what was there", || {
+    ensure!(pod["metadata"]["labels"]["vcluster.loft.sh/managed-by"] == owner);
+    mine.run(&["delete", "namespace", "common"])?;
+    eventually("nothing is left in it but what was there and the account", || {
         let left = host.run(&[
             "-n",
             "common",
             "get",
-            "pods,services,configmaps,secrets,serviceaccounts",
+            "pods,services,configmaps,secrets",
             "-l",
             "vcluster.loft.sh/managed-by",
             "-o",
@@ -378,7 +407,13 @@ fn one_of_two_has_a_namespace_that_was_there(world: &World) -> Result<()> {
         ensure!(left.is_empty(), "{left}");
         Ok(Some(()))
     })?;
-    host.run(&["-n", "common", "get", "configmap", "theirs"]).map(|_| ())
+    ensure!(marks(&metadata()?) == (is_of(owner), true), "it is free");
+    // It is not shown again, and can be used again.
+    ensure!(!mine.names(&["get", "namespaces"])?.contains(&"common".to_owned()));
+    namespace(&mine, "common")?;
+    mine.apply(&application("common"))?;
+    runs(&mine, "common", "web")?;
+    mine.run(&["delete", "namespace", "common"]).map(|_| ())
 }
 
 fn policies_select_across_namespaces(world: &World) -> Result<()> {
@@ -391,6 +426,8 @@ fn policies_select_across_namespaces(world: &World) -> Result<()> {
         Ok(host.json(&["-n", "vc-1-prod", "get", "networkpolicy", "p"]).ok())
     })?;
     let peer = &policy["spec"]["ingress"][0]["from"][0];
+    let joined = &policy["spec"]["ingress"][0]["from"][1]["namespaceSelector"]["matchLabels"];
+    ensure!(joined["kubernetes.io/metadata.name"] == "vcluster-vc-1", "{joined}");
     let pods = peer["podSelector"]["matchLabels"]
         .as_object()
         .cloned()
@@ -428,7 +465,11 @@ fn a_namespace_goes_with_the_virtual_one(world: &World) -> Result<()> {
 
 fn at_the_end_nothing_is_left(world: &World) -> Result<()> {
     let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
-    host.run(&["create", "namespace", "late"])?;
+    host.run(&["create", "namespace", "vc-1-late"])?;
+    host.run(&["-n", "vc-1-late", "create", "configmap", "theirs"])?;
+    eventually("what is there is shown", || {
+        Ok(virtual_.run(&["-n", "late", "get", "configmap", "theirs"]).ok())
+    })?;
     namespace(&virtual_, "late")?;
     virtual_.apply(&application("late"))?;
     runs(&virtual_, "late", "web")?;
@@ -442,7 +483,7 @@ fn at_the_end_nothing_is_left(world: &World) -> Result<()> {
     eventually("nothing is left where it was a guest", || {
         let left = host.run(&[
             "-n",
-            "late",
+            "vc-1-late",
             "get",
             "pods,services,configmaps,secrets",
             "-l",
@@ -453,6 +494,9 @@ fn at_the_end_nothing_is_left(world: &World) -> Result<()> {
         ensure!(left.is_empty(), "{left}");
         Ok(Some(()))
     })?;
+    let theirs = host.json(&["-n", "vc-1-late", "get", "configmap", "theirs"])?;
+    let marks = theirs["metadata"]["annotations"].as_object().map_or(0, |all| all.len());
+    ensure!(marks == 0, "{theirs}");
     ensure!(
         of_cluster(&host, "vc-2")? == others,
         "another virtual cluster lost something"
@@ -460,25 +504,24 @@ fn at_the_end_nothing_is_left(world: &World) -> Result<()> {
     Ok(())
 }
 
-fn what_has_no_place_stays(world: &World) -> Result<()> {
+fn only_mapped_namespaces_are_made(world: &World) -> Result<()> {
     let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
     namespace(&virtual_, "prod")?;
-    namespace(&virtual_, "other")?;
+    let refused = virtual_.run(&["create", "namespace", "experimental-app"]);
+    let expected = "Error from server (Forbidden): Virtual namespace 'experimental-app' is not allowed by vcluster mappings. \
+                    Allowed namespaces are kube-system, prod";
+    let said = refused.err().context("it is made")?.to_string();
+    ensure!(said.contains(expected), "{said}");
+    // Those that every cluster has are there all the same, and lie where they do without mappings.
     virtual_.apply(&application("prod"))?;
-    virtual_.apply(&application("other"))?;
+    virtual_.apply(&application("default"))?;
     runs(&virtual_, "prod", "web")?;
-    told(
-        &virtual_,
-        &["-n", "other"],
-        "web",
-        "namespace \"other\" has none on the host",
-    )?;
+    runs(&virtual_, "default", "web")?;
     let mut names: Vec<String> = of_cluster(&host, "vc-1")?.into_iter().map(|(name, _)| name).collect();
     names.sort();
     ensure!(names == ["live", "vc-system"], "{names:?}");
-    let pods = host.json(&["get", "pods", "-A", "-l", "vcluster.loft.sh/managed-by=vc-1"])?;
-    let count = pods["items"].as_array().map_or(0, Vec::len);
-    ensure!(count == 1, "{count} pods");
+    host.run(&["-n", "live", "get", "pod", "web"])?;
+    host.run(&["-n", "vcluster-vc-1", "get", "pod", "web-x-default-x-vc-1"])?;
     world.rights_are_enough()
 }
 

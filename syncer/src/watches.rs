@@ -60,6 +60,8 @@ enum Source {
     Side(Side),
     ControlPlane,
     Foreign(Scope),
+    /// What is in namespaces that virtual ones have to themselves, whoever made it.
+    Strangers,
     /// Pods that belong to others, wherever they are.
     Others,
 }
@@ -71,6 +73,7 @@ async fn follow(watch: Watch, engine: Arc<Engine>, gate: Option<Gate>, synced: w
         Source::Side(side) => world.side(*side).of(kind),
         Source::ControlPlane => world.control_plane.of(kind),
         Source::Foreign(_) => world.foreign.caches.of(kind),
+        Source::Strangers => world.strangers.of(kind),
         Source::Others => world.other_pods.cache(),
     };
     let announce = || {
@@ -90,6 +93,7 @@ async fn follow(watch: Watch, engine: Arc<Engine>, gate: Option<Gate>, synced: w
             Source::Side(side) => engine.observe(*side, kind, &change),
             Source::ControlPlane => engine.observe_control_plane(kind, &change),
             Source::Foreign(_) => engine.observe_foreign(kind, &change),
+            Source::Strangers => engine.observe_stranger(kind, &change),
             Source::Others => engine.observe_other_pod(&change),
         })
         .await;
@@ -109,6 +113,8 @@ pub fn all(settings: &Settings, engine: &Engine) -> Vec<Watch> {
         labels: format!("{}={}", keys::MARKER, names.cluster_marker()),
         ..Selection::default()
     };
+    // The namespaces of the host besides the control plane's, where they are known one by one.
+    let mapped = names.all_on_host().unwrap_or_default();
     let everything = |namespace: &str| Selection {
         namespace: namespace.to_owned(),
         ..Selection::default()
@@ -126,6 +132,11 @@ pub fn all(settings: &Settings, engine: &Engine) -> Vec<Watch> {
             continue;
         }
         let selection = match (resource.kind, resource.direction) {
+            (Kind::Event, _) if !mapped.is_empty() => {
+                let places = mapped.iter().copied().chain([settings.host_namespace.as_str()]);
+                watches.extend(places.map(|place| (Source::Side(Side::Host), Kind::Event, everything(place))));
+                continue;
+            }
             (Kind::Event, _) => everything(copies),
             (Kind::Node, _) if !settings.nodes.from_host => continue,
             (Kind::Node, _) => Selection {
@@ -136,6 +147,15 @@ pub fn all(settings: &Settings, engine: &Engine) -> Vec<Watch> {
             // What the host makes for our claims and snapshots carries no mark.
             (Kind::PersistentVolume | Kind::VolumeSnapshotContent, _) => everything(""),
             // Others are there, too: a name may be taken.
+            (Kind::Namespace, Direction::ToHost) if !mapped.is_empty() => {
+                let named = |name: &&str| Selection {
+                    fields: format!("metadata.name={name}"),
+                    ..Selection::default()
+                };
+                let each = mapped.iter().map(named);
+                watches.extend(each.map(|selection| (Source::Side(Side::Host), Kind::Namespace, selection)));
+                continue;
+            }
             (Kind::Namespace, Direction::ToHost) => everything(""),
             (_, Direction::FromHost) => everything(""),
             (kind, Direction::ToHost) if kind.is_namespaced() => ours.clone(),
@@ -154,6 +174,10 @@ pub fn all(settings: &Settings, engine: &Engine) -> Vec<Watch> {
             ..Selection::default()
         };
         watches.push((Source::Others, Kind::Pod, others));
+    }
+    for kind in resources::strangers::kinds(settings) {
+        let places = if mapped.is_empty() { vec![""] } else { mapped.clone() };
+        watches.extend(places.into_iter().map(|place| (Source::Strangers, kind, everything(place))));
     }
     if namespaces::needs_account(settings) {
         let fields = format!("metadata.name={}", settings.workload_service_account);
@@ -184,9 +208,13 @@ pub fn all(settings: &Settings, engine: &Engine) -> Vec<Watch> {
         .into_iter()
         .map(|(source, kind, selection)| {
             let (side, cluster) = match &source {
+                Source::Side(Side::Host) if !mapped.is_empty() && matches!(kind, Kind::Namespace | Kind::Event) => {
+                    (Side::Host, format!("host-{}{}", selection.namespace, selection.fields))
+                }
                 Source::Side(side) => (*side, side.as_str().to_owned()),
                 Source::ControlPlane => (Side::Host, "control-plane".to_owned()),
                 Source::Foreign(scope) => (Side::Host, format!("namespace-{}", scope.namespace)),
+                Source::Strangers => (Side::Host, ["strangers", &selection.namespace].join("-")),
                 Source::Others => (Side::Host, "others".to_owned()),
             };
             let name = format!("{cluster}-{}", kind.plural());
@@ -196,6 +224,8 @@ pub fn all(settings: &Settings, engine: &Engine) -> Vec<Watch> {
                 selection,
                 trim: match source {
                     Source::Others => others::trim,
+                    // What a virtual object is made from has to be whole.
+                    Source::Strangers => |_| (),
                     _ => trim(side, kind),
                 },
                 compare_every: settings.compare_every,

@@ -74,6 +74,8 @@ pub struct World {
     pub control_plane: Caches,
     /// Objects of the host that are not ours and that the virtual cluster shows.
     pub foreign: Foreign,
+    /// Objects of the host in namespaces that virtual ones have to themselves; of copies, that they are there.
+    pub strangers: Caches,
     /// Which nodes run pods of this cluster.
     pub placement: Placement,
     /// What the pods of others take from nodes.
@@ -103,6 +105,7 @@ impl World {
             virtual_side: caches(),
             host: caches(),
             control_plane: caches(),
+            strangers: caches(),
             foreign: Foreign::new(settings.kinds()),
             settings,
             placement: Placement::default(),

@@ -3,6 +3,7 @@
 
 mod equivalent;
 pub mod escalation;
+mod mapped_namespaces;
 pub mod plugins;
 mod policy;
 mod rules;
@@ -11,6 +12,7 @@ pub(crate) mod testing;
 pub mod webhook;
 
 pub use equivalent::Equivalent;
+pub use mapped_namespaces::MappedNamespaces;
 
 use futures::future::BoxFuture;
 use machinery::gvk::{GroupResource, GroupVersionKind};

@@ -15,7 +15,11 @@ const FLAG: &str = "--denied-requests-dir";
 
 /// The requests that are refused.
 #[derive(Debug, Default)]
-pub struct DeniedRequests(Vec<DenyRule>);
+pub struct DeniedRequests {
+    rules: Vec<DenyRule>,
+    /// What is not known before the object is: [`crate::admission::MappedNamespaces`] asks for it.
+    allowed_namespaces: Vec<String>,
+}
 
 impl DeniedRequests {
     /// Reads all YAML files of a directory, by name; without a directory nothing is refused.
@@ -23,7 +27,7 @@ impl DeniedRequests {
     /// # Errors
     /// A sentence that names the file and what is wrong with it.
     pub fn load(dir: Option<&Path>) -> anyhow::Result<Self> {
-        let mut rules = Vec::new();
+        let mut all = Self::default();
         let Some(dir) = dir else { return Ok(Self::default()) };
         let wrong =
             |path: &Path, why: &dyn std::fmt::Display| chassis::usage(format!("{FLAG} {}: {why}", path.display()));
@@ -40,9 +44,15 @@ impl DeniedRequests {
             let text =
                 std::fs::read_to_string(&path).map_err(|error| wrong(&path, &format!("cannot be read: {error}")))?;
             let read = config::requests::DeniedRequests::parse(&text).map_err(|why| wrong(&path, &why))?;
-            rules.extend(read.rules);
+            all.rules.extend(read.rules);
+            all.allowed_namespaces.extend(read.allowed_namespaces);
         }
-        Ok(DeniedRequests(rules))
+        Ok(all)
+    }
+
+    /// The names and patterns of the namespaces that may be made; all may when there are none.
+    pub fn allowed_namespaces(&self) -> &[String] {
+        &self.allowed_namespaces
     }
 
     /// Lets the request pass. `user` is who has shown credentials, whoever he wants to be taken for.
@@ -51,7 +61,7 @@ impl DeniedRequests {
     /// 403 when a rule covers it.
     pub fn filter(&self, user: &User, info: &RequestInfo) -> Result<(), Refusal> {
         let denies = |rule: &&DenyRule| !rule.excluded_users.contains(&user.name) && covers(rule, info);
-        let Some(rule) = self.0.iter().find(denies) else {
+        let Some(rule) = self.rules.iter().find(denies) else {
             return Ok(());
         };
         if control_plane::is_own(&user.name) {
@@ -114,7 +124,10 @@ mod tests {
     use http::Method;
 
     fn denied(rules: &str) -> DeniedRequests {
-        DeniedRequests(config::requests::DeniedRequests::parse(rules).unwrap().rules)
+        DeniedRequests {
+            rules: config::requests::DeniedRequests::parse(rules).unwrap().rules,
+            ..DeniedRequests::default()
+        }
     }
 
     fn refusal(denied: &DeniedRequests, user: &str, method: Method, path: &str) -> Option<String> {
@@ -211,7 +224,7 @@ mod tests {
     #[test]
     fn mistakes_in_files_name_them() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(DeniedRequests::load(Some(dir.path())).unwrap().0.is_empty());
+        assert!(DeniedRequests::load(Some(dir.path())).unwrap().rules.is_empty());
         std::fs::write(
             dir.path().join("a.yaml"),
             "rules: [{name: r, rules: [{operations: [list]}]}]",

@@ -82,7 +82,7 @@ fn documents(name: &str, namespace: &str, config: &Config) -> Result<Vec<String>
 /// The files with which the API server intervenes in requests, for the control plane's Pod.
 fn requests(tenant: &Tenant<'_>, config: &Config) -> Result<Option<Value>> {
     let files = config
-        .request_files()
+        .request_files(tenant.name)
         .context("cannot print a file for the API server")?;
     if files.is_empty() {
         return Ok(None);

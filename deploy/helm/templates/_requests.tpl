@@ -11,7 +11,16 @@
 {{- end }}
 {{- with $manifests }}{{ $_ := set $files (printf "%s.yaml" (lower $kind)) (join "---\n" .) }}{{ end }}
 {{- end }}
-{{- with .Values.experimental.denyProxyRequests }}{{ $_ := set $files "denied.yaml" (dict "rules" . | toYaml) }}{{ end }}
+{{- $denied := dict }}
+{{- with .Values.experimental.denyProxyRequests }}{{ $_ := set $denied "rules" . }}{{ end }}
+{{- with .Values.sync.toHost.namespaces }}
+{{- if and .enabled .mappingsOnly }}
+{{- $names := list }}
+{{- range $name, $_ := .mappings.byName }}{{ $names = append $names (replace "${name}" $.Release.Name $name) }}{{ end }}
+{{- $_ := set $denied "allowedNamespaces" (sortAlpha $names) }}
+{{- end }}
+{{- end }}
+{{- with $denied }}{{ $_ := set $files "denied.yaml" (toYaml .) }}{{ end }}
 {{- toJson $files -}}
 {{- end }}
 

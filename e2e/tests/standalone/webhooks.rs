@@ -118,7 +118,7 @@ async fn webhooks_of_files_are_enforced_and_not_seen() -> Result<()> {
         ]},
     });
     let config = config::Config::parse("values", &values.to_string())?;
-    for (name, text) in config.request_files()? {
+    for (name, text) in config.request_files("vc")? {
         let sub = dir.path().join(name.trim_end_matches(".yaml"));
         fs::create_dir(&sub)?;
         fs::write(sub.join(name), text)?;

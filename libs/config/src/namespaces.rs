@@ -25,7 +25,7 @@ pub struct Namespaces {
     /// From the virtual name to the one on the host: two names, or two patterns that end in `*`. `${name}` is the name of the
     /// virtual cluster.
     pub mappings: Mappings,
-    /// Objects of other namespaces stay in the virtual cluster.
+    /// Nobody may make other namespaces.
     pub mappings_only: bool,
     /// Labels that the namespaces of the host get besides.
     pub extra_labels: BTreeMap<String, String>,
@@ -46,6 +46,14 @@ impl Namespaces {
         Ok(pairs
             .map(|(virtual_, host)| (resolved(virtual_, vcluster), resolved(host, vcluster)))
             .collect())
+    }
+
+    /// The names and patterns of the virtual namespaces that may be made, in order; none when all may.
+    pub fn allowed(&self, vcluster: &str) -> Vec<String> {
+        let names = self.mappings.by_name.keys().map(|name| resolved(name, vcluster));
+        let mut allowed: Vec<String> = names.filter(|_| self.enabled && self.mappings_only).collect();
+        allowed.sort();
+        allowed
     }
 
     fn check(&self, vcluster: &str, control_plane: &str) -> Result<(), String> {

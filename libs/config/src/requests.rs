@@ -71,6 +71,9 @@ pub struct RuleWithOperations {
 pub struct DeniedRequests {
     /// They are asked in this order.
     pub rules: Vec<DenyRule>,
+    /// No other namespaces may be made: names, or what they begin with and a `*`. All may when there are none.
+    #[serde(rename = "allowedNamespaces", skip_serializing_if = "Vec::is_empty")]
+    pub allowed_namespaces: Vec<String>,
 }
 
 impl DeniedRequests {
@@ -194,11 +197,12 @@ fn check_client(client: &Value) -> Result<(), Problem> {
 }
 
 impl Config {
-    /// The files for the API server: their names and what is in them. What is not configured has no file.
+    /// The files for the API server of a virtual cluster of this name: their names and what is in them. What is not configured
+    /// has no file.
     ///
     /// # Errors
     /// A value that has no form in YAML.
-    pub fn request_files(&self) -> Result<Vec<(&'static str, String)>, serde_yaml::Error> {
+    pub fn request_files(&self, vcluster: &str) -> Result<Vec<(&'static str, String)>, serde_yaml::Error> {
         let central = &self.policies.central_admission;
         let mut files = Vec::new();
         for (file, kind, webhooks) in [
@@ -217,9 +221,12 @@ impl Config {
                 files.push((file, manifests.join("---\n")));
             }
         }
-        let rules = self.experimental.deny_proxy_requests.clone();
-        if !rules.is_empty() {
-            files.push((DENIED, serde_yaml::to_string(&DeniedRequests { rules })?));
+        let denied = DeniedRequests {
+            rules: self.experimental.deny_proxy_requests.clone(),
+            allowed_namespaces: self.sync.to_host.namespaces.allowed(vcluster),
+        };
+        if denied != DeniedRequests::default() {
+            files.push((DENIED, serde_yaml::to_string(&denied)?));
         }
         Ok(files)
     }
@@ -286,7 +293,7 @@ MIIBUDCB+KADAgECAgEBMAoGCCqGSM49BAMCMAkxBzAFBgNVBAMMAAA=
             ("{service: {name: s, namespace: n, path: p}}", "https://s.n.svc:443/p"),
             ("{url: 'https://hooks.example/x'}", "https://hooks.example/x"),
         ] {
-            let files = parse(&webhooks(client)).unwrap().request_files().unwrap();
+            let files = parse(&webhooks(client)).unwrap().request_files("vc").unwrap();
             let [(name, text)] = files.as_slice() else {
                 panic!("{files:?}")
             };
@@ -295,7 +302,7 @@ MIIBUDCB+KADAgECAgEBMAoGCCqGSM49BAMCMAkxBzAFBgNVBAMMAAA=
             assert_eq!(manifest["metadata"]["name"], "c.static.k8s.io");
             assert_eq!(manifest["webhooks"][0]["clientConfig"], json!({"url": url}));
         }
-        assert!(parse("").unwrap().request_files().unwrap().is_empty());
+        assert!(parse("").unwrap().request_files("vc").unwrap().is_empty());
     }
 
     #[test]
@@ -327,7 +334,7 @@ MIIBUDCB+KADAgECAgEBMAoGCCqGSM49BAMCMAkxBzAFBgNVBAMMAAA=
         let rule = |rule: &str| format!("experimental: {{denyProxyRequests: [{rule}]}}\n");
         let good = "{name: r, namespaces: [a], rules: [{apiGroups: [''], resources: [pods/exec], scope: Namespaced, operations: [create, get]}], excludedUsers: [boss]}";
         let config = parse(&rule(good)).unwrap();
-        let files = config.request_files().unwrap();
+        let files = config.request_files("vc").unwrap();
         let [(DENIED, text)] = files.as_slice() else {
             panic!("{files:?}")
         };
@@ -335,6 +342,12 @@ MIIBUDCB+KADAgECAgEBMAoGCCqGSM49BAMCMAkxBzAFBgNVBAMMAAA=
         assert_eq!(read.rules, config.experimental.deny_proxy_requests);
         assert_eq!(read.rules[0].excluded_users, ["boss"]);
         assert_eq!(DeniedRequests::parse("").unwrap(), DeniedRequests::default());
+        let only = "sync: {toHost: {namespaces: {enabled: true, mappingsOnly: true, mappings: {byName: {'synced-*': 'h-*', '${name}-a': b}}}}}";
+        let files = parse(only).unwrap().request_files("vc").unwrap();
+        let read = DeniedRequests::parse(&files[0].1).unwrap();
+        assert_eq!(read.allowed_namespaces, ["synced-*", "vc-a"]);
+        let any = only.replace("mappingsOnly: true", "mappingsOnly: false");
+        assert!(parse(&any).unwrap().request_files("vc").unwrap().is_empty());
         for (wrong, expected) in [
             ("{name: r, namespaces: [A]}", "namespace \"A\""),
             ("{name: r, rules: [{operations: [list]}]}", "operation \"list\""),

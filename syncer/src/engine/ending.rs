@@ -48,7 +48,7 @@ impl Engine {
             // What was there before loses our marks.
             Step::Patch {
                 side: Side::Host,
-                kind: kind @ Kind::Namespace,
+                kind,
                 key,
                 subresource,
                 patch,

@@ -166,6 +166,12 @@ impl Engine {
         self.wake(Place::Foreign, kind, change, Side::Host, items);
     }
 
+    /// Takes over a change of an object in a namespace that can be one's of the virtual cluster.
+    pub fn observe_stranger(&self, kind: Kind, change: &Change) {
+        let items = resources::affected_by_stranger(&self.world, kind, change);
+        self.wake(Place::Foreign, kind, change, Side::Host, items);
+    }
+
     /// Takes over a change of a pod that belongs to somebody else.
     pub fn observe_other_pod(&self, change: &Change) {
         let items = resources::affected_by_other_pod(&self.world, change);

@@ -25,7 +25,7 @@ const NEVER_COPIED: [&str; 13] = [
     keys::MANAGED_LABELS,
     keys::IMPORTED_FROM,
     keys::IMPORTED,
-    keys::IMPORTED_UID,
+    keys::MADE_FOR,
 ];
 
 /// What the metadata of a new host object is made from.

@@ -59,8 +59,8 @@ pub mod keys {
     pub const APPLIED: &str = "vcluster.loft.sh/applied-digest";
     /// Annotation of a namespace of the host, or of an object in it, that was there before its virtual one.
     pub const IMPORTED: &str = "vcluster.loft.sh/object-imported";
-    /// Annotation of a virtual object that was made for one of the host in a namespace of ours: the uid of that one.
-    pub const IMPORTED_UID: &str = "vcluster.loft.sh/imported-uid";
+    /// Annotation of a virtual object that was made for one of the host in a namespace of ours: its full name there, and its uid.
+    pub const MADE_FOR: &str = "vcluster.loft.sh/made-for-host-object";
     /// Annotation of a ConfigMap or Secret that is synced although no pod uses it.
     pub const FORCE_SYNC: &str = "vcluster.loft.sh/force-sync";
     /// Annotation of a virtual copy with the host object it was made of, as `<namespace>/<name>`.
@@ -192,6 +192,14 @@ impl Names {
         match &self.layout {
             Layout::Single => Some(&self.host_namespace),
             Layout::Mapped(_) => None,
+        }
+    }
+
+    /// The namespaces of the host that virtual ones can have to themselves, where all of them are named one by one.
+    pub fn all_on_host(&self) -> Option<Vec<&str>> {
+        match &self.layout {
+            Layout::Single => None,
+            Layout::Mapped(rules) => rules.all_on_host(),
         }
     }
 

@@ -8,12 +8,17 @@ use crate::json::{items_mut, object_mut};
 impl Names {
     /// A map selector (Services): keys under their host names plus the marks of ownership; empty stays empty.
     pub fn map_selector_to_host(&self, selector: &Map<String, Value>, namespace: &str) -> Map<String, Value> {
-        let mut host = self.rename_keys(selector, |key| self.label_to_host(key).into_owned());
+        let mut host = self.map_keys_to_host(selector);
         if !selector.is_empty() {
             host.insert(keys::MARKER.to_owned(), json!(self.vcluster));
             host.insert(keys::NAMESPACE.to_owned(), json!(namespace));
         }
         host
+    }
+
+    /// The same with its keys under their host names and nothing else.
+    pub fn map_keys_to_host(&self, selector: &Map<String, Value>) -> Map<String, Value> {
+        self.rename_keys(selector, |key| self.label_to_host(key).into_owned())
     }
 
     /// A label selector with its keys under their host names.

@@ -13,7 +13,7 @@ use crate::names::{Reference, keys};
 use crate::world::World;
 
 /// Annotations by which the host's controllers say how a claim was bound.
-const BINDING: &[&str] = &[
+pub(super) const BINDING: &[&str] = &[
     "pv.kubernetes.io/bind-completed",
     "pv.kubernetes.io/bound-by-controller",
     "volume.beta.kubernetes.io/storage-provisioner",

@@ -32,6 +32,7 @@ mod serviceaccounts;
 mod services;
 mod snapshots;
 mod storageclasses;
+pub mod strangers;
 mod trim;
 mod usable;
 mod used;
@@ -246,6 +247,9 @@ pub fn plan(world: &World, item: &Reference) -> Plan {
     if let Some(plan) = namespaces::at_the_end(world, item) {
         return plan;
     }
+    if let Some(plan) = strangers::plan(world, item) {
+        return plan;
+    }
     let plans = enabled(&world.settings)
         .filter(|resource| resource.kind == item.kind)
         .map(|resource| patches::apply(world, item, resource.direction, (resource.plan)(world, item)));
@@ -332,6 +336,12 @@ fn behind_control_plane(world: &World, kind: Kind) -> Vec<Reference> {
             kubernetes::reference(Kind::EndpointSlice),
         ],
     }
+}
+
+/// Which virtual object has to be looked at because an object of the host changed in a namespace that is one's of the virtual
+/// cluster, or of another one.
+pub fn affected_by_stranger(world: &World, kind: Kind, change: &Change) -> Vec<Reference> {
+    strangers::affected(world, kind, change).into_iter().collect()
 }
 
 /// Which virtual objects have to be looked at because an object of the host that is not ours changed.

@@ -9,6 +9,7 @@ mod account;
 use serde_json::{Map, Value, json};
 
 use super::pair::{self, Pair};
+use super::strangers;
 use crate::clusters::Change;
 use crate::engine::plan::{Awaited, Note, Place, Plan, Step};
 use crate::json;
@@ -70,7 +71,7 @@ pub(super) fn plan_copy(world: &World, item: &Reference) -> Plan {
         Pair::Host(host) => pair::delete(Side::Host, item, &host),
         Pair::Virtual(object) | Pair::Taken(object) if pair::is_deleting(&object) || world.is_ending() => forget,
         // It goes with the one that it was made for.
-        Pair::Virtual(object) if is_shown(&object) => pair::delete(Side::Virtual, item, &object),
+        Pair::Virtual(object) if is_shown(world, item, &object) => pair::delete(Side::Virtual, item, &object),
         Pair::Virtual(object) => create(world, item, settings, &object),
         Pair::Taken(object) => {
             import(world, item, settings, Some(&object)).unwrap_or_else(|| pair::taken(world, item))
@@ -108,9 +109,9 @@ fn is_imported(host: &Value) -> bool {
     json::text(host, &["metadata", "annotations", keys::IMPORTED]) == "true"
 }
 
-/// Whether a virtual object was made for one of the host.
-fn is_shown(object: &Value) -> bool {
-    !json::text(object, &["metadata", "annotations", keys::IMPORTED_UID]).is_empty()
+/// Whether a virtual namespace was made for that of the host.
+fn is_shown(world: &World, item: &Reference, object: &Value) -> bool {
+    strangers::made_for(object, &world.names.place(item.kind, "", &item.key.name)).is_some()
 }
 
 /// The labels that every namespace of a virtual cluster has on the host.
@@ -181,8 +182,7 @@ fn show(world: &World, item: &Reference, settings: &NamespaceSettings, host: &Va
     };
     let (mut all_labels, mut annotations) = (visible("labels"), visible("annotations"));
     all_labels.extend(labels(world, settings));
-    let uid = json::text(host, &["metadata", "uid"]);
-    annotations.insert(keys::IMPORTED_UID.to_owned(), uid.to_owned());
+    annotations.insert(keys::MADE_FOR.to_owned(), strangers::stated(host));
     Plan {
         mapping: Some(pair::mapping(world, item)),
         ..Plan::step(Step::Create {
@@ -228,7 +228,7 @@ fn leave(world: &World, item: &Reference, settings: &NamespaceSettings, host: &V
 }
 
 /// The change of metadata that takes our marks off, and these labels.
-fn without_marks(host: &Value, labels: &json::Strings) -> Value {
+pub(super) fn without_marks(host: &Value, labels: &json::Strings) -> Value {
     let unmarked = |field: &str| {
         let all = json::strings(host, &["metadata", field]);
         let ours = all
@@ -291,7 +291,7 @@ pub(super) fn in_our_own(world: &World, item: &Reference, mut plan: Plan) -> Pla
     plan
 }
 
-/// The deletion of a copy that nobody else takes away when the virtual cluster is: it lies in a namespace that stays, or that
+/// The end of a copy that nobody else takes away when the virtual cluster is: it lies in a namespace that stays, or that
 /// is not owned.
 pub(super) fn at_the_end(world: &World, item: &Reference) -> Option<Plan> {
     let copied = item.kind.is_namespaced() && world.settings.is_copied(item.kind);
@@ -299,6 +299,9 @@ pub(super) fn at_the_end(world: &World, item: &Reference) -> Option<Plan> {
         return None;
     }
     Some(match pair::load(world, item) {
+        Pair::Host(host) | Pair::Both(_, host) | Pair::Replaced(_, host) if is_imported(&host) => {
+            Plan::nothing().and(strangers::unmark(item, &host))
+        }
         Pair::Host(host) | Pair::Both(_, host) | Pair::Replaced(_, host) => pair::delete(Side::Host, item, &host),
         Pair::Virtual(_) | Pair::Taken(_) | Pair::Nothing => Plan::nothing(),
     })

@@ -56,13 +56,24 @@ pub fn cluster_role(name: &str, settings: &Settings) -> Option<String> {
     let mut rules = host_rules(settings).filter(|rule| is_wide(settings, rule)).peekable();
     rules.peek()?;
     let definitions = definitions(settings);
-    let rules = rules.map(|rule| Rule {
-        names: if *rule == RIGHT {
-            definitions.clone()
-        } else {
-            Words::new()
-        },
-        ..Rule::from(rule)
+    let names = settings.names();
+    let places = names.all_on_host();
+    let rules = rules.flat_map(|rule| {
+        let rule_for = |names: Words, verbs: Words| Rule {
+            names,
+            verbs,
+            ..Rule::from(rule)
+        };
+        let all = words(rule.verbs);
+        match &places {
+            _ if *rule == RIGHT => vec![rule_for(definitions.clone(), all)],
+            Some(places) if rule.resource == Kind::Namespace.plural() => {
+                // What does not exist yet cannot be named.
+                let (new, named) = all.into_iter().partition(|verb| verb == "create");
+                vec![rule_for(Words::new(), new), rule_for(words(places), named)]
+            }
+            _ => vec![rule_for(Words::new(), all)],
+        }
     });
     let account = namespaces::host_rules(settings).map(|(rule, one)| Rule {
         names: if one {
@@ -273,8 +284,13 @@ mod tests {
         let single = role(NAME, &crate::testing::settings());
         let of_kinds = "[configmaps, endpoints, persistentvolumeclaims, pods, secrets, services]";
         assert!(single.contains(of_kinds), "{single}");
-        let with_namespaces = "[configmaps, endpoints, namespaces, persistentvolumeclaims, pods, secrets, services]";
-        assert!(wide.contains(with_namespaces), "{wide}");
+        assert!(wide.contains(of_kinds), "{wide}");
+        let of_namespaces = "    resources: [namespaces]\n    resourceNames: [own-team]\n    verbs: [delete, get, list, patch, watch]\n";
+        assert!(wide.contains(of_namespaces), "{wide}");
+        let created = "    resources: [namespaces, serviceaccounts]\n    verbs: [create]\n";
+        assert!(wide.contains(created), "{wide}");
+        let patterns = cluster_role(NAME, &with_namespaces(&[("team-*", "own-*")])).expect("a ClusterRole");
+        assert!(patterns.contains("[configmaps, endpoints, namespaces, persistentvolumeclaims, pods, secrets, services]"), "{patterns}");
         for resource in ["pods/log", "pods/exec", "events", "endpointslices"] {
             assert!(wide.contains(resource), "{resource} is not in {wide}");
         }

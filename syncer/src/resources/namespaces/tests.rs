@@ -327,7 +327,7 @@ fn a_namespace_of_the_host_is_shown_by_its_mapping() {
             "of": "host", "cost": "42", keys::VCLUSTER_NAME: "vc", keys::VCLUSTER_NAMESPACE: "host",
         });
         assert_eq!(shown["metadata"]["labels"], labels);
-        assert_eq!(shown["metadata"]["annotations"], json!({"note": "kept", keys::IMPORTED_UID: "there"}));
+        assert_eq!(shown["metadata"]["annotations"], json!({"note": "kept", keys::MADE_FOR: format!("{name}/there")}));
         let known = patched(&marked, &world.plan(Kind::Namespace, "", virtual_), "9");
         assert_eq!(known["metadata"]["annotations"][keys::OBJECT_UID], "v1");
         world.put(Side::Host, Kind::Namespace, known);

@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use super::devices;
 use super::namespaces;
+use super::strangers;
 use super::pair::{self, Pair};
 use super::usable;
 use crate::clusters::Change;
@@ -117,7 +118,9 @@ fn both(world: &World, item: &Reference, pod: &Value, host: &Value) -> Plan {
         return Plan { mapping, ..refused };
     }
     let plan = update::plan(world, item, pod, host);
-    let plan = match tokens::plan(world, item, pod, host) {
+    // One that was there before has those of the host.
+    let wanted = (!strangers::is_marked(host)).then(|| tokens::plan(world, item, pod, host)).flatten();
+    let plan = match wanted {
         Some(tokens) => Plan {
             again_after: tokens.again_after.or(plan.again_after),
             ..plan

@@ -5,7 +5,7 @@ pub mod address;
 use serde_json::{Map, Value, json};
 
 use super::pair::{self, Pair};
-use super::{kubernetes, replicas};
+use super::{kubernetes, replicas, strangers};
 use crate::engine::plan::{Awaited, Place, Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
@@ -108,7 +108,7 @@ fn create_dns(world: &World) -> Plan {
 }
 
 /// The selector on the host. The DNS Service has none in the virtual cluster: its server runs in the control plane's pod.
-fn host_selector(world: &World, item: &Reference, object: &Value) -> Option<Value> {
+fn host_selector(world: &World, item: &Reference, object: &Value, host: Option<&Value>) -> Option<Value> {
     let selector = match json::at(object, &["spec", "selector"]) {
         Some(Value::Object(selector)) => selector.clone(),
         _ => Map::new(),
@@ -116,17 +116,23 @@ fn host_selector(world: &World, item: &Reference, object: &Value) -> Option<Valu
     if selector.is_empty() && is_dns(item) {
         return world.control_plane_service()?.value()["spec"].get("selector").cloned();
     }
-    (!selector.is_empty()).then(|| Value::Object(world.names.map_selector_to_host(&selector, &item.key.namespace)))
+    // What was there before goes on with whatever it had.
+    let plain = host.is_some_and(strangers::is_marked);
+    let selected = |selector: &Map<String, Value>| match plain {
+        true => world.names.map_keys_to_host(selector),
+        false => world.names.map_selector_to_host(selector, &item.key.namespace),
+    };
+    (!selector.is_empty()).then(|| Value::Object(selected(&selector)))
 }
 
 /// The part of the host's spec that follows the virtual Service.
-fn wanted_spec(world: &World, item: &Reference, object: &Value) -> Map<String, Value> {
+fn wanted_spec(world: &World, item: &Reference, object: &Value, host: Option<&Value>) -> Map<String, Value> {
     let spec = &object["spec"];
     let mut wanted: Map<String, Value> = DOWN
         .iter()
         .filter_map(|(field, _)| Some(((*field).to_owned(), spec.get(*field)?.clone())))
         .collect();
-    match host_selector(world, item, object) {
+    match host_selector(world, item, object, host) {
         Some(selector) => wanted.insert("selector".to_owned(), selector),
         None => wanted.remove("selector"),
     };
@@ -146,7 +152,7 @@ fn create(world: &World, item: &Reference, object: &Value) -> Plan {
     let mapping = pair::mapping(world, item);
     let mut metadata = host_metadata(&pair::source(world, &gvk, &mapping.host.name, object, EXCLUDED));
     pair::set_owner(world, &mut metadata, object);
-    let mut spec = wanted_spec(world, item, object);
+    let mut spec = wanted_spec(world, item, object, None);
     if json::text(object, &["spec", "clusterIP"]) == "None" {
         spec.insert("clusterIP".to_owned(), json!("None"));
     }
@@ -223,7 +229,7 @@ fn in_spec(changes: Map<String, Value>) -> Option<Value> {
 }
 
 fn spec_down(world: &World, item: &Reference, object: &Value, host: &Value) -> Map<String, Value> {
-    let wanted = wanted_spec(world, item, object);
+    let wanted = wanted_spec(world, item, object, Some(host));
     let mut changes = Map::new();
     for (field, absence_counts) in DOWN {
         match (wanted.get(*field), host["spec"].get(*field)) {
