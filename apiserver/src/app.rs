@@ -92,7 +92,12 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<App> {
     }
     let callers = (client(files.mutating), client(files.validating));
     let called = Webhooks::new(callers.clone(), files.fixed, chassis.metrics());
-    let admission = admission(&options, authorizer.clone(), Arc::new(called), denied.allowed_namespaces())?;
+    let admission = admission(
+        &options,
+        authorizer.clone(),
+        Arc::new(called),
+        denied.allowed_namespaces(),
+    )?;
     let transport = kubelet_transport(&options)?;
     let resources = resources::all();
     let mut forms = forms(&resources);

@@ -31,7 +31,10 @@ const CASES: &[Case] = &[
         "other_namespaces_are_with_the_control_plane",
         other_namespaces_are_with_the_control_plane,
     ),
-    ("pods_run_as_the_account_of_workloads", pods_run_as_the_account_of_workloads),
+    (
+        "pods_run_as_the_account_of_workloads",
+        pods_run_as_the_account_of_workloads,
+    ),
     ("logs_and_measurements_are_found", logs_and_measurements_are_found),
     ("services_are_known_by_name", services_are_known_by_name),
     ("what_is_there_is_left_alone", what_is_there_is_left_alone),
@@ -317,21 +320,24 @@ fn what_is_there_is_left_alone(world: &World) -> Result<()> {
 
 fn namespaces_of_the_host_are_shown(world: &World) -> Result<()> {
     let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
-    host.apply(
-        r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"vc-1-t-host","labels":{"of":"host"}}}"#,
-    )?;
+    host.apply(r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"vc-1-t-host","labels":{"of":"host"}}}"#)?;
     let shown = eventually("it is in the virtual cluster", || {
         Ok(virtual_.json(&["get", "namespace", "team-host"]).ok())
     })?;
     ensure!(shown["metadata"]["labels"]["of"] == "host", "{shown}");
     eventually("it has its service account", || {
-        Ok(virtual_.run(&["-n", "team-host", "get", "serviceaccount", "default"]).ok())
+        Ok(virtual_
+            .run(&["-n", "team-host", "get", "serviceaccount", "default"])
+            .ok())
     })?;
     // What is in it is shown, too, and what comes later; both sides change both.
     host.apply(&application("vc-1-t-host"))?;
     let pod = runs(&virtual_, "team-host", "web")?;
     let on_host = host.json(&["-n", "vc-1-t-host", "get", "pod", "web"])?;
-    ensure!(pod["spec"]["nodeName"] == on_host["spec"]["nodeName"], "{pod} {on_host}");
+    ensure!(
+        pod["spec"]["nodeName"] == on_host["spec"]["nodeName"],
+        "{pod} {on_host}"
+    );
     let metadata = &on_host["metadata"];
     ensure!(
         metadata["annotations"]["vcluster.loft.sh/object-uid"] == pod["metadata"]["uid"]
@@ -356,7 +362,10 @@ fn namespaces_of_the_host_are_shown(world: &World) -> Result<()> {
     })?;
     host.run(&["delete", "namespace", "vc-1-t-host"])?;
     eventually("it goes with that of the host", || {
-        Ok((!virtual_.names(&["get", "namespaces"])?.contains(&"team-host".to_owned())).then_some(()))
+        Ok((!virtual_
+            .names(&["get", "namespaces"])?
+            .contains(&"team-host".to_owned()))
+        .then_some(()))
     })
 }
 
@@ -374,9 +383,15 @@ fn one_of_two_has_a_namespace_that_was_there(world: &World) -> Result<()> {
     let is_of = |cluster: &str| format!("vcluster-{cluster}-x-{cluster}");
     let owner = eventually("it is one's", || {
         let (marker, imported) = marks(&metadata()?);
-        Ok(["vc-1", "vc-2"].into_iter().find(|cluster| imported && marker == is_of(cluster)))
+        Ok(["vc-1", "vc-2"]
+            .into_iter()
+            .find(|cluster| imported && marker == is_of(cluster)))
     })?;
-    let (mine, other) = if owner == "vc-1" { (first, second) } else { (second, first) };
+    let (mine, other) = if owner == "vc-1" {
+        (first, second)
+    } else {
+        (second, first)
+    };
     namespace(&mine, "common")?;
     ensure!(metadata()?["labels"].get("stage").is_none(), "a tenant labels it");
     namespace(&other, "common")?;

@@ -177,7 +177,11 @@ pub fn all(settings: &Settings, engine: &Engine) -> Vec<Watch> {
     }
     for kind in resources::strangers::kinds(settings) {
         let places = if mapped.is_empty() { vec![""] } else { mapped.clone() };
-        watches.extend(places.into_iter().map(|place| (Source::Strangers, kind, everything(place))));
+        watches.extend(
+            places
+                .into_iter()
+                .map(|place| (Source::Strangers, kind, everything(place))),
+        );
     }
     if namespaces::needs_account(settings) {
         let fields = format!("metadata.name={}", settings.workload_service_account);

@@ -135,7 +135,11 @@ mod tests {
         for host in ["other", "x-", "control-plane", "h-"] {
             assert_eq!(rules.virtual_of(host), None, "{host}");
         }
-        assert_eq!(rules.virtual_of("x-1"), None, "team-a-1 is another namespace of the host");
+        assert_eq!(
+            rules.virtual_of("x-1"),
+            None,
+            "team-a-1 is another namespace of the host"
+        );
         let long = format!("team-{}", "a".repeat(58));
         assert_eq!(rules.own(&long).as_deref().map(str::len), Some(60));
         let wide = self::rules(&[("t*", "a-long-beginning-*")]);

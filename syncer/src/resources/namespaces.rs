@@ -73,9 +73,7 @@ pub(super) fn plan_copy(world: &World, item: &Reference) -> Plan {
         // It goes with the one that it was made for.
         Pair::Virtual(object) if is_shown(world, item, &object) => pair::delete(Side::Virtual, item, &object),
         Pair::Virtual(object) => create(world, item, settings, &object),
-        Pair::Taken(object) => {
-            import(world, item, settings, Some(&object)).unwrap_or_else(|| pair::taken(world, item))
-        }
+        Pair::Taken(object) => import(world, item, settings, Some(&object)).unwrap_or_else(|| pair::taken(world, item)),
         Pair::Both(object, host) | Pair::Replaced(object, host) => update(world, item, settings, &object, &host),
     }
 }
@@ -118,7 +116,10 @@ fn is_shown(world: &World, item: &Reference, object: &Value) -> bool {
 fn labels(world: &World, settings: &NamespaceSettings) -> json::Strings {
     let mut labels = settings.extra_labels.clone();
     labels.insert(keys::VCLUSTER_NAME.to_owned(), world.names.vcluster().to_owned());
-    labels.insert(keys::VCLUSTER_NAMESPACE.to_owned(), world.names.host_namespace().to_owned());
+    labels.insert(
+        keys::VCLUSTER_NAMESPACE.to_owned(),
+        world.names.host_namespace().to_owned(),
+    );
     labels
 }
 
@@ -255,7 +256,11 @@ pub(super) fn of_account(world: &World, change: &Change) -> Option<Reference> {
 
 /// A plan that makes nothing in a namespace of the host that is not ours.
 pub(super) fn in_our_own(world: &World, item: &Reference, mut plan: Plan) -> Plan {
-    let Some(target) = world.names.own(&item.key.namespace).filter(|_| item.kind.is_namespaced()) else {
+    let Some(target) = world
+        .names
+        .own(&item.key.namespace)
+        .filter(|_| item.kind.is_namespaced())
+    else {
         return plan;
     };
     if world.virtual_namespace(&target).as_ref() == Some(&item.key.namespace) {

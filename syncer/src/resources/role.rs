@@ -290,7 +290,10 @@ mod tests {
         let created = "    resources: [namespaces, serviceaccounts]\n    verbs: [create]\n";
         assert!(wide.contains(created), "{wide}");
         let patterns = cluster_role(NAME, &with_namespaces(&[("team-*", "own-*")])).expect("a ClusterRole");
-        assert!(patterns.contains("[configmaps, endpoints, namespaces, persistentvolumeclaims, pods, secrets, services]"), "{patterns}");
+        assert!(
+            patterns.contains("[configmaps, endpoints, namespaces, persistentvolumeclaims, pods, secrets, services]"),
+            "{patterns}"
+        );
         for resource in ["pods/log", "pods/exec", "events", "endpointslices"] {
             assert!(wide.contains(resource), "{resource} is not in {wide}");
         }

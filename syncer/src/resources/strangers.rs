@@ -227,7 +227,9 @@ fn of_pod(world: &World, mut spec: Value) -> Value {
 fn mark(world: &World, item: &Reference, object: &Value, host: &Value) -> Plan {
     let (gvk, mapping) = (item.kind.gvk(), pair::mapping(world, item));
     let mut source = pair::source(world, &gvk, &mapping.host.name, object, &[]);
-    source.host_annotations.insert(keys::IMPORTED.to_owned(), "true".to_owned());
+    source
+        .host_annotations
+        .insert(keys::IMPORTED.to_owned(), "true".to_owned());
     let metadata = host_metadata(&source);
     let marks = json!({"labels": metadata["labels"], "annotations": metadata["annotations"]});
     let step = pair::patch_step(Side::Host, item, host, Some(marks), None);

@@ -21,8 +21,8 @@ use serde_json::Value;
 
 use super::devices;
 use super::namespaces;
-use super::strangers;
 use super::pair::{self, Pair};
+use super::strangers;
 use super::usable;
 use crate::clusters::Change;
 use crate::engine::plan::{Awaited, Note, Place, Plan, Step};
@@ -119,7 +119,9 @@ fn both(world: &World, item: &Reference, pod: &Value, host: &Value) -> Plan {
     }
     let plan = update::plan(world, item, pod, host);
     // One that was there before has those of the host.
-    let wanted = (!strangers::is_marked(host)).then(|| tokens::plan(world, item, pod, host)).flatten();
+    let wanted = (!strangers::is_marked(host))
+        .then(|| tokens::plan(world, item, pod, host))
+        .flatten();
     let plan = match wanted {
         Some(tokens) => Plan {
             again_after: tokens.again_after.or(plan.again_after),

@@ -46,7 +46,12 @@ fn imported(world: &World, kind: Kind, object: Value) -> (Value, Value) {
     assert_eq!(summary(&plan), [format!("create virtual {kind} team/{name}")]);
     let shown = world.create(&plan, &format!("v-{name}"));
     let plan = world.plan(kind, "team", &name);
-    let [Step::Patch { side: Side::Host, body, .. }] = plan.steps.as_slice() else {
+    let [
+        Step::Patch {
+            side: Side::Host, body, ..
+        },
+    ] = plan.steps.as_slice()
+    else {
         panic!("{plan:?}");
     };
     let mut marked = object;
@@ -72,8 +77,14 @@ fn an_object_of_the_host_becomes_a_copy_like_all_others() {
     assert_eq!(shown, expected);
     assert_eq!(marked["metadata"]["annotations"][keys::OBJECT_UID], "v-settings");
     assert_eq!(marked["metadata"]["annotations"][keys::IMPORTED], "true");
-    assert_eq!(summary(&world.plan(Kind::ConfigMap, "team", "settings")), Vec::<String>::new());
-    let kept = world.strangers.get(Kind::ConfigMap, "own-team", "settings").expect("known");
+    assert_eq!(
+        summary(&world.plan(Kind::ConfigMap, "team", "settings")),
+        Vec::<String>::new()
+    );
+    let kept = world
+        .strangers
+        .get(Kind::ConfigMap, "own-team", "settings")
+        .expect("known");
     assert!(!kept.value().is_object(), "it is kept once");
 
     // Whoever changes either of them changes both; whoever deletes the virtual one deletes both.
@@ -89,7 +100,10 @@ fn it_goes_with_that_of_the_host() {
     let gone = ["delete virtual ConfigMap team/settings v-settings"];
     world.take(Side::Host, Kind::ConfigMap, "own-team", "settings");
     let plan = world.plan(Kind::ConfigMap, "team", "settings");
-    assert!(plan.steps.is_empty() && plan.again_after.is_some(), "one watch is behind: {plan:?}");
+    assert!(
+        plan.steps.is_empty() && plan.again_after.is_some(),
+        "one watch is behind: {plan:?}"
+    );
     assert!(world.lost(Kind::ConfigMap, "settings").is_some());
     assert_eq!(summary(&world.plan(Kind::ConfigMap, "team", "settings")), gone);
     // Another one of its name is shown after it.
@@ -138,12 +152,19 @@ fn not_everything_is_shown() {
         (Kind::ConfigMap, labelled(keys::MARKER)),
         (Kind::ConfigMap, labelled(keys::CONTROLLED_BY)),
         (Kind::ConfigMap, annotated(keys::SKIP_BACKSYNC, "true")),
-        (Kind::ConfigMap, json!({"metadata": {"deletionTimestamp": "1970-01-01T00:00:00Z"}})),
+        (
+            Kind::ConfigMap,
+            json!({"metadata": {"deletionTimestamp": "1970-01-01T00:00:00Z"}}),
+        ),
         (Kind::ServiceAccount, json!({})),
         (Kind::NetworkPolicy, json!({})),
     ] {
         world.found(kind, on_host("x", more.clone()));
-        assert_eq!(summary(&world.plan(kind, "team", "x")), Vec::<String>::new(), "{kind} {more}");
+        assert_eq!(
+            summary(&world.plan(kind, "team", "x")),
+            Vec::<String>::new(),
+            "{kind} {more}"
+        );
         world.lost(kind, "x");
     }
     let root = on_host("kube-root-ca.crt", json!({"data": {}}));
@@ -162,7 +183,10 @@ fn a_namespace_has_to_be_there_first() {
     let world = world_of(with_namespaces(&[("team", "own-team")]));
     world.found(Kind::ConfigMap, on_host("settings", json!({"data": {}})));
     let plan = world.plan(Kind::ConfigMap, "team", "settings");
-    assert!(plan.steps.is_empty() && plan.waits[0].key == ObjectKey::new("", "own-team"), "{plan:?}");
+    assert!(
+        plan.steps.is_empty() && plan.waits[0].key == ObjectKey::new("", "own-team"),
+        "{plan:?}"
+    );
 }
 
 #[test]
@@ -188,8 +212,14 @@ fn pods_run_on_and_are_bound_where_they_are() {
     bound["metadata"]["resourceVersion"] = json!("101");
     world.put(Side::Virtual, Kind::Pod, bound);
     let steps = summary(&world.plan(Kind::Pod, "team", "web"));
-    assert!(steps.iter().all(|step| !step.starts_with("tokens")), "it has its own: {steps:?}");
-    assert!(steps.iter().any(|step| step.contains(r#""phase":"Running""#)), "{steps:?}");
+    assert!(
+        steps.iter().all(|step| !step.starts_with("tokens")),
+        "it has its own: {steps:?}"
+    );
+    assert!(
+        steps.iter().any(|step| step.contains(r#""phase":"Running""#)),
+        "{steps:?}"
+    );
 }
 
 #[test]
@@ -221,7 +251,10 @@ fn services_select_what_they_did_and_claims_keep_their_volumes() {
         shown["spec"],
         json!({"accessModes": ["ReadWriteOnce"], "storageClassName": "fast"})
     );
-    assert_eq!(shown["metadata"]["annotations"].get("pv.kubernetes.io/bind-completed"), None);
+    assert_eq!(
+        shown["metadata"]["annotations"].get("pv.kubernetes.io/bind-completed"),
+        None
+    );
     let ingress = on_host("door", json!({"spec": {"rules": []}, "status": {"loadBalancer": {}}}));
     assert_eq!(imported(&world, Kind::Ingress, ingress).0["spec"], json!({"rules": []}));
 }
@@ -233,13 +266,21 @@ fn in_the_end_it_stays_without_marks() {
     imported(&world, Kind::Secret, secret);
     world.end();
     let plan = world.plan(Kind::Secret, "team", "key");
-    let [Step::Patch { side: Side::Host, body, .. }] = plan.steps.as_slice() else {
+    let [
+        Step::Patch {
+            side: Side::Host, body, ..
+        },
+    ] = plan.steps.as_slice()
+    else {
         panic!("{plan:?}");
     };
     let metadata = &body["metadata"];
     assert_eq!(metadata["labels"], json!({keys::MARKER: null, keys::NAMESPACE: null}));
     assert_eq!(metadata["annotations"][keys::OBJECT_NAME], Value::Null);
     assert!(metadata["annotations"].get("note").is_none());
-    assert_eq!(world.found(Kind::Secret, on_host("late", json!({}))), Some(Reference::new(Kind::Secret, "team", "late")));
+    assert_eq!(
+        world.found(Kind::Secret, on_host("late", json!({}))),
+        Some(Reference::new(Kind::Secret, "team", "late"))
+    );
     assert_eq!(summary(&world.plan(Kind::Secret, "team", "late")), Vec::<String>::new());
 }
