@@ -198,8 +198,15 @@ fn pods_find_what_they_name_and_run_as_nobody() {
         terms[0]["namespaceSelector"],
         json!({"matchLabels": {keys::MARKER: MARKER}})
     );
-    assert_eq!(terms[0]["namespaces"], json!(["host"]), "where namespaces without their own are");
-    assert_eq!((terms[1].get("namespaceSelector"), terms[1].get("namespaces")), (None, None));
+    assert_eq!(
+        terms[0]["namespaces"],
+        json!(["host"]),
+        "where namespaces without their own are"
+    );
+    assert_eq!(
+        (terms[1].get("namespaceSelector"), terms[1].get("namespaces")),
+        (None, None)
+    );
 }
 
 impl World {
@@ -245,7 +252,10 @@ fn policies_select_in_the_namespaces_of_the_virtual_cluster() {
         json!({keys::MARKER: "vc", label: "b"})
     );
     let joined = json!({"matchLabels": {"kubernetes.io/metadata.name": "host"}});
-    assert_eq!((&peers[1]["namespaceSelector"], &peers[1]["podSelector"]), (&joined, &peers[0]["podSelector"]));
+    assert_eq!(
+        (&peers[1]["namespaceSelector"], &peers[1]["podSelector"]),
+        (&joined, &peers[0]["podSelector"])
+    );
     assert_eq!(
         peers[2],
         json!({"podSelector": {"matchLabels": {keys::MARKER: "vc", keys::NAMESPACE: "team"}}})
@@ -289,7 +299,10 @@ fn a_namespace_that_is_there_is_marked_and_left_in_the_end() {
         let marked = patched(&there, &plan, "8");
         world.put(Side::Host, Kind::Namespace, marked.clone());
         assert_eq!(world.virtual_namespace(name).as_deref(), Some(virtual_));
-        assert_eq!(summary(&world.plan(Kind::Namespace, "", virtual_)), Vec::<String>::new());
+        assert_eq!(
+            summary(&world.plan(Kind::Namespace, "", virtual_)),
+            Vec::<String>::new()
+        );
         world.take(Side::Virtual, Kind::Namespace, "", virtual_);
         assert_eq!(
             summary(&world.plan(Kind::Namespace, "", virtual_)),
@@ -327,11 +340,17 @@ fn a_namespace_of_the_host_is_shown_by_its_mapping() {
             "of": "host", "cost": "42", keys::VCLUSTER_NAME: "vc", keys::VCLUSTER_NAMESPACE: "host",
         });
         assert_eq!(shown["metadata"]["labels"], labels);
-        assert_eq!(shown["metadata"]["annotations"], json!({"note": "kept", keys::MADE_FOR: format!("{name}/there")}));
+        assert_eq!(
+            shown["metadata"]["annotations"],
+            json!({"note": "kept", keys::MADE_FOR: format!("{name}/there")})
+        );
         let known = patched(&marked, &world.plan(Kind::Namespace, "", virtual_), "9");
         assert_eq!(known["metadata"]["annotations"][keys::OBJECT_UID], "v1");
         world.put(Side::Host, Kind::Namespace, known);
-        assert_eq!(summary(&world.plan(Kind::Namespace, "", virtual_)), Vec::<String>::new());
+        assert_eq!(
+            summary(&world.plan(Kind::Namespace, "", virtual_)),
+            Vec::<String>::new()
+        );
         world.take(Side::Host, Kind::Namespace, "", name);
         assert_eq!(
             summary(&world.plan(Kind::Namespace, "", virtual_)),
@@ -341,7 +360,10 @@ fn a_namespace_of_the_host_is_shown_by_its_mapping() {
     }
     let world = mapped(&[("team", "shared"), ("x-*", "y-*")]);
     for name in ["other", "y-", "host"] {
-        assert_eq!(world.put(Side::Host, Kind::Namespace, namespace(name, name, json!({}))), []);
+        assert_eq!(
+            world.put(Side::Host, Kind::Namespace, namespace(name, name, json!({}))),
+            []
+        );
     }
     let going = json!({"metadata": {"deletionTimestamp": "1970-01-01T00:00:00Z"}});
     world.put(Side::Host, Kind::Namespace, namespace("shared", "s", going));
