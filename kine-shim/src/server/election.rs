@@ -34,8 +34,7 @@ impl Election for Services {
         let CampaignRequest { name, lease, value } = request.into_inner();
         let queue = Queue::new(&name);
         let lease = self.lease_for_queue(lease).await.map_err(told)?;
-        let (place, header, said) = self.line_up(&queue, lease, &value).await.map_err(told)?;
-        let waiting = self.waiting(&place);
+        let (waiting, place, header, said) = self.line_up(&queue, lease, &value).await.map_err(told)?;
         if said != value && self.announce(&place, &value).await.map_err(told)?.is_none() {
             return Err(not_leader());
         }

@@ -18,8 +18,7 @@ impl Lock for Services {
         let LockRequest { name, lease } = request.into_inner();
         let queue = Queue::new(&name);
         let lease = self.lease_for_queue(lease).await.map_err(told)?;
-        let (place, _, _) = self.line_up(&queue, lease, &Bytes::new()).await.map_err(told)?;
-        let waiting = self.waiting(&place);
+        let (waiting, place, _, _) = self.line_up(&queue, lease, &Bytes::new()).await.map_err(told)?;
         self.wait_for_turn(&queue, place.revision).await.map_err(told)?;
         let own = RangeRequest {
             key: place.key.clone(),

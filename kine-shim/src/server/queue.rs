@@ -14,7 +14,7 @@ use proto::{
     },
     mvccpb::KeyValue,
 };
-
+use tokio::sync::oneshot;
 use tonic::Status;
 
 use super::{Services, size};
@@ -122,18 +122,31 @@ impl Services {
         Ok(self.store.grant(0, LEASE_TTL).await?.0)
     }
 
-    /// Takes a place at the end of `queue`, or finds the one that `lease` has already. The value is written to a new place
-    /// only; the one that is there is returned.
+    /// Takes a place at the end of `queue`, or finds the one that `lease` has already, until the guard is dropped. The value
+    /// is written to a new place only; the one that is there is returned.
+    ///
+    /// A request that ends meanwhile does not end this: which place is to be given up is known only afterwards.
     pub(super) async fn line_up(
         &self,
         queue: &Queue,
         lease: i64,
         value: &Bytes,
-    ) -> Result<(Place, ResponseHeader, Bytes), Error> {
-        let key = queue.key(lease);
+    ) -> Result<(Waiting, Place, ResponseHeader, Bytes), Error> {
+        let (done, lined_up) = oneshot::channel();
+        let (services, key, value) = (self.clone(), queue.key(lease), value.clone());
+        self.tasks.spawn_finite("queue", async move {
+            let taken = services.take_place(key, lease, value).await;
+            let taken = taken.map(|(place, header, value)| (services.waiting(&place), place, header, value));
+            // When nobody asks for it any more, the guard goes at once.
+            let _ = done.send(taken);
+        });
+        lined_up.await.unwrap_or(Err(Error::Stopped))
+    }
+
+    async fn take_place(&self, key: Bytes, lease: i64, value: Bytes) -> Result<(Place, ResponseHeader, Bytes), Error> {
         let request = TxnRequest {
             compare: vec![created_at(&key, 0)],
-            success: vec![put(&key, value, lease)],
+            success: vec![put(&key, &value, lease)],
             failure: vec![operation(Request::RequestRange(RangeRequest {
                 key: key.clone(),
                 ..Default::default()
@@ -150,13 +163,13 @@ impl Services {
             Some(Response::ResponseRange(range)) if !range.kvs.is_empty() => {
                 (range.kvs[0].create_revision, range.kvs[0].value.clone())
             }
-            _ => (header.revision, value.clone()),
+            _ => (header.revision, value),
         };
         Ok((Place { key, revision, lease }, header, value))
     }
 
     /// A guard that gives `place` up unless told otherwise.
-    pub(super) fn waiting(&self, place: &Place) -> Waiting {
+    fn waiting(&self, place: &Place) -> Waiting {
         Waiting {
             services: self.clone(),
             place: Some(place.clone()),

@@ -60,11 +60,12 @@ const CASES: &[(&str, Case)] = &cases![
     queues::an_election_has_one_leader,
 ];
 
-/// What the etcd of the shim's version does and the one of Debian, which is older, does not.
+/// What the etcd of the shim's version does and the one of Debian, which is older, does not; and what the shim does better.
 const NEWER: &[(&str, Case)] = &cases![
     watch::watch_since_3_6,
     maintenance::there_is_no_version_to_go_back_to,
     cluster::auth_since_3_5,
+    queues::who_goes_away_leaves_no_place,
 ];
 
 async fn run(client: &Client, cases: &[(&str, Case)]) {
