@@ -331,7 +331,7 @@ mod tests {
             .await
             .unwrap()
             .clone();
-        assert!(killed.elapsed() < Duration::from_millis(500));
+        assert!(killed.elapsed() < LAST_PAUSE);
         assert_ne!(report.pid, Some(first));
         process.stop().await;
         assert_eq!(reports.borrow().health, Health::Stopped);
@@ -358,7 +358,14 @@ mod tests {
         let bench = Bench::new().await;
         let mut spec = bench.spec("echo waiting for godot; exec sleep 600");
         spec.admin = (Ipv4Addr::LOCALHOST, 1).into();
+        let log = spec.log.clone();
         let process = Process::start(spec);
+        let spoken = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("godot"));
+        let began = Instant::now();
+        while !spoken() {
+            assert!(began.elapsed() < GRACE, "it says nothing");
+            tokio::time::sleep(ASK_EVERY).await;
+        }
         let error = process.ready(Duration::from_millis(300)).await.unwrap_err().to_string();
         assert!(error.contains("waiting for godot"), "{error}");
         process.stop().await;
