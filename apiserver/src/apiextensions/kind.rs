@@ -100,11 +100,16 @@ impl Kind {
         }
     }
 
+    /// The place of a version in the definition, by group and version as in an object's `apiVersion`.
+    fn place_of(&self, api_version: &str) -> Option<usize> {
+        let version = GroupVersion::parse(api_version).filter(|version| version.group == self.group)?;
+        self.versions.iter().position(|known| known.name == version.version)
+    }
+
     /// The schema by which an object is to be understood; `None` when it is of another kind.
     fn schema_of(&self, object: &Value) -> Option<&Structural> {
         let text = |field: &str| meta::str_at(object, &[field]).unwrap_or_default();
-        let version = GroupVersion::parse(text("apiVersion")).filter(|version| version.group == self.group)?;
-        let place = self.versions.iter().position(|known| known.name == version.version)?;
+        let place = self.place_of(text("apiVersion"))?;
         (text("kind") == self.kind).then_some(&self.compiled(place)?.structural)
     }
 
@@ -196,10 +201,24 @@ impl crate::registry::structure::Structure for Structure {
         }
     }
 
-    fn convert(&self, object: &Value, api_version: &str) -> Value {
+    fn convert(&self, object: &Value, api_version: &str) -> Result<Value, String> {
+        if self.kind.place_of(api_version).is_none() {
+            return Err(format!(
+                "request to convert CR to an invalid group/version: {api_version}"
+            ));
+        }
         // Owners of fields are followed by the names of the fields, also where a webhook would change them.
         let mut converted = object.clone();
         meta::set(&mut converted, &["apiVersion"], api_version);
-        converted
+        Ok(converted)
+    }
+
+    fn ty_in(&self, api_version: &str) -> Option<&Type> {
+        let place = self.kind.place_of(api_version)?;
+        self.kind.compiled(place).map(|compiled| &compiled.ty)
+    }
+
+    fn renames(&self) -> bool {
+        self.kind.rewrites
     }
 }

@@ -3,6 +3,7 @@
 use super::codec;
 use super::request::Request;
 use super::resource::{Action, Resource};
+use super::structure::Structure;
 use machinery::apply::{Applied, FieldManager, Set, Version, Versions};
 use machinery::gvk::GroupVersionKind;
 use machinery::meta;
@@ -46,7 +47,14 @@ impl ServedVersion {
 
 impl Versions for Served {
     fn version(&self, api_version: &str) -> Option<Version<'_>> {
-        let found = self.0.iter().find(|version| version.api_version == api_version)?;
+        let Some(found) = self.0.iter().find(|version| version.api_version == api_version) else {
+            let (beside, structure) = self.custom()?;
+            return Some(Version {
+                api_version: api_version.to_owned(),
+                ty: Some(structure.ty_in(api_version)?),
+                reset: Some(&beside.reset),
+            });
+        };
         Some(Version {
             api_version: found.api_version.clone(),
             ty: match &found.seen {
@@ -57,7 +65,28 @@ impl Versions for Served {
         })
     }
 
-    fn convert(&self, object: &Value, api_version: &str) -> Option<Value> {
+    fn convert(&self, object: &Value, api_version: &str) -> Result<Option<Value>, String> {
+        match self.custom() {
+            Some((_, structure)) => structure.convert(object, api_version).map(Some),
+            None => Ok(self.converted(object, api_version)),
+        }
+    }
+
+    fn may_misfit(&self) -> bool {
+        self.custom().is_some_and(|(_, structure)| structure.renames())
+    }
+}
+
+impl Served {
+    /// What is known of a kind that is defined at run time.
+    fn custom(&self) -> Option<(&ServedVersion, &dyn Structure)> {
+        let structure = |version: &'_ ServedVersion| version.resource().is_some_and(|r| r.structure().is_some());
+        let found = self.0.iter().find(|version| structure(version))?;
+        Some((found, found.resource()?.structure()?))
+    }
+
+    /// An object of a built-in kind in another version.
+    fn converted(&self, object: &Value, api_version: &str) -> Option<Value> {
         let own = object.get("apiVersion").and_then(Value::as_str).unwrap_or(api_version);
         let find = |name: &str| self.0.iter().find(|version| version.api_version == name);
         let (from, to) = (find(own)?, find(api_version)?);
@@ -65,9 +94,6 @@ impl Versions for Served {
             return Some(object.clone());
         }
         let (from, to) = (from.resource()?, to.resource()?);
-        if let Some(structure) = from.structure() {
-            return Some(structure.convert(object, api_version));
-        }
         let mut converted = object.clone();
         if let Some((_, conversion)) = &from.storage {
             converted = (conversion.to_storage)(converted);

@@ -24,7 +24,16 @@ pub trait Structure: Send + Sync {
     fn published(&self, dialect: Dialect, part: SchemaOf) -> Value;
 
     /// The object in another version of the same kind, as far as the owners of its fields are concerned.
-    fn convert(&self, object: &Value, api_version: &str) -> Value;
+    ///
+    /// # Errors
+    /// When the kind has no such version.
+    fn convert(&self, object: &Value, api_version: &str) -> Result<Value, String>;
+
+    /// The type of another version of the same kind, which need not be served.
+    fn ty_in(&self, api_version: &str) -> Option<&Type>;
+
+    /// Whether versions differ in nothing but their name and schema.
+    fn renames(&self) -> bool;
 }
 
 /// A version of a kind that is defined at run time.

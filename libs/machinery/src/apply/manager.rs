@@ -112,8 +112,10 @@ impl FieldManager<'_> {
             .into_iter()
             .all(|object| fits(object, updater.version.view()))
         {
-            let managed = self.record_update(&updater, live, &encoded, managed, &self.id(manager, false));
-            managed.write(&mut new);
+            // Upstream would rather forget all owners than keep wrong ones.
+            if let Ok(managed) = self.record_update(&updater, live, &encoded, managed, &self.id(manager, false)) {
+                managed.write(&mut new);
+            }
         }
         new
     }
@@ -143,11 +145,11 @@ impl FieldManager<'_> {
         new: &Value,
         mut managed: Managed,
         manager: &ManagerId,
-    ) -> Managed {
+    ) -> Result<Managed, Error> {
         // The operation has an identity of its own first, so that what the manager owned before is kept.
         let operation = ManagerId::new("current-operation", false, "", "");
         let (live, new) = (without_managers(live), without_managers(new));
-        managed.fields = updater.update(&live, &new, managed.fields, &operation);
+        managed.fields = updater.update(&live, &new, managed.fields, &operation)?;
         if let Some(mut owned) = managed.fields.remove(&operation) {
             owned.set = owned.set.difference(&server_owned());
             if !owned.set.is_empty() {
@@ -159,7 +161,7 @@ impl FieldManager<'_> {
             }
         }
         managed.cap();
-        managed
+        Ok(managed)
     }
 
     /// Applies a configuration. `live` is `None` when the object does not exist yet.
@@ -223,7 +225,7 @@ impl FieldManager<'_> {
         let id = self.id(manager, true);
         if managed.fields.is_empty() {
             let before = self.id(BEFORE_FIRST_APPLY, false);
-            managed = self.record_update(updater, &self.nothing(updater), live, managed, &before);
+            managed = self.record_update(updater, &self.nothing(updater), live, managed, &before)?;
         }
         validate(config, updater.version.view()).map_err(|why| {
             let name = |field: &str| {

@@ -50,7 +50,15 @@ pub trait Versions {
     fn version(&self, api_version: &str) -> Option<Version<'_>>;
 
     /// The object in that version; `None` when it is not served.
-    fn convert(&self, object: &Value, api_version: &str) -> Option<Value>;
+    ///
+    /// # Errors
+    /// When there is no way into that version, and none that owners of fields could be left out by.
+    fn convert(&self, object: &Value, api_version: &str) -> Result<Option<Value>, String>;
+
+    /// Whether a conversion may make something that does not fit the schema of its version.
+    fn may_misfit(&self) -> bool {
+        false
+    }
 }
 
 /// A kind that is served in one version only.
@@ -59,8 +67,8 @@ impl Versions for Version<'_> {
         (self.api_version == api_version).then(|| self.clone())
     }
 
-    fn convert(&self, object: &Value, api_version: &str) -> Option<Value> {
-        (self.api_version == api_version).then(|| object.clone())
+    fn convert(&self, object: &Value, api_version: &str) -> Result<Option<Value>, String> {
+        Ok((self.api_version == api_version).then(|| object.clone()))
     }
 }
 

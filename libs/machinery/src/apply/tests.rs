@@ -519,3 +519,63 @@ proptest! {
         }
     }
 }
+
+/// Two versions that differ in more than their names, and a third that is gone.
+struct Differing;
+
+impl Versions for Differing {
+    fn version(&self, api_version: &str) -> Option<Version<'_>> {
+        let kind = if api_version == "v1" { "ConfigMap" } else { "Namespace" };
+        Some(Version {
+            api_version: api_version.to_owned(),
+            ty: by_gvk("", "v1", kind),
+            reset: None,
+        })
+    }
+
+    fn convert(&self, object: &Value, api_version: &str) -> Result<Option<Value>, String> {
+        if api_version == "v3" {
+            return Err("there is no v3".to_owned());
+        }
+        let mut converted = object.clone();
+        converted["apiVersion"] = api_version.into();
+        Ok(Some(converted))
+    }
+
+    fn may_misfit(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn owners_are_lost_where_an_object_has_no_form_in_their_version() {
+    let versions = Differing;
+    let managers = FieldManager {
+        kind: GroupVersion::new("", "v1").kind("ConfigMap"),
+        subresource: "",
+        versions: &versions,
+        now: NOW,
+    };
+    let live = |version: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"k": "v"}, "metadata": {"name": "a", "uid": "u",
+            "managedFields": [{"manager": "m", "operation": "Apply", "apiVersion": version, "fieldsType": "FieldsV1",
+                "fieldsV1": {"f:metadata": {"f:labels": {"f:a": {}}}}}]}})
+    };
+    let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"l": "w"}});
+    for (version, expected) in [
+        ("v1", None),
+        ("v2", Some(".data: field not declared in schema")),
+        ("v3", Some("there is no v3")),
+    ] {
+        let live = live(version);
+        let applied = managers.apply(Some(&live), &config, "n", false);
+        let refused = applied.err().map(|error| match error {
+            Error::Failed(why) => why,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(refused.as_deref(), expected, "{version}");
+        let updated = managers.update(Some(&live), live.clone(), "n");
+        let owned = updated["metadata"].get("managedFields").is_some();
+        assert_eq!(owned, expected.is_none(), "{version}");
+    }
+}

@@ -12,7 +12,7 @@ use super::merge::{merge, remove};
 use super::reconcile::reconcile;
 use super::value::equal;
 use super::view::View;
-use super::walk::{to_set, with_named_fields};
+use super::walk::{to_set, validate, with_named_fields};
 use super::{Version, Versions};
 
 pub(super) type Managers = BTreeMap<ManagerId, Owned>;
@@ -61,23 +61,34 @@ impl<'a> Updater<'a> {
     }
 
     /// The object in another version; `None` when that version is not known.
-    fn convert(&self, object: &Typed<'a>, api_version: &str) -> Option<Typed<'a>> {
+    fn convert(&self, object: &Typed<'a>, api_version: &str) -> Result<Option<Typed<'a>>, String> {
         if object.version.api_version == api_version {
-            return Some(object.clone());
+            return Ok(Some(object.clone()));
         }
-        let version = self.versions.version(api_version)?;
         let value = self.versions.convert(&object.value, api_version)?;
-        Some(Typed { value, version })
+        let Some((value, version)) = value.zip(self.versions.version(api_version)) else {
+            return Ok(None);
+        };
+        if self.versions.may_misfit() {
+            validate(&value, version.view()).map_err(|mismatches| mismatches.to_string())?;
+        }
+        Ok(Some(Typed { value, version }))
     }
 
     /// Records a write that is not an apply: `manager` owns what it changed, nobody else does any more.
-    pub(super) fn update(&self, live: &Value, new: &Value, managers: Managers, manager: &ManagerId) -> Managers {
+    ///
+    /// # Errors
+    /// When the object has no form in the version of another manager.
+    pub(super) fn update(
+        &self,
+        live: &Value,
+        new: &Value,
+        managers: Managers,
+        manager: &ManagerId,
+    ) -> Result<Managers, Error> {
         let (live, new) = (self.typed(live), self.typed(new));
-        let managers = self.reconcile(&live, managers);
-        // Without conflicts to heed, the comparison cannot fail.
-        let Ok((mut managers, change)) = self.disown(&live, &new, managers, manager, true) else {
-            return Managers::new();
-        };
+        let managers = self.reconcile(&live, managers).map_err(Error::Failed)?;
+        let (mut managers, change) = self.disown(&live, &new, managers, manager, true)?;
         let own = managers.remove(manager).map(|owned| owned.set).unwrap_or_default();
         let set = own
             .difference(&change.removed)
@@ -87,7 +98,7 @@ impl<'a> Updater<'a> {
         if !set.is_empty() {
             managers.insert(manager.clone(), self.owned(set, false));
         }
-        managers
+        Ok(managers)
     }
 
     /// Merges a configuration into the live object. The object is `None` when that changes nothing.
@@ -100,7 +111,7 @@ impl<'a> Updater<'a> {
         force: bool,
     ) -> Result<(Option<Value>, Managers), Error> {
         let (live, config) = (self.typed(live), self.typed(config));
-        let mut managers = self.reconcile(&live, managers);
+        let mut managers = self.reconcile(&live, managers).map_err(Error::Failed)?;
         let merged = merge(&live.value, &config.value, self.version.view())
             .map_err(|why| Error::Failed(format!("failed to merge config: {why}")))?;
         let merged = Typed {
@@ -109,6 +120,7 @@ impl<'a> Updater<'a> {
         };
         let last = managers.insert(manager.clone(), self.owned(self.kept(config.set()), true));
         let new = self.prune(merged, &managers, last);
+        let new = new.map_err(|why| Error::Failed(format!("failed to prune fields: {why}")))?;
         let (managers, _) = self.disown(&live, &new, managers, manager, force)?;
         let changed = !equal(&live.value, &new.value);
         Ok((changed.then_some(new.value), managers))
@@ -146,15 +158,22 @@ impl<'a> Updater<'a> {
         let mut changes = BTreeMap::<String, Option<Comparison>>::new();
         changes.insert(self.version.api_version.clone(), Some(own_change.clone()));
         let mut conflicts = BTreeMap::new();
+        let converted = |what: &str, object: &Typed<'a>, version: &str| {
+            let failed = |why| Error::Failed(format!("failed to convert {what} object: {why}"));
+            self.convert(object, version).map_err(failed)
+        };
         for (other, owned) in managers.iter().filter(|(other, _)| *other != manager) {
-            let change = changes.entry(owned.api_version.clone()).or_insert_with(|| {
-                let (live, new) = (
-                    self.convert(live, &owned.api_version)?,
-                    self.convert(new, &owned.api_version)?,
-                );
-                Some(change(&live, &new))
-            });
-            let Some(change) = change else { continue };
+            let version = &owned.api_version;
+            if !changes.contains_key(version) {
+                let seen = match converted("old", live, version)? {
+                    Some(live) => converted("new", new, version)?.map(|new| change(&live, &new)),
+                    None => None,
+                };
+                changes.insert(version.clone(), seen);
+            }
+            let Some(change) = changes.get(version).and_then(Option::as_ref) else {
+                continue;
+            };
             let conflict = owned.set.intersection(&change.modified.union(&change.added));
             if !conflict.is_empty() {
                 conflicts.insert(other.clone(), conflict);
@@ -180,17 +199,22 @@ impl<'a> Updater<'a> {
     }
 
     /// Removes what the manager applied last time and not any more, unless somebody else owns it.
-    fn prune(&self, merged: Typed<'a>, managers: &Managers, last: Option<Owned>) -> Typed<'a> {
+    fn prune(&self, merged: Typed<'a>, managers: &Managers, last: Option<Owned>) -> Result<Typed<'a>, String> {
         let Some(last) = last.filter(|last| !last.set.is_empty()) else {
-            return merged;
+            return Ok(merged);
         };
-        let Some(converted) = self.convert(&merged, &last.api_version) else {
-            return merged;
+        let converted = self.convert(&merged, &last.api_version);
+        let converted =
+            converted.map_err(|why| format!("failed to convert merged object to last applied version: {why}"))?;
+        let Some(converted) = converted else {
+            return Ok(merged);
         };
         let pruned = converted.without(&converted.named(&last.set));
         let pruned = self.add_back_owned(converted.clone(), pruned, managers, &last.api_version);
+        let pruned = pruned.map_err(|why| format!("failed add back owned items: {why}"))?;
         let pruned = self.add_back_dangling(&converted, pruned, &last);
-        self.convert(&pruned, &self.version.api_version).unwrap_or(merged)
+        let pruned = pruned.map_err(|why| format!("failed add back dangling items: {why}"))?;
+        Ok(self.convert(&pruned, &self.version.api_version)?.unwrap_or(merged))
     }
 
     /// Puts back what any manager owns.
@@ -200,7 +224,7 @@ impl<'a> Updater<'a> {
         mut pruned: Typed<'a>,
         managers: &Managers,
         first: &str,
-    ) -> Typed<'a> {
+    ) -> Result<Typed<'a>, String> {
         let mut by_version = BTreeMap::<&str, Set>::new();
         for owned in managers.values() {
             by_version.entry(&owned.api_version).or_default().extend(&owned.set);
@@ -208,34 +232,45 @@ impl<'a> Updater<'a> {
         // The pruned version comes first, so that nothing is missing that a conversion needs.
         let at_first = by_version.remove(first).map(|set| (first, set));
         for (version, managed) in at_first.into_iter().chain(by_version) {
-            let (Some(m), Some(p)) = (self.convert(&merged, version), self.convert(&pruned, version)) else {
+            let convert = |what: &str, object: &Typed<'a>| {
+                let failed = |why| format!("failed to convert {what} object at version {version}: {why}");
+                self.convert(object, version).map_err(failed)
+            };
+            let (Some(m), Some(p)) = (convert("merged", &merged)?, convert("pruned", &pruned)?) else {
                 continue;
             };
             let keep = p.named(&p.set()).union(&m.named(&managed));
             pruned = m.without(&m.named(&m.set()).difference(&keep));
             merged = m;
         }
-        pruned
+        Ok(pruned)
     }
 
     /// Puts back what the manager had not owned before, whoever does.
-    fn add_back_dangling(&self, merged: &Typed<'a>, pruned: Typed<'a>, last: &Owned) -> Typed<'a> {
-        let Some(pruned) = self.convert(&pruned, &last.api_version) else {
-            return merged.clone();
+    fn add_back_dangling(&self, merged: &Typed<'a>, pruned: Typed<'a>, last: &Owned) -> Result<Typed<'a>, String> {
+        let pruned = self.convert(&pruned, &last.api_version);
+        let pruned = pruned.map_err(|why| format!("failed to convert pruned object to last applied version: {why}"))?;
+        let Some(pruned) = pruned else {
+            return Ok(merged.clone());
         };
         let gone = merged.named(&merged.set()).difference(&merged.named(&pruned.set()));
-        merged.without(&gone.intersection(&merged.named(&last.set)))
+        Ok(merged.without(&gone.intersection(&merged.named(&last.set))))
     }
 
     /// Adapts sets to what has changed in the schema since they were written.
-    fn reconcile(&self, live: &Typed<'a>, managers: Managers) -> Managers {
+    fn reconcile(&self, live: &Typed<'a>, managers: Managers) -> Result<Managers, String> {
         let adapt = |(manager, mut owned): (ManagerId, Owned)| {
-            let converted = self.convert(live, &owned.api_version)?;
+            let Some(converted) = self.convert(live, &owned.api_version)? else {
+                return Ok(None);
+            };
             if let Some(set) = reconcile(&owned.set, converted.view()) {
                 owned.set = set;
             }
-            Some((manager, owned))
+            Ok(Some((manager, owned)))
         };
-        managers.into_iter().filter_map(adapt).collect()
+        managers
+            .into_iter()
+            .filter_map(|each| adapt(each).transpose())
+            .collect()
     }
 }
