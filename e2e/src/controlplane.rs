@@ -490,8 +490,20 @@ fn syncer(plane: &ControlPlane, role: &Role) -> Vec<String> {
         ("etcd-servers", format!("unix://{}", plane.file("kine.sock"))),
         ("leader-elect", "false".to_string()),
     ]);
+    command.extend(helm().map(|program| format!("--helm-binary={}", program.display())));
     command.extend(config(role));
     command
+}
+
+/// Helm, beside this program as in the image of the syncer, or where commands are.
+fn helm() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok();
+    let beside = own.iter().filter_map(|own| own.parent()).map(Path::to_path_buf);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places = beside
+        .chain(std::env::split_paths(&path))
+        .map(|place| place.join("helm"));
+    places.find(|program| program.is_file())
 }
 
 /// The flag that names the vcluster.yaml.

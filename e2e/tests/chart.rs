@@ -152,6 +152,7 @@ experimental:
       off.example.net/v1: {enabled: false, targetVirtualCluster: {name: fourth}}
 ",
     "integrations: {metricsServer: {enabled: true}}",
+    "experimental: {nodeMonitors: [{name: kubelet, endpoints: [{path: /metrics/cadvisor}]}]}",
     "integrations: {metricsServer: {enabled: true, nodes: false}}",
     "rbac: {role: {enabled: false}, clusterRole: {enabled: false}}",
     "

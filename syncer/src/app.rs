@@ -10,7 +10,7 @@ use chassis::{BindAddress, Chassis, Health, Listener, Tasks, usage};
 use client::leader::Candidate;
 use config::Config;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::warn;
 
 use crate::clusters::{Api, ConnectError, Connection, connect, definitions};
@@ -29,7 +29,7 @@ use crate::resources::{Direction, custom, gateway};
 use crate::settings::Settings;
 use crate::watches::{self, Watch};
 use crate::world::World;
-use crate::{ending, network};
+use crate::{ending, monitors, network};
 use crate::{grpc, resources};
 
 /// Builds the syncer and starts its tasks.
@@ -82,7 +82,14 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
     kubelet::serve(chassis.tasks(), listener, kubelet, tls, kubelet::Trust::new(&options)?);
     let records = grpc::records::Publisher::new(world.clone());
     let publisher = records.clone();
-    engine.listen(move |kind, change| publisher.observe(kind, change));
+    let nodes_changed = Arc::new(Notify::new());
+    let changed = nodes_changed.clone();
+    engine.listen(move |kind, change| {
+        publisher.observe(kind, change);
+        if kind == Kind::Node {
+            changed.notify_one();
+        }
+    });
     grpc::register(chassis, &engine, &records);
 
     let (standby, watches): (Vec<Watch>, Vec<Watch>) = watches::all(&world.settings, &engine)
@@ -99,6 +106,7 @@ pub async fn build(options: Options, chassis: &mut Chassis) -> Result<Arc<Engine
         export,
         virtual_: virtual_.shared.clone(),
         definitions,
+        nodes_changed,
         deployment,
         service_network: config.service_network().map(str::to_owned),
         health: chassis.health().clone(),
@@ -149,6 +157,8 @@ struct Run {
     health: Health,
     /// What the virtual cluster has to know of custom resources.
     definitions: Vec<Value>,
+    /// Tells of changes of nodes.
+    nodes_changed: Arc<Notify>,
     /// What vcluster.yaml has it put there.
     deployment: Deployment,
     /// The network that vcluster.yaml says its Services have.
@@ -312,6 +322,7 @@ impl Run {
             export,
             virtual_,
             definitions,
+            nodes_changed,
             deployment,
             service_network,
             health,
@@ -369,6 +380,18 @@ impl Run {
             async move { kubelet::register(&world, virtual_).await }
         };
         tasks.spawn_finite("metrics.k8s.io", until_shutdown(Box::pin(register)));
+        if !engine.world().settings.monitors.is_empty() {
+            let (world, host, known) = (
+                engine.world().clone(),
+                engine.api(Side::Host).clone(),
+                first_lists.clone(),
+            );
+            let kept = async move {
+                all_listed(known).await;
+                monitors::run(world, host, nodes_changed).await;
+            };
+            tasks.spawn("node-monitors", until_shutdown(Box::pin(kept)));
+        }
         let main = async move {
             let fixed = world
                 .settings

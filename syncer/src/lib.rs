@@ -16,6 +16,7 @@ pub mod json;
 pub mod kinds;
 pub mod kubelet;
 pub mod metrics;
+pub mod monitors;
 pub mod names;
 pub mod network;
 pub mod object;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use config::{Config, KubeConfigSecret, ObjectMapping, ServiceMapping, ServiceName};
+use config::{Config, KubeConfigSecret, NodeMonitor, ObjectMapping, ServiceMapping, ServiceName};
 use machinery::pod_security::Standard;
 use machinery::selector::label::Selector;
 use serde_json::{Value, json};
@@ -70,6 +70,8 @@ pub struct Settings {
     pub nodes: NodeSettings,
     /// Which measurements of `metrics.k8s.io` the virtual cluster offers.
     pub metrics: MetricsSettings,
+    /// What the host measures at nodes.
+    pub monitors: Vec<NodeMonitor>,
     /// Groups and versions that other virtual clusters answer for.
     pub proxied: Vec<Proxied>,
 }

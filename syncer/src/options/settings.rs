@@ -138,6 +138,7 @@ impl Options {
                 ..self.nodes(config)?
             },
             metrics: metrics(&config.integrations.metrics_server),
+            monitors: config.experimental.node_monitors.clone(),
             proxied: proxied(&config.experimental.proxy, &self.name, &self.target_namespace),
         })
     }

@@ -121,6 +121,7 @@ fn host_rules(settings: &Settings) -> impl Iterator<Item = &'static HostRule> {
         .flat_map(|resource| resource.host_rules)
         .chain(super::nodes::host_rules(settings))
         .chain(crate::kubelet::metrics_api::host_rules(settings))
+        .chain(crate::monitors::host_rules(settings))
 }
 
 /// The right to read the namespace itself, which is the owner of what lies in none.

@@ -88,6 +88,7 @@ pub(crate) fn settings() -> Settings {
             ..NodeSettings::default()
         },
         metrics: MetricsSettings::default(),
+        monitors: Vec::new(),
         proxied: Vec::new(),
     }
 }
