@@ -102,7 +102,7 @@ async fn repository(helm: &Helm, release: &ChartRelease, directory: &Path) -> Re
             .file("--repository-cache", &cache)
     };
     let secrets = vec![chart.password.reveal().to_owned()];
-    let index = known(Call::of(&["repo", "update", REPOSITORY])).hides(&secrets);
+    let index = known(Call::of(&["repo", "update", REPOSITORY, "--fail-on-repo-update-fail"])).hides(&secrets);
     helm.run(index, release.timeout()).await?;
     Ok((
         known(Call::of(&["pull", &format!("{REPOSITORY}/{}", chart.name)])),

@@ -143,7 +143,8 @@ impl Helm {
         if output.status.success() {
             return Ok(text(&output.stdout));
         }
-        let said = text(&output.stderr);
+        // Why an index cannot be read is said where what works is said.
+        let said = [text(&output.stdout), text(&output.stderr)].concat();
         let said = said.trim();
         let end = (0..said.len()).find(|at| said.len() - at <= LONGEST && said.is_char_boundary(*at));
         let said = &said[end.unwrap_or_default()..];
