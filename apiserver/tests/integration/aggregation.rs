@@ -81,6 +81,14 @@ async fn backend(mut request: Request<Incoming>) -> Response<Body> {
     Response::new(full(told))
 }
 
+/// The same of a server that describes itself as servers did in former times.
+async fn former(request: Request<Incoming>) -> Response<Body> {
+    if request.uri().path() == "/openapi/v3" {
+        return Response::builder().status(404).body(full("nothing here")).unwrap();
+    }
+    backend(request).await
+}
+
 async fn json_of(client: &Client, path: &str, accept: &str) -> Value {
     let request = Request::get(path).header("host", "test").header("accept", accept);
     let (code, text) = client.text(request.body(Full::default()).unwrap()).await;
@@ -97,6 +105,55 @@ async fn condition(client: &Client, reason: &str) {
         (object["status"]["conditions"][0]["reason"] == reason).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn descriptions_of_former_times_are_converted() {
+    chassis::tls::install_provider();
+    let authority = Authority::generate("test").unwrap();
+    let port = serve(&authority, former).await.port();
+    let bundle = STANDARD.encode(authority.certificate());
+    let server = Server::start_with(authority, Vec::new()).await;
+    let admin = server.client(Some((&server.authority, "admin", "system:masters")));
+    eventually("the server is ready", async || {
+        (admin.get("/readyz").await.0 == 200).then_some(())
+    })
+    .await;
+    let service = json!({
+        "metadata": {"name": "backend"}, "spec": {"type": "ExternalName", "externalName": "localhost"},
+    });
+    assert_eq!(admin.post("/api/v1/namespaces/default/services", service).await.0, 201);
+    let announced = json!({
+        "metadata": {"name": "v1.test.example.com"},
+        "spec": {
+            "group": "test.example.com", "version": "v1", "groupPriorityMinimum": 1000, "versionPriority": 10,
+            "caBundle": bundle, "service": {"namespace": "default", "name": "backend", "port": port},
+        },
+    });
+    let api_services = "/apis/apiregistration.k8s.io/v1/apiservices";
+    assert_eq!(admin.post(api_services, announced).await.0, 201);
+    let url = eventually("its description is announced", async || {
+        let index = json_of(&admin, "/openapi/v3", "application/json").await;
+        let entry = &index["paths"]["apis/test.example.com/v1"]["serverRelativeURL"];
+        entry.as_str().map(str::to_owned)
+    })
+    .await;
+    let path = "/openapi/v3/apis/test.example.com/v1";
+    assert!(url.starts_with(&format!("{path}?hash=")), "{url}");
+    let described = json_of(&admin, &url, "application/json").await;
+    assert_eq!(described["openapi"], "3.0.0");
+    let answer = &described["paths"]["/apis/test.example.com/v1/things"]["get"]["responses"]["200"];
+    assert_eq!(answer["description"], "OK");
+    let list = &described["components"]["schemas"]["com.example.test.v1.ThingList"];
+    assert_eq!(list["type"], "object");
+    let form = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+    let request = Request::get(path).header("host", "test").header("accept", form);
+    let encoded = admin.send(request.body(Full::default()).unwrap()).await;
+    let encoded = encoded.into_body().collect().await.unwrap().to_bytes();
+    let name = b"com.example.test.v1.ThingList";
+    assert!(encoded.windows(name.len()).any(|window| window == name));
+    let (code, _) = admin.get(&format!("{path}?hash=other")).await;
+    assert_eq!(code, 301);
 }
 
 #[tokio::test]
@@ -241,6 +298,11 @@ async fn requests_are_passed_on_to_whom_an_apiservice_names() {
     })
     .await;
     unavailable_now(1).await;
+    let counted = r#"aggregator_unavailable_apiservice_total{name="v1.test.example.com",reason="ServiceNotFound"} 1"#;
+    eventually("that it became unavailable is counted", async || {
+        admin.get("/metrics").await.1.contains(counted).then_some(())
+    })
+    .await;
     let all = json_of(
         &admin,
         "/apis",

@@ -84,6 +84,29 @@ fn the_file_is_read_and_flags_go_before_it() {
     assert!(error.contains("the Secret host/vc-vc twice"), "{error}");
     write("experimental: {syncSettings: {hostMetricsBindAddress: ':9', virtualMetricsBindAddress: '0'}}\n");
     assert_eq!(parse(&[&flag]).expect("valid").metrics_addresses, [":9"]);
+    write(
+        "experimental:\n  proxy:\n    customResources:\n      \
+           a.other.io/v1: {enabled: true, targetVirtualCluster: {name: other}}\n      \
+           b.other.io/v1: {enabled: true, targetVirtualCluster: {name: other}}\n      \
+           '*.third.io/v1': {enabled: true, accessResources: all, targetVirtualCluster: {name: third, project: p}}\n      \
+           '*.own.io/v1': {enabled: true, targetVirtualCluster: {name: vc, project: host}}\n      \
+           '*.off.io/v1': {targetVirtualCluster: {name: off}}\n",
+    );
+    let proxied = parse(&[&flag]).expect("valid").proxied;
+    let targets: Vec<(String, usize, bool)> = proxied
+        .iter()
+        .map(|version| (version.target.to_string(), version.resources.len(), version.owned_only))
+        .collect();
+    let expected = [("vcluster-other/other", 2, true), ("p/third", 0, false)];
+    let expected = expected.map(|(target, resources, owned)| (target.to_owned(), resources, owned));
+    for expected in &expected {
+        assert!(targets.contains(expected), "{targets:?}");
+    }
+    assert_eq!(
+        targets.len(),
+        expected.len(),
+        "what this one answers for itself is left out"
+    );
     write("deploy:\n  metallb: {enabled: true}\n");
     let error = parse(&[&flag]).expect_err("not supported").to_string();
     assert!(

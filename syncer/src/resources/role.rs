@@ -251,6 +251,8 @@ mod tests {
     use machinery::selector::label::Selector;
 
     use super::*;
+    use crate::object::ObjectKey;
+    use crate::settings::Proxied;
     use crate::testing::{settings, with_namespaces};
 
     /// The Role of the virtual cluster that deploy/kustomize describes.
@@ -353,6 +355,28 @@ mod tests {
             left,
             "the control plane's own"
         );
+    }
+
+    #[test]
+    fn the_kubeconfig_of_who_answers_for_custom_resources_is_read_and_nothing_else() {
+        let mut settings = settings();
+        assert!(roles_elsewhere(NAME, &settings).is_empty());
+        let own = role(NAME, &settings);
+        settings.proxied = ["a.io", "b.io"]
+            .map(|group| Proxied {
+                group: group.to_owned(),
+                version: "v1".to_owned(),
+                resources: Words::new(),
+                target: ObjectKey::new("vcluster-other", "other"),
+                owned_only: true,
+            })
+            .into();
+        let expected = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: vc-vcluster\nrules:\n  \
+                        - apiGroups: [\"\"]\n    resources: [secrets]\n    resourceNames: [vc-other]\n    verbs: [get]\n";
+        let elsewhere = roles_elsewhere(NAME, &settings);
+        assert_eq!(elsewhere.get("vcluster-other").map(String::as_str), Some(expected));
+        assert_eq!((elsewhere.len(), role(NAME, &settings)), (1, own));
+        assert_eq!(cluster_role(NAME, &settings), None);
     }
 
     #[test]

@@ -147,14 +147,16 @@ impl Proxied {
     }
 
     async fn index(&self) -> Value {
-        let mut found = Vec::new();
+        // Each cluster is asked once, and whoever is away is left out.
+        let mut found: BTreeMap<&ObjectKey, Value> = BTreeMap::new();
         for version in &self.versions {
-            // Whoever is away is left out.
-            if let Ok(Some(index)) = self.document(version, "/openapi/v3").await {
-                found.push((version, index));
+            if !found.contains_key(&version.target) {
+                let index = self.document(version, "/openapi/v3").await.ok().flatten();
+                found.insert(&version.target, index.unwrap_or_default());
             }
         }
-        documents::index(found.into_iter())
+        let versions = self.versions.iter();
+        documents::index(versions.filter_map(|version| Some((version, found.get(&version.target)?))))
     }
 
     /// A JSON document of the cluster that answers for a version; `None` when it has none.

@@ -277,6 +277,13 @@ impl Proxied {
         if status["details"]["kind"] != "namespaces" {
             return Ok(read(answer));
         }
+        if passage.parameters.iter().any(|(name, _)| name == "dryRun") {
+            let message = format!(
+                "the virtual cluster {:?} has no namespace {namespace:?} yet, and a dry run does not make it",
+                passage.target.name()
+            );
+            return Err(Refusal::new(StatusCode::NOT_FOUND, "NotFound", &message));
+        }
         let object = json!({
             "apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": namespace, "labels": {PROXY_OWNER: self.owner}},

@@ -158,7 +158,9 @@ impl Target {
             State::Away(until, away) if Instant::now() < *until => return Err(away.clone()),
             State::Away(..) | State::Unknown => {}
         }
-        match self.connect().await {
+        let late = |_| Err(Away("the host does not answer in time".to_owned()));
+        let connected = tokio::time::timeout(PATIENCE, self.connect()).await;
+        match connected.unwrap_or_else(late) {
             Ok(client) => {
                 info!(virtual_cluster = %self.place, "another virtual cluster can be asked");
                 *state = State::Known(client.clone());

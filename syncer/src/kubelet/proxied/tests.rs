@@ -278,8 +278,14 @@ async fn what_is_made_has_its_owner() {
 async fn namespaces_are_those_of_this_cluster() {
     let other = Other::new();
     let proxied = other.proxied();
-    for (namespace, expected, requests) in [("n", 201, 1), ("new", 201, 3), ("missing", 404, 0), ("ending", 403, 0)] {
-        let path = format!("/apis/example.com/v1/namespaces/{namespace}/widgets");
+    for (namespace, query, expected, requests) in [
+        ("n", "", 201, 1),
+        ("new", "?dryRun=All", 404, 1),
+        ("new", "", 201, 3),
+        ("missing", "", 404, 0),
+        ("ending", "", 403, 0),
+    ] {
+        let path = format!("/apis/example.com/v1/namespaces/{namespace}/widgets{query}");
         let (code, status) = ask(&proxied, "jane", "POST", &path, JSON, json!({})).await;
         let seen = other.seen();
         assert_eq!(
