@@ -417,6 +417,42 @@ fn what_is_not_supported_is_refused_in_a_sentence() -> Result<()> {
     Ok(())
 }
 
+/// Credentials of the host are in the syncer's container and in no other one, also not in those that only some values bring;
+/// and nobody's account brings them by itself.
+#[test]
+fn credentials_of_the_host_are_the_syncers_alone() {
+    let templates = fs::read_dir(deploy("helm/templates")).expect("templates");
+    for template in templates {
+        let path = template.expect("a template").path();
+        let text = fs::read_to_string(&path).expect("a text");
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+        // The volume, and the one place where it is mounted.
+        let is_workload = name == "statefulset.yaml";
+        assert_eq!(
+            text.matches("name: host-access\n").count(),
+            if is_workload { 2 } else { 0 },
+            "{name}"
+        );
+        assert_eq!(
+            text.matches("serviceAccountToken:").count(),
+            usize::from(is_workload),
+            "{name}"
+        );
+        assert!(!text.contains("automountServiceAccountToken: true"), "{name}");
+        let accounts = text.matches("kind: ServiceAccount\nmetadata:").count();
+        assert_eq!(
+            text.matches("automountServiceAccountToken: false\n").count(),
+            accounts + usize::from(is_workload),
+            "{name}"
+        );
+        if is_workload {
+            let (_, syncer) = text.split_once("        - name: syncer\n").expect("a syncer");
+            let own = syncer.split("\n        - name: ").next().expect("a container");
+            assert!(own.contains("name: host-access\n"), "{own}");
+        }
+    }
+}
+
 /// The scheduler is a container like the others, with credentials of its own.
 #[test]
 fn a_scheduler_comes_with_the_values_that_want_one() -> Result<()> {

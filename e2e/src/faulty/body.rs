@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 
 use super::Fault;
+use super::held::{Held, Resource};
 
 /// What ends a stream that is cut off; the server resets it, or closes the connection.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -25,6 +26,16 @@ pub(super) fn carried(answer: Incoming, fault: Option<Fault>) -> Body {
         Some(Fault::Frozen(after)) => frozen(answer, after),
         _ => answer.map_err(BoxError::from).boxed_unsync(),
     }
+}
+
+/// A watch that shows nothing while its resource is held.
+pub(super) fn held_back(answer: Incoming, resource: Resource, held: Held) -> Body {
+    let frames = stream::unfold((answer, resource, held), async |(mut answer, resource, held)| {
+        let frame = answer.frame().await?.map_err(BoxError::from);
+        held.free(&resource).await;
+        Some((frame, (answer, resource, held)))
+    });
+    StreamBody::new(frames).boxed_unsync()
 }
 
 fn broken_off(answer: Incoming, after: usize) -> Body {

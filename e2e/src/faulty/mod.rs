@@ -4,6 +4,7 @@
 mod asked;
 mod body;
 mod dice;
+mod held;
 mod proxy;
 mod weather;
 

@@ -22,7 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::body::{Body, carried, whole};
+use super::body::{Body, carried, held_back, whole};
+use super::held::{self, Held};
 use super::{Asked, Fault, Weather};
 use crate::standalone::{Connection, Dialer};
 
@@ -43,6 +44,7 @@ struct Shared {
     server: Mutex<Option<Connection>>,
     weather: Mutex<Weather>,
     asked: Mutex<BTreeSet<Asked>>,
+    held: Held,
     /// Ends the connections of clients.
     connections: Mutex<CancellationToken>,
 }
@@ -85,6 +87,7 @@ impl Proxy {
             server: Mutex::default(),
             weather: Mutex::new(Weather::calm()),
             asked: Mutex::default(),
+            held: Held::default(),
             connections: Mutex::default(),
         });
         let end = CancellationToken::new();
@@ -151,15 +154,30 @@ impl Shared {
             Some(Fault::Late(pause)) => tokio::time::sleep(pause).await,
             _ => {}
         }
+        let resource = held::resource(&asked);
+        let holds = lock(&self.weather).holds();
+        if holds && fault == Some(Fault::AnswerLost) {
+            self.held.hold(resource.clone());
+        }
         let answer = self.forward(request).await?;
         asked.code = answer.status().as_u16();
+        let (is_read, is_watch) = (asked.verb == "get", asked.verb == "watch");
         lock(&self.asked).insert(asked);
+        if is_read {
+            self.held.release(&resource);
+        }
         if fault == Some(Fault::AnswerLost) {
             // It was done, whatever the client makes of this.
             let _ = answer.into_body().collect().await;
             bail!("the answer is lost");
         }
         let (mut parts, body) = answer.into_parts();
+        if holds && is_watch {
+            return Ok(Response::from_parts(
+                parts,
+                held_back(body, resource, self.held.clone()),
+            ));
+        }
         if matches!(fault, Some(Fault::BrokenOff(_))) {
             // Otherwise a short body would be an error of the proxy's own server.
             parts.headers.remove(CONTENT_LENGTH);

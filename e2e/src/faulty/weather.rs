@@ -72,12 +72,18 @@ impl Weather {
         }
     }
 
-    /// The answer to the first creation in every collection gets lost, and nothing else.
+    /// The answer to the first creation in every collection gets lost, and watches show nothing of its resource until somebody
+    /// asks for one object of it; nothing else goes wrong.
     pub fn forgetful() -> Self {
         Self {
             created: Some(BTreeSet::new()),
             ..Self::calm()
         }
+    }
+
+    /// Whether watches are held back.
+    pub(super) fn holds(&self) -> bool {
+        self.created.is_some()
     }
 
     /// One request in `one_in` suffers, in any way that it can; which and how follows from the seed.

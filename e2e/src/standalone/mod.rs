@@ -118,20 +118,16 @@ impl Site {
     /// It does not start.
     pub async fn proxy_as(&mut self, server: &Server, user: &str, groups: &[&str]) -> Result<Proxy> {
         let port = self.port(&format!("{}/{user}", server.port))?;
-        let name = format!("proxy-{port}");
-        let kubeconfig = format!("{name}.conf");
-        let url = format!("https://127.0.0.1:{port}");
-        self.pki.kubeconfig(&kubeconfig, &url, "proxied", user, groups)?;
-        self.pki.issue(&name, &Profile::client(user, groups.iter().copied()))?;
-        let path = |name: &str, end: &str| self.pki.path(&format!("{name}.{end}"));
-        let dialer = Dialer::new(
-            server.port,
-            &self.pki.path("ca.crt"),
-            &path(&name, "crt"),
-            &path(&name, "key"),
-        )?;
-        let serving = (path("apiserver", "crt"), path("apiserver", "key"));
-        Proxy::start(port, (&serving.0, &serving.1), dialer, self.pki.path(&kubeconfig)).await
+        proxied(&self.pki, port, (&self.pki, server.port), user, groups).await
+    }
+
+    /// The same in front of an API server that others have started: the keys of its cluster, and its port.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn proxy_to(&mut self, server: (&Pki, u16), user: &str, groups: &[&str]) -> Result<Proxy> {
+        let port = self.port(&format!("{}/{user}", server.1))?;
+        proxied(&self.pki, port, server, user, groups).await
     }
 
     /// The flags with which an API server of this directory reaches the kubelets that a [`Bridge`] serves.
@@ -148,6 +144,29 @@ impl Site {
             "--kubelet-preferred-address-types=VirtualKubelet,InternalIP,Hostname".to_string(),
             format!("--loopback-kubelet-ports={port}"),
         ])
+    }
+
+    /// The flags with which an API server of this directory asks servers behind APIServices in its users' names, and those with
+    /// which a [`Bridge`] believes it.
+    ///
+    /// # Errors
+    /// The certificate cannot be issued.
+    pub fn front_proxy_flags(&self) -> Result<(Vec<String>, Vec<String>)> {
+        const NAME: &str = "front-proxy-client";
+        self.pki.issue_front_proxy(NAME, &Profile::client(NAME, [""; 0]))?;
+        let file = |name: &str| self.pki.path(name).display().to_string();
+        let believed = vec![
+            format!("--requestheader-client-ca-file={}", file("front-proxy-ca.crt")),
+            format!("--requestheader-allowed-names={NAME}"),
+        ];
+        let own = [
+            format!("--proxy-client-cert-file={}", file(&format!("{NAME}.crt"))),
+            format!("--proxy-client-key-file={}", file(&format!("{NAME}.key"))),
+            "--requestheader-username-headers=X-Remote-User".to_string(),
+            "--requestheader-group-headers=X-Remote-Group".to_string(),
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_string(),
+        ];
+        Ok(([&believed[..], &own].concat(), believed))
     }
 
     fn program(&self, name: &str, binary: &Path, arguments: &[String]) -> Result<Program> {
@@ -168,4 +187,23 @@ impl Site {
     fn url(&mut self, scheme: &str, name: &str) -> Result<String> {
         Ok(format!("{scheme}://{}:{}", Ipv4Addr::LOCALHOST, self.port(name)?))
     }
+}
+
+/// Starts a proxy with own keys that listens on a port, in front of a server with others.
+async fn proxied(own: &Pki, port: u16, server: (&Pki, u16), user: &str, groups: &[&str]) -> Result<Proxy> {
+    let name = format!("proxy-{port}");
+    let kubeconfig = format!("{name}.conf");
+    let url = format!("https://127.0.0.1:{port}");
+    own.kubeconfig(&kubeconfig, &url, "proxied", user, groups)?;
+    let (theirs, target) = server;
+    theirs.issue(&name, &Profile::client(user, groups.iter().copied()))?;
+    let path = |pki: &Pki, name: &str, end: &str| pki.path(&format!("{name}.{end}"));
+    let dialer = Dialer::new(
+        target,
+        &theirs.path("ca.crt"),
+        &path(theirs, &name, "crt"),
+        &path(theirs, &name, "key"),
+    )?;
+    let serving = (path(own, "apiserver", "crt"), path(own, "apiserver", "key"));
+    Proxy::start(port, (&serving.0, &serving.1), dialer, own.path(&kubeconfig)).await
 }

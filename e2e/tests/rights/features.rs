@@ -1,5 +1,5 @@
-//! The features of vcluster.yaml that need rights on the host, and what uses them. In texts, `HOST` is the host's namespace and
-//! `VC` the virtual cluster.
+//! The features of vcluster.yaml that need rights on the host, and what uses them: each alone, and all that can be on together.
+//! In texts, `HOST` is the host's namespace and `VC` the virtual cluster; other namespaces of the host begin with `RIGHTS`.
 
 /// A configuration, and everything that it lets the syncer do on the host.
 pub(crate) struct Feature {
@@ -12,7 +12,7 @@ pub(crate) struct Feature {
     /// What the tenant makes, changes and deletes.
     pub(crate) made: &'static str,
     /// What is done with it in between.
-    pub(crate) acts: Acts,
+    pub(crate) acts: &'static [Act],
 }
 
 /// Everything off that is on by default: whatever a feature needs of it, it turns on.
@@ -32,14 +32,19 @@ sync:
 
 /// What somebody does with the objects, besides changing and deleting them.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Acts {
-    None,
-    /// Pod `app` is bound to a node, and all that a kubelet can do is asked for.
+pub(crate) enum Act {
+    /// All that a kubelet can do is asked for pod `app`.
     Pods,
-    /// A node is changed.
+    /// The pod is bound to a node, as the virtual cluster's own scheduler does.
+    Bind,
+    /// A node is changed, and what it measures is read.
     Nodes,
+    /// What pods and nodes use is read.
+    Measurements,
     /// Service `web` gets another port.
     Ports,
+    /// Namespace `extra` goes.
+    Namespaces,
 }
 
 const PODS: Feature = Feature {
@@ -96,9 +101,8 @@ spec:
       image: i
       envFrom: [{configMapRef: {name: settings}}, {secretRef: {name: keys}}]
       resources: {requests: {cpu: 10m}}
-  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
 ",
-    acts: Acts::Pods,
+    acts: &[Act::Pods],
 };
 
 const QUIET: Feature = Feature {
@@ -107,7 +111,7 @@ const QUIET: Feature = Feature {
     on_host: "",
     definitions: &[],
     made: "",
-    acts: Acts::None,
+    acts: &[],
 };
 
 pub(crate) const FEATURES: &[Feature] = &[
@@ -129,6 +133,8 @@ sync:
 ",
         made: "
 {apiVersion: v1, kind: ServiceAccount, metadata: {name: robot}}
+---
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: default}}
 ---
 apiVersion: networking.k8s.io/v1
 kind: Ingress
@@ -183,13 +189,27 @@ sync:
         ..QUIET
     },
     Feature {
-        name: "nodes of the host, their measurements, and a scheduler",
+        name: "nodes of the host, measurements, and a scheduler",
         values: "
-sync: {fromHost: {nodes: {enabled: true, syncBackChanges: true, selector: {all: true}}}}
+sync:
+  toHost: {pods: {enabled: true}, secrets: {enabled: true}}
+  fromHost: {nodes: {enabled: true, syncBackChanges: true, selector: {all: true}}}
 controlPlane: {advanced: {virtualScheduler: {enabled: true}}}
+integrations: {metricsServer: {enabled: true}}
 ",
-        on_host: "{apiVersion: v1, kind: Node, metadata: {name: worker-1}}",
-        acts: Acts::Nodes,
+        made: "
+{apiVersion: v1, kind: Secret, metadata: {name: keys}, stringData: {a: b}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: app}
+spec:
+  # There is no Service for the name server.
+  dnsPolicy: Default
+  readinessGates: [{conditionType: example.com/ready}]
+  containers: [{name: c, image: i, envFrom: [{secretRef: {name: keys}}], resources: {requests: {cpu: 10m}}}]
+",
+        acts: &[Act::Bind, Act::Pods, Act::Nodes, Act::Measurements],
         ..QUIET
     },
     Feature {
@@ -340,12 +360,7 @@ metadata: {name: published, namespace: RIGHTS-shared, labels: {app: vcluster, vc
 stringData: {config: old}
 ",
         made: "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 80}]}}",
-        acts: Acts::Ports,
-        ..QUIET
-    },
-    Feature {
-        name: "measurements",
-        values: "integrations: {metricsServer: {enabled: true}}",
+        acts: &[Act::Ports],
         ..QUIET
     },
     Feature {
@@ -354,3 +369,86 @@ stringData: {config: old}
         ..QUIET
     },
 ];
+
+/// What one virtual cluster is configured with, and what uses it. Later values come over earlier ones.
+pub(crate) struct Configuration {
+    pub(crate) name: &'static str,
+    pub(crate) values: Vec<&'static str>,
+    pub(crate) on_host: Vec<&'static str>,
+    pub(crate) definitions: Vec<(&'static str, &'static str, &'static str, bool)>,
+    pub(crate) made: Vec<&'static str>,
+    pub(crate) acts: Vec<Act>,
+    /// Kinds that the tenant does not make, because they come from the host.
+    pub(crate) shown: &'static [&'static str],
+    /// Where the copies of objects in `default` lie, if not in the control plane's namespace.
+    pub(crate) place: Option<&'static str>,
+}
+
+/// Of what excludes each other, what goes to the host.
+const TOWARDS_THE_HOST: &str = "
+sync: {fromHost: {priorityClasses: {enabled: false}, storageClasses: {enabled: auto}}}
+";
+/// Of what excludes each other, what comes from it; and namespaces of the host for those of the virtual cluster, which is
+/// another way to name all copies.
+const FROM_THE_HOST: &str = "
+sync:
+  toHost:
+    priorityClasses: {enabled: false}
+    storageClasses: {enabled: false}
+    namespaces: {enabled: true, mappings: {byName: {default: RIGHTS-default}}}
+    pods: {hybridScheduling: {enabled: true, hostSchedulers: [default-scheduler]}}
+controlPlane: {advanced: {virtualScheduler: {enabled: false}}}
+exportKubeConfig: {additionalSecrets: [], secret: {name: published, namespace: RIGHTS-shared}}
+";
+
+/// Every feature alone, and two that have on what can be on together.
+pub(crate) fn configurations() -> Vec<Configuration> {
+    let mut all: Vec<Configuration> = FEATURES.iter().map(|feature| Configuration::of(&[feature])).collect();
+    let features: Vec<&Feature> = FEATURES.iter().collect();
+    let mut towards = Configuration::of(&features);
+    towards.name = "everything towards the host";
+    towards.values.push(TOWARDS_THE_HOST);
+    all.push(towards);
+    let mut from = Configuration::of(&features);
+    from.name = "everything from the host, and namespaces";
+    from.values.push(FROM_THE_HOST);
+    from.on_host
+        .push("{apiVersion: v1, kind: Namespace, metadata: {name: RIGHTS-default}}");
+    from.made
+        .push("{apiVersion: v1, kind: Namespace, metadata: {name: extra}}");
+    from.acts.retain(|act| *act != Act::Bind);
+    from.acts.push(Act::Namespaces);
+    from.shown = &["PriorityClass", "StorageClass"];
+    from.place = Some("RIGHTS-default");
+    all.push(from);
+    all
+}
+
+impl Configuration {
+    fn of(features: &[&Feature]) -> Self {
+        let texts = |text: fn(&Feature) -> &'static str| {
+            let texts = features.iter().map(|feature| text(feature));
+            texts.filter(|text| !text.is_empty()).collect()
+        };
+        let mut acts: Vec<Act> = Vec::new();
+        for act in features.iter().flat_map(|feature| feature.acts) {
+            if !acts.contains(act) {
+                acts.push(*act);
+            }
+        }
+        Self {
+            name: features.first().map_or("", |feature| feature.name),
+            values: texts(|feature| feature.values),
+            on_host: texts(|feature| feature.on_host),
+            definitions: features
+                .iter()
+                .flat_map(|feature| feature.definitions)
+                .copied()
+                .collect(),
+            made: texts(|feature| feature.made),
+            acts,
+            shown: &[],
+            place: None,
+        }
+    }
+}

@@ -54,7 +54,7 @@ pub(crate) fn granted(manifests: &str) -> Result<BTreeSet<Right>> {
 }
 
 impl Right {
-    /// Whether a request needs this right.
+    /// Whether this right lets a request through.
     fn permits(&self, asked: &Asked) -> bool {
         (self.place.is_empty() || self.place == asked.namespace)
             && (&self.verb, &self.group, &self.resource) == (&asked.verb, &asked.group, &asked.resource)
@@ -62,9 +62,17 @@ impl Right {
     }
 }
 
-/// The rights that no request has used.
+/// The rights that no request has needed. A right in all namespaces is needed for what no right in one namespace permits.
 pub(crate) fn unused(granted: &BTreeSet<Right>, asked: &BTreeSet<Asked>) -> BTreeSet<Right> {
-    let idle = |right: &&Right| !asked.iter().any(|asked| right.permits(asked));
+    let by_place = |asked: &&Asked| {
+        let mut placed = granted.iter().filter(|right| !right.place.is_empty());
+        placed.any(|right| right.permits(asked))
+    };
+    let (near, far): (Vec<&Asked>, Vec<&Asked>) = asked.iter().partition(by_place);
+    let idle = |right: &&Right| {
+        let needed = if right.place.is_empty() { &far } else { &near };
+        !needed.iter().any(|asked| right.permits(asked))
+    };
     granted.iter().filter(idle).cloned().collect()
 }
 
@@ -86,13 +94,15 @@ rules:
 ---
 kind: ClusterRole
 metadata: {name: a}
-rules: [{apiGroups: [''], resources: [nodes], verbs: [watch]}]
+rules:
+  - {apiGroups: [''], resources: [nodes], verbs: [watch]}
+  - {apiGroups: [''], resources: [pods, events], verbs: [get]}
 ";
 
     #[test]
     fn a_right_is_used_by_the_requests_that_need_it() {
         let granted = granted(MANIFESTS).unwrap();
-        assert_eq!(granted.len(), 5);
+        assert_eq!(granted.len(), 7);
         let asked = [
             Asked::new("GET", "/api/v1/namespaces/team/pods/p"),
             Asked::new("GET", "/api/v1/namespaces/other/pods/p/log"),
@@ -101,12 +111,14 @@ rules: [{apiGroups: [''], resources: [nodes], verbs: [watch]}]
                 "/api/v1/namespaces/team/services?fieldSelector=metadata.name%3Dvc",
             ),
             Asked::new("GET", "/api/v1/nodes?watch=true"),
+            Asked::new("GET", "/api/v1/namespaces/other/events/e"),
         ];
         let left = unused(&granted, &BTreeSet::from(asked));
         let left: Vec<String> = left
             .iter()
-            .map(|right| format!("{} {} {}", right.verb, right.resource, right.name))
+            .map(|right| format!("{} {} {} {}", right.place, right.verb, right.resource, right.name))
             .collect();
-        assert_eq!(left, ["get pods/log ", "list services other"]);
+        // The pod of the team is read by the right in its namespace, so that the one in all of them is one too many.
+        assert_eq!(left, [" get pods ", "team get pods/log ", "team list services other"]);
     }
 }

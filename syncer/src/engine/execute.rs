@@ -1,5 +1,6 @@
 //! Carries out one step. What the API server answers goes into the caches at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,12 +11,12 @@ use tracing::debug;
 
 use super::Engine;
 use super::plan::{Step, TokenSecret};
-use crate::clusters::{Api, ApiError, Patch};
+use crate::clusters::{Api, ApiError, Change, Patch};
 use crate::json;
 use crate::kinds::{Kind, Side};
-use crate::names::{Claim, Reference, claim};
-use crate::object::ObjectKey;
-use crate::resources::{REFRESH_AT, RESIZE, pair, token_owner, trim};
+use crate::names::Reference;
+use crate::object::{Object, ObjectKey};
+use crate::resources::{REFRESH_AT, RESIZE, counterparts, pair, token_owner, trim};
 
 /// Requested lifetime of service-account tokens, in seconds: ten years, which the API server may shorten.
 const TOKEN_LIFETIME: i64 = 315_360_000;
@@ -150,10 +151,9 @@ impl Engine {
             Ok(existing) => existing,
             Err(error) => return Failure::silent(error.to_string(), CONFLICT),
         };
-        let ours = match claim(&self.world.names, &kind.gvk(), &existing) {
-            Claim::Ours { namespace, name, .. } => namespace == item.key.namespace && name == item.key.name,
-            Claim::Foreign => false,
-        };
+        // Not every object that is ours is the copy of another one: nodes have Services, for example.
+        let found = Change::new(None, Some(Arc::new(Object::new(existing.clone()))));
+        let ours = counterparts(&self.world, kind, &found).contains(item);
         if side == Side::Virtual || ours {
             // Our own write whose answer was lost, or the watch is behind.
             self.take_over(side, kind, existing);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    Pod, PodSpec, PodStatus,
+    Pod, PodSpec, PodStatus, ResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -205,6 +205,13 @@ impl<'a> Walk<'a> {
 
     /// Ends the program when its time is over; until then tells when to look again.
     fn running(&mut self, container: &Container, status: &mut ContainerStatus, program: Program, started: Timestamp) {
+        // A change in place takes effect at once.
+        let resources = container.resources.clone().unwrap_or_default();
+        status.allocated_resources = resources.requests.clone();
+        status.resources = Some(ResourceRequirements {
+            claims: None,
+            ..resources
+        });
         status.started = Some(true);
         let age = elapsed(started, self.around.now);
         match program.end {
