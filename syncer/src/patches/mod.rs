@@ -16,7 +16,7 @@ use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::Reference;
 use crate::object::ObjectKey;
-use crate::resources::{self, Direction};
+use crate::resources::{self, Direction, usable};
 use crate::world::World;
 
 /// The patches of one kind in one direction.
@@ -99,14 +99,13 @@ pub struct Rewriting<'a> {
 
 /// Rewrites what a plan does to its own object.
 pub fn apply(world: &World, item: &Reference, direction: Direction, mut plan: Plan) -> Plan {
-    let rewriting = match (item.kind, direction) {
-        // They are rewritten before they are compared, which is why their fields can be brought back.
-        (Kind::Custom(_), Direction::ToHost) => None,
-        _ => Rewriting::of(world, item, direction),
-    };
-    let Some(rewriting) = rewriting else {
+    let Some(rewriting) = Rewriting::of(world, item, direction) else {
         return plan;
     };
+    if matches!((item.kind, direction), (Kind::Custom(_), Direction::ToHost)) {
+        // They are rewritten before they are compared, which is why their fields can be brought back.
+        return of_own_names(world, &rewriting, plan);
+    }
     let mut steps = Vec::new();
     for step in plan.steps {
         match rewriting.step(item, step) {
@@ -117,6 +116,31 @@ pub fn apply(world: &World, item: &Reference, direction: Direction, mut plan: Pl
     plan.steps = steps;
     if let Some(mapping) = &mut plan.mapping {
         mapping.references.extend(rewriting.references());
+    }
+    of_own_names(world, &rewriting, plan)
+}
+
+/// A plan that changes nothing on the host as long as a patch would name another object there that is somebody else's, or may
+/// come to be.
+fn of_own_names(world: &World, rewriting: &Rewriting<'_>, mut plan: Plan) -> Plan {
+    let named = rewriting.references().into_iter().map(|(named, _)| named);
+    // What is only shown has the name that it has on the host.
+    let named: Vec<Reference> = named
+        .filter(|named| named.kind.is_namespaced() || world.settings.is_copied(named.kind))
+        .collect();
+    let names = |step: &Step| {
+        matches!(
+            step,
+            Step::Create { side: Side::Host, .. } | Step::Patch { side: Side::Host, .. }
+        )
+    };
+    if let Some(obstacles) = usable::obstacles(world, &named)
+        && plan.steps.iter().any(names)
+    {
+        plan.steps.retain(|step| !names(step));
+        plan.notes.extend(obstacles.notes);
+        plan.waits.extend(obstacles.waits);
+        plan.again_after = [plan.again_after, obstacles.again_after].into_iter().flatten().min();
     }
     plan
 }

@@ -21,8 +21,6 @@ pub(super) const BINDING: &[&str] = &[
 /// What a claim can be filled from.
 const SOURCES: [&str; 2] = ["dataSource", "dataSourceRef"];
 const CLAIM: &str = "PersistentVolumeClaim";
-/// What `spec.storageClassName` was once.
-const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
 
 pub(super) fn plan(world: &World, item: &Reference) -> Plan {
     let copied = Copied {
@@ -119,13 +117,6 @@ fn recreate(item: &Reference, object: &Value, host: &Value, volume: &str) -> Pla
         .note(note)
 }
 
-fn class(object: &Value) -> &str {
-    match json::text(object, &["metadata", "annotations", CLASS_ANNOTATION]) {
-        "" => json::text(object, &["spec", "storageClassName"]),
-        class => class,
-    }
-}
-
 fn class_not_selected(world: &World, object: &Value) -> Option<Note> {
     let name = json::text(object, &["metadata", "name"]);
     mirrored::limit(
@@ -134,7 +125,7 @@ fn class_not_selected(world: &World, object: &Value) -> Option<Note> {
         name,
         Kind::StorageClass,
         "storage class",
-        class(object),
+        volumes::class(object),
     )
 }
 
@@ -148,7 +139,7 @@ fn host_class(world: &World, name: &str) -> String {
 }
 
 fn class_annotation(world: &World, _: &Value, annotations: &mut json::Strings) {
-    if let Some(class) = annotations.get_mut(CLASS_ANNOTATION) {
+    if let Some(class) = annotations.get_mut(volumes::CLASS_ANNOTATION) {
         *class = host_class(world, class);
     }
 }
@@ -217,12 +208,17 @@ fn bind_by_host_names(world: &World, spec: &mut Value) {
         json::put(spec, "selector", Some(world.names.label_selector_to_host(selector)));
     }
     let class = json::text(spec, &["storageClassName"]).to_owned();
-    let is_copy = !world.settings.to_host.contains(&Kind::StorageClass) && !class.is_empty();
-    if is_copy && (!volume.is_empty() || selector.is_some()) {
+    let asks_for_copies = match volume.as_str() {
+        "" => selector.is_some(),
+        volume => volumes::is_copied(world, volume),
+    };
+    // A class that has a copy itself has its name by now.
+    let has_copy = world.settings.to_host.contains(&Kind::StorageClass) && !class.is_empty();
+    if asks_for_copies && !has_copy {
         json::put(
             spec,
             "storageClassName",
-            Some(json!(world.names.cluster_host_name(&class))),
+            Some(json!(volumes::class_of_copies(world, &class))),
         );
     }
 }

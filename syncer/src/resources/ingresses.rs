@@ -27,6 +27,9 @@ const NAMING_ANNOTATIONS: [(&str, Kind); 7] = [
 const ALB_ACTIONS: &str = "alb.ingress.kubernetes.io/actions.";
 const ALB_CONDITIONS: &str = "alb.ingress.kubernetes.io/conditions.";
 
+/// How a class was named before `spec.ingressClassName`; controllers still go by it.
+const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
+
 /// Annotations that are not copied as they are.
 const EXCLUDED: &[&str] = &["field.cattle.io/publicEndpoints"];
 
@@ -53,8 +56,12 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
         references,
         refusal: |world, object| {
             let name = json::text(object, &["metadata", "name"]);
-            let class = json::text(object, &["spec", "ingressClassName"]);
-            mirrored::limit(world, "ingress", name, Kind::IngressClass, "ingress class", class)
+            let classes = [
+                json::text(object, &["spec", "ingressClassName"]),
+                json::text(object, &["metadata", "annotations", CLASS_ANNOTATION]),
+            ];
+            let limit = |class| mirrored::limit(world, "ingress", name, Kind::IngressClass, "ingress class", class);
+            classes.into_iter().find_map(limit)
         },
         ..BARE
     };

@@ -34,7 +34,7 @@ mod snapshots;
 mod storageclasses;
 pub mod strangers;
 mod trim;
-mod usable;
+pub(crate) mod usable;
 mod used;
 pub mod volumes;
 

@@ -25,8 +25,15 @@ pub use account::{host_rules, is_needed as needs_account};
 /// Prefix of the labels.
 const PREFIX: &str = "pod-security.kubernetes.io/";
 
-/// Domains whose labels and annotations a cluster obeys: neither may say in the other one how safe pods have to be.
-const OF_KUBERNETES: [&str; 2] = ["kubernetes.io", "k8s.io"];
+/// Domains whose labels and annotations a cluster obeys: neither may say in the other one how safe pods have to be, nor which
+/// project or network they belong to.
+const OBEYED: [&str; 5] = [
+    "kubernetes.io",
+    "k8s.io",
+    "openshift.io",
+    "cattle.io",
+    "projectcalico.org",
+];
 
 pub(super) fn plan(world: &World, item: &Reference) -> Plan {
     let (Some(standard), Some(namespace)) = (
@@ -87,17 +94,17 @@ fn seen(object: &Value, imported: bool) -> Value {
             .and_then(|metadata| metadata.get_mut(field))
             .and_then(Value::as_object_mut)
         {
-            all.retain(|key, _| !imported && !is_of_kubernetes(key));
+            all.retain(|key, _| !imported && !is_obeyed(key));
         }
     }
     seen
 }
 
-fn is_of_kubernetes(key: &str) -> bool {
+fn is_obeyed(key: &str) -> bool {
     let Some((domain, _)) = key.split_once('/') else {
         return false;
     };
-    OF_KUBERNETES.iter().any(|own| {
+    OBEYED.iter().any(|own| {
         let rest = domain.strip_suffix(own);
         rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     })

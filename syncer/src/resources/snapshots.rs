@@ -11,7 +11,7 @@ use super::mirrored::{self, Mirrored, PLAIN};
 use crate::engine::plan::Plan;
 use crate::json;
 use crate::kinds::Kind;
-use crate::names::{Claim, Reference, claim, keys};
+use crate::names::{Claim, Reference, claim};
 use crate::object::ObjectKey;
 use crate::world::World;
 
@@ -67,9 +67,7 @@ fn references(world: &World, object: &Value) -> BTreeSet<Reference> {
 
 fn spec(world: &World, object: &Value) -> Value {
     let mut spec = object["spec"].clone();
-    if json::text(object, &["metadata", "annotations", keys::SKIP_TRANSLATE]) == "true" {
-        return spec;
-    }
+    // Whatever an annotation says: what is not translated is somebody else's.
     let namespace = json::text(object, &["metadata", "namespace"]);
     if let Some(source) = spec.get_mut("source") {
         if let Some(claim) = source.get(CLAIM_NAME).and_then(Value::as_str) {

@@ -63,7 +63,7 @@ fn absent(world: &World, target: &Reference, host: &ObjectKey) -> Usable {
 }
 
 /// What has to happen before a host object may name all of these; `None` when it may.
-pub(super) fn obstacles<'a>(world: &World, targets: impl IntoIterator<Item = &'a Reference>) -> Option<Plan> {
+pub(crate) fn obstacles<'a>(world: &World, targets: impl IntoIterator<Item = &'a Reference>) -> Option<Plan> {
     let mut plan = Plan::nothing();
     for target in targets {
         match usable(world, target) {

@@ -2,6 +2,8 @@
 //! belong to no namespace, and reading them would take more rights than the virtual cluster needs. Only if vcluster.yaml
 //! wants them ([`plan_real`]) they are the host's, and those of the virtual cluster have copies there.
 
+mod sources;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -11,7 +13,7 @@ use super::bound::{self, Bound};
 use super::copied::{self, BARE, Copied, Fields};
 use super::{mirrored, pair};
 use crate::clusters::{Change, Patch};
-use crate::engine::plan::{Plan, Step};
+use crate::engine::plan::{Note, Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::{Claim, Reference, claim};
@@ -61,6 +63,11 @@ impl Volumes {
     }
 }
 
+/// What `spec.storageClassName` was once.
+pub(super) const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
+/// Stands for having no class; no class has this name.
+const NO_CLASS: &str = "-";
+
 /// Fields of a volume's spec that can change.
 const CHANGING: &[&str] = &[
     "capacity",
@@ -81,23 +88,28 @@ pub(super) const REAL: Bound = Bound {
     },
     goes: |host| json::text(host, &["spec", "persistentVolumeReclaimPolicy"]) != "Delete",
     copied: Copied {
-        excluded: &["vcluster.loft.sh/host-pv", "pv.kubernetes.io/bound-by-controller"],
+        excluded: &[
+            "vcluster.loft.sh/host-pv",
+            "pv.kubernetes.io/bound-by-controller",
+            CLASS_ANNOTATION,
+        ],
         initial: |world, object| Fields::from_iter([("spec".to_owned(), host_spec(world, object))]),
         wanted: |_, object, _| changing(object),
         actual: changing,
         up: claim_of_host,
         status: Some(copied::whole_status),
+        references: |_, object| sources::references(object),
         refusal: |world, object| {
             let name = json::text(object, &["metadata", "name"]);
-            let class = json::text(object, &["spec", "storageClassName"]);
-            mirrored::limit(
+            let of_class = mirrored::limit(
                 world,
                 "persistent volume",
                 name,
                 Kind::StorageClass,
                 "storage class",
-                class,
-            )
+                class(object),
+            );
+            of_class.or_else(|| sources::refusal(world, object).map(Note::warning))
         },
         inherits: true,
         ..BARE
@@ -125,11 +137,30 @@ fn host_spec(world: &World, object: &Value) -> Value {
     let mut spec = object["spec"].clone();
     // The host binds it by itself.
     json::remove(&mut spec, &["claimRef"]);
-    let class = json::text(&object["spec"], &["storageClassName"]);
-    if !class.is_empty() {
-        spec["storageClassName"] = json!(world.names.cluster_host_name(class));
-    }
+    spec["storageClassName"] = json!(class_of_copies(world, class(object)));
+    sources::translate(world, &mut spec);
     spec
+}
+
+/// The class of a volume or a claim: an old annotation counts more than the field.
+pub(super) fn class(object: &Value) -> &str {
+    match json::text(object, &["metadata", "annotations", CLASS_ANNOTATION]) {
+        "" => json::text(object, &["spec", "storageClassName"]),
+        class => class,
+    }
+}
+
+/// The class that copies of volumes have on the host, and the claims which ask for them. Theirs alone, also where they have none
+/// in the virtual cluster: the host would give them to any claim of the same class.
+pub(super) fn class_of_copies(world: &World, class: &str) -> String {
+    world
+        .names
+        .cluster_host_name(if class.is_empty() { NO_CLASS } else { class })
+}
+
+/// Whether a volume of the virtual cluster has, or will have, a copy on the host, rather than showing one of the host's.
+pub(super) fn is_copied(world: &World, name: &str) -> bool {
+    on_host(world, name) == world.host_name(Kind::PersistentVolume, "", name)
 }
 
 /// The virtual claim to which the host has bound the copy.

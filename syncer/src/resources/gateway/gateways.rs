@@ -84,8 +84,55 @@ fn spec(translation: &mut Translation<'_>, object: &Value) -> Result<Value, Refu
         for (at, reference) in json::items_mut(tls, "certificateRefs").enumerate() {
             translation.certificate(reference, &format!("listeners[{index}].tls.certificateRefs[{at}]"))?;
         }
+        authorities(
+            translation,
+            tls,
+            &["frontendValidation"],
+            &format!("listeners[{index}].tls"),
+        )?;
+    }
+    if let Some(reference) = spec.pointer_mut("/infrastructure/parametersRef") {
+        translation.parameters(reference, "translate infrastructure.parametersRef")?;
+    }
+    for holder in CLIENT_CERTIFICATES {
+        if let Some(reference) = spec.pointer_mut(&format!("/{}/clientCertificateRef", holder.replace('.', "/"))) {
+            translation.certificate(reference, &format!("{holder}.clientCertificateRef"))?;
+        }
+    }
+    if let Some(frontend) = spec.pointer_mut("/tls/frontend") {
+        authorities(translation, frontend, &["default", "validation"], "tls.frontend")?;
+        for (index, port) in json::items_mut(frontend, "perPort").enumerate() {
+            authorities(
+                translation,
+                port,
+                &["tls", "validation"],
+                &format!("tls.frontend.perPort[{index}]"),
+            )?;
+        }
     }
     Ok(spec)
+}
+
+/// Where it is said as whom a Gateway speaks to its backends; before v1.4 of the API, the second.
+const CLIENT_CERTIFICATES: [&str; 2] = ["tls.backend", "backendTLS"];
+
+/// The authorities that clients are to be certified by, where a path leads to them.
+fn authorities(
+    translation: &mut Translation<'_>,
+    holder: &mut Value,
+    path: &[&str],
+    place: &str,
+) -> Result<(), Refusal> {
+    let Some(validation) = holder.pointer_mut(&format!("/{}", path.join("/"))) else {
+        return Ok(());
+    };
+    for (at, reference) in json::items_mut(validation, "caCertificateRefs").enumerate() {
+        translation.authority(
+            reference,
+            &format!("{place}.{}.caCertificateRefs[{at}]", path.join(".")),
+        )?;
+    }
+    Ok(())
 }
 
 /// Which virtual namespaces may attach is decided before a route gets to the host; there all routes that may are in one

@@ -83,32 +83,51 @@ struct Form {
     default: Option<&'static str>,
     /// The kinds that it may name, all of the core group.
     kinds: &'static [Kind],
+    /// Whether it may name any custom resource of which the host has copies.
+    custom: bool,
 }
 
 const BACKEND: Form = Form {
     word: "backendRef",
     default: Some("Service"),
     kinds: &[Kind::Service],
+    custom: false,
 };
 const SECRET: Form = Form {
     word: "secretRef",
     default: Some("Secret"),
     kinds: &[Kind::Secret],
+    custom: false,
 };
 const LOCAL: Form = Form {
     word: "localObjectRef",
     default: None,
     kinds: &[Kind::ConfigMap, Kind::Secret],
+    custom: false,
 };
 const TARGET: Form = Form {
     word: "targetRef",
     default: None,
     kinds: &[Kind::Service],
+    custom: false,
 };
 const GRANTED: Form = Form {
     word: "referenceGrant to",
     default: None,
     kinds: &[Kind::Service, Kind::Secret, Kind::ConfigMap],
+    custom: false,
+};
+const PARAMETERS: Form = Form {
+    word: "parametersRef",
+    default: None,
+    kinds: &[Kind::ConfigMap, Kind::Secret],
+    custom: true,
+};
+const EXTENSION: Form = Form {
+    word: "extensionRef",
+    default: None,
+    kinds: &[],
+    custom: true,
 };
 
 impl<'a> Translation<'a> {
@@ -133,6 +152,23 @@ impl<'a> Translation<'a> {
         self.granted(reference, "Secret")
             .map_err(|refusal| refusal.at(&format!("authorize {place}")))?;
         self.named(reference, &SECRET, &format!("translate {place}"))
+    }
+
+    /// The reference to a ConfigMap or Secret with authorities.
+    pub(super) fn authority(&mut self, reference: &mut Value, place: &str) -> Result<(), Refusal> {
+        self.granted(reference, "ConfigMap")
+            .map_err(|refusal| refusal.at(&format!("authorize {place}")))?;
+        self.named(reference, &LOCAL, &format!("translate {place}"))
+    }
+
+    /// What an implementation of the API is to know besides, in the same namespace.
+    pub(super) fn parameters(&mut self, reference: &mut Value, place: &str) -> Result<(), Refusal> {
+        self.named(reference, &PARAMETERS, place)
+    }
+
+    /// A filter that an implementation of the API defines, in the same namespace.
+    pub(super) fn extension(&mut self, reference: &mut Value, place: &str) -> Result<(), Refusal> {
+        self.named(reference, &EXTENSION, place)
     }
 
     /// A reference to a ConfigMap or Secret of the same namespace.
@@ -161,9 +197,14 @@ impl<'a> Translation<'a> {
         let kind = form
             .kinds
             .iter()
-            .find(|kind| kind.group() == group && kind.name() == name);
-        match kind {
-            Some(kind) => self.rename(reference, *kind, place),
+            .find(|kind| kind.group() == group && kind.name() == name)
+            .copied();
+        let custom = || {
+            let kind = self.world.settings.kind(group, name).filter(|_| form.custom)?;
+            (matches!(kind, Kind::Custom(_)) && self.world.settings.is_copied(kind)).then_some(kind)
+        };
+        match kind.or_else(custom) {
+            Some(kind) => self.rename(reference, kind, place),
             None => {
                 let why = format!("{} group {group:?} kind {name:?} is not supported", form.word);
                 Err(Refusal::Unsupported(why).at(place))

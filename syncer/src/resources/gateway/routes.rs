@@ -66,7 +66,7 @@ fn http_rule(translation: &mut Translation<'_>, rule: &mut Value, place: &str) -
     filters(translation, rule, place)
 }
 
-/// The filters of a rule or of one of its backends that send requests elsewhere, too.
+/// The filters of a rule or of one of its backends that name something, too.
 fn filters(translation: &mut Translation<'_>, holder: &mut Value, place: &str) -> Result<(), Refusal> {
     for (index, filter) in json::items_mut(holder, "filters").enumerate() {
         for field in ["requestMirror", "externalAuth"] {
@@ -75,6 +75,9 @@ fn filters(translation: &mut Translation<'_>, holder: &mut Value, place: &str) -
             };
             let at = |what: &str| format!("{place}: translate filters[{index}]: {what} {field}.backendRef");
             translation.backend(reference, &at("authorize"), &at("translate"))?;
+        }
+        if let Some(reference) = filter.get_mut("extensionRef") {
+            translation.extension(reference, &format!("{place}: translate filters[{index}]"))?;
         }
     }
     Ok(())

@@ -528,15 +528,19 @@ fn at_the_end_nothing_is_left() {
 }
 
 #[test]
-fn keys_of_kubernetes_are_recognised() {
+fn keys_that_hosts_obey_are_recognised() {
     for (key, expected) in [
         ("pod-security.kubernetes.io/enforce", true),
         ("kubernetes.io/metadata.name", true),
         ("node.k8s.io/x", true),
+        ("resource.kubernetes.io/admin-access", true),
+        ("field.cattle.io/projectId", true),
+        ("openshift.io/sa.scc.uid-range", true),
+        ("cni.projectcalico.org/ipv4pools", true),
         ("notkubernetes.io/x", false),
         ("kubernetes.io", false),
         ("app", false),
     ] {
-        assert_eq!(is_of_kubernetes(key), expected, "{key}");
+        assert_eq!(is_obeyed(key), expected, "{key}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod bound;
 mod classes;
+mod crafted;
 mod devices;
 mod imports;
 pub(super) mod mapped;

@@ -153,3 +153,49 @@ fn certificates_come_along_if_they_may_be_named() {
         ]
     );
 }
+
+/// Whatever a Gateway names by itself: the host's objects of the same names are not the tenant's.
+#[test]
+fn everything_that_a_gateway_names_is_translated_or_refused() {
+    let world = world(&[Kind::Gateway]);
+    put(&world, Kind::GatewayClass, "", "fake", json!({}));
+    synced(&world, Kind::Secret, "web", "cert");
+    synced(&world, Kind::ConfigMap, "web", "authorities");
+    let authorities = |name: &str| json!({"caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": name}]});
+    let spec = |certificate: &str, authority: &str| {
+        json!({
+            "gatewayClassName": "fake",
+            "listeners": [{"name": "tls", "port": 443, "protocol": "HTTPS", "tls": {"frontendValidation": authorities(authority)}}],
+            "infrastructure": {"parametersRef": {"group": "", "kind": "ConfigMap", "name": authority}},
+            "backendTLS": {"clientCertificateRef": {"name": certificate}},
+            "tls": {
+                "backend": {"clientCertificateRef": {"name": certificate}},
+                "frontend": {
+                    "default": {"validation": authorities(authority)},
+                    "perPort": [{"port": 443, "tls": {"validation": authorities(authority)}}],
+                },
+            },
+        })
+    };
+    put(&world, Kind::Gateway, "web", "edge", spec("cert", "authorities"));
+    let host = copy(&world, Kind::Gateway, "web", "edge");
+    assert_eq!(host["spec"], spec("cert-x-web-x-vc", "authorities-x-web-x-vc"));
+
+    let refused = |more: Value| {
+        let mut spec = json!({"gatewayClassName": "fake", "listeners": []});
+        json::merge(&mut spec, &more);
+        put(&world, Kind::Gateway, "web", "other", spec);
+        let plan = world.plan(Kind::Gateway, "web", "other");
+        assert_eq!(plan.steps, [], "{plan:?}");
+        plan.notes[0].reason
+    };
+    let parameters = json!({"group": "x.io", "kind": "Proxy", "name": "theirs"});
+    assert_eq!(
+        refused(json!({"infrastructure": {"parametersRef": parameters}})),
+        "UnsupportedReference"
+    );
+    let elsewhere = json!([{"group": "", "kind": "ConfigMap", "name": "authorities", "namespace": "team"}]);
+    let validation = json!({"validation": {"caCertificateRefs": elsewhere}});
+    let refusal = refused(json!({"infrastructure": null, "tls": {"frontend": {"default": validation}}}));
+    assert_eq!(refusal, "RefNotPermitted");
+}

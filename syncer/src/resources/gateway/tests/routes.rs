@@ -263,6 +263,12 @@ fn what_never_gets_to_the_host_is_told() {
         json!({"parentRefs": [{"name": "b", "group": "x.io", "kind": "Bucket"}]}),
     );
     assert_eq!(plan.notes[0].reason, "UnsupportedReference");
+    let filter = json!({"type": "ExtensionRef", "extensionRef": {"group": "x.io", "kind": "Filter", "name": "theirs"}});
+    let plan = route(&world, json!({"rules": [{"filters": [filter]}]}));
+    assert!(
+        notes(&plan)[0].ends_with("extensionRef group \"x.io\" kind \"Filter\" is not supported"),
+        "{plan:?}"
+    );
     // Gateways of tenants stay here with this configuration; nobody else's may be meant instead.
     gateway(&world, json!({"from": "All"}));
     let plan = route(&world, parent(json!({})));
