@@ -30,8 +30,9 @@ pub async fn run(engine: Arc<Engine>, shutdown: CancellationToken) {
         () = ending.keep_owner() => {}
     }
     if ending.has_come().await {
-        info!("the control plane is being deleted: deleting what lies in no namespace of the host");
+        info!("the control plane is being deleted: deleting what lies outside of its namespace");
         ending.engine.delete_outside().await;
+        ending.withdraw().await;
     }
 }
 
@@ -184,7 +185,8 @@ impl Ending {
         let (Some(name), Some(uid)) = (world.settings.owner_of_service(), &self.uid) else {
             return false;
         };
-        if copied_outside(&world.settings).next().is_none() {
+        let settings = &world.settings;
+        if copied_outside(settings).next().is_none() && settings.exports_elsewhere().next().is_none() {
             return false;
         }
         let set = self.host().get(Kind::StatefulSet, self.namespace(), name).await;
@@ -208,6 +210,29 @@ impl Ending {
             // What is left without its owner on purpose no longer names it.
             Ok(service) => is_going(&service) || is_owner(&service, uid),
             Err(error) => error.code() == 404,
+        }
+    }
+
+    /// Deletes the kubeconfigs of the virtual cluster in other namespaces.
+    async fn withdraw(&self) {
+        let settings = &self.engine.world().settings;
+        for secret in settings.exports_elsewhere() {
+            let (namespace, name) = (secret.namespace.as_str(), secret.name.as_str());
+            let gone = async {
+                let found = self.host().get(Kind::Secret, namespace, name).await?;
+                let labels = &found["metadata"]["labels"];
+                if labels["app"] == "vcluster" && labels["vcluster-name"] == settings.vcluster.as_str() {
+                    let uid = json::text(&found, &["metadata", "uid"]);
+                    self.host().delete((Kind::Secret, namespace, name), uid, None).await?;
+                }
+                Ok::<_, ApiError>(())
+            };
+            match gone.await {
+                Err(error) if error.code() != 404 => {
+                    warn!(%error, namespace, name, "the Secret with the kubeconfig is left on the host");
+                }
+                _ => {}
+            }
         }
     }
 }

@@ -136,6 +136,12 @@ impl Settings {
         wanted.then_some(self.stateful_set.as_str())
     }
 
+    /// The Secrets with kubeconfigs that lie in other namespaces of the host: nothing in the control plane's can own them.
+    pub fn exports_elsewhere(&self) -> impl Iterator<Item = &KubeConfigSecret> {
+        let own = self.host_namespace.as_str();
+        self.exports.iter().filter(move |secret| secret.namespace != own)
+    }
+
     /// Whether virtual objects of a kind have copies on the host.
     pub fn is_copied(&self, kind: Kind) -> bool {
         let mut custom = self.custom.iter();

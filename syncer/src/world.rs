@@ -15,6 +15,7 @@ use crate::names::{Claim, Mappings, Names, Reference, claim};
 use crate::object::{Object, ObjectKey};
 use crate::resources::Direction;
 use crate::resources::capacities::Capacities;
+use crate::resources::namespaces::is_imported;
 use crate::resources::nodes::others::OtherPods;
 use crate::resources::placement::Placement;
 use crate::resources::volumes::Volumes;
@@ -283,10 +284,17 @@ impl World {
         }]))
     }
 
-    /// The owner reference that makes the host delete an object together with the control plane; not in other namespaces.
+    /// The owner reference that makes the host delete an object together with the control plane. A namespace of ours takes along
+    /// what is in it, but one that was there before stays.
     pub fn owner_reference(&self, host_namespace: &str, controlled: bool) -> Option<Value> {
-        if !self.settings.set_owner || host_namespace != self.names.host_namespace() {
+        if !self.settings.set_owner {
             return None;
+        }
+        if host_namespace != self.names.host_namespace() {
+            let namespace = self.host.get(Kind::Namespace, "", host_namespace)?;
+            return is_imported(&namespace.value())
+                .then(|| self.reference_outside())
+                .flatten();
         }
         let service = self.control_plane_service()?;
         Some(serde_json::json!([{

@@ -26,6 +26,12 @@ by the table in files/; lists with names are dealt with here.
 {{- $place := default $own .namespace }}
 {{- $name := default (printf "vc-%s" $.Release.Name) .name }}
 {{- $new := list (include "vcluster.rule" (list "" "secrets" "" "create") | fromJson) (include "vcluster.rule" (list "" "secrets" $name "get" "patch") | fromJson) }}
+{{- if and (ne $place $own) $values.experimental.syncSettings.setOwner }}
+{{- $new = append $new (include "vcluster.rule" (list "" "secrets" $name "delete") | fromJson) }}
+{{- if not $values.sync.toHost.namespaces.enabled }}
+{{- $_ := set $rules $own (append (get $rules $own) (include "vcluster.rule" (list "" "namespaces" $own "get") | fromJson)) }}
+{{- end }}
+{{- end }}
 {{- $_ := set $rules $place (concat (default list (get $rules $place)) $new) }}
 {{- end }}
 

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use e2e::suite::{Background, Kubectl};
 
 use crate::features::Act;
-use crate::run::{Run, Sides};
+use crate::run::{Cluster, Run};
 use crate::until;
 
 /// The node of the host.
@@ -12,19 +12,19 @@ const NODE: &str = "node-1";
 
 impl Run {
     /// Does it all; some of it goes on until what is returned is dropped.
-    pub(crate) async fn act(&self, sides: &Sides<'_>) -> Result<Vec<Background>> {
+    pub(crate) async fn act(&self, cluster: &Cluster) -> Result<Vec<Background>> {
         let mut sessions = Vec::new();
         for act in &self.configuration.acts {
             match act {
                 // Before and after everything else.
                 Act::Bind | Act::Namespaces => {}
-                Act::Pods => sessions = self.use_pod(sides).await?,
-                Act::Nodes => self.use_node(sides).await?,
-                Act::Measurements => measure(sides.tenant).await?,
+                Act::Pods => sessions = self.use_pod(cluster).await?,
+                Act::Nodes => self.use_node(cluster).await?,
+                Act::Measurements => measure(&cluster.tenant).await?,
                 Act::Ports => {
                     let other = r#"{"spec":{"ports":[{"port":81}]}}"#;
                     let change = ["-n", "default", "patch", "service", "web", "--type=merge", "-p", other];
-                    sides.tenant.run(&change)?;
+                    cluster.tenant.run(&change)?;
                 }
             }
         }
@@ -44,8 +44,8 @@ impl Run {
     }
 
     /// Everything that can be asked of a pod.
-    async fn use_pod(&self, sides: &Sides<'_>) -> Result<Vec<Background>> {
-        let tenant = sides.tenant;
+    async fn use_pod(&self, cluster: &Cluster) -> Result<Vec<Background>> {
+        let tenant = &cluster.tenant;
         until(|| {
             let pod = tenant.json(&["-n", "default", "get", "pod", "app"])?;
             let is_placed = pod["spec"]["nodeName"] == NODE;
@@ -82,9 +82,9 @@ impl Run {
     }
 
     /// A change of the node that only this virtual cluster makes, and what its kubelet measures.
-    async fn use_node(&self, sides: &Sides<'_>) -> Result<()> {
+    async fn use_node(&self, cluster: &Cluster) -> Result<()> {
         let label = format!("of-{}=yes", self.vcluster);
-        until(|| sides.tenant.run(&["label", "--overwrite", "node", NODE, &label])).await?;
+        until(|| cluster.tenant.run(&["label", "--overwrite", "node", NODE, &label])).await?;
         for path in [
             "metrics/resource",
             "metrics/cadvisor",
@@ -92,7 +92,7 @@ impl Run {
             "stats/summary",
         ] {
             let path = format!("/api/v1/nodes/{NODE}/proxy/{path}");
-            until(|| sides.tenant.run(&["get", "--raw", &path])).await?;
+            until(|| cluster.tenant.run(&["get", "--raw", &path])).await?;
         }
         Ok(())
     }

@@ -371,6 +371,7 @@ stringData: {config: old}
 ];
 
 /// What one virtual cluster is configured with, and what uses it. Later values come over earlier ones.
+#[derive(Clone)]
 pub(crate) struct Configuration {
     pub(crate) name: &'static str,
     pub(crate) values: Vec<&'static str>,
@@ -382,6 +383,8 @@ pub(crate) struct Configuration {
     pub(crate) shown: &'static [&'static str],
     /// Where the copies of objects in `default` lie, if not in the control plane's namespace.
     pub(crate) place: Option<&'static str>,
+    /// Whether everything is on that can be on together.
+    pub(crate) is_whole: bool,
 }
 
 /// Of what excludes each other, what goes to the host.
@@ -449,6 +452,7 @@ impl Configuration {
             acts,
             shown: &[],
             place: None,
+            is_whole: features.len() > 1,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! No more rights than needed, and no fewer: the syncer runs with the roles that `syncer rbac` prints and nothing else, every
 //! feature is used, alone and with all others, and what it asks of the host is written down. A right that nothing has used is one
-//! too many; a request that was refused is one too few.
+//! too many; a request that was refused is one too few. And however a virtual cluster with everything on ends, nothing is left of it.
 #![allow(clippy::unwrap_used)]
 
 mod acts;
+mod endings;
 mod features;
 mod judge;
 mod run;
@@ -20,6 +21,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use endings::{ENDS, End};
 use run::Run;
 
 /// How many virtual clusters run at the same time.
@@ -51,7 +53,7 @@ impl Host {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_right_is_used_and_none_is_missing() -> Result<()> {
+async fn every_right_is_used_none_is_missing_and_nothing_is_left() -> Result<()> {
     chassis::tls::install_provider();
     let only = std::env::var("FEATURE").unwrap_or_default();
     let world = World::with(&["--clusters", "0", "--nodes", "1"])?;
@@ -63,22 +65,46 @@ async fn every_right_is_used_and_none_is_missing() -> Result<()> {
     outcome
 }
 
-/// Judges every configuration whose name contains a text. What is wrong is told at once: each of them takes a while.
+/// What is done with one virtual cluster.
+enum Task {
+    Judge,
+    End(End),
+}
+
+/// Judges every configuration whose name contains a text, and ends those that have everything on. What is wrong is told at once:
+/// each of them takes a while.
 async fn judge_all(world: &World, only: &str) -> Result<()> {
     let host = Arc::new(Host::of(world)?);
     let room = Arc::new(Semaphore::new(AT_ONCE));
-    let mut runs = JoinSet::new();
+    let mut tasks = Vec::new();
     // Those that take longest are the last ones.
-    let all = features::configurations().into_iter().enumerate().rev();
-    for (number, configuration) in all.filter(|(_, configuration)| configuration.name.contains(only)) {
+    for configuration in features::configurations().into_iter().rev() {
+        if configuration.is_whole {
+            let ends = ENDS.map(|end| (configuration.clone(), Task::End(end)));
+            tasks.extend(ends);
+        }
+        tasks.push((configuration, Task::Judge));
+    }
+    let mut runs = JoinSet::new();
+    for (number, (configuration, task)) in tasks.into_iter().enumerate() {
+        let name = match &task {
+            Task::Judge => configuration.name.to_owned(),
+            Task::End(end) => format!("{}: {end:?}", configuration.name),
+        };
+        if !name.contains(only) {
+            continue;
+        }
         let (host, room, runtime) = (host.clone(), room.clone(), Handle::current());
         // Waiting for a kubectl keeps a thread busy.
         runs.spawn_blocking(move || {
             runtime.block_on(async {
                 let _room = room.acquire().await;
                 let began = Instant::now();
-                let name = configuration.name;
-                let found = Run::new(number, configuration).judge(&host).await;
+                let run = Run::new(number, configuration);
+                let found = match task {
+                    Task::Judge => run.judge(&host).await,
+                    Task::End(end) => run.end(&host, end).await,
+                };
                 let found = found.unwrap_or_else(|error| vec![format!("{error:#}")]);
                 println!("{name}: judged in {:.1?}, {} wrong", began.elapsed(), found.len());
                 found

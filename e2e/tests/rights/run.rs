@@ -56,22 +56,28 @@ pub(crate) struct Run {
     pub(crate) namespace: String,
 }
 
-/// The two sides of a virtual cluster, and what its syncer has asked of the host.
-pub(crate) struct Sides<'a> {
-    pub(crate) tenant: &'a Kubectl,
-    granted: &'a BTreeSet<Right>,
-    proxy: &'a Proxy,
+/// A running virtual cluster.
+pub(crate) struct Cluster {
+    pub(crate) tenant: Kubectl,
+    pub(crate) on_host: Kubectl,
+    /// The roles, as they are printed.
+    pub(crate) manifests: String,
+    /// What the tenant makes.
+    pub(crate) made: String,
+    pub(crate) bridge: Bridge,
+    granted: BTreeSet<Right>,
+    proxy: Proxy,
+    server: Server,
+    store: Store,
+    site: Site,
 }
 
-impl Sides<'_> {
-    /// Waits until the rights that matter have been used; returns all that have not.
-    async fn used(&self, matters: impl Fn(&Right) -> bool) -> BTreeSet<Right> {
+impl Cluster {
+    /// Waits until the rights that matter have been used.
+    async fn used(&self, matters: impl Fn(&Right) -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = unused(self.granted, &self.proxy.asked());
-            if !left.iter().any(&matters) || Instant::now() > deadline {
-                return left;
-            }
+        let is_waiting = || unused(&self.granted, &self.proxy.asked()).iter().any(&matters);
+        while is_waiting() && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -97,6 +103,38 @@ impl Run {
 
     /// What is wrong with the rights of the configuration.
     pub(crate) async fn judge(&self, host: &Host) -> Result<Vec<String>> {
+        // So that it has to find out what has become of what it created.
+        let cluster = self.start(host, Weather::forgetful()).await?;
+        let used = self.exercise(&cluster).await;
+        used.with_context(|| said(&cluster.site))?;
+        // Some rights are for the last act.
+        cluster
+            .on_host
+            .run(&["-n", &self.namespace, "delete", "statefulset", &self.vcluster])?;
+        let mistaken = mistaken(&cluster.site);
+        let Cluster {
+            bridge,
+            proxy,
+            server,
+            store,
+            granted,
+            ..
+        } = cluster;
+        bridge.program.stop().await?;
+        server.program.stop().await?;
+        store.program.stop().await?;
+        let asked = proxy.asked();
+        let left = unused(&granted, &asked);
+        enforced(&Kubectl::new(&proxy.kubeconfig))?;
+        let too_few = refused(&asked)
+            .into_iter()
+            .map(|asked| format!("there is no right to {asked:?}"));
+        let too_many = left.iter().map(|right| format!("nothing needs the right to {right:?}"));
+        Ok(too_few.chain(too_many).chain(mistaken).collect())
+    }
+
+    /// Starts the virtual cluster with the rights that it asks for; its way to the host has a weather.
+    pub(crate) async fn start(&self, host: &Host, weather: Weather) -> Result<Cluster> {
         let mut site = Site::new()?;
         let (mut flags, believed) = site.front_proxy_flags()?;
         flags.extend(site.kubelet_flags()?);
@@ -112,7 +150,6 @@ impl Run {
         std::fs::write(&values, configured.to_string())?;
         let config = format!("--config={}", values.display());
         let manifests = self.printed(&config)?;
-        let granted = granted(&manifests)?;
 
         let (on_host, tenant) = (host.kubectl(), Kubectl::new(&server.kubeconfig));
         self.prepare(&on_host, &manifests).await?;
@@ -124,15 +161,14 @@ impl Run {
         let of_namespace = format!("system:serviceaccounts:{}", self.namespace);
         let groups = ["system:serviceaccounts", "system:authenticated", of_namespace.as_str()];
         let proxy = site.proxy_to((&host.keys, host.port), &user, &groups).await?;
-        // So that it has to find out what has become of what it created.
-        proxy.set_weather(Weather::forgetful());
+        proxy.set_weather(weather);
         let extra = [
             config,
             format!("--workload-service-account=vc-workload-{}", self.vcluster),
             "--compare-interval=5".to_string(),
             format!("--export-kubeconfig={}", server.kubeconfig.display()),
         ];
-        let mut bridge = Bridge::start(
+        let bridge = Bridge::start(
             &mut site,
             &binary("syncer")?,
             &self.vcluster,
@@ -140,23 +176,20 @@ impl Run {
             (&proxy.kubeconfig, &self.namespace),
             &[&extra[..], &believed].concat(),
         )?;
-        bridge.ready().await?;
-
-        let sides = Sides {
-            tenant: &tenant,
-            granted: &granted,
-            proxy: &proxy,
+        let mut cluster = Cluster {
+            granted: granted(&manifests)?,
+            manifests,
+            made,
+            site,
+            tenant,
+            on_host,
+            proxy,
+            bridge,
+            server,
+            store,
         };
-        let left = self.exercise(&sides, &made).await;
-        let left = left.with_context(|| said(&site))?;
-        let asked = proxy.asked();
-        enforced(&Kubectl::new(&proxy.kubeconfig))?;
-        stop(bridge, server, store).await?;
-        let too_few = refused(&asked)
-            .into_iter()
-            .map(|asked| format!("there is no right to {asked:?}"));
-        let too_many = left.iter().map(|right| format!("nothing needs the right to {right:?}"));
-        Ok(too_few.chain(too_many).chain(mistaken(&site)).collect())
+        cluster.bridge.ready().await?;
+        Ok(cluster)
     }
 
     /// What `syncer rbac` says.
@@ -232,9 +265,9 @@ impl Run {
         Ok((listed(&made), listed(&twins)))
     }
 
-    /// Uses the configuration; which rights that has not needed.
-    async fn exercise(&self, sides: &Sides<'_>, made: &str) -> Result<BTreeSet<Right>> {
-        let Sides { tenant, .. } = sides;
+    /// Uses the configuration, until all rights have been used but those to the end.
+    async fn exercise(&self, cluster: &Cluster) -> Result<()> {
+        let (tenant, made) = (&cluster.tenant, cluster.made.as_str());
         let acts = &self.configuration.acts;
         if !made.is_empty() {
             until(|| tenant.with_input(&["apply", "-n", "default", "-f", "-"], made)).await?;
@@ -243,14 +276,14 @@ impl Run {
             self.bind(tenant).await?;
         }
         let of_copies = |right: &Right| !right.resource.contains('/') && right.group != "metrics.k8s.io";
-        sides
+        cluster
             .used(|right| of_copies(right) && ["list", "watch", "create"].contains(&right.verb.as_str()))
             .await;
-        let sessions = self.act(sides).await?;
+        let sessions = self.act(cluster).await?;
         if !made.is_empty() {
             let change = ["label", "--overwrite", "-n", "default", "-f", "-", "touched=yes"];
             tenant.with_input(&change, made)?;
-            sides
+            cluster
                 .used(|right| right.verb == "patch" || right.verb == "create")
                 .await;
             drop(sessions);
@@ -260,7 +293,9 @@ impl Run {
         if acts.contains(&Act::Namespaces) {
             self.finalize(tenant).await?;
         }
-        Ok(sides.used(|_| true).await)
+        let at_the_end = |right: &Right| right.verb == "delete" && !right.name.is_empty();
+        cluster.used(|right| !at_the_end(right)).await;
+        Ok(())
     }
 }
 
@@ -291,13 +326,6 @@ fn said(site: &Site) -> String {
         .collect();
     let complaints: Vec<&str> = complaints.into_iter().collect();
     format!("the syncer says:\n{}", complaints.join("\n"))
-}
-
-async fn stop(bridge: Bridge, server: Server, store: Store) -> Result<()> {
-    bridge.program.stop().await?;
-    server.program.stop().await?;
-    store.program.stop().await?;
-    Ok(())
 }
 
 /// Several objects as one; nothing when there are none.

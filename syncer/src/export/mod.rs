@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clusters::{Api, ApiError, Patch};
 use crate::kinds::Kind;
+use crate::resources::copied_outside;
 use crate::settings::Settings;
 use kubeconfig::Source;
 use token::{Login, TokenError};
@@ -30,6 +31,8 @@ pub struct Export {
     namespace: String,
     /// The Service that owns the Secrets beside it; empty when nothing does.
     owner: String,
+    /// The ClusterRole that owns those in other namespaces, if there is to be one; otherwise the namespace does.
+    cluster_role: Option<String>,
 }
 
 /// Why a Secret is not there yet; a later attempt may succeed.
@@ -73,6 +76,7 @@ impl Export {
             } else {
                 String::new()
             },
+            cluster_role: copied_outside(settings).next().map(|_| settings.cluster_role_name()),
         })
     }
 
@@ -134,11 +138,10 @@ impl Export {
             "type": "Opaque",
             "data": data,
         });
-        // Nothing is owned across namespaces.
         let owner = if *namespace == self.namespace {
             self.owner(api).await?
         } else {
-            None
+            self.owner_elsewhere(api).await?
         };
         if let Some(owner) = &owner {
             secret["metadata"]["ownerReferences"] = json!([owner]);
@@ -177,13 +180,31 @@ impl Export {
         if self.owner.is_empty() {
             return Ok(None);
         }
-        match api.get(Kind::Service, &self.namespace, &self.owner).await {
-            Ok(service) => Ok(Some(json!({
-                "apiVersion": "v1", "kind": "Service", "name": self.owner, "uid": service["metadata"]["uid"],
-            }))),
-            Err(error) if error.code() == 404 => Ok(None),
-            Err(error) => Err(error),
+        reference(api, Kind::Service, &self.namespace, &self.owner).await
+    }
+
+    /// The same for a Secret in another namespace, which only somebody in no namespace can own.
+    async fn owner_elsewhere(&self, api: &Api) -> Result<Option<Value>, ApiError> {
+        if self.owner.is_empty() {
+            return Ok(None);
         }
+        if let Some(role) = &self.cluster_role
+            && let Some(owner) = reference(api, Kind::ClusterRole, "", role).await?
+        {
+            return Ok(Some(owner));
+        }
+        reference(api, Kind::Namespace, "", &self.namespace).await
+    }
+}
+
+/// The reference to an owner, if there is one, and it may be read.
+async fn reference(api: &Api, kind: Kind, namespace: &str, name: &str) -> Result<Option<Value>, ApiError> {
+    match api.get(kind, namespace, name).await {
+        Ok(owner) => Ok(Some(json!({
+            "apiVersion": kind.api_version(), "kind": kind.name(), "name": name, "uid": owner["metadata"]["uid"],
+        }))),
+        Err(error) if matches!(error.code(), 403 | 404) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

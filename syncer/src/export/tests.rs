@@ -72,6 +72,7 @@ async fn more_secrets_say_how_to_log_in() {
         },
     }];
     let (fake, virtual_) = (Fake::new(), Fake::new());
+    let owner = fake.put(Kind::Namespace, json!({"metadata": {"name": "host"}}));
     let export = Export::new(KUBECONFIG.to_owned(), &settings).unwrap();
     let error = export
         .publish(&host(&fake), &virtual_.client())
@@ -84,7 +85,11 @@ async fn more_secrets_say_how_to_log_in() {
     let refresh_at = export.publish(&host(&fake), &virtual_.client()).await.unwrap();
     assert!(refresh_at.unwrap() > Timestamp::now());
     let secret = fake.get(Kind::Secret, "tools", "login").unwrap();
-    assert_eq!(secret["metadata"].get("ownerReferences"), None);
+    // Nothing in a namespace owns something in another one.
+    assert_eq!(
+        secret["metadata"]["ownerReferences"],
+        json!([{"apiVersion": "v1", "kind": "Namespace", "name": "host", "uid": owner["metadata"]["uid"]}])
+    );
     let text = |key: &str| {
         let bytes = BASE64_STANDARD.decode(secret["data"][key].as_str().unwrap()).unwrap();
         String::from_utf8(bytes).unwrap()

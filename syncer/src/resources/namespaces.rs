@@ -110,7 +110,8 @@ fn is_obeyed(key: &str) -> bool {
     })
 }
 
-fn is_imported(host: &Value) -> bool {
+/// Whether a namespace of the host was there before its virtual one.
+pub(crate) fn is_imported(host: &Value) -> bool {
     json::text(host, &["metadata", "annotations", keys::IMPORTED]) == "true"
 }
 
@@ -185,7 +186,7 @@ fn show(world: &World, item: &Reference, settings: &NamespaceSettings, host: &Va
     }
     let visible = |field: &str| {
         let mut all = json::strings(host, &["metadata", field]);
-        all.retain(|key, _| !key.starts_with(keys::PREFIX) && !is_of_kubernetes(key));
+        all.retain(|key, _| !key.starts_with(keys::PREFIX) && !is_obeyed(key));
         all
     };
     let (mut all_labels, mut annotations) = (visible("labels"), visible("annotations"));

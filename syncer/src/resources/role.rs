@@ -45,9 +45,9 @@ pub fn role(name: &str, settings: &Settings) -> String {
     let rules = host_rules(settings)
         .filter(|rule| !is_wide(settings, rule))
         .map(Rule::from);
-    let owner = copied_outside(settings)
-        .find(|_| settings.namespaces.is_none())
-        .map(|_| namespace(&settings.host_namespace));
+    // Who may read all of them needs no more.
+    let owner = (settings.namespaces.is_none() && leaves_something_outside(settings))
+        .then(|| namespace(&settings.host_namespace));
     manifest("Role", name, rules.chain(own.unwrap_or_default()).chain(owner))
 }
 
@@ -90,6 +90,12 @@ pub fn cluster_role(name: &str, settings: &Settings) -> Option<String> {
         names: Words::from([settings.cluster_role_name()]),
     });
     Some(manifest("ClusterRole", name, rules.chain(account).chain(itself)))
+}
+
+/// Whether something of the virtual cluster lies where only its namespace, or its ClusterRole, can own it.
+fn leaves_something_outside(settings: &Settings) -> bool {
+    let published = settings.set_owner && settings.exports_elsewhere().next().is_some();
+    published || copied_outside(settings).next().is_some()
 }
 
 /// The definitions that the virtual cluster gets from the host.
@@ -153,6 +159,13 @@ fn elsewhere(settings: &Settings) -> BTreeMap<String, Vec<Rule>> {
         // What does not exist yet cannot be named.
         add(&secret.namespace, Kind::Secret, &["create"], "");
         add(&secret.namespace, Kind::Secret, &["get", "patch"], &secret.name);
+    }
+    // The last act.
+    for secret in settings
+        .exports_elsewhere()
+        .filter(|_| settings.owner_of_service().is_some())
+    {
+        add(&secret.namespace, Kind::Secret, &["delete"], &secret.name);
     }
     if !settings.service_name.is_empty() {
         let name = &settings.service_name;

@@ -1,0 +1,114 @@
+//! The ends of a virtual cluster that has everything on: an inventory of all kinds by labels, before and after.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use e2e::faulty::Weather;
+use e2e::suite::Kubectl;
+use serde_json::Value;
+
+use crate::features::Act;
+use crate::run::Run;
+use crate::{Host, until};
+
+/// How it ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum End {
+    /// The host namespace is deleted. The syncer is killed with its Pod, and does nothing any more.
+    Namespace,
+    /// The StatefulSet is deleted, and with it the Pod, whose syncer is asked to end.
+    StatefulSet,
+    /// Everything that a release consists of is deleted, in Helm's order.
+    Release,
+}
+
+/// Every end.
+pub(crate) const ENDS: [End; 3] = [End::Namespace, End::StatefulSet, End::Release];
+
+/// The mark of a namespace that was there before the virtual cluster, and stays; only a syncer that runs can take it off.
+const GUEST: &str = "vcluster.loft.sh/object-imported";
+
+impl Run {
+    /// What is left on the host.
+    pub(crate) async fn end(&self, host: &Host, end: End) -> Result<Vec<String>> {
+        let cluster = self.start(host, Weather::calm()).await?;
+        let (tenant, on_host) = (&cluster.tenant, &cluster.on_host);
+        until(|| tenant.with_input(&["apply", "-n", "default", "-f", "-"], &cluster.made)).await?;
+        if self.configuration.acts.contains(&Act::Bind) {
+            self.bind(tenant).await?;
+        }
+        let expected = kinds(&cluster.made)?;
+        until(|| {
+            let found: BTreeSet<String> = self.inventory(on_host)?.iter().map(kind).collect();
+            let missing: Vec<&String> = expected.difference(&found).collect();
+            ensure!(missing.is_empty(), "there is no {missing:?} among {found:?}");
+            Ok(())
+        })
+        .await?;
+
+        let in_namespace =
+            |what: &[&str]| on_host.run(&[&["-n", &self.namespace, "delete", "--wait=false"], what].concat());
+        let set = ["statefulset", self.vcluster.as_str()];
+        match end {
+            End::Namespace => {
+                cluster.bridge.program.kill().await?;
+                on_host.run(&["delete", "namespace", &self.namespace, "--wait=false"])?;
+            }
+            End::StatefulSet => {
+                in_namespace(&set)?;
+                cluster.bridge.program.stop().await?;
+            }
+            End::Release => {
+                in_namespace(&["service", &self.vcluster])?;
+                in_namespace(&set)?;
+                on_host.with_input(&["delete", "--wait=false", "-f", "-"], &cluster.manifests)?;
+                cluster.bridge.program.stop().await?;
+            }
+        }
+        let gone = until(|| {
+            let mut left = self.inventory(on_host)?;
+            left.retain(|object| {
+                let stays = kind(object) == "Namespace" && object["metadata"]["annotations"][GUEST] == "true";
+                !stays || end == End::StatefulSet
+            });
+            let left: Vec<String> = left.iter().map(name).collect();
+            ensure!(left.is_empty(), "after {end:?}, {left:?} are left");
+            Ok(())
+        });
+        Ok(gone.await.err().iter().map(|error| format!("{error:#}")).collect())
+    }
+
+    /// All objects of the host that carry a label of the virtual cluster, whatever their kind.
+    fn inventory(&self, on_host: &Kubectl) -> Result<Vec<Value>> {
+        let listed = on_host.run(&["api-resources", "--verbs=list,delete", "-o", "name"])?;
+        let all: Vec<&str> = listed.lines().filter(|kind| !kind.starts_with("events")).collect();
+        let (all, vcluster) = (all.join(","), &self.vcluster);
+        let copies = format!(
+            "vcluster.loft.sh/managed-by in ({vcluster},{}-x-{vcluster})",
+            self.namespace
+        );
+        let exported = format!("app=vcluster,vcluster-name={vcluster}");
+        let mut found = Vec::new();
+        for (kinds, labels) in [(all.as_str(), copies), ("secrets", exported)] {
+            let list = on_host.json(&["get", kinds, "--all-namespaces", "-l", &labels])?;
+            found.extend(list["items"].as_array().context("no list")?.iter().cloned());
+        }
+        Ok(found)
+    }
+}
+
+fn kind(object: &Value) -> String {
+    object["kind"].as_str().unwrap_or_default().to_owned()
+}
+
+fn name(object: &Value) -> String {
+    let metadata = &object["metadata"];
+    format!("{} {}/{}", kind(object), metadata["namespace"], metadata["name"])
+}
+
+/// The kinds of which the tenant makes something.
+fn kinds(made: &str) -> Result<BTreeSet<String>> {
+    let list: Value = serde_json::from_str(made)?;
+    let items = list["items"].as_array().context("no list")?;
+    Ok(items.iter().map(kind).collect())
+}
