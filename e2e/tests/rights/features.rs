@@ -364,6 +364,22 @@ stringData: {config: old}
         ..QUIET
     },
     Feature {
+        name: "custom resources that another virtual cluster answers for",
+        values: "
+experimental:
+  proxy:
+    customResources:
+      things.example.net/v1: {enabled: true, targetVirtualCluster: {name: other, namespace: RIGHTS-shared}}
+",
+        // It is asked for, and leads nowhere.
+        on_host: "
+{apiVersion: v1, kind: Namespace, metadata: {name: RIGHTS-shared}}
+---
+{apiVersion: v1, kind: Secret, metadata: {name: vc-other, namespace: RIGHTS-shared}, stringData: {config: none}}
+",
+        ..QUIET
+    },
+    Feature {
         name: "nothing but the control plane's own",
         values: "",
         ..QUIET

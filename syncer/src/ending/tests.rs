@@ -311,3 +311,43 @@ async fn namespaces_of_the_host_that_were_made_for_it_go_and_others_are_left_emp
         .collect();
     assert_eq!(left, [r#""vc-there" {}"#]);
 }
+
+#[tokio::test]
+async fn kubeconfigs_in_other_namespaces_are_withdrawn_and_those_of_others_stay() {
+    let host = host();
+    let mut settings = settings();
+    let published = |namespace: &str, name: &str| config::KubeConfigSecret {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        ..Default::default()
+    };
+    settings.exports = vec![
+        published("host", "own"),
+        published("tools", "ours"),
+        published("tools", "theirs"),
+        published("tools", "gone"),
+    ];
+    for (namespace, name, vcluster) in [
+        ("host", "own", "vc"),
+        ("tools", "ours", "vc"),
+        ("tools", "theirs", "other"),
+    ] {
+        let labels = json!({"app": "vcluster", "vcluster-name": vcluster});
+        host.put(
+            Kind::Secret,
+            json!({"metadata": {"namespace": namespace, "name": name, "labels": labels}}),
+        );
+    }
+    let mut ending = ending_of(&host, settings);
+    seen(&ending, &host);
+    ending.own().await.expect("owned");
+    host.remove(Kind::StatefulSet, "host", "vc");
+    assert!(ending.has_come().await, "there is something to do");
+    ending.withdraw().await;
+    let left = |namespace, name| host.get(Kind::Secret, namespace, name).is_some();
+    assert!(!left("tools", "ours"));
+    assert!(
+        left("tools", "theirs") && left("host", "own"),
+        "its owner takes that one along"
+    );
+}

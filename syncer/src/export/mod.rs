@@ -22,6 +22,8 @@ use token::{Login, TokenError};
 const FLAG: &str = "--export-kubeconfig";
 /// How long to wait before another attempt (vCluster `pkg/setup/controllers.go`).
 const RETRY: Duration = Duration::from_secs(10);
+/// How often Secrets in other namespaces are looked at.
+const LOOK_AGAIN: Duration = Duration::from_secs(600);
 
 /// Kubeconfigs on their way to the host. Their content does not show in debug output.
 pub struct Export {
@@ -87,10 +89,18 @@ impl Export {
                 Ok(refresh_at) => {
                     tracing::info!(secrets = self.secrets.len(), "the kubeconfig is published");
                     gate.ready();
-                    let Some(refresh_at) = refresh_at else { return };
-                    Duration::try_from(refresh_at.duration_since(Timestamp::now()))
-                        .unwrap_or_default()
-                        .max(RETRY)
+                    let refresh = refresh_at.map(|refresh_at| {
+                        Duration::try_from(refresh_at.duration_since(Timestamp::now()))
+                            .unwrap_or_default()
+                            .max(RETRY)
+                    });
+                    // Who owns those may come to be another one, which takes them along.
+                    let elsewhere = self.secrets.iter().any(|secret| secret.namespace != self.namespace);
+                    let look = (elsewhere && !self.owner.is_empty()).then_some(LOOK_AGAIN);
+                    let Some(pause) = refresh.into_iter().chain(look).min() else {
+                        return;
+                    };
+                    pause
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot publish the kubeconfig yet");

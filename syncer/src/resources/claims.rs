@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::copied::{self, BARE, Copied, Fields};
-use super::{mirrored, pair, pair::Pair, volumes};
+use super::{mirrored, pair, pair::Pair, usable, volumes};
 use crate::engine::plan::{Note, Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
@@ -32,7 +32,7 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
         actual: requests,
         up: taken_over,
         status: Some(copied::whole_status),
-        refusal: class_not_selected,
+        refusal: |world, object| class_not_selected(world, object).or_else(|| ambiguous_source(world, object)),
         references: sources,
         inherits: true,
         ..BARE
@@ -144,24 +144,34 @@ fn class_annotation(world: &World, _: &Value, annotations: &mut json::Strings) {
     }
 }
 
-/// The claims that a claim is filled from, and the snapshots where the host can have others of their names.
-fn sources(world: &World, object: &Value) -> BTreeSet<Reference> {
+/// What a claim is filled from: the kind, as it is called there, and the name.
+fn filled_from(object: &Value) -> impl Iterator<Item = (&str, &str)> {
+    let sources = SOURCES.iter().filter_map(|field| json::at(object, &["spec", field]));
+    sources.map(|source| (json::text(source, &["kind"]), json::text(source, &["name"])))
+}
+
+/// The kind of a source that can have copies on the host.
+fn kind_of_source(kind: &str) -> Option<Kind> {
+    let known = [Kind::PersistentVolumeClaim, Kind::VolumeSnapshot];
+    known.into_iter().find(|known| known.name() == kind)
+}
+
+/// The claims and snapshots that a claim is filled from.
+fn sources(_: &World, object: &Value) -> BTreeSet<Reference> {
     let namespace = json::text(object, &["metadata", "namespace"]);
-    SOURCES
-        .iter()
-        .filter_map(|field| json::at(object, &["spec", field]))
-        .filter_map(|source| {
-            let kind = match json::text(source, &["kind"]) {
-                CLAIM => Kind::PersistentVolumeClaim,
-                kind if names_snapshot(world, kind) => Kind::VolumeSnapshot,
-                _ => return None,
-            };
-            Some(Reference::new(kind, namespace, json::text(source, &["name"])))
-        })
+    filled_from(object)
+        .filter_map(|(kind, name)| Some(Reference::new(kind_of_source(kind)?, namespace, name)))
         .collect()
 }
 
-/// Whether a source is a snapshot whose copy has a name that others can have, too.
+/// Why a claim is not filled from something else.
+fn ambiguous_source(world: &World, object: &Value) -> Option<Note> {
+    let namespace = json::text(object, &["metadata", "namespace"]);
+    let mut others = filled_from(object).filter(|(kind, _)| kind_of_source(kind).is_none());
+    others.find_map(|(kind, name)| usable::ambiguous(world, kind, namespace, name))
+}
+
+/// Whether a source is a snapshot that has a copy of its own name's making.
 fn names_snapshot(world: &World, kind: &str) -> bool {
     kind == Kind::VolumeSnapshot.name()
         && world.names.single_namespace().is_none()

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::copied::{self, BARE, Copied, Fields};
-use super::mirrored;
-use crate::engine::plan::Plan;
+use super::{mirrored, usable};
+use crate::engine::plan::{Note, Plan};
 use crate::json::{self, Strings};
 use crate::kinds::Kind;
 use crate::names::Reference;
@@ -61,7 +61,8 @@ pub(super) fn plan(world: &World, item: &Reference) -> Plan {
                 json::text(object, &["metadata", "annotations", CLASS_ANNOTATION]),
             ];
             let limit = |class| mirrored::limit(world, "ingress", name, Kind::IngressClass, "ingress class", class);
-            classes.into_iter().find_map(limit)
+            let of_class = classes.into_iter().find_map(limit);
+            of_class.or_else(|| ambiguous_backend(world, object))
         },
         ..BARE
     };
@@ -122,7 +123,7 @@ fn references(_: &World, object: &Value) -> BTreeSet<Reference> {
         let (namespace, name) = named(namespace, json::text(object, &["metadata", "annotations", key]));
         (*kind, namespace, name)
     });
-    let backends = backends(object).map(|name| (Kind::Service, namespace, name));
+    let backends = services(object).map(|name| (Kind::Service, namespace, name));
     tls.chain(annotated)
         .chain(backends)
         .filter(|(_, _, name)| !name.is_empty())
@@ -131,14 +132,27 @@ fn references(_: &World, object: &Value) -> BTreeSet<Reference> {
 }
 
 /// The Services behind an ingress.
-fn backends(object: &Value) -> impl Iterator<Item = &str> {
+fn services(object: &Value) -> impl Iterator<Item = &str> {
+    backends(object).map(|backend| json::text(backend, &["service", "name"]))
+}
+
+/// Everything behind an ingress.
+fn backends(object: &Value) -> impl Iterator<Item = &Value> {
     let paths = json::items(object, &["spec", "rules"])
         .iter()
         .flat_map(|rule| json::items(rule, &["http", "paths"]));
     let backends = paths.filter_map(|path| path.get("backend"));
-    backends
-        .chain(json::at(object, &["spec", "defaultBackend"]))
-        .map(|backend| json::text(backend, &["service", "name"]))
+    backends.chain(json::at(object, &["spec", "defaultBackend"]))
+}
+
+/// Why an ingress does not lead to an object of another kind.
+fn ambiguous_backend(world: &World, object: &Value) -> Option<Note> {
+    let namespace = json::text(object, &["metadata", "namespace"]);
+    let mut others = backends(object).filter_map(|backend| backend.get("resource"));
+    others.find_map(|other| {
+        let (kind, name) = (json::text(other, &["kind"]), json::text(other, &["name"]));
+        usable::ambiguous(world, kind, namespace, name)
+    })
 }
 
 fn annotations(world: &World, object: &Value, annotations: &mut Strings) {

@@ -81,3 +81,14 @@ pub(crate) fn obstacles<'a>(world: &World, targets: impl IntoIterator<Item = &'a
     }
     (plan != Plan::nothing()).then_some(plan)
 }
+
+/// Why an object of a kind that has no copies here must not be named: others can have one of its name on the host.
+pub(super) fn ambiguous(world: &World, kind: &str, namespace: &str, name: &str) -> Option<Note> {
+    let others_can = !name.is_empty() && !world.names.is_exclusive(name, namespace);
+    others_can.then(|| {
+        Note::warning(format!(
+            "{kind} {namespace}/{name} is not synced, and its name on the host is one that other virtual clusters can have, or \
+             the host's controllers"
+        ))
+    })
+}

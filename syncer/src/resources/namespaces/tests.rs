@@ -299,6 +299,12 @@ fn a_namespace_that_is_there_is_marked_and_left_in_the_end() {
         let marked = patched(&there, &plan, "8");
         world.put(Side::Host, Kind::Namespace, marked.clone());
         assert_eq!(world.virtual_namespace(name).as_deref(), Some(virtual_));
+        // It stays, so that it takes nothing along.
+        world.put(Side::Virtual, Kind::Service, service(virtual_, "web"));
+        let copy = world.create(&world.plan(Kind::Service, virtual_, "web"), "h1");
+        assert_eq!(copy["metadata"]["ownerReferences"][0]["uid"], "own");
+        world.take(Side::Virtual, Kind::Service, virtual_, "web");
+        world.take(Side::Host, Kind::Service, name, "web");
         assert_eq!(
             summary(&world.plan(Kind::Namespace, "", virtual_)),
             Vec::<String>::new()

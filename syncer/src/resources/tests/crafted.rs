@@ -257,3 +257,39 @@ fn a_copy_is_not_changed_to_name_what_is_not_ours() {
         ["delete host Widget host/one-x-team-x-vc h1"]
     );
 }
+
+#[test]
+fn what_others_can_have_is_neither_a_source_nor_a_backend() {
+    let mut world = small_world();
+    world.settings.to_host.extend([Kind::Ingress, Kind::VolumeSnapshot]);
+    let source = |index: usize, kind: &str, name: &str| {
+        let spec = json!({"spec": {"dataSourceRef": {"apiGroup": "example.com", "kind": kind, "name": name}}});
+        let claim = object(Kind::PersistentVolumeClaim, &format!("c{index}"), spec);
+        copied(&world, Kind::PersistentVolumeClaim, claim)
+    };
+    for (index, kind) in ["PersistentVolumeClaim", "VolumeSnapshot", "Backup"]
+        .into_iter()
+        .enumerate()
+    {
+        let said = source(index, kind, "web-x-prod").expect_err("no copy");
+        assert!(
+            said.contains("web-x-prod") && said.contains("other virtual clusters can have"),
+            "{said}"
+        );
+        let copy = source(index + 10, kind, "web").expect("a copy");
+        assert_eq!(copy["spec"]["dataSourceRef"]["name"], "web-x-team-x-vc");
+    }
+    let backend = |name: &str, bucket: &str| {
+        let resource = json!({"apiGroup": "example.com", "kind": "Bucket", "name": bucket});
+        let ingress = object(
+            Kind::Ingress,
+            name,
+            json!({"spec": {"defaultBackend": {"resource": resource}}}),
+        );
+        copied(&world, Kind::Ingress, ingress)
+    };
+    let said = backend("a", "web-x-prod").expect_err("no copy");
+    assert!(said.contains("Bucket team/web-x-prod"), "{said}");
+    let copy = backend("b", "web").expect("a copy");
+    assert_eq!(copy["spec"]["defaultBackend"]["resource"]["name"], "web-x-team-x-vc");
+}
