@@ -369,13 +369,13 @@ stringData: {config: old}
 experimental:
   proxy:
     customResources:
-      things.example.net/v1: {enabled: true, targetVirtualCluster: {name: other, namespace: RIGHTS-shared}}
+      things.example.net/v1: {enabled: true, targetVirtualCluster: {name: other}}
 ",
         // It is asked for, and leads nowhere.
         on_host: "
-{apiVersion: v1, kind: Namespace, metadata: {name: RIGHTS-shared}}
+{apiVersion: v1, kind: Namespace, metadata: {name: vcluster-other}}
 ---
-{apiVersion: v1, kind: Secret, metadata: {name: vc-other, namespace: RIGHTS-shared}, stringData: {config: none}}
+{apiVersion: v1, kind: Secret, metadata: {name: vc-other, namespace: vcluster-other}, stringData: {config: none}}
 ",
         ..QUIET
     },
