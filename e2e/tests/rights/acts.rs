@@ -16,8 +16,8 @@ impl Run {
         let mut sessions = Vec::new();
         for act in &self.configuration.acts {
             match act {
-                // Before and after everything else.
-                Act::Bind | Act::Namespaces => {}
+                // Before everything else.
+                Act::Bind => {}
                 Act::Pods => sessions = self.use_pod(cluster).await?,
                 Act::Nodes => self.use_node(cluster).await?,
                 Act::Measurements => measure(&cluster.tenant).await?,
@@ -95,16 +95,6 @@ impl Run {
             until(|| cluster.tenant.run(&["get", "--raw", &path])).await?;
         }
         Ok(())
-    }
-
-    /// Ends the namespace that was deleted: there is no controller that does.
-    pub(crate) async fn finalize(&self, tenant: &Kubectl) -> Result<()> {
-        let namespace =
-            r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"extra"},"spec":{"finalizers":[]}}"#;
-        let path = "/api/v1/namespaces/extra/finalize";
-        tenant
-            .with_input(&["replace", "--raw", path, "-f", "-"], namespace)
-            .map(drop)
     }
 }
 

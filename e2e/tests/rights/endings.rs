@@ -25,9 +25,6 @@ pub(crate) enum End {
 /// Every end.
 pub(crate) const ENDS: [End; 3] = [End::Namespace, End::StatefulSet, End::Release];
 
-/// The mark of a namespace that was there before the virtual cluster, and stays; only a syncer that runs can take it off.
-const GUEST: &str = "vcluster.loft.sh/object-imported";
-
 impl Run {
     /// What is left on the host.
     pub(crate) async fn end(&self, host: &Host, end: End) -> Result<Vec<String>> {
@@ -66,12 +63,7 @@ impl Run {
             }
         }
         let gone = until(|| {
-            let mut left = self.inventory(on_host)?;
-            left.retain(|object| {
-                let stays = kind(object) == "Namespace" && object["metadata"]["annotations"][GUEST] == "true";
-                !stays || end == End::StatefulSet
-            });
-            let left: Vec<String> = left.iter().map(name).collect();
+            let left: Vec<String> = self.inventory(on_host)?.iter().map(name).collect();
             ensure!(left.is_empty(), "after {end:?}, {left:?} are left");
             Ok(())
         });

@@ -43,8 +43,6 @@ pub(crate) enum Act {
     Measurements,
     /// Service `web` gets another port.
     Ports,
-    /// Namespace `extra` goes.
-    Namespaces,
 }
 
 const PODS: Feature = Feature {
@@ -397,8 +395,6 @@ pub(crate) struct Configuration {
     pub(crate) acts: Vec<Act>,
     /// Kinds that the tenant does not make, because they come from the host.
     pub(crate) shown: &'static [&'static str],
-    /// Where the copies of objects in `default` lie, if not in the control plane's namespace.
-    pub(crate) place: Option<&'static str>,
     /// Whether everything is on that can be on together.
     pub(crate) is_whole: bool,
 }
@@ -407,14 +403,12 @@ pub(crate) struct Configuration {
 const TOWARDS_THE_HOST: &str = "
 sync: {fromHost: {priorityClasses: {enabled: false}, storageClasses: {enabled: auto}}}
 ";
-/// Of what excludes each other, what comes from it; and namespaces of the host for those of the virtual cluster, which is
-/// another way to name all copies.
+/// Of what excludes each other, what comes from it.
 const FROM_THE_HOST: &str = "
 sync:
   toHost:
     priorityClasses: {enabled: false}
     storageClasses: {enabled: false}
-    namespaces: {enabled: true, mappings: {byName: {default: RIGHTS-default}}}
     pods: {hybridScheduling: {enabled: true, hostSchedulers: [default-scheduler]}}
 controlPlane: {advanced: {virtualScheduler: {enabled: false}}}
 exportKubeConfig: {additionalSecrets: [], secret: {name: published, namespace: RIGHTS-shared}}
@@ -429,16 +423,10 @@ pub(crate) fn configurations() -> Vec<Configuration> {
     towards.values.push(TOWARDS_THE_HOST);
     all.push(towards);
     let mut from = Configuration::of(&features);
-    from.name = "everything from the host, and namespaces";
+    from.name = "everything from the host";
     from.values.push(FROM_THE_HOST);
-    from.on_host
-        .push("{apiVersion: v1, kind: Namespace, metadata: {name: RIGHTS-default}}");
-    from.made
-        .push("{apiVersion: v1, kind: Namespace, metadata: {name: extra}}");
     from.acts.retain(|act| *act != Act::Bind);
-    from.acts.push(Act::Namespaces);
     from.shown = &["PriorityClass", "StorageClass"];
-    from.place = Some("RIGHTS-default");
     all.push(from);
     all
 }
@@ -467,7 +455,6 @@ impl Configuration {
             made: texts(|feature| feature.made),
             acts,
             shown: &[],
-            place: None,
             is_whole: features.len() > 1,
         }
     }

@@ -80,8 +80,7 @@ async fn judge_all(world: &World, only: &str) -> Result<()> {
     // Those that take longest are the last ones.
     for configuration in features::configurations().into_iter().rev() {
         if configuration.is_whole {
-            let ends = ENDS.map(|end| (configuration.clone(), Task::End(end)));
-            tasks.extend(ends);
+            tasks.extend(ENDS.map(|end| (configuration.clone(), Task::End(end))));
         }
         tasks.push((configuration, Task::Judge));
     }

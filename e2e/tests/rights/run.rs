@@ -244,8 +244,7 @@ impl Run {
                 continue;
             }
             made.push(object.to_string());
-            let second = format!("{kind} taken");
-            if kind == "Namespace" || !names.insert((second, String::new())) {
+            if !names.insert((format!("{kind} taken"), String::new())) {
                 continue;
             }
             let mut second = object.clone();
@@ -254,8 +253,6 @@ impl Run {
             let mut twin = second;
             if WIDE.contains(&kind) {
                 twin["metadata"]["name"] = json!(format!("vcluster-taken-x-{}-x-{}", self.namespace, self.vcluster));
-            } else if let Some(place) = self.configuration.place {
-                twin["metadata"]["namespace"] = json!(place.replace("RIGHTS", &self.namespace));
             } else {
                 twin["metadata"]["name"] = json!(format!("taken-x-default-x-{}", self.vcluster));
                 twin["metadata"]["namespace"] = json!(self.namespace);
@@ -289,9 +286,6 @@ impl Run {
             drop(sessions);
             let delete = ["delete", "-n", "default", "--wait=false", "-f", "-"];
             tenant.with_input(&delete, made)?;
-        }
-        if acts.contains(&Act::Namespaces) {
-            self.finalize(tenant).await?;
         }
         let at_the_end = |right: &Right| right.verb == "delete" && !right.name.is_empty();
         cluster.used(|right| !at_the_end(right)).await;
