@@ -150,11 +150,16 @@ async fn mariadb_may_go_and_come_back() {
     the_server_may_go_and_come_back(Product::MariaDb).await;
 }
 
-/// Writes until `end`, again and again where it is not certain; returns what was acknowledged.
+/// Acknowledged writes of each writer without which a test says little.
+const ENOUGH: usize = 13;
+
+/// Writes until `end`, again and again where it is not certain, and longer where the machine is so busy that little has been
+/// written by then; returns what was acknowledged.
 async fn write_stubbornly(client: Client, writer: usize, end: std::time::Instant) -> Vec<(String, i64)> {
     let mut acknowledged = Vec::new();
     for count in 0.. {
-        if std::time::Instant::now() > end {
+        let now = std::time::Instant::now();
+        if now > end && (acknowledged.len() >= ENOUGH || now > end + PATIENCE) {
             break;
         }
         let key = format!("w/{writer}/{count}");
@@ -204,7 +209,7 @@ async fn the_server_may_go_and_come_back(product: Product) {
     for writer in writers {
         acknowledged.extend(writer.await.expect("writer"));
     }
-    assert!(acknowledged.len() > 100, "{} writes", acknowledged.len());
+    assert!(acknowledged.len() >= 8 * ENOUGH, "{} writes", acknowledged.len());
     let back = async {
         let put = PutRequest {
             key: bytes("w/last"),
