@@ -16,6 +16,7 @@ use super::world::succeeded;
 pub struct Kubectl {
     program: PathBuf,
     kubeconfig: PathBuf,
+    namespace: Option<String>,
     environment: Vec<(&'static str, &'static str)>,
 }
 
@@ -26,8 +27,15 @@ impl Kubectl {
         Self {
             program: program.into(),
             kubeconfig: kubeconfig.to_path_buf(),
+            namespace: None,
             environment: Vec::new(),
         }
+    }
+
+    /// The same for a namespace, unless a command names another.
+    pub fn in_namespace(mut self, namespace: &str) -> Self {
+        self.namespace = Some(namespace.to_string());
+        self
     }
 
     /// The same with a variable in its environment.
@@ -38,6 +46,9 @@ impl Kubectl {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
+        if let Some(namespace) = &self.namespace {
+            command.args(["--namespace", namespace]);
+        }
         command
             .args(arguments)
             .env("KUBECONFIG", &self.kubeconfig)

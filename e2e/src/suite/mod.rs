@@ -7,6 +7,6 @@ mod tools;
 mod world;
 
 pub use kubectl::{Background, Kubectl};
-pub use runner::{Case, anywhere, configured, main, with};
+pub use runner::{Case, anywhere, configured, main, on_real_nodes, with};
 pub use tools::tool;
 pub use world::{World, binary, eventually};

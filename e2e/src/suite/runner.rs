@@ -1,5 +1,6 @@
 //! Runs the cases of a test file that has its own `main` (`harness = false`).
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -23,20 +24,41 @@ pub fn configured(file: &str, clusters: u8, values: &str, cases: &[Case]) -> Exi
 /// The same for cases that need nothing of the host but what every Kubernetes has: with `E2E_HOST=existing` they run on the
 /// cluster of `E2E_KUBECONFIG`, or else `KUBECONFIG`, in a namespace of their own.
 pub fn anywhere(file: &str, values: &str, cases: &[Case]) -> ExitCode {
-    let name = ["--name", "vc-1"];
     match existing_host() {
-        Ok(None) => run(file, &name, values, cases),
-        Ok(Some(kubeconfig)) => {
-            let kubeconfig = kubeconfig.to_string_lossy();
-            let namespace = format!("vcluster-e2e-{}", std::process::id());
-            let host = ["--host-kubeconfig", &kubeconfig, "--namespace", &namespace];
-            run(file, &[&name[..], &host].concat(), values, cases)
-        }
+        Ok(None) => run(file, &NAME, values, cases),
+        Ok(Some(kubeconfig)) => on_existing(file, &kubeconfig, values, cases),
         Err(error) => {
             eprintln!("{file}: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// The same for cases that need containers which really run: the embedded host has none.
+pub fn on_real_nodes(file: &str, values: &str, cases: &[Case]) -> ExitCode {
+    match existing_host() {
+        Ok(None) => {
+            println!(
+                "{file}: skipped on the embedded host, whose simulated nodes run no containers: it needs E2E_HOST=existing"
+            );
+            ExitCode::SUCCESS
+        }
+        Ok(Some(kubeconfig)) => on_existing(file, &kubeconfig, values, cases),
+        Err(error) => {
+            eprintln!("{file}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The virtual cluster of suites that choose their host.
+const NAME: [&str; 2] = ["--name", "vc-1"];
+
+fn on_existing(file: &str, kubeconfig: &Path, values: &str, cases: &[Case]) -> ExitCode {
+    let kubeconfig = kubeconfig.to_string_lossy();
+    let namespace = format!("vcluster-e2e-{}", std::process::id());
+    let host = ["--host-kubeconfig", &kubeconfig, "--namespace", &namespace];
+    run(file, &[&NAME[..], &host].concat(), values, cases)
 }
 
 /// Starts a playground with these arguments of `vcluster playground up` and `values` as the vcluster.yaml of its virtual
