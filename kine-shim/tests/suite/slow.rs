@@ -76,7 +76,7 @@ async fn put(client: &Client, key: &str, size: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_read_is_cancelled_and_others_go_on() {
     let database = Database::file();
-    let shim = Shim::start_with(&database, &["--slow-watcher-timeout=300ms"]).await;
+    let shim = Shim::start_with(&database, &["--slow-watcher-timeout=2s"]).await;
     let (mut slow, _asking) = watches(narrow(&shim.tcp().to_string()).await, "slow/", 2).await;
     for _ in 0..2 {
         assert!(slow.next().await.expect("answer").expect("answer").created);
@@ -84,13 +84,18 @@ async fn who_does_not_read_is_cancelled_and_others_go_on() {
     let mut quick = shim.client.stream().await;
     quick.send(watch("slow/").request_union.expect("request"));
     assert!(quick.next().await.created);
-    for number in 0..40 {
-        put(&shim.client, &format!("slow/{number}"), 100 << 10).await;
-    }
-    let mut seen = 0;
-    while seen < 40 {
-        seen += quick.next().await.events.len();
-    }
+    let writing = async {
+        for number in 0..40 {
+            put(&shim.client, &format!("slow/{number}"), 100 << 10).await;
+        }
+    };
+    let reading = async {
+        let mut seen = 0;
+        while seen < 40 {
+            seen += quick.next().await.events.len();
+        }
+    };
+    tokio::join!(writing, reading);
     let cancelled = || shim.app.metrics.count_cancelled(Cancelled::Slow);
     eventually("the slow stream is cancelled", || cancelled() == 2).await;
     eventually("its watches are gone", || shim.app.store.hub().watchers().0 == 1).await;
