@@ -151,6 +151,22 @@ experimental:
       '*.example.org/v1': {enabled: true, accessResources: all, targetVirtualCluster: {name: third, project: elsewhere}}
       off.example.net/v1: {enabled: false, targetVirtualCluster: {name: fourth}}
 ",
+    "
+sync:
+  toHost:
+    namespaces: {enabled: true, mappingsOnly: true, mappings: {byName: {prod: live, '${name}-a': b}}}
+    persistentVolumes: {enabled: true}
+    customResources: {widgets.example.com/v1: {enabled: true, scope: Namespaced}}
+",
+    "
+sync:
+  toHost:
+    namespaces: {enabled: true, mappings: {byName: {'team-*': '${name}-t-*', prod: live}}}
+    serviceAccounts: {enabled: true}
+    endpoints: {enabled: false}
+networking: {replicateServices: {toHost: [{from: default/web, to: web}]}}
+experimental: {syncSettings: {setOwner: false}}
+",
     "integrations: {metricsServer: {enabled: true}}",
     "experimental: {nodeMonitors: [{name: kubelet, endpoints: [{path: /metrics/cadvisor}]}]}",
     "integrations: {metricsServer: {enabled: true, nodes: false}}",

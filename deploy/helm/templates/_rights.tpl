@@ -18,6 +18,45 @@ by the table in files/; lists with names are dealt with here.
 {{- end }}
 {{- end }}
 
+{{- /* Namespaces of the host that virtual ones have to themselves: copies are everywhere, so the rights to them are, too. */}}
+{{- $spread := .Values.sync.toHost.namespaces.enabled }}
+{{- $copies := ternary "*" $own $spread }}
+{{- if $spread }}
+{{- $new := list }}
+{{- $named := list (include "vcluster.rule" (list "" "secrets" "" "create") | fromJson) }}
+{{- range get $rules $own }}
+{{- if not .resourceNames }}{{ $new = append $new . }}{{ else if ne (first .resources) "namespaces" }}{{ $named = append $named . }}{{ end }}
+{{- end }}
+{{- $names := list }}
+{{- $exact := true }}
+{{- range $virtual, $host := .Values.sync.toHost.namespaces.mappings.byName }}
+{{- $names = append $names (replace "${name}" $.Release.Name $host) }}
+{{- if hasSuffix "*" $host }}{{ $exact = false }}{{ end }}
+{{- end }}
+{{- $new = append $new (include "vcluster.rule" (list "" "namespaces" "" "create") | fromJson) }}
+{{- if $exact }}
+{{- range $names }}
+{{- $new = append $new (include "vcluster.rule" (list "" "namespaces" . "delete" "get" "list" "patch" "watch") | fromJson) }}
+{{- end }}
+{{- $named = append $named (include "vcluster.rule" (list "" "namespaces" $own "get") | fromJson) }}
+{{- else }}
+{{- $new = append $new (include "vcluster.rule" (list "" "namespaces" "" "delete" "get" "list" "patch" "watch") | fromJson) }}
+{{- end }}
+{{- if not .Values.sync.toHost.serviceAccounts.enabled }}
+{{- $account := printf "vc-workload-%s" .Release.Name }}
+{{- $new = append $new (include "vcluster.rule" (list "" "serviceaccounts" "" "create") | fromJson) }}
+{{- $new = append $new (include "vcluster.rule" (list "" "serviceaccounts" $account "delete" "get" "list" "watch") | fromJson) }}
+{{- end }}
+{{- if .Values.experimental.syncSettings.setOwner }}
+{{- $new = append $new (include "vcluster.rule" (list "rbac.authorization.k8s.io" "clusterroles" (include "vcluster.wideName" .) "get" "patch") | fromJson) }}
+{{- end }}
+{{- if .Values.networking.replicateServices.toHost }}
+{{- $new = append $new (include "vcluster.rule" (list "" "endpoints" "" "create" "delete" "get" "list" "patch" "watch") | fromJson) }}
+{{- end }}
+{{- $_ := set $rules $own $named }}
+{{- $_ := set $rules "*" (concat (get $rules "*") $new) }}
+{{- end }}
+
 {{- /* Secrets with kubeconfigs. */}}
 {{- $export := .Values.exportKubeConfig }}
 {{- $secrets := $export.additionalSecrets }}
@@ -90,7 +129,7 @@ by the table in files/; lists with names are dealt with here.
 {{- $group := trimPrefix (printf "%s." $plural) $named }}
 {{- $copied := include "vcluster.rule" (list $group $plural "" "create" "delete" "get" "list" "patch" "watch") | fromJson }}
 {{- $read := include "vcluster.rule" (list "apiextensions.k8s.io" "customresourcedefinitions" $named "get") | fromJson }}
-{{- $_ := set $rules $own (append (get $rules $own) $copied) }}
+{{- $_ := set $rules $copies (append (get $rules $copies) $copied) }}
 {{- $_ := set $rules "*" (append (get $rules "*") $read) }}
 {{- end }}
 {{- end }}
@@ -112,7 +151,7 @@ by the table in files/; lists with names are dealt with here.
 {{- end }}
 {{- if .Values.networking.replicateServices.toHost }}
 {{- $new := include "vcluster.rule" (list "" "services" "" "create" "delete" "get" "list" "patch" "watch") | fromJson }}
-{{- $_ := set $rules $own (append (get $rules $own) $new) }}
+{{- $_ := set $rules $copies (append (get $rules $copies) $new) }}
 {{- end }}
 {{- toJson $rules -}}
 {{- end }}

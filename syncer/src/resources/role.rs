@@ -46,8 +46,9 @@ pub fn role(name: &str, settings: &Settings) -> String {
         .filter(|rule| !is_wide(settings, rule))
         .map(Rule::from);
     // Who may read all of them needs no more.
-    let owner = (settings.namespaces.is_none() && leaves_something_outside(settings))
-        .then(|| namespace(&settings.host_namespace));
+    let names = settings.names();
+    let named = names.single_namespace().is_some() || names.all_on_host().is_some();
+    let owner = (named && leaves_something_outside(settings)).then(|| namespace(&settings.host_namespace));
     manifest("Role", name, rules.chain(own.unwrap_or_default()).chain(owner))
 }
 
@@ -316,9 +317,11 @@ mod tests {
         let account = "    resources: [serviceaccounts]\n    resourceNames: [vc-workload-vc]\n    verbs: [delete, get, list, watch]\n";
         assert!(wide.contains(account), "{wide}");
         let own = role(NAME, &settings);
-        for resource in ["pods", "configmaps", "namespaces", "events"] {
+        for resource in ["pods", "configmaps", "events"] {
             assert!(!own.contains(resource), "{resource} is in {own}");
         }
+        let of_owner = "    resources: [namespaces]\n    resourceNames: [host]\n    verbs: [get]\n";
+        assert!(own.contains(of_owner), "{own}");
         assert!(own.contains("resourceNames: [vc]"), "{own}");
     }
 
