@@ -76,9 +76,24 @@ pub(crate) fn unused(granted: &BTreeSet<Right>, asked: &BTreeSet<Asked>) -> BTre
     granted.iter().filter(idle).cloned().collect()
 }
 
-/// The requests that were refused for want of a right.
+/// The requests that were refused for want of a right. Admission refuses with the same code what it lets through later, such as a
+/// pod whose service account it does not know yet.
 pub(crate) fn refused(asked: &BTreeSet<Asked>) -> Vec<&Asked> {
-    asked.iter().filter(|asked| asked.code == 403).collect()
+    let what = |asked: &Asked| {
+        let Asked {
+            verb, group, resource, ..
+        } = asked;
+        (
+            verb.clone(),
+            group.clone(),
+            resource.clone(),
+            asked.namespace.clone(),
+            asked.name.clone(),
+        )
+    };
+    let granted: BTreeSet<_> = asked.iter().filter(|asked| asked.code < 300).map(what).collect();
+    let refused = asked.iter().filter(|asked| asked.code == 403);
+    refused.filter(|asked| !granted.contains(&what(asked))).collect()
 }
 
 #[cfg(test)]
@@ -120,5 +135,23 @@ rules:
             .collect();
         // The pod of the team is read by the right in its namespace, so that the one in all of them is one too many.
         assert_eq!(left, [" get pods ", "team get pods/log ", "team list services other"]);
+    }
+
+    #[test]
+    fn what_succeeds_later_was_not_refused_for_want_of_a_right() {
+        let answered = |path: &str, code: u16| Asked {
+            code,
+            ..Asked::new("POST", path)
+        };
+        let (pods, secrets) = ("/api/v1/namespaces/team/pods", "/api/v1/namespaces/team/secrets");
+        let asked = [
+            answered(pods, 403),
+            answered(pods, 201),
+            answered(secrets, 403),
+            answered(secrets, 409),
+        ];
+        let asked = BTreeSet::from(asked);
+        let refused: Vec<&str> = refused(&asked).iter().map(|asked| asked.resource.as_str()).collect();
+        assert_eq!(refused, ["secrets"]);
     }
 }
