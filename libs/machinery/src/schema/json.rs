@@ -500,6 +500,14 @@ mod tests {
     }
 
     proptest! {
+        /// Whoever reads what is stored and writes it back must not change it.
+        #[test]
+        fn floats_are_read_as_they_were_written(float: f64) {
+            prop_assume!(float.is_finite());
+            let text = float_text(float);
+            prop_assert_eq!(serde_json::from_str::<f64>(&text).unwrap().to_bits(), float.to_bits());
+        }
+
         #[test]
         fn agrees_with_serde_json(text in r#"[\[\]{}",:0-9a-e.\\u tfn-]{0,24}"#) {
             let ours = parse(text.as_bytes());
