@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 /// The name under which the server writes and owns fields.
 const MANAGER: &str = "kube-apiserver";
+/// As whom the server asks itself (k8s.io/apiserver `user.APIServerUser`).
+const USER: &str = "system:apiserver";
 /// The group of those who may do everything.
 const MASTERS: &str = "system:masters";
 
@@ -47,7 +49,7 @@ impl<'a> Writer<'a> {
     fn request<'r>(&'r self, namespace: &'r str) -> Request<'r> {
         Request {
             namespace,
-            user: MANAGER,
+            user: USER,
             uid: "",
             groups: &self.groups,
             extra: &NO_EXTRA,

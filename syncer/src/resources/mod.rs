@@ -329,7 +329,8 @@ fn behind_control_plane(world: &World, kind: Kind) -> Vec<Reference> {
                 kubernetes::reference(Kind::Service),
                 Reference::new(Kind::Service, DNS_NAMESPACE, DNS_NAME),
             ];
-            own.into_iter().chain(outside).collect()
+            let marked = namespaces::marked(world);
+            own.into_iter().chain(outside).chain(marked).collect()
         }
         _ => vec![
             kubernetes::reference(Kind::Endpoints),

@@ -248,6 +248,13 @@ pub(super) fn without_marks(host: &Value, labels: &json::Strings) -> Value {
     json!({"labels": unmarked("labels"), "annotations": unmarked("annotations")})
 }
 
+/// The virtual namespaces that have one of the host to themselves, also those that are not there any more.
+pub(super) fn marked(world: &World) -> impl Iterator<Item = Reference> {
+    let all = world.host_namespaces().into_iter();
+    all.filter_map(|host| world.virtual_namespace(&host))
+        .map(|name| Reference::new(Kind::Namespace, "", &name))
+}
+
 /// The virtual namespace that has to be looked at because one of the host changed that can be its own.
 pub(super) fn of_host(world: &World, change: &Change) -> Option<Reference> {
     let name = world.names.virtual_of(&change.object()?.key().name)?;
@@ -271,7 +278,10 @@ pub(super) fn in_our_own(world: &World, item: &Reference, mut plan: Plan) -> Pla
     else {
         return plan;
     };
-    if world.virtual_namespace(&target).as_ref() == Some(&item.key.namespace) {
+    let host = world.host.get(Kind::Namespace, "", &target).map(|host| host.value());
+    // Nothing can be made in one that is going, either.
+    let going = host.as_ref().is_some_and(pair::is_deleting);
+    if !going && world.virtual_namespace(&target).as_ref() == Some(&item.key.namespace) {
         return plan;
     }
     let count = plan.steps.len();
@@ -290,7 +300,7 @@ pub(super) fn in_our_own(world: &World, item: &Reference, mut plan: Plan) -> Pla
     if plan.steps.len() == count {
         return plan;
     }
-    if world.host.get(Kind::Namespace, "", &target).is_some() {
+    if host.is_some() && !going {
         plan.notes.push(Note::error(format!(
             "namespace {:?} of the host is not that of namespace {:?}; nothing is made there",
             target, item.key.namespace

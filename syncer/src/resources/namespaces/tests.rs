@@ -315,7 +315,15 @@ fn a_namespace_that_is_there_is_marked_and_left_in_the_end() {
             Vec::<String>::new(),
             "it stays, and its owner does not get it back"
         );
-        world.end();
+        world
+            .control_plane
+            .of(Kind::Service)
+            .remove(&ObjectKey::new("host", "vc"), "");
+        let affected = crate::resources::affected_by_control_plane(&world, Kind::Service);
+        assert!(
+            affected.contains(&Reference::new(Kind::Namespace, "", virtual_)),
+            "{affected:?}"
+        );
         let mut left = patched(&marked, &world.plan(Kind::Namespace, "", virtual_), "7");
         // An empty map says nothing.
         json::object_mut(&mut left, "metadata").map(|metadata| metadata.remove("annotations"));
@@ -436,6 +444,19 @@ fn a_mark_made_to_mislead_gets_nothing() {
         plan.steps.is_empty() && said(&plan).contains(r#"namespace "y-first" of the host"#),
         "{plan:?}"
     );
+}
+
+#[test]
+fn nothing_is_made_in_a_namespace_that_is_going() {
+    let world = mapped(&[("team", "tenant-team")]);
+    let mut going = with_namespace(&world, "team");
+    going["metadata"]["deletionTimestamp"] = json!("1970-01-01T00:00:00Z");
+    going["metadata"]["resourceVersion"] = json!("101");
+    world.put(Side::Host, Kind::Namespace, going);
+    world.put(Side::Virtual, Kind::Service, service("team", "web"));
+    let plan = world.plan(Kind::Service, "team", "web");
+    assert!(plan.steps.is_empty() && plan.notes.is_empty(), "{plan:?}");
+    assert_eq!(plan.waits[0].key, ObjectKey::new("", "tenant-team"));
 }
 
 #[test]
