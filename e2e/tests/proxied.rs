@@ -201,6 +201,7 @@ fn all_are_shown_where_that_is_said(world: &World) -> Result<()> {
 
 fn rights_are_those_of_the_own_cluster(world: &World) -> Result<()> {
     let one = world.kubectl("vc-1")?;
+    one.apply(&widget("kept", "default", 1))?;
     let (_, refused) = one.fails(&["get", "widgets", "--as=jane"])?;
     ensure!(
         refused.contains("Forbidden") || refused.contains("forbidden"),
@@ -217,6 +218,7 @@ fn rights_are_those_of_the_own_cluster(world: &World) -> Result<()> {
     eventually("the role counts", || Ok(one.run(&["get", "widgets", "--as=jane"]).ok()))?;
     let (_, refused) = one.fails(&["delete", "widgets", "--all", "--as=jane"])?;
     ensure!(refused.contains("orbidden"), "{refused}");
+    ensure!(widgets(&one, "default")?.len() == 1, "it is gone all the same");
     Ok(())
 }
 
