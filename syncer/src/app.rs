@@ -373,7 +373,7 @@ impl Run {
             tasks.spawn_finite("service-network", until_shutdown(Box::pin(compared)));
         }
         tasks.spawn_finite("end", ending::run(engine.clone(), tasks.shutdown()));
-        tasks.spawn("versions", until_shutdown(Box::pin(engine.clone().learn_versions())));
+        tasks.spawn("versions", until_shutdown(Box::pin(engine.clone().follow_versions())));
         let world = engine.world().clone();
         let register = {
             let world = world.clone();
@@ -402,7 +402,7 @@ impl Run {
             agreed.map_err(|problem| anyhow::anyhow!("--config: {problem}"))?;
             store.load(&world).await;
             gate.ready();
-            all_listed(first_lists).await;
+            tokio::join!(all_listed(first_lists), engine.learn_versions());
             if resources::copied_outside(&world.settings).next().is_some() {
                 find_owners(&engine).await;
             }

@@ -3,6 +3,10 @@
 //! Changes of either side are noticed by [`clusters`], queued by [`engine`], decided upon by [`resources`] with the naming
 //! rules of [`names`], and written back. [`kubelet`] plays the kubelet of every virtual node; [`grpc`] streams DNS records
 //! and answers questions about mappings and lag.
+//!
+//! Where to begin: [`app`] builds every part in start order, [`watches`] lists what is watched, and [`resources`] has the table of
+//! synced kinds. A decision is a function of the [`world`] and the name of one virtual object; what it returns is a
+//! [`engine::plan::Plan`], which the engine carries out. `resources/copied.rs` decides for most kinds.
 
 pub mod app;
 pub mod clusters;

@@ -334,15 +334,13 @@ impl Api {
             .map_err(|_| self.unreachable("timed out"))?
     }
 
-    /// The minor version of the server.
-    pub async fn minor(&self) -> Result<u32, ApiError> {
+    /// The minor version of the server, if it has one.
+    pub async fn minor(&self) -> Result<Option<u32>, ApiError> {
         let request = Request::get("/version").header(header::ACCEPT, "application/json");
         let answer = self.exchange("get", "version", request, Vec::new()).await?;
         // Some providers add a plus sign.
         let digits = json::text(&answer, &["minor"]).trim_end_matches(|c: char| !c.is_ascii_digit());
-        digits
-            .parse()
-            .map_err(|_| self.unreachable("its /version names no minor version"))
+        Ok(digits.parse().ok())
     }
 
     /// Opens a watch; the body is a stream of JSON documents, one per line.

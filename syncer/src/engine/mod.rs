@@ -38,7 +38,7 @@ const ECHO: Duration = Duration::from_secs(2);
 
 /// How often both servers are asked for their version, and how soon again when they did not answer.
 const VERSIONS_EVERY: Duration = Duration::from_secs(600);
-const VERSIONS_RETRY: Duration = Duration::from_secs(5);
+const VERSIONS_RETRY: Duration = Duration::from_secs(1);
 
 /// How long something fails that is expected to pass, before its owner is told.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -225,18 +225,29 @@ impl Engine {
         }
     }
 
-    /// Asks both servers for their version: at once, and again now and then, because a cluster is upgraded while we run.
-    pub async fn learn_versions(self: Arc<Self>) {
+    /// Asks both servers for their version until they have said it. Before that, nothing may be decided: a field that a
+    /// server does not know would be lost without a word.
+    pub async fn learn_versions(&self) {
         let learn = async |side| {
             loop {
-                let known = self.api(side).minor().await;
-                if let Ok(minor) = known {
-                    self.world.versions.learn(side, minor);
+                match self.api(side).minor().await {
+                    Ok(Some(minor)) => return self.world.versions.learn(side, minor),
+                    // Who does not say it is taken for the version that this was made for.
+                    Ok(None) => return,
+                    Err(error) if matches!(error.code(), 401 | 403 | 404) => return,
+                    Err(_) => tokio::time::sleep(VERSIONS_RETRY).await,
                 }
-                tokio::time::sleep(if known.is_ok() { VERSIONS_EVERY } else { VERSIONS_RETRY }).await;
             }
         };
         tokio::join!(learn(Side::Virtual), learn(Side::Host));
+    }
+
+    /// Asks again now and then, because clusters are upgraded while this runs.
+    pub async fn follow_versions(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(VERSIONS_EVERY).await;
+            self.learn_versions().await;
+        }
     }
 
     /// Runs for ever.

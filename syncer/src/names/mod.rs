@@ -122,7 +122,7 @@ pub const METADATA_NAME: &str = "kubernetes.io/metadata.name";
 /// What the host makes in every namespace by itself. Copies of the virtual cluster's own have another name.
 const MADE_BY_HOST: [(Kind, &str); 2] = [(Kind::ConfigMap, "kube-root-ca.crt"), (Kind::ServiceAccount, "default")];
 
-/// Its kind.
+/// The kind of Services, as annotations state it.
 const SERVICE: &str = "/v1, Kind=Service";
 
 impl Names {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::pair::{self, Pair};
-use super::usable;
+use super::{ownership, usable};
 use crate::engine::plan::{Note, Plan};
 use crate::json::{self, Strings};
 use crate::kinds::Side;
@@ -152,7 +152,9 @@ fn create(world: &World, item: &Reference, object: &Value, copied: &Copied) -> P
     };
     let mut content = (copied.wanted)(world, object, None);
     content.extend((copied.initial)(world, object));
-    pair::create_copy(world, item, &mapping, &source, content)
+    let notes = ownership::fit_fields(world, item.kind, &mut content);
+    let plan = pair::create_copy(world, item, &mapping, &source, content);
+    notes.into_iter().fold(plan, Plan::note)
 }
 
 fn update(world: &World, item: &Reference, object: &Value, host: &Value, copied: &Copied) -> Plan {
@@ -164,7 +166,9 @@ fn update(world: &World, item: &Reference, object: &Value, host: &Value, copied:
         ..pair::source(world, &gvk, name, &seen, copied.excluded)
     };
     let change = reconcile_metadata(&source, host);
-    let (actual, wanted) = ((copied.actual)(host), (copied.wanted)(world, object, Some(host)));
+    let (actual, mut wanted) = ((copied.actual)(host), (copied.wanted)(world, object, Some(host)));
+    // The owner was told when the copy was made.
+    ownership::fit_fields(world, item.kind, &mut wanted);
     let content = json::merge_diff(&Value::Object(actual), &Value::Object(wanted));
     let down = pair::patch_step(Side::Host, item, host, change.host, content);
     let mut up = json!({});

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::pair;
+use super::{ownership, pair};
 use crate::engine::plan::{Note, Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
@@ -100,7 +100,7 @@ pub(super) fn plan(world: &World, item: &Reference, mirrored: &Mirrored) -> Plan
         (Some(host), None) => Plan::step(Step::Create {
             side: Side::Virtual,
             kind: item.kind,
-            object: copy(item, &host, mirrored, mark),
+            object: copy(world, item, &host, mirrored, mark),
         }),
         (Some(host), Some(actual)) if pair::is_deleting(&actual) || pair::is_deleting(&host) => Plan::nothing(),
         (Some(host), Some(actual)) => {
@@ -110,7 +110,7 @@ pub(super) fn plan(world: &World, item: &Reference, mirrored: &Mirrored) -> Plan
                 return pair::delete(Side::Virtual, item, &actual);
             }
             let status = mirrored.status.then(|| pair::status_step(world, item, &actual, &host));
-            update(item, &actual, &copy(item, &host, mirrored, mark), mirrored).and(status.flatten())
+            update(item, &actual, &copy(world, item, &host, mirrored, mark), mirrored).and(status.flatten())
         }
     }
 }
@@ -122,7 +122,7 @@ fn metadata(object: &Value) -> Map<String, Value> {
         .collect()
 }
 
-fn copy(item: &Reference, host: &Value, mirrored: &Mirrored, mark: Option<&str>) -> Value {
+fn copy(world: &World, item: &Reference, host: &Value, mirrored: &Mirrored, mark: Option<&str>) -> Value {
     let mut metadata = metadata(host);
     if let Some(mark) = mark {
         metadata["labels"][keys::MARKER] = json!(mark);
@@ -133,6 +133,9 @@ fn copy(item: &Reference, host: &Value, mirrored: &Mirrored, mark: Option<&str>)
     });
     for field in mirrored.fields.iter().chain(mirrored.fixed) {
         json::put(&mut object, field, host.get(*field).cloned());
+    }
+    if let Some(spec) = object.get_mut("spec") {
+        *spec = ownership::shown(world, item.kind, spec);
     }
     object
 }

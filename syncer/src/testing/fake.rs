@@ -1,6 +1,7 @@
 //! An API server in memory: objects, watches, patches, graceful deletion, and faults on demand.
 
 mod addresses;
+mod rules;
 mod watching;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,6 +19,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use self::addresses::{NOT_IN_RANGE, allocate, check_addresses, cluster_ip, is_in_range};
+pub(crate) use self::rules::Release;
+use self::rules::{is_same, refusal};
 use self::watching::Watching;
 pub(crate) use self::watching::next;
 use crate::json;
@@ -82,12 +85,21 @@ struct State {
     faults: Option<Faults>,
     /// What the cluster IPs of this server begin with; empty for any.
     network: &'static str,
+    /// Its version, when it is not that of the syncer.
+    release: Option<Release>,
 }
 
 impl State {
     fn new_uid(&mut self) -> Value {
         self.uids += 1;
         json!(format!("uid-{}", self.uids))
+    }
+
+    /// Takes away what this server does not know.
+    fn forget(&self, kind: Kind, object: &mut Value) {
+        if let Some(release) = self.release {
+            (release.drop_unknown)(release.minor, kind, object);
+        }
     }
 }
 
@@ -169,6 +181,11 @@ impl Fake {
         self.state().network = prefix;
     }
 
+    /// Makes it a server of another version.
+    pub(crate) fn set_release(&self, release: Release) {
+        self.state().release = Some(release);
+    }
+
     /// The writes so far, as `METHOD path`.
     pub(crate) fn take_writes(&self) -> Vec<String> {
         let mut requests = std::mem::take(&mut self.state().requests);
@@ -246,6 +263,7 @@ impl Fake {
 
     fn store(&self, state: &mut State, key: Key, event: &'static str, mut object: Value) -> Value {
         let version = *self.version.borrow() + 1;
+        state.forget(key.0, &mut object);
         object["metadata"]["resourceVersion"] = json!(version.to_string());
         if event == "DELETED" {
             state.objects.remove(&key);
@@ -293,7 +311,8 @@ impl Fake {
             _ => {}
         }
         if path == "/version" {
-            return (ok(json!({"major": "1", "minor": "36"})), fault);
+            let minor = state.release.map_or(36, |release| release.minor);
+            return (ok(json!({"major": "1", "minor": format!("{minor}+")})), fault);
         }
         if let Some(known) = discovery(path) {
             return (ok(known), fault);
@@ -385,6 +404,13 @@ impl Fake {
             && let Err(why) = check_addresses(state, &mut object, &old)
         {
             return status(422, "Invalid", why);
+        }
+        state.forget(target.kind, &mut object);
+        if let Some(why) = refusal(target.kind, &old, &object) {
+            return status(422, "Invalid", why);
+        }
+        if is_same(&old, &object) {
+            return ok(old);
         }
         ok(self.store(state, target.key(), "MODIFIED", object))
     }

@@ -3,14 +3,18 @@
 pub(crate) mod fake;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use machinery::selector::label::Selector;
 use serde_json::{Value, json};
 
+use crate::clusters::Api;
+use crate::engine::Engine;
 use crate::engine::plan::{Plan, Step};
 use crate::kinds::{Kind, Side};
+use crate::metrics::Metrics;
 use crate::names::{Fixed, NamespaceRules, Reference};
 use crate::object::Object;
 use crate::patches::Patches;
@@ -40,6 +44,16 @@ pub(crate) fn world_of(settings: Settings) -> World {
     });
     world.control_plane.of(Kind::Service).apply(Object::new(service));
     world
+}
+
+/// An engine that knows this world, between two empty clusters.
+pub(crate) fn engine(world: World) -> Arc<Engine> {
+    let (virtual_, host) = (fake::Fake::new(), fake::Fake::new());
+    let metrics = Metrics::new(&Default::default());
+    let api = |side, fake: &fake::Fake| Api::new(side, fake.client(), metrics.clusters.clone());
+    let (recorder, _) = client::Recorder::new(virtual_.client(), "syncer");
+    let (virtual_api, host_api) = (api(Side::Virtual, &virtual_), api(Side::Host, &host));
+    Engine::new(Arc::new(world), virtual_api, host_api, recorder, metrics)
 }
 
 /// The settings of that world.

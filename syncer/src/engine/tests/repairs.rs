@@ -169,6 +169,15 @@ async fn what_the_host_refuses_is_told_at_once_in_its_own_words() {
         (&event["type"], &event["involvedObject"]["name"]),
         (&json!("Warning"), &json!("web"))
     );
+    // It is tried again all the time, and says so by counting.
+    tokio::time::sleep(300 * SECOND).await;
+    let events = errors_told(&bridge);
+    assert_eq!(events.len(), 1);
+    let count = events[0]["count"].as_i64().unwrap_or_default();
+    assert!((15..=25).contains(&count), "every 15 s: {count}");
+    let state = bridge.engine.state_of(Kind::Pod);
+    assert_eq!((state.retrying, state.last_error.contains(WORDS)), (1, true));
+    assert!(state.lag >= 300 * SECOND, "the change still waits: {:?}", state.lag);
     bridge.host.set_admission(None);
     bridge.has_host_pod("web").await;
 }
@@ -213,6 +222,42 @@ async fn a_crowd_does_not_hold_up_others() {
     }
     let before = bridge.host.list(Kind::Pod).len();
     assert!(before <= 200, "{before} of the crowd came first");
+}
+
+/// The lag is from the moment at which the watch shows a change to the answer to the write, for each object.
+#[tokio::test(start_paused = true)]
+async fn how_long_changes_take_is_measured() {
+    let bridge = Bridge::comparing_every(Duration::ZERO).at_rest().await;
+    let measured = |suffix: &str, from: &str| {
+        let text = bridge.metrics.encode();
+        let name = format!("syncer_lag_seconds_{suffix}{{from=\"{from}\",kind=\"Pod\"");
+        let line = text.lines().find(|line| line.starts_with(&name)).map(str::to_owned);
+        let value = line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        value.unwrap_or_default()
+    };
+    let before = (measured("count", "virtual"), measured("sum", "virtual"));
+    bridge.host.set_availability(Availability::Down);
+    bridge.virtual_.put(Kind::Pod, pod("web"));
+    tokio::time::sleep(3 * SECOND).await;
+    assert_eq!(measured("count", "virtual"), before.0, "nothing has arrived");
+    let waits = bridge.engine.state_of(Kind::Pod).lag;
+    assert!((2 * SECOND..=3 * SECOND).contains(&waits), "{waits:?}");
+    bridge.host.set_availability(Availability::Up);
+    bridge.has_host_pod("web").await;
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(measured("count", "virtual"), before.0 + 1.0);
+    let took = measured("sum", "virtual") - before.1;
+    assert!((3.0..10.0).contains(&took), "{took} s");
+    bridge.run_host();
+    tokio::time::sleep(SECOND).await;
+    let before = measured("count", "host");
+    let place = bridge.place(Kind::Pod, "web");
+    bridge.host.change(Kind::Pod, &place.namespace, &place.name, |pod| {
+        pod["status"]["message"] = json!("almost there");
+    });
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(measured("count", "host"), before + 1.0);
+    assert_eq!(bridge.engine.state_of(Kind::Pod).lag, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]

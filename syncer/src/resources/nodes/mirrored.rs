@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::super::pair;
+use super::super::{ownership, pair};
 use super::{addresses, back, status_step, taints};
 use crate::engine::plan::Plan;
 use crate::json::{self, Strings};
-use crate::kinds::Side;
+use crate::kinds::{Kind, Side};
 use crate::names::{Reference, keys};
 use crate::world::World;
 
@@ -128,7 +128,7 @@ fn metadata(world: &World, name: &str, host: &Value, actual: Option<&Value>) -> 
 
 /// The host's status, with the addresses of the virtual node.
 fn status(world: &World, name: &str, host: &Value, actual: Option<&Value>) -> Value {
-    let mut status = host.get("status").cloned().unwrap_or_else(|| json!({}));
+    let mut status = ownership::shown_status(world, Kind::Node, host.get("status"));
     let settings = &world.settings.nodes;
     status["addresses"] = addresses::of(world, name, json::items(host, &["status", "addresses"]));
     status["daemonEndpoints"] = addresses::endpoints(world);

@@ -47,7 +47,7 @@ pub(super) fn translate(world: &World, item: &Reference, host_name: &str, pod: &
             "the host schedules the pods of a scheduling group one by one: spec.schedulingGroup is not synced",
         ));
     }
-    notes.extend(ownership::fit_spec(world, &mut spec));
+    notes.extend(ownership::fit(world, Kind::Pod, &mut spec));
     json::put(&mut spec, "automountServiceAccountToken", Some(json!(false)));
     json::put(&mut spec, "enableServiceLinks", Some(json!(false)));
     classes::translate(world, namespace, &mut spec);
@@ -65,7 +65,8 @@ pub(super) fn translate(world: &World, item: &Reference, host_name: &str, pod: &
     });
     tokens::translate(world, item, &mut spec);
     containers::translate(world, &variables, &mut spec);
-    notes.extend(scheduling::translate(world, namespace, &mut spec));
+    let labels = json::strings(pod, &["metadata", "labels"]);
+    notes.extend(scheduling::translate(world, namespace, &labels, &mut spec));
     if let Some(address) = &api_address {
         add_host_alias(world, address, &mut spec);
     }

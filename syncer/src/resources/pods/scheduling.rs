@@ -3,12 +3,15 @@
 use serde_json::{Value, json};
 
 use crate::engine::plan::Note;
-use crate::json::{self, items_mut};
+use crate::json::{self, Strings, items_mut};
 use crate::names::{keys, merge_selectors};
 use crate::world::World;
 
-/// Translates node selector, affinity, spreading and tolerations of a pod spec.
-pub(super) fn translate(world: &World, namespace: &str, spec: &mut Value) -> Vec<Note> {
+/// Fields with keys of labels whose values in the pod itself are selected, or are not.
+const LABEL_KEYS: [(&str, &str); 2] = [("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")];
+
+/// Translates node selector, affinity, spreading and tolerations of the spec of a pod with these labels.
+pub(super) fn translate(world: &World, namespace: &str, labels: &Strings, spec: &mut Value) -> Vec<Note> {
     let mut notes = Vec::new();
     if world.settings.pods.scheduling.is_virtual(spec) {
         // They have been obeyed; the host would read them again, and differently.
@@ -20,20 +23,22 @@ pub(super) fn translate(world: &World, namespace: &str, spec: &mut Value) -> Vec
             continue;
         };
         for term in items_mut(affinity, "requiredDuringSchedulingIgnoredDuringExecution") {
+            resolve_label_keys(term, labels);
             *term = affinity_term(world, namespace, term, &mut notes);
         }
         for weighted in items_mut(affinity, "preferredDuringSchedulingIgnoredDuringExecution") {
             if let Some(term) = weighted.get_mut("podAffinityTerm") {
+                resolve_label_keys(term, labels);
                 *term = affinity_term(world, namespace, term, &mut notes);
             }
         }
     }
     for constraint in items_mut(spec, "topologySpreadConstraints") {
+        resolve_label_keys(constraint, labels);
         if let Some(selector) = constraint.get_mut("labelSelector") {
             *selector = world.names.label_selector_to_host(selector);
             world.names.restrict(selector, Some(namespace));
         }
-        rename_keys(world, constraint, "matchLabelKeys");
     }
     let tolerations = tolerations(world, json::items(spec, &["tolerations"]), &[]);
     json::put(
@@ -88,13 +93,27 @@ fn affinity_term(world: &World, namespace: &str, term: &Value, notes: &mut Vec<N
         world.names.restrict(&mut selector, Some(namespace));
     }
     host["labelSelector"] = selector;
-    for field in ["matchLabelKeys", "mismatchLabelKeys"] {
-        if let Some(keys) = term.get(field) {
-            host[field] = keys.clone();
-            rename_keys(world, &mut host, field);
+    host
+}
+
+/// Writes into the selector what keys of labels stand for, as API servers do (`applyLabelKeysToLabelSelector` of
+/// pkg/registry/core/pod/strategy.go), and takes the keys away: a host that does so once more refuses the pod, because
+/// a key must not be in both.
+fn resolve_label_keys(holder: &mut Value, labels: &Strings) {
+    for (field, operator) in LABEL_KEYS {
+        let keys = json::items(holder, &[field]).to_vec();
+        json::remove(holder, &[field]);
+        let Some(selector) = holder.get_mut("labelSelector").filter(|selector| selector.is_object()) else {
+            continue;
+        };
+        for key in keys.iter().filter_map(Value::as_str) {
+            let Some(value) = labels.get(key) else { continue };
+            let requirement = json!({"key": key, "operator": operator, "values": [value]});
+            if !json::items(selector, &["matchExpressions"]).contains(&requirement) {
+                merge_selectors(selector, &json!({"matchExpressions": [requirement]}));
+            }
         }
     }
-    host
 }
 
 fn is_empty_selector(selector: &Value) -> bool {
@@ -102,14 +121,6 @@ fn is_empty_selector(selector: &Value) -> bool {
         .and_then(Value::as_object)
         .is_none_or(serde_json::Map::is_empty);
     empty_labels && json::items(selector, &["matchExpressions"]).is_empty()
-}
-
-fn rename_keys(world: &World, holder: &mut Value, field: &str) {
-    for key in items_mut(holder, field) {
-        if let Some(name) = key.as_str() {
-            *key = json!(world.names.label_to_host(name));
-        }
-    }
 }
 
 /// The tolerations of the host pod: the virtual ones, those that only the host has, and those that are configured.

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::{pair, usable};
+use super::super::{ownership, pair, usable};
 use super::{containers, create, environment, names, scheduling, status};
 use crate::clusters::Patch;
-use crate::engine::plan::{Plan, Step};
+use crate::engine::plan::{Note, Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::{Reference, reconcile_metadata};
@@ -19,7 +19,7 @@ pub(super) fn plan(world: &World, item: &Reference, pod: &Value, host: &Value) -
         added if added.is_empty() => (None, Plan::nothing()),
         added => match usable::obstacles(world, &names::references(pod)) {
             Some(obstacles) => (None, obstacles),
-            None => (Some(ephemeral_containers(world, pod, host, added)), Plan::nothing()),
+            None => ephemeral_containers(world, pod, host, added),
         },
     };
     plan.and(down(host, change.host, spec_changes(world, pod, host)))
@@ -103,7 +103,8 @@ fn added_containers<'a>(pod: &'a Value, host: &Value) -> Vec<&'a Value> {
         .collect()
 }
 
-fn ephemeral_containers(world: &World, pod: &Value, host: &Value, added: Vec<&Value>) -> Step {
+/// The write that adds containers, and what their owner should know; no write if the host knows too little of them.
+fn ephemeral_containers(world: &World, pod: &Value, host: &Value, added: Vec<&Value>) -> (Option<Step>, Plan) {
     let namespace = json::text(pod, &["metadata", "namespace"]);
     let address = world.control_plane_address();
     let variables = environment::variables(world, namespace, address.as_deref(), false);
@@ -111,12 +112,18 @@ fn ephemeral_containers(world: &World, pod: &Value, host: &Value, added: Vec<&Va
         .into_iter()
         .map(|container| containers::translate_added(world, namespace, &variables, container))
         .collect();
-    Step::Patch {
+    let mut spec = json!({"ephemeralContainers": translated});
+    let notes = ownership::fit(world, Kind::Pod, &mut spec);
+    if notes.iter().any(Note::is_error) {
+        return (None, Plan::refuse(notes));
+    }
+    let step = Step::Patch {
         side: Side::Host,
         kind: Kind::Pod,
         key: pair::key_of(host),
         subresource: "ephemeralcontainers",
         patch: Patch::Strategic,
-        body: json!({"metadata": {"uid": host["metadata"]["uid"]}, "spec": {"ephemeralContainers": translated}}),
-    }
+        body: json!({"metadata": {"uid": host["metadata"]["uid"]}, "spec": spec}),
+    };
+    (Some(step), notes.into_iter().fold(Plan::nothing(), Plan::note))
 }

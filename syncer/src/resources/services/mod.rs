@@ -5,7 +5,7 @@ pub mod address;
 use serde_json::{Map, Value, json};
 
 use super::pair::{self, Pair};
-use super::{kubernetes, replicas, strangers};
+use super::{kubernetes, ownership, replicas, strangers};
 use crate::engine::plan::{Awaited, Place, Plan, Step};
 use crate::json;
 use crate::kinds::{Kind, Side};
@@ -136,6 +136,8 @@ fn wanted_spec(world: &World, item: &Reference, object: &Value, host: Option<&Va
         Some(selector) => wanted.insert("selector".to_owned(), selector),
         None => wanted.remove("selector"),
     };
+    // The owner was told when the copy was made.
+    ownership::fit_fields(world, item.kind, &mut wanted);
     wanted
 }
 
@@ -169,10 +171,12 @@ fn create(world: &World, item: &Reference, object: &Value) -> Plan {
         kind: Kind::Service,
         object: host,
     };
-    Plan {
+    let notes = ownership::fit(world, item.kind, &mut object["spec"].clone());
+    let plan = Plan {
         mapping: Some(mapping),
         ..Plan::step(step)
-    }
+    };
+    notes.into_iter().fold(plan, Plan::note)
 }
 
 pub(super) fn without_node_port(port: &Value) -> Value {
@@ -203,7 +207,7 @@ fn update(world: &World, item: &Reference, actual: &Value, host: &Value) -> Plan
     };
     // An address that is still to come must not be confused with one that the Service does not have.
     let status = if up.is_empty() {
-        pair::status_step(world, item, object, host)
+        pair::status_step(world, item, object, &with_status_for(object, host))
     } else {
         None
     };
@@ -214,6 +218,25 @@ fn update(world: &World, item: &Reference, actual: &Value, host: &Value) -> Plan
     .and(down)
     .and(up)
     .and(status)
+}
+
+/// The host's Service with a status that the virtual one can have: API servers refuse addresses of load balancers for any other
+/// type, and the host's are there for a while after it has followed.
+fn with_status_for(object: &Value, host: &Value) -> Value {
+    let mut host = host.clone();
+    if type_of(object) != "LoadBalancer"
+        && let Some(status) = host.pointer_mut("/status/loadBalancer")
+    {
+        json::remove(status, &["ingress"]);
+    }
+    host
+}
+
+fn type_of(service: &Value) -> &str {
+    match json::text(service, &["spec", "type"]) {
+        "" => "ClusterIP",
+        kind => kind,
+    }
 }
 
 fn has_address(service: &Value) -> bool {
@@ -297,15 +320,11 @@ fn node_port(ports: &[Value], port: &Value) -> Option<Value> {
 
 /// What the host's API server assigned; `None` while it has not followed.
 fn spec_up(object: &Value, host: &Value) -> Option<Map<String, Value>> {
-    let kind = |service| match json::text(service, &["spec", "type"]) {
-        "" => "ClusterIP".to_owned(),
-        kind => kind.to_owned(),
-    };
-    if kind(object) != kind(host) || (kind(host) != "ExternalName" && !has_address(host)) {
+    if type_of(object) != type_of(host) || (type_of(host) != "ExternalName" && !has_address(host)) {
         return None;
     }
     let mut changes = Map::new();
-    if kind(host) == "ExternalName" || is_headless(host) {
+    if type_of(host) == "ExternalName" || is_headless(host) {
         return Some(changes);
     }
     for field in UP {

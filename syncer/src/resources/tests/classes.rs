@@ -65,6 +65,84 @@ fn selected_classes_of_the_host_are_shown_as_they_are() {
     assert_eq!(summary(&plan), ["delete virtual StorageClass fast v1"]);
 }
 
+/// Of every kind: what the host has is shown, what a tenant writes over it is taken back, and it goes with the host's.
+#[test]
+fn what_is_the_hosts_is_shown_taken_back_and_goes() {
+    let table = [
+        (
+            Kind::IngressClass,
+            json!({"spec": {"controller": "example.com/c"}}),
+            json!({"spec": {"controller": "mine"}}),
+        ),
+        (
+            Kind::RuntimeClass,
+            json!({"handler": "h", "overhead": {"podFixed": {"cpu": "1m"}}}),
+            json!({"overhead": {"podFixed": {"cpu": "2m"}}}),
+        ),
+        (
+            Kind::CsiDriver,
+            json!({"spec": {"attachRequired": true}}),
+            json!({"spec": {"attachRequired": false}}),
+        ),
+        (
+            Kind::DeviceClass,
+            json!({"spec": {"selectors": [{"cel": {"expression": "true"}}]}}),
+            json!({"spec": {"selectors": []}}),
+        ),
+        (
+            Kind::PriorityClass,
+            json!({"value": 7, "description": "d"}),
+            json!({"description": "mine"}),
+        ),
+        (
+            Kind::StorageClass,
+            json!({"provisioner": "p", "mountOptions": ["ro"]}),
+            json!({"mountOptions": []}),
+        ),
+        (
+            Kind::VolumeSnapshotClass,
+            json!({"driver": "d", "deletionPolicy": "Delete"}),
+            json!({"deletionPolicy": "Retain"}),
+        ),
+    ];
+    for (kind, content, written) in table {
+        let world = world_with(&[], &[(kind, json!({}))]);
+        let woken = world.put(Side::Host, kind, class("a", json!({"tier": "x"}), content.clone()));
+        assert_eq!(woken, [Reference::new(kind, "", "a")], "{kind}");
+        let mut shown = world.create(&world.plan(kind, "", "a"), "v");
+        for (field, value) in content.as_object().expect("fields") {
+            assert_eq!(&shown[field], value, "{kind} {field}");
+        }
+        assert_eq!(shown["metadata"]["labels"], json!({"tier": "x"}), "{kind}");
+        assert_eq!(world.plan(kind, "", "a").steps, [], "{kind}");
+        for (field, value) in written.as_object().expect("fields") {
+            shown[field] = value.clone();
+        }
+        shown["metadata"]["resourceVersion"] = json!("200");
+        world.put(Side::Virtual, kind, shown.clone());
+        let plan = world.plan(kind, "", "a");
+        let [
+            Step::Patch {
+                side: Side::Virtual,
+                body,
+                ..
+            },
+        ] = &plan.steps[..]
+        else {
+            panic!("{kind}: {:?}", plan.steps);
+        };
+        crate::json::merge(&mut shown, body);
+        for (field, value) in content.as_object().expect("fields") {
+            assert_eq!(&shown[field], value, "{kind} {field}");
+        }
+        world.take(Side::Host, kind, "", "a");
+        assert_eq!(
+            summary(&world.plan(kind, "", "a")),
+            [format!("delete virtual {kind} a v")]
+        );
+    }
+}
+
 #[test]
 fn classes_that_only_the_virtual_cluster_has_go_unless_every_cluster_has_them() {
     let world = world_with(&[], &[(Kind::PriorityClass, json!({}))]);

@@ -328,7 +328,7 @@ fn spreading_and_tolerations() {
     let host = spec(
         &world,
         json!({
-            "topologySpreadConstraints": [{"maxSkew": 1, "labelSelector": {"matchLabels": {"app": "a"}}, "matchLabelKeys": ["release"]}],
+            "topologySpreadConstraints": [{"maxSkew": 1, "labelSelector": {"matchLabels": {"app": "a"}}}],
             "tolerations": [{"key": "k", "operator": "Exists"}],
         }),
     );
@@ -338,13 +338,67 @@ fn spreading_and_tolerations() {
         json!({"matchLabels": {"app": "a", keys::MARKER: "vc", keys::NAMESPACE: "team"}})
     );
     assert_eq!(
-        constraint["matchLabelKeys"],
-        json!([world.names.label_to_host("release")])
-    );
-    assert_eq!(
         host["tolerations"],
         json!([{"key": "k", "operator": "Exists"}, {"operator": "Exists"}])
     );
+}
+
+/// What the virtual API server makes of the keys, if it is new enough, is what gets to the host: one that would do so again
+/// refuses pods that have a key twice.
+#[test]
+fn keys_of_labels_become_what_they_stand_for() {
+    let world = ready_world();
+    let hidden = world.names.label_to_host("release");
+    let expected = || {
+        json!([
+            {"key": "app", "operator": "In", "values": ["web"]}, {"key": hidden, "operator": "NotIn", "values": ["7"]},
+        ])
+    };
+    for resolved in [false, true] {
+        let mut selector = json!({"matchLabels": {"tier": "front"}});
+        let mut spread = selector.clone();
+        if resolved {
+            let app = json!({"key": "app", "operator": "In", "values": ["web"]});
+            spread["matchExpressions"] = json!([app]);
+            selector["matchExpressions"] = json!([app, {"key": "release", "operator": "NotIn", "values": ["7"]}]);
+        }
+        let term = json!({
+            "topologyKey": "zone", "labelSelector": selector,
+            "matchLabelKeys": ["app", "absent"], "mismatchLabelKeys": ["release"],
+        });
+        let mut pod = pod(json!({
+            "affinity": {"podAntiAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": [term],
+                "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": term}],
+            }},
+            "topologySpreadConstraints": [
+                {"labelSelector": spread, "matchLabelKeys": ["app"]}, {"matchLabelKeys": ["app"]},
+            ],
+        }));
+        pod["metadata"]["labels"]["release"] = json!("7");
+        let host = translated(&world, &pod).pod["spec"].clone();
+        let affinity = &host["affinity"]["podAntiAffinity"];
+        let required = &affinity["requiredDuringSchedulingIgnoredDuringExecution"][0];
+        let preferred = &affinity["preferredDuringSchedulingIgnoredDuringExecution"][0]["podAffinityTerm"];
+        let constraints = &host["topologySpreadConstraints"];
+        assert_eq!(required["labelSelector"]["matchExpressions"], expected(), "{resolved}");
+        assert_eq!(preferred, required, "{resolved}");
+        assert_eq!(
+            constraints[0]["labelSelector"]["matchExpressions"],
+            json!([{"key": "app", "operator": "In", "values": ["web"]}]),
+            "{resolved}"
+        );
+        for holder in [required, &constraints[0], &constraints[1]] {
+            for field in ["matchLabelKeys", "mismatchLabelKeys"] {
+                assert_eq!(holder.get(field), None, "{field} {resolved}");
+            }
+        }
+        assert_eq!(
+            constraints[1].get("labelSelector"),
+            None,
+            "nothing is selected: {resolved}"
+        );
+    }
 }
 
 #[test]
