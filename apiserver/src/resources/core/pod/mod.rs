@@ -2,6 +2,7 @@
 
 mod columns;
 mod gated;
+mod label_keys;
 mod qos;
 mod resize;
 mod status;
@@ -109,6 +110,7 @@ impl Strategy for Pod {
             }]);
         }
         meta::set(obj, &["status"], status);
+        label_keys::apply(obj);
     }
 
     /// `ValidatePodCreate`.
