@@ -329,6 +329,9 @@ pub struct NodeSettings {
     pub by_ip: bool,
     /// Every node has a host name of its own.
     pub by_hostname: bool,
+    /// The host's kubelets are asked what they measure: there is a right to `nodes/proxy`, of ours or one that the configuration
+    /// adds.
+    pub measured: bool,
     /// The node of the host that this process runs on, if it is known.
     pub own_node: String,
     /// Address under which the virtual API server reaches this syncer's kubelet API.
@@ -337,6 +340,13 @@ pub struct NodeSettings {
     pub kubelet_port: u16,
     /// Version that the virtual nodes report.
     pub version: String,
+}
+
+impl NodeSettings {
+    /// Whether kubelets of the host are known under addresses or names of their own here.
+    pub fn is_proxied(&self) -> bool {
+        self.by_ip || self.by_hostname
+    }
 }
 
 /// Which measurements of `metrics.k8s.io` the virtual cluster offers.

@@ -490,6 +490,31 @@ impl Rules {
     pub fn is_empty(&self) -> bool {
         self.extra_rules.is_empty() && self.overwrite_rules.is_empty()
     }
+
+    /// Whether they let this be done with every object of a resource, which may be a subresource
+    /// (`pkg/apis/rbac/v1/evaluation_helpers.go`).
+    pub fn allow(&self, group: &str, resource: &str, verb: &str) -> bool {
+        let rules = match self.overwrite_rules.as_slice() {
+            [] => &self.extra_rules,
+            rules => rules,
+        };
+        let any_of = resource
+            .split_once('/')
+            .map(|(_, subresource)| format!("*/{subresource}"));
+        rules.iter().any(|rule| {
+            let has = |field: &str, word: &str| {
+                let words = rule[field].as_array().into_iter().flatten();
+                let mut words = words.filter_map(Value::as_str);
+                words.any(|known| known == word || known == "*")
+            };
+            let resources = |name: &str| has("resources", name);
+            let named = rule["resourceNames"].as_array().is_some_and(|names| !names.is_empty());
+            has("apiGroups", group)
+                && has("verbs", verb)
+                && (resources(resource) || any_of.as_deref().is_some_and(resources))
+                && !named
+        })
+    }
 }
 
 impl Config {

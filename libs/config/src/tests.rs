@@ -383,3 +383,41 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rules_say_what_they_allow() {
+    let rules = |texts: &[&str]| -> Vec<serde_json::Value> {
+        let parsed = texts.iter().map(|text| serde_yaml::from_str(text));
+        parsed.collect::<Result<_, _>>().unwrap()
+    };
+    let allow = |extra: &[&str], overwrite: &[&str]| {
+        let (extra_rules, overwrite_rules) = (rules(extra), rules(overwrite));
+        let rules = crate::Rules {
+            extra_rules,
+            overwrite_rules,
+        };
+        rules.allow("", "nodes/proxy", "get")
+    };
+    let table = [
+        ("{apiGroups: [''], resources: [nodes/proxy], verbs: [get]}", true),
+        (
+            "{apiGroups: ['', apps], resources: [pods, '*/proxy'], verbs: [list, get]}",
+            true,
+        ),
+        ("{apiGroups: ['*'], resources: ['*'], verbs: ['*']}", true),
+        ("{apiGroups: [apps], resources: [nodes/proxy], verbs: [get]}", false),
+        ("{apiGroups: [''], resources: [nodes], verbs: [get]}", false),
+        ("{apiGroups: [''], resources: ['nodes/*'], verbs: [get]}", false),
+        ("{apiGroups: [''], resources: [nodes/proxy], verbs: [create]}", false),
+        (
+            "{apiGroups: [''], resources: [nodes/proxy], verbs: [get], resourceNames: [a]}",
+            false,
+        ),
+        ("{nonResourceURLs: ['*'], verbs: [get]}", false),
+    ];
+    for (rule, allowed) in table {
+        assert_eq!(allow(&[rule], &[]), allowed, "{rule}");
+        assert_eq!(allow(&[], &[rule]), allowed, "{rule}");
+    }
+    assert!(!allow(&[table[0].0], &[table[3].0]), "the others are replaced");
+}

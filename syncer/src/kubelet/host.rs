@@ -9,6 +9,9 @@ use tracing::debug;
 use crate::clusters::Connection;
 use crate::json;
 
+/// What is said where there is no right to what the host measures.
+pub(super) const NO_RIGHT: &str =
+    "the host does not let this virtual cluster read measurements: its syncer has no right to them";
 /// The longest document that is read as a whole.
 const LONGEST: usize = 64 << 20;
 
@@ -47,9 +50,7 @@ pub(super) async fn open(connection: &Connection, path: &str, format: &'static s
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     debug!(path, %status, message = json::text(&body, &["message"]), "the host refused");
     let message = match status {
-        StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
-            "the host does not let this virtual cluster read measurements: its syncer has no right to them".to_owned()
-        }
+        StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => NO_RIGHT.to_owned(),
         StatusCode::NOT_FOUND => "the host has no such measurements".to_owned(),
         _ => format!("the host answered {status}"),
     };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::host::{Refused, read};
+use super::host::read;
 use super::owned::{Owned, owned};
 use crate::clusters::Connection;
 use crate::json;
@@ -13,9 +13,10 @@ use crate::world::World;
 /// kubelet does for pods that it has not measured yet.
 pub(super) async fn summary(world: &World, connection: &Connection, node: &str) -> Value {
     let path = format!("/api/v1/nodes/{node}/proxy/stats/summary");
-    let measured = match read(connection, &path).await {
-        Ok(summary) => summary,
-        Err(Refused { .. }) => Value::Null,
+    let measured = if world.settings.nodes.measured {
+        read(connection, &path).await.unwrap_or_default()
+    } else {
+        Value::Null
     };
     rewritten(world, node, &measured)
 }

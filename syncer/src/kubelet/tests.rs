@@ -50,6 +50,7 @@ pub(super) fn connection(answer: fn(&str) -> (u16, Value)) -> Connection {
 fn kubelet() -> Arc<Kubelet> {
     let mut settings = settings();
     settings.nodes.by_hostname = true;
+    settings.nodes.measured = true;
     let world = Arc::new(world_of(settings));
     for (name, node) in [("web", "n-1"), ("db", "n-2")] {
         let pod = json!({
@@ -185,6 +186,15 @@ async fn series_are_passed_on_rewritten_and_a_missing_right_is_told() {
 }
 
 #[tokio::test]
+async fn without_the_right_to_measurements_nobody_asks_for_them() {
+    let mut settings = settings();
+    settings.nodes.by_hostname = true;
+    let host = connection(|path| panic!("{path} is asked for"));
+    let summary = summary::summary(&world_of(settings), &host, "n-1").await;
+    assert_eq!(summary, json!({"node": {"nodeName": "n-1"}, "pods": []}));
+}
+
+#[tokio::test]
 async fn who_stands_by_knows_copies_by_their_marks_and_asks_the_host_about_nodes() {
     let mut settings = settings();
     settings.nodes.from_host = true;
@@ -210,9 +220,15 @@ async fn who_stands_by_knows_copies_by_their_marks_and_asks_the_host_about_nodes
         );
     }
     let host = connection(|path| match path {
-        "/api/v1/nodes/n-2" => (200, json!({"metadata": {"labels": {"pool": "a"}}})),
-        "/api/v1/nodes/n-3" => (200, json!({"metadata": {"labels": {"pool": "b"}}})),
-        _ => (404, json!({})),
+        "/api/v1/nodes?fieldSelector=metadata.name%3Dn-2" => {
+            (200, json!({"items": [{"metadata": {"labels": {"pool": "a"}}}]}))
+        }
+        "/api/v1/nodes?fieldSelector=metadata.name%3Dn-3" => {
+            (200, json!({"items": [{"metadata": {"labels": {"pool": "b"}}}]}))
+        }
+        "/api/v1/nodes?fieldSelector=metadata.name%3Dn-4" => (200, json!({"items": []})),
+        // There is no right to read a node by its name.
+        _ => (403, json!({})),
     });
     let kubelet = Kubelet::new(world.clone(), host.clone(), host.shared);
     let reached = || {

@@ -210,7 +210,8 @@ impl Options {
             config.schedules().then(Selector::default)
         };
         let kubelets = &config.networking.advanced.proxy_kubelets;
-        Ok(NodeSettings {
+        let rights = &config.rbac.cluster_role.rules;
+        let settings = NodeSettings {
             from_host: nodes.enabled,
             selector,
             required_labels: if all { BTreeMap::new() } else { required_labels },
@@ -220,6 +221,11 @@ impl Options {
             by_ip: kubelets.by_ip,
             by_hostname: kubelets.by_hostname,
             ..NodeSettings::default()
+        };
+        let ours = nodes.enabled && settings.is_proxied() && rights.overwrite_rules.is_empty();
+        Ok(NodeSettings {
+            measured: ours || rights.allow("", "nodes/proxy", "get"),
+            ..settings
         })
     }
 

@@ -183,6 +183,30 @@ fn nodes_are_selected_and_tolerations_enforced_by_flags() {
 }
 
 #[test]
+fn kubelets_are_measured_where_there_is_a_right_to_it() {
+    let shown = "sync: {fromHost: {nodes: {enabled: true}}}\n";
+    let unproxied = "networking: {advanced: {proxyKubelets: {byHostname: false, byIP: false}}}\n";
+    let right = "[{apiGroups: [''], resources: [nodes/proxy], verbs: [get]}]";
+    let other = "[{apiGroups: [''], resources: [nodes], verbs: [get]}]";
+    let role = |key: &str, rules: &str| format!("rbac: {{clusterRole: {{{key}: {rules}}}}}\n");
+    for (yaml, measured) in [
+        (String::new(), false),
+        (shown.to_owned(), true),
+        (format!("{shown}{unproxied}"), false),
+        (role("extraRules", right), true),
+        (role("extraRules", other), false),
+        (format!("{shown}{}", role("extraRules", other)), true),
+        (format!("{shown}{}", role("overwriteRules", other)), false),
+        (format!("{shown}{}", role("overwriteRules", right)), true),
+    ] {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), &yaml).expect("written");
+        let (settings, _) = Options::for_rights("vc", "host", Some(file.path())).expect("valid");
+        assert_eq!(settings.nodes.measured, measured, "{yaml}");
+    }
+}
+
+#[test]
 fn errors_name_the_flag() {
     let table: [(&[&str], &str); 6] = [
         (&["--node-selector=team"], "--node-selector"),

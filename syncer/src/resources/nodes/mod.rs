@@ -34,7 +34,7 @@ pub(super) fn host_rules(settings: &Settings) -> impl Iterator<Item = &'static H
     let nodes = &settings.nodes;
     let rules = [
         (true, &SHOWN),
-        (nodes.by_ip || nodes.by_hostname, &MEASURED),
+        (nodes.is_proxied(), &MEASURED),
         (nodes.sync_back, &CHANGED),
         (nodes.scheduled_here, &OTHERS),
     ];
