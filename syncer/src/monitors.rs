@@ -1,5 +1,8 @@
 //! Monitors of nodes (`experimental.nodeMonitors`): for every node of the virtual cluster a ServiceMonitor in the host namespace,
 //! with which a Prometheus of the host measures that node through the virtual API server.
+//!
+//! The right to them is a Role of its own, which owns them, and which the control plane's Service owns. Whoever empties the list
+//! takes that Role away, and the host the monitors: a syncer that keeps none needs no right to look for some.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +30,8 @@ const MONITOR: &str = "vcluster.loft.sh/node-monitor";
 const VCLUSTER: &str = "vcluster-name";
 
 const RULE: HostRule = rule_of(GROUP, PLURAL, &["create", "delete", "list", "patch"]);
+/// Group and plural of Roles.
+pub(crate) const ROLES: (&str, &str) = ("rbac.authorization.k8s.io", "roles");
 
 /// Changes that follow each other are dealt with together.
 const TOGETHER: Duration = Duration::from_secs(1);
@@ -38,14 +43,18 @@ pub(crate) fn host_rules(settings: &Settings) -> impl Iterator<Item = &'static H
     (!settings.monitors.is_empty()).then_some(&RULE).into_iter()
 }
 
+/// The name of the Role with the right to them. No virtual cluster has a name with a colon, so it is nobody else's.
+pub(crate) fn role_name(vcluster: &str) -> String {
+    format!("vc-{vcluster}:node-monitors")
+}
+
 /// Keeps one ServiceMonitor for each monitor and node, for ever. `changed` tells of changes of nodes.
 pub async fn run(world: Arc<World>, host: Api, changed: Arc<Notify>) {
     let mut done = None;
     let mut said = String::new();
     loop {
         if let Some(now) = wanted(&world).filter(|now| done.as_ref() != Some(now)) {
-            let outcome = keep(&host, &world.settings, &now).await;
-            if let Err(error) = outcome {
+            if let Err(error) = keep(&host, &world, now.clone()).await {
                 let problem = error.to_string();
                 if problem != said {
                     warn!(
@@ -201,7 +210,51 @@ fn steps(wanted: &BTreeMap<String, Value>, there: &[Value]) -> Vec<Step> {
     steps
 }
 
-async fn keep(host: &Api, settings: &Settings, wanted: &BTreeMap<String, Value>) -> Result<(), ApiError> {
+/// What owns the monitors instead of the Service: the Role, if there is one that can be between the two.
+async fn between(host: &Api, settings: &Settings, service: &Value) -> Result<Option<Value>, ApiError> {
+    let (group, plural) = ROLES;
+    let name = role_name(&settings.vcluster);
+    let path = format!(
+        "/apis/{group}/v1/namespaces/{}/{plural}/{name}",
+        settings.host_namespace
+    );
+    let unless_refused = |answer: Result<Value, ApiError>| match answer {
+        // Whoever runs the virtual cluster has given it rights of another form.
+        Err(error) if matches!(error.code(), 403 | 404) => Ok(None),
+        answer => answer.map(Some),
+    };
+    let Some(role) = unless_refused(host.any("get", Method::GET, &path, None).await)? else {
+        return Ok(None);
+    };
+    let owners = json::items(&role, &["metadata", "ownerReferences"]);
+    if !owners.iter().any(|owner| owner["uid"] == service["uid"]) {
+        // Of an earlier Service of the same name nothing is left but its uid.
+        let others = owners
+            .iter()
+            .filter(|owner| owner["kind"] != service["kind"] || owner["name"] != service["name"]);
+        let all: Vec<&Value> = others.chain([service]).collect();
+        let (uid, version) = (&role["metadata"]["uid"], &role["metadata"]["resourceVersion"]);
+        let patch = json!({"metadata": {"ownerReferences": all, "uid": uid, "resourceVersion": version}});
+        let body = Some((Patch::Merge.content_type(), &patch));
+        if unless_refused(host.any("patch", Method::PATCH, &path, body).await)?.is_none() {
+            return Ok(None);
+        }
+    }
+    let uid = &role["metadata"]["uid"];
+    Ok(Some(json!([{
+        "apiVersion": format!("{group}/v1"), "kind": "Role", "name": name, "uid": uid,
+    }])))
+}
+
+async fn keep(host: &Api, world: &World, mut wanted: BTreeMap<String, Value>) -> Result<(), ApiError> {
+    let settings = &world.settings;
+    if let Some(service) = world.owner_reference(&settings.host_namespace, false)
+        && let Some(owners) = between(host, settings, &service[0]).await?
+    {
+        for object in wanted.values_mut() {
+            object["metadata"]["ownerReferences"] = owners.clone();
+        }
+    }
     let collection = format!("/apis/{GROUP}/v1/namespaces/{}/{PLURAL}", settings.host_namespace);
     let ours = format!(
         "{collection}?labelSelector={VCLUSTER}%3D{},{}",
@@ -209,7 +262,7 @@ async fn keep(host: &Api, settings: &Settings, wanted: &BTreeMap<String, Value>)
         MONITOR.replace('/', "%2F")
     );
     let list = host.any("list", Method::GET, &ours, None).await?;
-    let steps = steps(wanted, json::items(&list, &["items"]));
+    let steps = steps(&wanted, json::items(&list, &["items"]));
     let count = steps.len();
     for step in steps {
         let outcome = match step {

@@ -68,6 +68,11 @@ fn manifests(settings: &Settings, config: &Config) -> String {
         let own = role::role(&name, settings);
         documents.push(placed(&with_rules(own, "Role", &name, &rules.role.rules), namespace));
         documents.push(binding("Role", &name, Some(namespace), settings));
+        let replaced = !rules.role.rules.overwrite_rules.is_empty();
+        if let Some((of_monitors, role)) = role::monitors_role(settings).filter(|_| !replaced) {
+            documents.push(placed(&role, namespace));
+            documents.push(binding("Role", &of_monitors, Some(namespace), settings));
+        }
         for (other, role) in role::roles_elsewhere(&wide_name, settings) {
             documents.push(placed(&role, &other));
             documents.push(binding("Role", &wide_name, Some(&other), settings));
@@ -183,6 +188,28 @@ mod tests {
         assert_eq!(kinds(&documents), expected);
         assert_eq!(documents[2]["rules"][0]["resourceNames"][0], "key");
         assert_eq!(documents[5]["roleRef"]["kind"], "ClusterRole");
+    }
+
+    #[test]
+    fn monitors_of_nodes_have_a_role_of_their_own_wherever_copies_lie() {
+        const MONITORS: &str = "experimental: {nodeMonitors: [{name: m, endpoints: [{path: /metrics}]}]}\n";
+        let namespaces = "sync: {toHost: {namespaces: {enabled: true, mappings: {byName: {a: b}}}}}\n";
+        for more in ["", namespaces] {
+            let documents = documents(&format!("{MONITORS}{more}"));
+            let of_monitors = "Role team/vc-vc:node-monitors".to_owned();
+            let found = kinds(&documents).iter().position(|kind| *kind == of_monitors).unwrap();
+            let rules = documents[found]["rules"].as_array().unwrap();
+            assert_eq!(rules.len(), 2, "{rules:?}");
+            assert_eq!(rules[0]["resources"][0], "servicemonitors");
+            assert_eq!(rules[1]["resourceNames"][0], "vc-vc:node-monitors");
+            assert_eq!(documents[found + 1]["roleRef"]["name"], "vc-vc:node-monitors");
+            let others = documents.iter().enumerate().filter(|(index, _)| *index != found);
+            let mut others = others.map(|(_, document)| document.to_string());
+            assert!(!others.any(|document| document.contains("servicemonitors")));
+        }
+        let replaced = "rbac: {role: {overwriteRules: [{apiGroups: [''], resources: [pods], verbs: [get]}]}}\n";
+        let replaced = kinds(&documents(&format!("{MONITORS}{replaced}")));
+        assert_eq!(replaced, ["Role team/vc-vc", "RoleBinding team/vc-vc"]);
     }
 
     #[test]

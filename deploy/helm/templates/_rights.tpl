@@ -134,12 +134,6 @@ by the table in files/; lists with names are dealt with here.
 {{- end }}
 {{- end }}
 
-{{- /* What the host measures at nodes. */}}
-{{- if .Values.experimental.nodeMonitors }}
-{{- $new := include "vcluster.rule" (list "monitoring.coreos.com" "servicemonitors" "" "create" "delete" "list" "patch") | fromJson }}
-{{- $_ := set $rules $own (append (get $rules $own) $new) }}
-{{- end }}
-
 {{- /* Services under other names. */}}
 {{- range .Values.networking.replicateServices.fromHost }}
 {{- $parts := splitList "/" .from }}

@@ -9,6 +9,7 @@ use super::{GET, HostRule, PATCH, READ, copied_outside, enabled, gateway, namesp
 use crate::foreign;
 use crate::kinds::Kind;
 use crate::kubelet::proxied;
+use crate::monitors;
 use crate::settings::Settings;
 
 type Words = BTreeSet<String>;
@@ -107,6 +108,22 @@ fn definitions(settings: &Settings) -> Words {
     all.map(|kind| format!("{}.{}", kind.plural(), kind.group())).collect()
 }
 
+/// The Role of [`crate::monitors`], beside that of the virtual cluster: its name, and the manifest. It owns what it lets the syncer
+/// keep, which goes with it; so it has to be one of its own.
+pub fn monitors_role(settings: &Settings) -> Option<(String, String)> {
+    let name = monitors::role_name(&settings.vcluster);
+    let mut rules = monitors::host_rules(settings).map(Rule::from).peekable();
+    rules.peek()?;
+    let itself = settings.set_owner.then(|| Rule {
+        group: monitors::ROLES.0,
+        resource: monitors::ROLES.1,
+        verbs: words(&["get", "patch"]),
+        names: Words::from([name.clone()]),
+    });
+    let manifest = manifest("Role", &name, rules.chain(itself));
+    Some((name, manifest))
+}
+
 /// Roles in other namespaces of the host, by namespace: for objects there that the virtual cluster shows.
 pub fn roles_elsewhere(name: &str, settings: &Settings) -> BTreeMap<String, String> {
     let mut namespaces = elsewhere(settings);
@@ -128,7 +145,6 @@ fn host_rules(settings: &Settings) -> impl Iterator<Item = &'static HostRule> {
         .flat_map(|resource| resource.host_rules)
         .chain(super::nodes::host_rules(settings))
         .chain(crate::kubelet::metrics_api::host_rules(settings))
-        .chain(crate::monitors::host_rules(settings))
 }
 
 /// The right to read the namespace itself, which is the owner of what lies in none.
