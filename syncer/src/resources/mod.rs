@@ -300,7 +300,6 @@ pub fn affected(world: &World, side: Side, kind: Kind, change: &Change) -> Vec<R
         Kind::PersistentVolumeClaim if side == Side::Virtual => items.extend(world.volumes.observe(change)),
         Kind::Namespace if side == Side::Virtual => items.extend(pods::of_relabelled_namespace(world, change)),
         Kind::Namespace => items.extend(namespaces::of_host(world, change)),
-        Kind::ServiceAccount if side == Side::Host => items.extend(namespaces::of_account(world, change)),
         _ => {}
     }
     items.extend(gateway::affected(world, side, kind, change));
@@ -416,6 +415,7 @@ pub fn counterparts(world: &World, kind: Kind, change: &Change) -> Vec<Reference
             _ => match claim(&world.names, &kind.gvk(), value) {
                 Claim::Ours { namespace, name, .. } => Some(Reference::new(kind, &namespace, &name)),
                 Claim::Foreign if matches!(kind, Kind::Service | Kind::Endpoints) => nodes::of_service(world, value),
+                Claim::Foreign if kind == Kind::ServiceAccount => namespaces::of_account(world, object.key()),
                 Claim::Foreign => None,
             },
         };

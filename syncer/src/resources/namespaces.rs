@@ -262,8 +262,7 @@ pub(super) fn of_host(world: &World, change: &Change) -> Option<Reference> {
 }
 
 /// The same because the account of its pods changed.
-pub(super) fn of_account(world: &World, change: &Change) -> Option<Reference> {
-    let key = change.object()?.key();
+pub(super) fn of_account(world: &World, key: &ObjectKey) -> Option<Reference> {
     let ours = key.name == world.settings.workload_service_account && needs_account(&world.settings);
     let namespace = world.names.virtual_of(&key.namespace).filter(|_| ours)?;
     Some(Reference::new(Kind::Namespace, "", &namespace))

@@ -46,13 +46,18 @@ pub(super) fn step(world: &World, host_namespace: &str) -> Option<Step> {
         return None;
     }
     let labels = json!({"app": "vcluster", keys::MARKER: world.names.vcluster()});
+    let mut metadata = json!({"namespace": key.namespace, "name": key.name, "labels": labels});
+    // A namespace that was there before stays, and nobody may be left to take this away.
+    json::put(
+        &mut metadata,
+        "ownerReferences",
+        world.owner_reference(host_namespace, false),
+    );
     Some(Step::Create {
         side: Side::Host,
         kind: Kind::ServiceAccount,
         object: json!({
-            "apiVersion": "v1", "kind": "ServiceAccount",
-            "metadata": {"namespace": key.namespace, "name": key.name, "labels": labels},
-            "automountServiceAccountToken": false,
+            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata, "automountServiceAccountToken": false,
         }),
     })
 }
