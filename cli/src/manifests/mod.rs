@@ -73,7 +73,8 @@ fn documents(name: &str, namespace: &str, config: &Config) -> Result<Vec<String>
     let accounts = [format!("vc-{name}"), format!("vc-workload-{name}")];
     let mut objects: Vec<Value> = accounts.iter().map(|account| tenant.service_account(account)).collect();
     objects.extend(policies::objects(&tenant, &config.policies));
-    objects.extend(network::policies(&tenant, &config.policies.network_policy));
+    let spread = config.sync.to_host.namespaces.enabled;
+    objects.extend(network::policies(&tenant, &config.policies.network_policy, spread));
     objects.extend(requests(&tenant, config)?);
     let printed = objects.iter().map(serde_yaml::to_string);
     printed.collect::<Result<_, _>>().context("cannot print a manifest")
@@ -205,6 +206,25 @@ experimental: {denyProxyRequests: [{name: r, rules: [{operations: [delete]}]}]}
         assert_eq!(egress[0]["ports"][0], json!({"port": 1053, "protocol": "UDP"}));
         assert_eq!(egress[2]["to"][0]["ipBlock"]["cidr"], "0.0.0.0/0");
         assert_eq!(egress[3]["to"][0]["ipBlock"]["cidr"], "10.1.0.0/16");
+        let namespaces = "sync: {toHost: {namespaces: {enabled: true, mappings: {byName: {a: b}}}}}\n";
+        let (_, spread) = printed(&format!("{namespaces}policies: {{networkPolicy: {{enabled: true}}}}\n"));
+        let elsewhere = json!({
+            "podSelector": {"matchLabels": {"vcluster.loft.sh/managed-by": "vc"}},
+            "namespaceSelector": {"matchLabels": {
+                "vcluster.loft.sh/vcluster-name": "vc", "vcluster.loft.sh/vcluster-namespace": "team",
+            }},
+        });
+        // Pods in namespaces of their own reach the others, the control plane, and name servers; but these are not theirs.
+        for (policy, place) in [
+            (2, "/spec/egress/1/to/1"),
+            (2, "/spec/ingress/0/from/2"),
+            (3, "/spec/egress/2/to/2"),
+            (3, "/spec/ingress/2/from/1"),
+            (4, "/spec/ingress/0/from/1"),
+        ] {
+            assert_eq!(spread[policy].pointer(place), Some(&elsewhere), "{policy} {place}");
+            assert_eq!(objects[policy].pointer(place), None, "{policy} {place}");
+        }
         let closed =
             printed("policies: {networkPolicy: {enabled: true, workload: {publicEgress: {enabled: false}}}}\n").1;
         assert_eq!(closed[2]["spec"]["egress"].as_array().unwrap().len(), 2);
