@@ -193,6 +193,21 @@ policies:
 ",
     "policies: {networkPolicy: {enabled: true}}",
     "
+sync: {toHost: {namespaces: {enabled: true, mappings: {byName: {prod: live}}}}}
+policies: {networkPolicy: {enabled: true}, resourceQuota: {enabled: true}, podSecurityStandard: baseline}
+experimental: {nodeMonitors: [{name: kubelet, endpoints: [{path: /metrics/cadvisor}]}]}
+",
+    "
+sync: {toHost: {namespaces: {enabled: true, mappings: {byName: {'team-*': 't-*'}}}}}
+experimental:
+  nodeMonitors: [{name: kubelet, endpoints: [{path: /metrics/cadvisor}]}]
+  syncSettings: {setOwner: false}
+",
+    "
+experimental: {nodeMonitors: [{name: kubelet, endpoints: [{path: /metrics/cadvisor}]}]}
+rbac: {role: {overwriteRules: [{apiGroups: [''], resources: [pods], verbs: [get]}]}}
+",
+    "
 sync: {fromHost: {nodes: {enabled: true, selector: {all: true}}}}
 controlPlane: {advanced: {virtualScheduler: {enabled: true}}}
 ",

@@ -4,7 +4,7 @@
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
-use e2e::suite::{Case, Kubectl, World, configured, eventually};
+use e2e::suite::{Case, Kubectl, World, binary, configured, eventually};
 use serde_json::Value;
 
 const VALUES: &str = "
@@ -22,6 +22,10 @@ sync:
     networkPolicies: {enabled: true}
 integrations:
   metricsServer: {enabled: true}
+policies:
+  podSecurityStandard: baseline
+  resourceQuota: {enabled: true}
+  networkPolicy: {enabled: true}
 ";
 
 const CASES: &[Case] = &[
@@ -44,6 +48,14 @@ const CASES: &[Case] = &[
         one_of_two_has_a_namespace_that_was_there,
     ),
     ("policies_select_across_namespaces", policies_select_across_namespaces),
+    (
+        "policies_of_the_configuration_are_for_the_control_planes_namespace",
+        policies_of_the_configuration_are_for_the_control_planes_namespace,
+    ),
+    (
+        "the_security_standard_is_that_of_all_namespaces",
+        the_security_standard_is_that_of_all_namespaces,
+    ),
     (
         "a_namespace_goes_with_the_virtual_one",
         a_namespace_goes_with_the_virtual_one,
@@ -441,6 +453,15 @@ fn one_of_two_has_a_namespace_that_was_there(world: &World) -> Result<()> {
     mine.run(&["delete", "namespace", "common"]).map(|_| ())
 }
 
+/// Labels as kubectl selects by them.
+fn selector(labels: &serde_json::Map<String, Value>) -> String {
+    let pairs: Vec<String> = labels
+        .iter()
+        .map(|(key, value)| format!("{key}={}", text(value)))
+        .collect();
+    pairs.join(",")
+}
+
 fn policies_select_across_namespaces(world: &World) -> Result<()> {
     let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
     virtual_.apply(
@@ -461,21 +482,134 @@ fn policies_select_across_namespaces(world: &World) -> Result<()> {
         .as_object()
         .cloned()
         .unwrap_or_default();
-    let selector = |labels: serde_json::Map<String, Value>| {
-        let pairs: Vec<String> = labels
-            .iter()
-            .map(|(key, value)| format!("{key}={}", text(value)))
-            .collect();
-        pairs.join(",")
-    };
-    let in_namespaces = host.names(&["get", "namespaces", "-l", &selector(namespaces)])?;
+    let in_namespaces = host.names(&["get", "namespaces", "-l", &selector(&namespaces)])?;
     ensure!(
         in_namespaces.contains(&"vc-1-t-a".to_owned()) && !in_namespaces.iter().any(|name| name.starts_with("vc-2"))
     );
-    let selected = host.json(&["get", "pods", "-A", "-l", &selector(pods)])?;
+    let selected = host.json(&["get", "pods", "-A", "-l", &selector(&pods)])?;
     let items = selected["items"].as_array().cloned().unwrap_or_default();
     let places: Vec<&str> = items.iter().map(|pod| text(&pod["metadata"]["namespace"])).collect();
     ensure!(places == ["vc-1-t-a"], "{places:?}");
+    Ok(())
+}
+
+/// The namespaces of the pods that a peer of a policy in this namespace selects.
+fn selected(host: &Kubectl, place: &str, peer: &Value) -> Result<Vec<String>> {
+    let labels = |part: &str| selector(peer[part]["matchLabels"].as_object().unwrap_or(&serde_json::Map::new()));
+    let namespaces = match peer.get("namespaceSelector") {
+        None => vec![place.to_owned()],
+        Some(_) => host.names(&["get", "namespaces", "-l", &labels("namespaceSelector")])?,
+    };
+    let pods = host.json(&["get", "pods", "-A", "-l", &labels("podSelector")])?;
+    let items = pods["items"].as_array().cloned().unwrap_or_default();
+    let places = items.iter().map(|pod| text(&pod["metadata"]["namespace"]).to_owned());
+    Ok(places.filter(|place| namespaces.contains(place)).collect())
+}
+
+/// Whoever installs the virtual cluster makes them; pods elsewhere are known to them all the same.
+fn policies_of_the_configuration_are_for_the_control_planes_namespace(world: &World) -> Result<()> {
+    const PLACE: &str = "vcluster-vc-1";
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    let file = world.dir().join("policies.yaml");
+    std::fs::write(&file, VALUES)?;
+    let printed = Command::new(binary("vcluster")?)
+        .args(["manifests", "--name=vc-1", "--namespace", PLACE, "-f"])
+        .arg(&file)
+        .output()?;
+    std::fs::remove_file(&file)?;
+    ensure!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    host.apply(&String::from_utf8(printed.stdout)?)?;
+    let kinds = "resourcequotas,limitranges,networkpolicies";
+    let made = |place: &str| host.names(&["-n", place, "get", kinds, "-l", "release=vc-1"]);
+    ensure!(made(PLACE)?.len() == 6, "{:?}", made(PLACE)?);
+    for place in ["vc-1-prod", "vc-1-t-a"] {
+        ensure!(made(place)?.is_empty(), "{place}: {:?}", made(place)?);
+    }
+    // A quota refuses everything as long as nothing is known of what is used.
+    eventually("the quota counts", || {
+        let quota = host.json(&["-n", PLACE, "get", "resourcequota", "vc-vc-1"])?;
+        Ok(quota["status"]["used"].is_object().then_some(()))
+    })?;
+    // Limits are the host's to add, where they are; nobody takes them off again.
+    for namespace in ["default", "prod"] {
+        virtual_.run(&["-n", namespace, "run", "bounded", "--image=nginx"])?;
+        runs(&virtual_, namespace, "bounded")?;
+    }
+    let limit = |place: &str, name: &str| -> Result<Value> {
+        let pod = host.json(&["-n", place, "get", "pod", name])?;
+        Ok(pod["spec"]["containers"][0]["resources"]["limits"]["cpu"].clone())
+    };
+    ensure!(limit(PLACE, "bounded-x-default-x-vc-1")? == "1");
+    ensure!(limit("vc-1-prod", "bounded")?.is_null());
+    eventually("one pod counts", || {
+        let quota = host.json(&["-n", PLACE, "get", "resourcequota", "vc-vc-1"])?;
+        ensure!(quota["status"]["used"]["limits.cpu"] == "1", "{quota}");
+        Ok(Some(()))
+    })?;
+    // All pods of the virtual cluster reach its name server, and each other.
+    let peers = |policy: &str, direction: &str, peers: &str| -> Result<Vec<Value>> {
+        let policy = host.json(&["-n", PLACE, "get", "networkpolicy", policy])?;
+        let rules = policy["spec"][direction].as_array().cloned().unwrap_or_default();
+        let peers = rules.iter().filter_map(|rule| rule[peers].as_array().cloned());
+        Ok(peers
+            .flatten()
+            .filter(|peer| peer.get("podSelector").is_some())
+            .collect())
+    };
+    for (policy, direction, of_rules) in [
+        ("vc-cp-vc-1", "ingress", "from"),
+        ("vc-cp-vc-1", "egress", "to"),
+        ("vc-work-vc-1", "ingress", "from"),
+        ("vc-work-vc-1", "egress", "to"),
+        ("vc-kube-dns-vc-1", "ingress", "from"),
+    ] {
+        let mut places = Vec::new();
+        for peer in peers(policy, direction, of_rules)? {
+            places.extend(selected(&host, PLACE, &peer)?);
+        }
+        for place in [PLACE, "vc-1-prod", "vc-1-t-a"] {
+            ensure!(
+                places.iter().any(|found| found == place),
+                "{policy} {direction}: {place} is not in {places:?}"
+            );
+        }
+        ensure!(
+            !places.iter().any(|place| place.contains("vc-2")),
+            "{policy}: {places:?}"
+        );
+    }
+    for namespace in ["default", "prod"] {
+        virtual_.run(&["-n", namespace, "delete", "pod", "bounded"])?;
+    }
+    host.run(&["-n", PLACE, "delete", kinds, "-l", "release=vc-1"])
+        .map(drop)
+}
+
+fn the_security_standard_is_that_of_all_namespaces(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    for (namespace, place) in [
+        ("prod", Some("vc-1-prod")),
+        ("team-host", Some("vc-1-t-host")),
+        ("default", None),
+    ] {
+        let label = "pod-security.kubernetes.io/enforce";
+        eventually("the namespace has the standard", || {
+            let labels = virtual_.json(&["get", "namespace", namespace])?["metadata"]["labels"].clone();
+            Ok((labels[label] == "baseline").then_some(()))
+        })?;
+        // What the host's own admission asks for is for the host to say.
+        if let Some(place) = place {
+            let labels = host.json(&["get", "namespace", place])?["metadata"]["labels"].clone();
+            ensure!(labels.get(label).is_none(), "{labels}");
+        }
+        let privileged = format!(
+            r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"strong","namespace":"{namespace}"}},"spec":{{"containers":[
+                {{"name":"c","image":"i","securityContext":{{"privileged":true}}}}]}}}}"#
+        );
+        let refused = virtual_.apply(&privileged);
+        let said = format!("{:#}", refused.err().context("it is made")?);
+        ensure!(said.contains("violates PodSecurity \"baseline:latest\""), "{said}");
+    }
     Ok(())
 }
 
@@ -510,7 +644,7 @@ fn at_the_end_nothing_is_left(world: &World) -> Result<()> {
             "-n",
             "vc-1-late",
             "get",
-            "pods,services,configmaps,secrets",
+            "pods,services,configmaps,secrets,serviceaccounts",
             "-l",
             "vcluster.loft.sh/managed-by",
             "-o",

@@ -10,9 +10,9 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use chassis::lock;
 use chassis::tls::{load_identity, server_config};
-use http::header::{CONTENT_LENGTH, HOST, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, HOST, RETRY_AFTER, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -140,7 +140,7 @@ async fn serve(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) {
     });
     // How a connection ends is the client's business.
     let _ = auto::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
         .await;
 }
 
@@ -153,6 +153,9 @@ impl Shared {
             Some(Fault::Refused(code, after)) => return refused(code, after),
             Some(Fault::Late(pause)) => tokio::time::sleep(pause).await,
             _ => {}
+        }
+        if request.headers().contains_key(UPGRADE) {
+            return self.session(request, asked).await;
         }
         let resource = held::resource(&asked);
         let holds = lock(&self.weather).holds();
@@ -183,6 +186,34 @@ impl Shared {
             parts.headers.remove(CONTENT_LENGTH);
         }
         Ok(Response::from_parts(parts, carried(body, fault)))
+    }
+
+    /// Carries a session byte for byte once the server has let it in.
+    async fn session(&self, mut request: Request<Incoming>, mut asked: Asked) -> Result<Response<Body>> {
+        let client_side = hyper::upgrade::on(&mut request);
+        let (mut parts, _) = request.into_parts();
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        parts.uri = Uri::try_from(path)?;
+        parts.headers.insert(HOST, HeaderValue::from_static("localhost"));
+        let mut answer = self.dialer.upgrade(Request::from_parts(parts, Empty::new())).await?;
+        asked.code = answer.status().as_u16();
+        lock(&self.asked).insert(asked);
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let (parts, body) = answer.into_parts();
+            return Ok(Response::from_parts(parts, carried(body, None)));
+        }
+        let server_side = hyper::upgrade::on(&mut answer);
+        let cut = lock(&self.connections).clone();
+        let carry = async move {
+            if let Ok((client_side, server_side)) = tokio::try_join!(client_side, server_side) {
+                let (mut client_side, mut server_side) = (TokioIo::new(client_side), TokioIo::new(server_side));
+                // How a session ends is the business of the two.
+                let _ = tokio::io::copy_bidirectional(&mut client_side, &mut server_side).await;
+            }
+        };
+        tokio::spawn(async move { cut.run_until_cancelled(carry).await });
+        let (parts, _) = answer.into_parts();
+        Ok(Response::from_parts(parts, whole(Bytes::new())))
     }
 
     async fn forward(&self, request: Request<Incoming>) -> Result<Response<Incoming>> {

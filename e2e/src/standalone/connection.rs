@@ -8,14 +8,16 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use chassis::tls::{client_config, load_authorities, load_identity};
 use http::{Request, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
+use hyper::client::conn::http1;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Room for lists and for slow readers among many streams.
 const WINDOW: u32 = 4 << 20;
@@ -62,10 +64,7 @@ impl Dialer {
     /// # Errors
     /// Nobody answers.
     pub async fn connect(&self) -> Result<Connection> {
-        let stream = TcpStream::connect(self.address).await.context("cannot connect")?;
-        stream.set_nodelay(true)?;
-        let name = ServerName::try_from("localhost").context("no name")?;
-        let stream = self.tls.connect(name, stream).await.context("no TLS")?;
+        let stream = self.stream(&self.tls).await?;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(16 * WINDOW)
@@ -76,6 +75,30 @@ impl Dialer {
             let _ = connection.await;
         });
         Ok(Connection { sender })
+    }
+
+    /// Sends a request for another protocol on a connection of its own, which is taken over with `hyper::upgrade` when the server
+    /// agrees.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn upgrade(&self, request: Request<Empty<Bytes>>) -> Result<http::Response<Incoming>> {
+        let mut config = rustls::ClientConfig::clone(self.tls.config());
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let stream = self.stream(&TlsConnector::from(Arc::new(config))).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(async move {
+            // It ends with the session; an error shows there.
+            let _ = connection.with_upgrades().await;
+        });
+        sender.send_request(request).await.context("no answer")
+    }
+
+    async fn stream(&self, tls: &TlsConnector) -> Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.address).await.context("cannot connect")?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::try_from("localhost").context("no name")?;
+        tls.connect(name, stream).await.context("no TLS")
     }
 }
 

@@ -20,6 +20,8 @@ impl Run {
                 Act::Bind => {}
                 Act::Pods => sessions = self.use_pod(cluster).await?,
                 Act::Nodes => self.use_node(cluster).await?,
+                Act::Kubelets => self.ask_kubelet(cluster).await?,
+                Act::Namespaces => change_theirs(&cluster.tenant).await?,
                 Act::Measurements => measure(&cluster.tenant).await?,
                 Act::Ports => {
                     let other = r#"{"spec":{"ports":[{"port":81}]}}"#;
@@ -64,38 +66,66 @@ impl Run {
         until(|| patch("resize", larger)).await?;
         tenant.run(&["-n", "default", "debug", "app", "--image=i", "--target=c", "--quiet"])?;
         until(|| tenant.run(&["-n", "default", "logs", "app", "-c", "c"])).await?;
-        // The proxy carries no sessions, so that they fail once the host has let them in; in both protocols.
         let spdy = tenant
             .clone()
             .with_environment("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false")
             .with_environment("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false");
-        let commands = [
-            &["exec", "app", "-c", "c", "--", "true"][..],
-            &["attach", "app", "-c", "c"],
-            &["port-forward", "pod/app", ":80"],
-        ];
-        let all = [tenant, &spdy]
-            .into_iter()
-            .flat_map(|kubectl| commands.map(|command| (kubectl, command)));
-        all.map(|(kubectl, command)| kubectl.background(&[&["-n", "default"], command].concat()))
-            .collect()
+        let mut sessions = Vec::new();
+        for kubectl in [tenant, &spdy] {
+            let exec = ["-n", "default", "exec", "app", "-c", "c", "--", "echo", "heard"];
+            let said = kubectl.run(&exec)?;
+            ensure!(said.trim() == "heard", "{said}");
+            // Nobody ends them but who has begun them.
+            sessions.push(kubectl.background(&["-n", "default", "attach", "app", "-c", "c"])?);
+            let forward = kubectl.background(&["-n", "default", "port-forward", "pod/app", ":80"])?;
+            forward.line("Forwarding from 127.0.0.1:")?;
+            sessions.push(forward);
+        }
+        Ok(sessions)
     }
 
     /// A change of the node that only this virtual cluster makes, and what its kubelet measures.
     async fn use_node(&self, cluster: &Cluster) -> Result<()> {
         let label = format!("of-{}=yes", self.vcluster);
         until(|| cluster.tenant.run(&["label", "--overwrite", "node", NODE, &label])).await?;
-        for path in [
-            "metrics/resource",
-            "metrics/cadvisor",
-            "metrics/probes",
-            "stats/summary",
-        ] {
-            let path = format!("/api/v1/nodes/{NODE}/proxy/{path}");
-            until(|| cluster.tenant.run(&["get", "--raw", &path])).await?;
+        self.ask_kubelet(cluster).await
+    }
+
+    /// Everything that kubelets tell. Where there is no right to what the host's measure, they are not asked.
+    async fn ask_kubelet(&self, cluster: &Cluster) -> Result<()> {
+        let tenant = &cluster.tenant;
+        let proxy = format!("/api/v1/nodes/{NODE}/proxy");
+        let told = |path: &str| tenant.run(&["get", "--raw", &format!("{proxy}/{path}")]);
+        for path in ["healthz", "pods", "runningpods/", "stats/summary"] {
+            until(|| told(path)).await?;
+        }
+        for path in ["metrics", "metrics/resource", "metrics/cadvisor", "metrics/probes"] {
+            if self.configuration.acts.contains(&Act::Nodes) {
+                until(|| told(path)).await?;
+            } else {
+                let (_, said) = tenant.fails(&["get", "--raw", &format!("{proxy}/{path}")])?;
+                ensure!(said.contains("its syncer has no right to them"), "{path}: {said}");
+            }
         }
         Ok(())
     }
+
+    /// Ends namespace `fresh`, as its controller does once nothing is left in it.
+    pub(crate) fn end_namespace(&self, tenant: &Kubectl) -> Result<()> {
+        const EMPTY: &str =
+            r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"fresh"},"spec":{"finalizers":[]}}"#;
+        let finalize = ["replace", "--raw", "/api/v1/namespaces/fresh/finalize", "-f", "-"];
+        tenant.with_input(&finalize, EMPTY).map(drop)
+    }
+}
+
+/// Changes what the host had in a namespace before it was that of a virtual one.
+async fn change_theirs(tenant: &Kubectl) -> Result<()> {
+    for kind in ["configmap", "secret", "service", "pod"] {
+        let label = ["-n", "late", "label", "--overwrite", kind, "theirs", "touched=yes"];
+        until(|| tenant.run(&label)).await?;
+    }
+    Ok(())
 }
 
 /// What pods and nodes use, of all of them and of one.

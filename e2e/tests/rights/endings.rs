@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use e2e::faulty::Weather;
 use e2e::suite::Kubectl;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::features::Act;
-use crate::run::Run;
+use crate::judge::documents;
+use crate::run::{Run, listed};
 use crate::{Host, until};
 
 /// How it ends.
@@ -36,7 +37,11 @@ impl Run {
         }
         let expected = kinds(&cluster.made)?;
         until(|| {
-            let found: BTreeSet<String> = self.inventory(on_host)?.iter().map(kind).collect();
+            let found = self.inventory(on_host)?;
+            let mut monitors = found.iter().filter(|object| kind(object) == "ServiceMonitor");
+            let is_kept = monitors.all(|monitor| !monitor["metadata"]["ownerReferences"].is_null());
+            ensure!(is_kept, "the ServiceMonitors that there were are not looked after yet");
+            let found: BTreeSet<String> = found.iter().map(kind).collect();
             let missing: Vec<&String> = expected.difference(&found).collect();
             ensure!(missing.is_empty(), "there is no {missing:?} among {found:?}");
             Ok(())
@@ -63,11 +68,60 @@ impl Run {
             }
         }
         let gone = until(|| {
-            let left: Vec<String> = self.inventory(on_host)?.iter().map(name).collect();
+            let mut left = self.inventory(on_host)?;
+            // Whether the syncer gets to take its marks off what the host had before is not certain.
+            left.retain(|object| end == End::StatefulSet || !is_imported(object));
+            let left: Vec<String> = left.iter().map(name).collect();
             ensure!(left.is_empty(), "after {end:?}, {left:?} are left");
             Ok(())
         });
         Ok(gone.await.err().iter().map(|error| format!("{error:#}")).collect())
+    }
+
+    /// What is wrong when monitors of nodes are wanted no more: the roles that the vcluster.yaml does not need any longer are
+    /// deleted, as Helm does, and everything that it does need stays.
+    pub(crate) async fn empty(&self, host: &Host) -> Result<Vec<String>> {
+        let cluster = self.start(host, Weather::calm()).await?;
+        let on_host = &cluster.on_host;
+        let monitors = || {
+            let all = [
+                "-n",
+                &self.namespace,
+                "get",
+                "servicemonitors",
+                "-l",
+                "vcluster.loft.sh/node-monitor",
+            ];
+            on_host.names(&all)
+        };
+        until(|| {
+            let found = monitors()?;
+            ensure!(found == ["kubelet-node-1", "probes-node-1"], "{found:?}");
+            Ok(())
+        })
+        .await?;
+        let mut configured = self.configured()?;
+        configured["experimental"]["nodeMonitors"] = json!([]);
+        let values = tempfile::NamedTempFile::new()?;
+        std::fs::write(values.path(), configured.to_string())?;
+        let (before, after) = (
+            documents(&cluster.manifests)?,
+            documents(&self.printed(values.path())?)?,
+        );
+        let kept: BTreeSet<String> = after.iter().map(name).collect();
+        let dropped = before.iter().filter(|object| !kept.contains(&name(object)));
+        let dropped: Vec<String> = dropped.map(ToString::to_string).collect();
+        ensure!(dropped.len() == 2, "a Role and its binding go: {dropped:?}");
+        cluster.bridge.program.stop().await?;
+        on_host.with_input(&["delete", "-f", "-"], &listed(&dropped))?;
+        let gone = until(|| {
+            let left = monitors()?;
+            ensure!(left.is_empty(), "{left:?} are left");
+            Ok(())
+        });
+        let left = gone.await.err().map(|error| format!("{error:#}"));
+        on_host.run(&["-n", &self.namespace, "get", "service", &self.vcluster])?;
+        Ok(left.into_iter().collect())
     }
 
     /// All objects of the host that carry a label of the virtual cluster, whatever their kind.
@@ -81,12 +135,17 @@ impl Run {
         );
         let exported = format!("app=vcluster,vcluster-name={vcluster}");
         let mut found = Vec::new();
-        for (kinds, labels) in [(all.as_str(), copies), ("secrets", exported)] {
-            let list = on_host.json(&["get", kinds, "--all-namespaces", "-l", &labels])?;
+        for labels in [copies, exported] {
+            let list = on_host.json(&["get", &all, "--all-namespaces", "-l", &labels])?;
             found.extend(list["items"].as_array().context("no list")?.iter().cloned());
         }
         Ok(found)
     }
+}
+
+/// Whether the host had it before there was the virtual cluster.
+fn is_imported(object: &Value) -> bool {
+    object["metadata"]["annotations"]["vcluster.loft.sh/object-imported"] == "true"
 }
 
 fn kind(object: &Value) -> String {

@@ -13,6 +13,8 @@ pub(crate) struct Feature {
     pub(crate) made: &'static str,
     /// What is done with it in between.
     pub(crate) acts: &'static [Act],
+    /// Whether virtual namespaces have some of the host to themselves: `default` has `RIGHTS-own`.
+    pub(crate) is_spread: bool,
 }
 
 /// Everything off that is on by default: whatever a feature needs of it, it turns on.
@@ -30,6 +32,9 @@ sync:
     events: {enabled: false}
 ";
 
+/// The feature that is tried to be emptied, too.
+pub(crate) const MONITORS: &str = "monitors of nodes";
+
 /// What somebody does with the objects, besides changing and deleting them.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Act {
@@ -43,6 +48,10 @@ pub(crate) enum Act {
     Measurements,
     /// Service `web` gets another port.
     Ports,
+    /// What kubelets tell is asked for, also where there is no right to ask the host.
+    Kubelets,
+    /// What the host has in namespaces of the virtual cluster is changed, and such a namespace ends.
+    Namespaces,
 }
 
 const PODS: Feature = Feature {
@@ -100,7 +109,56 @@ spec:
       envFrom: [{configMapRef: {name: settings}}, {secretRef: {name: keys}}]
       resources: {requests: {cpu: 10m}}
 ",
-    acts: &[Act::Pods],
+    acts: &[Act::Kubelets, Act::Pods],
+    is_spread: false,
+};
+
+/// What there is in namespaces of their own: one that comes and goes, and one that the host has already, with something in it.
+const OF_NAMESPACES: Feature = Feature {
+    on_host: "
+{apiVersion: v1, kind: Namespace, metadata: {name: RIGHTS-late}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: theirs, namespace: RIGHTS-late}, data: {a: b}}
+---
+{apiVersion: v1, kind: Secret, metadata: {name: theirs, namespace: RIGHTS-late}, stringData: {a: b}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: theirs, namespace: RIGHTS-late}, spec: {ports: [{port: 80}]}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: theirs, namespace: RIGHTS-late}
+spec: {automountServiceAccountToken: false, containers: [{name: c, image: i}]}
+",
+    made: "{apiVersion: v1, kind: Namespace, metadata: {name: fresh}}",
+    acts: &[Act::Namespaces],
+    is_spread: true,
+    ..QUIET
+};
+
+const NAMED: Feature = Feature {
+    name: "namespaces of their own that are named one by one, and no others",
+    values: "
+sync:
+  toHost:
+    namespaces:
+      enabled: true
+      mappingsOnly: true
+      mappings: {byName: {default: RIGHTS-own, fresh: RIGHTS-fresh, late: RIGHTS-late}}
+      extraLabels: {cost: '42'}
+",
+    ..OF_NAMESPACES
+};
+
+const FITTING: Feature = Feature {
+    name: "namespaces of their own that fit patterns",
+    values: "
+sync:
+  toHost:
+    namespaces:
+      enabled: true
+      mappings: {byName: {'default*': 'RIGHTS-own*', 'fresh*': 'RIGHTS-fresh*', late: RIGHTS-late}}
+",
+    ..OF_NAMESPACES
 };
 
 const QUIET: Feature = Feature {
@@ -110,6 +168,7 @@ const QUIET: Feature = Feature {
     definitions: &[],
     made: "",
     acts: &[],
+    is_spread: false,
 };
 
 pub(crate) const FEATURES: &[Feature] = &[
@@ -378,6 +437,37 @@ experimental:
         ..QUIET
     },
     Feature {
+        name: MONITORS,
+        values: "
+sync: {fromHost: {nodes: {enabled: true, syncBackChanges: true, selector: {all: true}}}}
+experimental:
+  nodeMonitors:
+    - {name: kubelet, endpoints: [{path: /metrics/cadvisor}]}
+    - {name: probes, endpoints: [{path: /metrics/probes}]}
+",
+        definitions: &[("monitoring.coreos.com", "servicemonitors", "ServiceMonitor", true)],
+        // One that says something else, and one of a node that is gone.
+        on_host: "
+apiVersion: monitoring.coreos.com/v1
+kind: ServiceMonitor
+metadata:
+  name: kubelet-node-1
+  namespace: HOST
+  labels: {app: vcluster, vcluster-name: VC, vcluster.loft.sh/node-monitor: kubelet}
+spec: {jobLabel: old}
+---
+apiVersion: monitoring.coreos.com/v1
+kind: ServiceMonitor
+metadata:
+  name: kubelet-node-9
+  namespace: HOST
+  labels: {app: vcluster, vcluster-name: VC, vcluster.loft.sh/node-monitor: kubelet}
+spec: {}
+",
+        acts: &[Act::Nodes],
+        ..QUIET
+    },
+    Feature {
         name: "nothing but the control plane's own",
         values: "",
         ..QUIET
@@ -395,7 +485,9 @@ pub(crate) struct Configuration {
     pub(crate) acts: Vec<Act>,
     /// Kinds that the tenant does not make, because they come from the host.
     pub(crate) shown: &'static [&'static str],
-    /// Whether everything is on that can be on together.
+    /// Whether virtual namespaces have some of the host to themselves.
+    pub(crate) is_spread: bool,
+    /// Whether everything is on that can be on together, and its end is looked at.
     pub(crate) is_whole: bool,
 }
 
@@ -414,20 +506,40 @@ controlPlane: {advanced: {virtualScheduler: {enabled: false}}}
 exportKubeConfig: {additionalSecrets: [], secret: {name: published, namespace: RIGHTS-shared}}
 ";
 
-/// Every feature alone, and two that have on what can be on together.
+/// Every feature alone, and some that have on what can be on together; in the control plane's namespace and in others.
 pub(crate) fn configurations() -> Vec<Configuration> {
     let mut all: Vec<Configuration> = FEATURES.iter().map(|feature| Configuration::of(&[feature])).collect();
-    let features: Vec<&Feature> = FEATURES.iter().collect();
-    let mut towards = Configuration::of(&features);
-    towards.name = "everything towards the host";
-    towards.values.push(TOWARDS_THE_HOST);
-    all.push(towards);
-    let mut from = Configuration::of(&features);
-    from.name = "everything from the host";
-    from.values.push(FROM_THE_HOST);
-    from.acts.retain(|act| *act != Act::Bind);
-    from.shown = &["PriorityClass", "StorageClass"];
-    all.push(from);
+    all.extend([&NAMED, &FITTING].map(|layout| Configuration::of(&[layout, &PODS])));
+    let whole = |name, layout: Option<&'static Feature>, values| {
+        let features: Vec<&Feature> = FEATURES.iter().chain(layout).collect();
+        let mut whole = Configuration::of(&features);
+        whole.name = name;
+        whole.values.push(values);
+        whole
+    };
+    let towards = |name, layout| Configuration {
+        is_whole: true,
+        ..whole(name, layout, TOWARDS_THE_HOST)
+    };
+    let from = |name, layout| {
+        let mut from = whole(name, layout, FROM_THE_HOST);
+        from.acts.retain(|act| *act != Act::Bind);
+        from.shown = &["PriorityClass", "StorageClass"];
+        from
+    };
+    all.push(towards("everything towards the host", None));
+    all.push(Configuration {
+        is_whole: true,
+        ..from("everything from the host", None)
+    });
+    all.push(towards(
+        "everything towards the host, in namespaces of their own",
+        Some(&NAMED),
+    ));
+    all.push(from(
+        "everything from the host, in namespaces that fit patterns",
+        Some(&FITTING),
+    ));
     all
 }
 
@@ -455,7 +567,8 @@ impl Configuration {
             made: texts(|feature| feature.made),
             acts,
             shown: &[],
-            is_whole: features.len() > 1,
+            is_spread: features.iter().any(|feature| feature.is_spread),
+            is_whole: false,
         }
     }
 }

@@ -18,14 +18,25 @@ pub(crate) struct Right {
     pub(crate) name: String,
 }
 
+/// The objects of some manifests.
+///
+/// # Errors
+/// They cannot be read.
+pub(crate) fn documents(manifests: &str) -> Result<Vec<Value>> {
+    let documents = serde_yaml::Deserializer::from_str(manifests);
+    let read = documents.map(|document| serde::Deserialize::deserialize(document).context("a manifest is malformed"));
+    let mut read = read.collect::<Result<Vec<Value>>>()?;
+    read.retain(|document| !document.is_null());
+    Ok(read)
+}
+
 /// All rights of the manifests that `syncer rbac` prints.
 ///
 /// # Errors
 /// They cannot be read.
 pub(crate) fn granted(manifests: &str) -> Result<BTreeSet<Right>> {
     let mut rights = BTreeSet::new();
-    for document in serde_yaml::Deserializer::from_str(manifests) {
-        let role: Value = serde::Deserialize::deserialize(document).context("a manifest is malformed")?;
+    for role in documents(manifests)? {
         let words = |rule: &Value, field: &str| -> Vec<String> {
             let words = rule[field].as_array().into_iter().flatten();
             words.filter_map(|word| word.as_str().map(str::to_owned)).collect()
@@ -62,17 +73,43 @@ impl Right {
     }
 }
 
+/// Subresources of which nothing has come before the protocol is another one.
+const SESSIONS: [&str; 3] = ["pods/attach", "pods/exec", "pods/portforward"];
+
+/// Whether a request came to what it was for.
+fn is_served(asked: &Asked) -> bool {
+    asked.code == 101 || !SESSIONS.contains(&asked.resource.as_str())
+}
+
+/// Whether one of two rights may be used instead of the other: of namespaces that mappings name, the host has some already, and
+/// makes and deletes only others.
+fn is_alternative(one: &Right, other: &Right) -> bool {
+    let named = !one.name.is_empty() && !other.name.is_empty();
+    named
+        && one.resource == "namespaces"
+        && Right {
+            name: String::new(),
+            ..one.clone()
+        } == Right {
+            name: String::new(),
+            ..other.clone()
+        }
+}
+
 /// The rights that no request has needed. A right in all namespaces is needed for what no right in one namespace permits.
 pub(crate) fn unused(granted: &BTreeSet<Right>, asked: &BTreeSet<Asked>) -> BTreeSet<Right> {
     let by_place = |asked: &&Asked| {
         let mut placed = granted.iter().filter(|right| !right.place.is_empty());
         placed.any(|right| right.permits(asked))
     };
-    let (near, far): (Vec<&Asked>, Vec<&Asked>) = asked.iter().partition(by_place);
-    let idle = |right: &&Right| {
+    let served = asked.iter().filter(|asked| is_served(asked));
+    let (near, far): (Vec<&Asked>, Vec<&Asked>) = served.partition(by_place);
+    let is_used = |right: &Right| {
         let needed = if right.place.is_empty() { &far } else { &near };
-        !needed.iter().any(|asked| right.permits(asked))
+        needed.iter().any(|asked| right.permits(asked))
     };
+    let used: Vec<&Right> = granted.iter().filter(|right| is_used(right)).collect();
+    let idle = |right: &&Right| !is_used(right) && !used.iter().any(|used| is_alternative(right, used));
     granted.iter().filter(idle).cloned().collect()
 }
 
@@ -135,6 +172,43 @@ rules:
             .collect();
         // The pod of the team is read by the right in its namespace, so that the one in all of them is one too many.
         assert_eq!(left, [" get pods ", "team get pods/log ", "team list services other"]);
+    }
+
+    #[test]
+    fn a_session_has_to_begin_and_one_of_several_namespaces_stands_for_all() {
+        let granted = granted(
+            "
+kind: ClusterRole
+metadata: {name: a}
+rules:
+  - {apiGroups: [''], resources: [pods/exec], verbs: [get]}
+  - {apiGroups: [''], resources: [namespaces], verbs: [delete, get], resourceNames: [one, two]}
+  - {apiGroups: [''], resources: [secrets], verbs: [get], resourceNames: [one, two]}
+",
+        )
+        .unwrap();
+        let exec = Asked::new("GET", "/api/v1/namespaces/team/pods/p/exec");
+        let begun = Asked {
+            code: 101,
+            ..exec.clone()
+        };
+        let others = [
+            Asked::new("DELETE", "/api/v1/namespaces/one"),
+            Asked::new("GET", "/api/v1/namespaces/team/secrets/one"),
+        ];
+        let left = |session: &Asked| -> Vec<String> {
+            let asked = others.iter().chain([session]).cloned().collect();
+            let left = unused(&granted, &asked);
+            left.iter()
+                .map(|right| format!("{} {} {}", right.verb, right.resource, right.name))
+                .collect()
+        };
+        let idle = ["get namespaces one", "get namespaces two", "get secrets two"];
+        assert_eq!(left(&begun), idle);
+        assert_eq!(
+            left(&exec),
+            [&idle[..2], &["get pods/exec ", "get secrets two"]].concat()
+        );
     }
 
     #[test]

@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use endings::{ENDS, End};
+use features::MONITORS;
 use run::Run;
 
 /// How many virtual clusters run at the same time.
@@ -69,6 +70,7 @@ async fn every_right_is_used_none_is_missing_and_nothing_is_left() -> Result<()>
 enum Task {
     Judge,
     End(End),
+    Empty,
 }
 
 /// Judges every configuration whose name contains a text, and ends those that have everything on. What is wrong is told at once:
@@ -82,6 +84,9 @@ async fn judge_all(world: &World, only: &str) -> Result<()> {
         if configuration.is_whole {
             tasks.extend(ENDS.map(|end| (configuration.clone(), Task::End(end))));
         }
+        if configuration.name == MONITORS {
+            tasks.push((configuration.clone(), Task::Empty));
+        }
         tasks.push((configuration, Task::Judge));
     }
     let mut runs = JoinSet::new();
@@ -89,6 +94,7 @@ async fn judge_all(world: &World, only: &str) -> Result<()> {
         let name = match &task {
             Task::Judge => configuration.name.to_owned(),
             Task::End(end) => format!("{}: {end:?}", configuration.name),
+            Task::Empty => format!("{}: none any more", configuration.name),
         };
         if !name.contains(only) {
             continue;
@@ -103,6 +109,7 @@ async fn judge_all(world: &World, only: &str) -> Result<()> {
                 let found = match task {
                     Task::Judge => run.judge(&host).await,
                     Task::End(end) => run.end(&host, end).await,
+                    Task::Empty => run.empty(&host).await,
                 };
                 let found = found.unwrap_or_else(|error| vec![format!("{error:#}")]);
                 println!("{name}: judged in {:.1?}, {} wrong", began.elapsed(), found.len());

@@ -1,6 +1,7 @@
 //! One virtual cluster with the rights of its configuration.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -143,20 +144,13 @@ impl Run {
         let kind = ServerKind::Ours(binary("apiserver")?);
         let server = site.server("apiserver", &kind, &store, &flags).await?;
         let values = site.path("vcluster.yaml");
-        let mut configured: Value = serde_yaml::from_str(features::OFF)?;
-        for text in &self.configuration.values {
-            merge(&mut configured, serde_yaml::from_str(&self.named(text))?);
-        }
-        std::fs::write(&values, configured.to_string())?;
+        std::fs::write(&values, self.configured()?.to_string())?;
         let config = format!("--config={}", values.display());
-        let manifests = self.printed(&config)?;
+        let manifests = self.printed(&values)?;
 
         let (on_host, tenant) = (host.kubectl(), Kubectl::new(&server.kubeconfig));
         self.prepare(&on_host, &manifests).await?;
         let (made, twins) = self.made()?;
-        if !twins.is_empty() {
-            until(|| on_host.apply(&twins)).await?;
-        }
         let user = format!("system:serviceaccount:{}:vc-{}", self.namespace, self.vcluster);
         let of_namespace = format!("system:serviceaccounts:{}", self.namespace);
         let groups = ["system:serviceaccounts", "system:authenticated", of_namespace.as_str()];
@@ -189,13 +183,26 @@ impl Run {
             store,
         };
         cluster.bridge.ready().await?;
+        if !twins.is_empty() {
+            // Namespaces of their own come with the syncer.
+            until(|| cluster.on_host.apply(&twins)).await?;
+        }
         Ok(cluster)
     }
 
-    /// What `syncer rbac` says.
-    fn printed(&self, config: &str) -> Result<String> {
+    /// The vcluster.yaml.
+    pub(crate) fn configured(&self) -> Result<Value> {
+        let mut configured: Value = serde_yaml::from_str(features::OFF)?;
+        for text in &self.configuration.values {
+            merge(&mut configured, serde_yaml::from_str(&self.named(text))?);
+        }
+        Ok(configured)
+    }
+
+    /// What `syncer rbac` says about a vcluster.yaml.
+    pub(crate) fn printed(&self, values: &Path) -> Result<String> {
         let printed = Command::new(binary("syncer")?)
-            .args(["rbac", config])
+            .args(["rbac", &format!("--config={}", values.display())])
             .arg(format!("--name={}", self.vcluster))
             .arg(format!("--target-namespace={}", self.namespace))
             .output()?;
@@ -244,7 +251,7 @@ impl Run {
                 continue;
             }
             made.push(object.to_string());
-            if !names.insert((format!("{kind} taken"), String::new())) {
+            if kind == "Namespace" || !names.insert((format!("{kind} taken"), String::new())) {
                 continue;
             }
             let mut second = object.clone();
@@ -253,6 +260,10 @@ impl Run {
             let mut twin = second;
             if WIDE.contains(&kind) {
                 twin["metadata"]["name"] = json!(format!("vcluster-taken-x-{}-x-{}", self.namespace, self.vcluster));
+            } else if self.configuration.is_spread {
+                twin["metadata"]["namespace"] = json!(format!("{}-own", self.namespace));
+                // What is nobody's there would be shown.
+                twin["metadata"]["labels"]["vcluster.loft.sh/managed-by"] = json!("somebody");
             } else {
                 twin["metadata"]["name"] = json!(format!("taken-x-default-x-{}", self.vcluster));
                 twin["metadata"]["namespace"] = json!(self.namespace);
@@ -286,6 +297,9 @@ impl Run {
             drop(sessions);
             let delete = ["delete", "-n", "default", "--wait=false", "-f", "-"];
             tenant.with_input(&delete, made)?;
+        }
+        if acts.contains(&Act::Namespaces) {
+            self.end_namespace(tenant)?;
         }
         let at_the_end = |right: &Right| right.verb == "delete" && !right.name.is_empty();
         cluster.used(|right| !at_the_end(right)).await;
@@ -323,7 +337,7 @@ fn said(site: &Site) -> String {
 }
 
 /// Several objects as one; nothing when there are none.
-fn listed(objects: &[String]) -> String {
+pub(crate) fn listed(objects: &[String]) -> String {
     if objects.is_empty() {
         return String::new();
     }
