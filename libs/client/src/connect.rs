@@ -8,9 +8,11 @@ use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
 use tower::{BoxError, Layer, ServiceExt, util::option_layer};
+
+use crate::kubeconfig;
 
 /// How long a connection may be silent before it is probed, as in client-go's `ReadIdleTimeout`.
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
@@ -25,7 +27,7 @@ pub enum ConnectError {
     Kubeconfig {
         /// The file that was named.
         path: PathBuf,
-        /// What kube found wrong with it, in one line.
+        /// What is wrong with it, in one line.
         cause: String,
     },
     /// A certificate, key or token of the file is not usable.
@@ -52,20 +54,21 @@ pub enum ConnectError {
 /// # Errors
 /// The file, or the credentials in it, cannot be used.
 pub async fn connect(kubeconfig: &Path, component: &str) -> Result<Client, ConnectError> {
-    let kubeconfig_error = |error| ConnectError::Kubeconfig {
-        path: kubeconfig.to_owned(),
-        cause: in_one_line(&error),
-    };
-    let file = Kubeconfig::read_from(kubeconfig).map_err(kubeconfig_error)?;
-    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-        .await
-        .map_err(kubeconfig_error)?;
-    connect_with(config, kubeconfig, component)
+    connect_with(configuration(kubeconfig).await?, kubeconfig, component)
 }
 
-/// What is wrong with a kubeconfig, without the excerpt of the file that a YAML error ends with.
-pub fn in_one_line(error: &KubeconfigError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+/// What a kubeconfig file's current context says.
+///
+/// # Errors
+/// The file cannot be used.
+pub async fn configuration(kubeconfig: &Path) -> Result<Config, ConnectError> {
+    let unusable = |cause| ConnectError::Kubeconfig {
+        path: kubeconfig.to_owned(),
+        cause,
+    };
+    let file = kubeconfig::read(kubeconfig).map_err(unusable)?;
+    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
+    config.map_err(|error| unusable(error.to_string()))
 }
 
 /// Builds a client from a configuration that came from `source`, which errors name.
@@ -131,7 +134,7 @@ mod tests {
         std::fs::write(&broken, "a: [").unwrap();
         let error = connect(&broken, "test").await.err().unwrap().to_string();
         assert!(
-            error.contains("broken.yaml: ") && error.contains("line 1") && !error.contains('\n'),
+            error.contains("broken.yaml: ") && error.contains("line 2") && !error.contains('\n'),
             "{error}"
         );
     }

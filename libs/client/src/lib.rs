@@ -5,10 +5,11 @@
 pub mod connect;
 pub mod events;
 pub mod informer;
+pub mod kubeconfig;
 pub mod leader;
 pub mod queue;
 
-pub use connect::{connect, connect_with, in_one_line};
+pub use connect::{configuration, connect, connect_with};
 pub use events::Recorder;
 pub use informer::{Change, Informer, ObjectKey};
 pub use queue::WorkQueue;

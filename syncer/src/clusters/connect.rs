@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 /// Two ways to the same API server.
@@ -43,15 +42,12 @@ pub enum ConnectError {
 pub async fn connect(flag: &'static str, kubeconfig: Option<&Path>) -> Result<Connection, ConnectError> {
     let (config, source) = match kubeconfig {
         Some(path) => {
-            let unusable = |error: kube::config::KubeconfigError| ConnectError::Kubeconfig {
+            let config = client::configuration(path).await;
+            let unusable = |error: client::connect::ConnectError| ConnectError::Kubeconfig {
                 flag,
-                cause: format!("cannot use {}: {}", path.display(), client::in_one_line(&error)),
+                cause: error.to_string(),
             };
-            let file = Kubeconfig::read_from(path).map_err(unusable)?;
-            let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-                .await
-                .map_err(unusable)?;
-            (config, path)
+            (config.map_err(unusable)?, path)
         }
         None => {
             let missing = |error: kube::config::InClusterError| ConnectError::NotInCluster {

@@ -3,7 +3,6 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use config::KubeConfigSecret;
-use kube::config::Kubeconfig;
 use serde_json::{Map, Value, json};
 
 /// Keys of the Secret besides `config` and `token`, and the places in a kubeconfig from which their values come, in base64 on
@@ -26,8 +25,7 @@ pub(super) struct Source {
 impl Source {
     /// Reads a kubeconfig.
     pub(super) fn read(text: String) -> Result<Self, String> {
-        // The parser's own words may quote the file, which holds a key.
-        let config = Kubeconfig::from_yaml(&text).map_err(|_| "it is no kubeconfig".to_owned())?;
+        let config = client::kubeconfig::parse(&text)?;
         let config = serde_json::to_value(config).map_err(|error| error.to_string())?;
         for list in ["clusters", "users", "contexts"] {
             if config.pointer(&format!("/{list}/0")).is_none() {
