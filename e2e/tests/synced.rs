@@ -46,6 +46,14 @@ const CASES: &[Case] = &[
     ),
     ("an_ingress_gets_its_address", an_ingress_gets_its_address),
     (
+        "what_is_said_on_the_host_comes_up_and_can_be_changed",
+        what_is_said_on_the_host_comes_up_and_can_be_changed,
+    ),
+    (
+        "an_event_about_something_else_is_shown_if_it_wants_to_be",
+        an_event_about_something_else_is_shown_if_it_wants_to_be,
+    ),
+    (
         "pods_have_their_own_accounts_and_classes",
         pods_have_their_own_accounts_and_classes,
     ),
@@ -166,6 +174,63 @@ fn an_ingress_gets_its_address(world: &World) -> Result<()> {
         Ok((shown["status"]["loadBalancer"]["ingress"][0]["ip"] == "192.0.2.7").then_some(()))
     })?;
     virtual_.run(&["delete", "ingress", "site"]).map(|_| ())
+}
+
+fn what_is_said_on_the_host_comes_up_and_can_be_changed(world: &World) -> Result<()> {
+    const KEY: &str = "example.com/team";
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    let namespace = world.host_namespace("vc-1")?;
+    virtual_.apply(
+        r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"told","namespace":"default"},"spec":{"ports":[{"port":80}]}}"#,
+    )?;
+    let name = "told-x-default-x-vc-1";
+    copy(world, "service", name)?;
+    let says = |service: &Value, value: &str| {
+        let metadata = &service["metadata"];
+        (metadata["labels"][KEY] == value && metadata["annotations"][KEY] == value).then_some(())
+    };
+    let words = |value: &str| {
+        format!(r#"{{"metadata":{{"labels":{{"{KEY}":"{value}"}},"annotations":{{"{KEY}":"{value}"}}}}}}"#)
+    };
+    let change = ["-n", &namespace, "patch", "service", name, "--type=merge", "-p"];
+    host.run(&[&change[..], &[&words("red")]].concat())?;
+    eventually("what was added to the copy comes up", || {
+        Ok(says(&virtual_.json(&["get", "service", "told"])?, "red"))
+    })?;
+    virtual_.run(&["patch", "service", "told", "--type=merge", "-p", &words("blue")])?;
+    eventually("what was changed in the virtual cluster goes down", || {
+        Ok(says(&host.json(&["-n", &namespace, "get", "service", name])?, "blue"))
+    })?;
+    host.run(&[&change[..], &[&words("green")]].concat())?;
+    eventually("what is the virtual cluster's by now is changed back", || {
+        Ok(says(&host.json(&["-n", &namespace, "get", "service", name])?, "blue"))
+    })?;
+    virtual_.run(&["delete", "service", "told"]).map(drop)
+}
+
+fn an_event_about_something_else_is_shown_if_it_wants_to_be(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    let namespace = world.host_namespace("vc-1")?;
+    let event = |name: &str, annotations: &str| {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"Event","metadata":{{"name":"{name}","namespace":"{namespace}","annotations":{annotations}}},
+                "involvedObject":{{"apiVersion":"v1","kind":"ConfigMap","namespace":"{namespace}","name":"of-the-host"}},
+                "reason":"Noted","message":"{name}","type":"Normal"}}"#
+        )
+    };
+    host.apply(&event("unasked", "{}"))?;
+    host.apply(&event("asked", r#"{"vcluster.loft.sh/force-sync":"true"}"#))?;
+    let shown = eventually("the event is shown", || {
+        Ok(virtual_.json(&["get", "event", "asked"]).ok())
+    })?;
+    ensure!(
+        shown["message"] == "asked" && shown["involvedObject"]["name"].is_null(),
+        "{shown}"
+    );
+    let all = virtual_.names(&["get", "events"])?;
+    ensure!(!all.iter().any(|name| name == "unasked"), "{all:?}");
+    host.run(&["-n", &namespace, "delete", "event", "asked", "unasked"])
+        .map(drop)
 }
 
 fn pods_have_their_own_accounts_and_classes(world: &World) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::clusters::Caches;
 use crate::foreign::Foreign;
 use crate::json;
 use crate::kinds::{Kind, Side};
-use crate::names::{Claim, Mappings, Names, Reference, claim};
+use crate::names::{Agreed, Claim, Mappings, Names, Reference, claim};
 use crate::object::{Object, ObjectKey};
 use crate::resources::Direction;
 use crate::resources::capacities::Capacities;
@@ -85,6 +85,8 @@ pub struct World {
     pub capacities: Capacities,
     /// Which claims have volumes.
     pub volumes: Volumes,
+    /// What both sides of pairs have had.
+    pub agreed: Agreed,
     /// How new both servers are.
     pub versions: Versions,
     /// The time, which tests choose.
@@ -113,6 +115,7 @@ impl World {
             other_pods: OtherPods::default(),
             capacities: Capacities::default(),
             volumes: Volumes::default(),
+            agreed: Agreed::default(),
             versions: Versions::default(),
             clock: Timestamp::now,
             standby: AtomicBool::new(false),

@@ -12,7 +12,8 @@ pub(crate) struct Kind {
     content: fn(u64) -> Value,
     /// Whether an update may bring the content of another version.
     pub(crate) content_changes: bool,
-    /// What somebody on the host changes in a copy, as a merge patch of version `number`: it has to be changed back.
+    /// What somebody on the host changes in a copy, as a merge patch of version `number`: it has to be changed back, or, entries of
+    /// ConfigMaps and Secrets, to come up.
     pub(crate) vandalism: fn(u64) -> Value,
 }
 

@@ -16,7 +16,7 @@ use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::Reference;
 use crate::object::{Object, ObjectKey};
-use crate::resources::{REFRESH_AT, RESIZE, counterparts, pair, token_owner, trim};
+use crate::resources::{REFRESH_AT, RESIZE, counterparts, pair, token_owner, trim, without_node_ports};
 
 /// Requested lifetime of service-account tokens, in seconds: ten years, which the API server may shorten.
 const TOKEN_LIFETIME: i64 = 315_360_000;
@@ -88,10 +88,14 @@ impl Engine {
                 body,
             } => {
                 let api = self.api(side);
-                match api
-                    .patch((kind, &key.namespace, &key.name), subresource, patch, &body)
-                    .await
+                let target = (kind, key.namespace.as_str(), key.name.as_str());
+                let mut answer = api.patch(target, subresource, patch, &body).await;
+                if let Err(error) = &answer
+                    && let Some(other) = self.with_other_ports(item, (side, kind), &body, error)
                 {
+                    answer = api.patch(target, subresource, patch, &other).await;
+                }
+                match answer {
                     Ok(answer) => self.take_over(side, kind, answer),
                     // Hosts before Kubernetes 1.33 do not know it; the pod is there all the same.
                     Err(error) if subresource == RESIZE && error.code() == 404 => {
@@ -130,8 +134,14 @@ impl Engine {
     }
 
     async fn create(&self, item: &Reference, side: Side, kind: Kind, object: &Value) -> Outcome {
-        let key = pair::key_of(object);
-        let error = match self.api(side).create(kind, &key.namespace, object).await {
+        let (key, api) = (pair::key_of(object), self.api(side));
+        let mut answer = api.create(kind, &key.namespace, object).await;
+        if let Err(error) = &answer
+            && let Some(other) = self.with_other_ports(item, (side, kind), object, error)
+        {
+            answer = api.create(kind, &key.namespace, &other).await;
+        }
+        let error = match answer {
             Ok(answer) => return self.take_over(side, kind, answer),
             Err(error) => error,
         };
@@ -143,6 +153,20 @@ impl Engine {
             Side::Virtual => "Error syncing to virtual cluster",
         };
         failure(prefix, &error)
+    }
+
+    /// What to write in the place of a Service that the host refuses for its node ports.
+    fn with_other_ports(
+        &self,
+        item: &Reference,
+        target: (Side, Kind),
+        body: &Value,
+        error: &ApiError,
+    ) -> Option<Value> {
+        let Reference { kind, key } = item;
+        let virtual_ = self.world.virtual_side.get(*kind, &key.namespace, &key.name);
+        let virtual_ = virtual_.map(|object| object.value());
+        without_node_ports(&self.world, target, virtual_.as_ref(), (body, &error.to_string()))
     }
 
     /// The only read: a name is in use, and the cache does not know by whom.

@@ -1,13 +1,15 @@
 //! Metadata of a host object, at creation and afterwards.
 //!
 //! Ownership is per key and survives restarts: the host object lists the label and annotation keys that came from the
-//! virtual side. Those follow the virtual object; every other key is the host's and travels up.
+//! virtual side. Those follow the virtual object; every other key is the host's and travels up, until it is changed in the virtual
+//! cluster.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::agreed::{Agreed, Known, Newer};
 use super::{Names, keys};
 use crate::json::{self, Strings};
 
@@ -28,6 +30,9 @@ const NEVER_COPIED: [&str; 13] = [
     keys::MADE_FOR,
 ];
 
+/// Annotations of a host pod that it has as long as the virtual one has owners.
+const OF_OWNERS: [&str; 2] = [keys::OWNER_REFERENCES, keys::OWNER_SET_KIND];
+
 /// What the metadata of a new host object is made from.
 pub struct Source<'a> {
     /// The naming rules.
@@ -44,6 +49,8 @@ pub struct Source<'a> {
     pub host_labels: Strings,
     /// Annotations that only the host object has; a virtual annotation of the same name wins.
     pub host_annotations: Strings,
+    /// What both sides have had of the host's keys.
+    pub agreed: &'a Agreed,
 }
 
 /// The metadata of a new host object: names, labels, annotations, and nothing the host API server fills in itself.
@@ -74,21 +81,37 @@ pub fn reconcile_metadata(source: &Source<'_>, host: &Value) -> MetadataChange {
     let actual_labels = json::strings(host, &["metadata", "labels"]);
     let actual_annotations = json::strings(host, &["metadata", "annotations"]);
     let wanted = wanted(source);
+    let uid = json::text(source.object, &["metadata", "uid"]);
+    let before = source.agreed.of(uid);
+    let mut known = before.clone();
 
-    let labels = side_by_side(&Side {
-        actual: &actual_labels,
-        wanted: &wanted.labels,
-        virtual_owned: owned_labels(source),
-        recorded: recorded(&actual_annotations, keys::MANAGED_LABELS),
-        to_virtual: &|key| source.names.label_to_virtual(key).map(str::to_owned),
-    });
-    let annotations = side_by_side(&Side {
-        actual: &actual_annotations,
-        wanted: &wanted.annotations,
-        virtual_owned: owned_annotations(source),
-        recorded: recorded(&actual_annotations, keys::MANAGED_ANNOTATIONS),
-        to_virtual: &|key| (!is_private(key, source.excluded)).then(|| key.to_owned()),
-    });
+    let labels = side_by_side(
+        &mut known,
+        &Side {
+            map: "labels",
+            actual: &actual_labels,
+            wanted: &wanted.labels,
+            virtual_owned: owned_labels(source),
+            recorded: recorded(&actual_annotations, keys::MANAGED_LABELS),
+            to_virtual: &|key| source.names.label_to_virtual(key).map(str::to_owned),
+            outlived: &Names::is_namespace_label,
+        },
+    );
+    let annotations = side_by_side(
+        &mut known,
+        &Side {
+            map: "annotations",
+            actual: &actual_annotations,
+            wanted: &wanted.annotations,
+            virtual_owned: owned_annotations(source),
+            recorded: recorded(&actual_annotations, keys::MANAGED_ANNOTATIONS),
+            to_virtual: &|key| (!is_private(key, source.excluded)).then(|| key.to_owned()),
+            outlived: &|key| OF_OWNERS.contains(&key),
+        },
+    );
+    if known != before {
+        source.agreed.learn(uid, known);
+    }
 
     let mut host_annotations = annotations.down;
     for (key, value) in bookkeeping(&labels.owned, &annotations.owned) {
@@ -200,12 +223,16 @@ fn bookkeeping(labels: &BTreeSet<String>, annotations: &BTreeSet<String>) -> Vec
 }
 
 struct Side<'a> {
+    /// Which of the two maps this is.
+    map: &'static str,
     actual: &'a Strings,
     wanted: &'a Strings,
     virtual_owned: BTreeSet<String>,
     /// `None` on objects made before ownership was recorded: then the virtual side owns what it has.
     recorded: Option<BTreeSet<String>>,
     to_virtual: &'a dyn Fn(&str) -> Option<String>,
+    /// Whether a key that is not wanted was once ours.
+    outlived: &'a dyn Fn(&str) -> bool,
 }
 
 struct Outcome {
@@ -214,36 +241,58 @@ struct Outcome {
     owned: BTreeSet<String>,
 }
 
-fn side_by_side(side: &Side<'_>) -> Outcome {
+fn side_by_side(known: &mut Known, side: &Side<'_>) -> Outcome {
     let recorded = side.recorded.clone().unwrap_or_else(|| side.virtual_owned.clone());
-    let belongs_to_host =
-        |key: &String| side.virtual_owned.contains(key) && !recorded.contains(key) && side.actual.contains_key(key);
+    let spot = |key: &str| format!("{}/{key}", side.map);
     let mut outcome = Outcome {
         down: Map::new(),
         up: Map::new(),
         owned: BTreeSet::new(),
     };
     for (key, value) in side.wanted {
-        if belongs_to_host(key) {
-            continue;
+        let theirs = side.actual.get(key);
+        if side.virtual_owned.contains(key) && !recorded.contains(key) {
+            let newer = known.compare(&spot(key), Some(value), theirs);
+            // As long as nothing else is known, what the host has is its own.
+            let is_hosts = newer == Newer::Host || (newer != Newer::Virtual && theirs.is_some());
+            if is_hosts {
+                if theirs != Some(value)
+                    && let Some(virtual_key) = (side.to_virtual)(key)
+                {
+                    outcome.up.insert(virtual_key, json!(theirs));
+                }
+                continue;
+            }
         }
         if side.virtual_owned.contains(key) {
             outcome.owned.insert(key.clone());
         }
-        if side.actual.get(key) != Some(value) {
+        if theirs != Some(value) {
             outcome.down.insert(key.clone(), json!(value));
         }
     }
     for (key, value) in side.actual {
-        if outcome.owned.contains(key) || (side.wanted.contains_key(key) && !belongs_to_host(key)) {
+        if side.wanted.contains_key(key) {
             continue;
         }
-        if recorded.contains(key) && !side.virtual_owned.contains(key) {
+        if recorded.contains(key) || (side.outlived)(key) {
             outcome.down.insert(key.clone(), Value::Null);
         } else if let Some(virtual_key) = (side.to_virtual)(key) {
-            outcome.up.insert(virtual_key, json!(value));
+            if known.compare(&spot(key), None, Some(value)) == Newer::Virtual {
+                outcome.down.insert(key.clone(), Value::Null);
+            } else {
+                outcome.up.insert(virtual_key, json!(value));
+            }
         }
     }
+    // Of what is recorded, who has changed it makes no difference; of what is gone, nothing has to be known.
+    known.keep(|what| {
+        let Some((map, key)) = what.split_once('/') else {
+            return true;
+        };
+        let is_there = side.actual.contains_key(key) || side.wanted.contains_key(key);
+        map != side.map || (is_there && !recorded.contains(key))
+    });
     outcome
 }
 

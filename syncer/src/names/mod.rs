@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+mod agreed;
 mod fixed;
 mod identity;
 mod labels;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use crate::kinds::Kind;
 use crate::object::ObjectKey;
 
+pub use agreed::{Agreed, Newer};
 pub use config::digest::{hex_digest, safe_concat, short_digest};
 pub use fixed::Fixed;
 pub use identity::{Claim, claim};
@@ -85,6 +87,10 @@ pub mod keys {
     pub const PROXY_OWNER: &str = "vcluster.loft.sh/proxy-owner";
     /// Everything under this prefix belongs to the product.
     pub const PREFIX: &str = "vcluster.loft.sh/";
+    /// Annotation of a host pod with the owners of the virtual one, as JSON.
+    pub const OWNER_REFERENCES: &str = "vcluster.loft.sh/owner-references";
+    /// Annotation of a host pod with the kind of the workload controller behind the virtual one.
+    pub const OWNER_SET_KIND: &str = "vcluster.loft.sh/owner-set-kind";
     /// Prefix of the host labels that carry the labels of a pod's virtual namespace.
     pub const NAMESPACE_LABEL_PREFIX: &str = "vcluster.loft.sh/ns-label";
 }
@@ -316,6 +322,11 @@ impl Names {
         let joined = [name, "x", namespace, "x", &self.vcluster].join("-");
         let separators = joined.as_bytes().windows(3).filter(|window| *window == b"-x-");
         joined.len() <= digest::MAX_LENGTH && separators.count() == 2
+    }
+
+    /// Whether a host label says something about the virtual namespace of a pod.
+    fn is_namespace_label(key: &str) -> bool {
+        key.starts_with(keys::NAMESPACE_LABEL_PREFIX)
     }
 
     /// Whether a virtual label key is one of the host's rewritten keys and therefore stays away from the host.

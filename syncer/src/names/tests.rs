@@ -242,6 +242,8 @@ fn source<'a>(names: &'a Names, object: &'a Value) -> Source<'a> {
         excluded: &["field.cattle.io/publicEndpoints"],
         host_labels: Strings::new(),
         host_annotations: Strings::new(),
+        // Nothing is known from one look to the next.
+        agreed: Box::leak(Box::default()),
     }
 }
 
@@ -342,6 +344,84 @@ fn keys_follow_their_owner() {
             "annotations": {keys::MANAGED_LABELS: "tier"},
         }))
     );
+}
+
+/// A key of the host is changed in the virtual cluster, or removed on one of the sides, after both had it.
+#[test]
+fn keys_of_the_host_follow_who_has_changed_them() {
+    const KEY: &str = "team.example.com/owner";
+    let (names, object) = pair();
+    let copy = json!({"metadata": host_metadata(&source(&names, &object))});
+    let with = |object: &Value, value: Option<&str>| {
+        let mut object = object.clone();
+        for map in ["labels", "annotations"] {
+            if let Some(value) = value {
+                object["metadata"][map][KEY] = json!(value);
+            }
+        }
+        object
+    };
+    let both = |value: Value| Some(json!({"labels": {KEY: value}, "annotations": {KEY: value}}));
+    let owned = |value: &str| {
+        Some(json!({
+            "labels": {KEY: value},
+            "annotations": {
+                KEY: value,
+                keys::MANAGED_LABELS: format!("app\n{KEY}"), keys::MANAGED_ANNOTATIONS: format!("note\n{KEY}"),
+            },
+        }))
+    };
+    let table = [
+        (Some("b"), Some("a"), owned("b"), None),
+        (Some("b"), Some("c"), owned("b"), None),
+        (Some("b"), None, owned("b"), None),
+        (Some("a"), Some("b"), None, both(json!("b"))),
+        (Some("a"), None, None, both(Value::Null)),
+        (None, Some("a"), both(Value::Null), None),
+        (Some("a"), Some("a"), None, None),
+    ];
+    for (ours, theirs, host, virtual_) in table {
+        let agreed = Agreed::default();
+        let look = |ours: Option<&str>, theirs: Option<&str>| {
+            let (object, host) = (with(&object, ours), with(&copy, theirs));
+            let source = Source {
+                agreed: &agreed,
+                ..source(&names, &object)
+            };
+            reconcile_metadata(&source, &host)
+        };
+        assert_eq!(look(Some("a"), Some("a")), MetadataChange::default());
+        let change = look(ours, theirs);
+        assert_eq!(change, MetadataChange { host, virtual_ }, "{ours:?} {theirs:?}");
+        assert_eq!(
+            look(ours, theirs),
+            change,
+            "what was not written is written the next time"
+        );
+    }
+    // A process that has just started knows nothing: the key is still the host's.
+    let (object, host) = (with(&object, Some("b")), with(&copy, Some("a")));
+    let change = reconcile_metadata(&source(&names, &object), &host);
+    assert_eq!((change.host, change.virtual_), (None, both(json!("a"))));
+}
+
+#[test]
+fn what_the_host_was_told_about_namespaces_and_owners_does_not_outlive_them() {
+    let (names, object) = pair();
+    let label = names.namespace_label("team");
+    let told = Source {
+        host_labels: strings(&[(&label, "blue")]),
+        host_annotations: strings(&[(keys::OWNER_REFERENCES, "[]"), (keys::OWNER_SET_KIND, "ReplicaSet")]),
+        ..source(&names, &object)
+    };
+    let host = json!({"metadata": host_metadata(&told)});
+    assert_eq!(reconcile_metadata(&told, &host), MetadataChange::default());
+    let change = reconcile_metadata(&source(&names, &object), &host);
+    let gone = json!({
+        "labels": {label: null},
+        "annotations": {keys::OWNER_REFERENCES: null, keys::OWNER_SET_KIND: null},
+    });
+    assert_eq!((change.host, change.virtual_), (Some(gone), None));
 }
 
 #[test]

@@ -42,8 +42,9 @@ use serde_json::Value;
 
 use crate::clusters::Change;
 use crate::engine::plan::{Awaited, Place, Plan, Step};
+use crate::json;
 use crate::kinds::{GATEWAY_API, Kind, Side};
-use crate::names::{Claim, DNS_NAME, DNS_NAMESPACE, Reference, claim};
+use crate::names::{Claim, DNS_NAME, DNS_NAMESPACE, Reference, claim, keys};
 use crate::object::ObjectKey;
 use crate::patches;
 use crate::settings::Settings;
@@ -53,6 +54,7 @@ pub(crate) use pods::RESIZE;
 pub(crate) use pods::token_owner;
 pub use pods::{REFRESH_AT, is_token_secret};
 pub use services::address;
+pub(crate) use services::without_node_ports;
 pub use trim::trim;
 
 /// Which side an object comes from.
@@ -277,6 +279,7 @@ pub fn affected(world: &World, side: Side, kind: Kind, change: &Change) -> Vec<R
         Side::Virtual => own_item(kind, change),
         Side::Host => counterparts(world, kind, change),
     };
+    forget_agreed(world, side, change);
     match kind {
         Kind::Pod => {
             let nodes = world.placement.observe(side, change);
@@ -305,6 +308,20 @@ pub fn affected(world: &World, side: Side, kind: Kind, change: &Change) -> Vec<R
     items.extend(gateway::affected(world, side, kind, change));
     items.extend(replicas::of_items(world, &items, change));
     items
+}
+
+/// Forgets what both sides had when one of them is gone, and when the host was put back to an earlier state: what it has then is no
+/// news.
+fn forget_agreed(world: &World, side: Side, change: &Change) {
+    match (side, &change.old, &change.new) {
+        (Side::Virtual, Some(gone), None) => world.agreed.forget(gone.uid()),
+        (Side::Host, Some(old), Some(new)) if old.version() > new.version() => {
+            let copy = change.new_value();
+            let uid = copy.map(|copy| json::text(copy, &["metadata", "annotations", keys::OBJECT_UID]));
+            world.agreed.forget(uid.unwrap_or_default());
+        }
+        _ => {}
+    }
 }
 
 /// Which nodes have to be looked at because a pod of somebody else changed.

@@ -159,6 +159,7 @@ pub fn source<'a>(
         excluded,
         host_labels: json::Strings::new(),
         host_annotations: json::Strings::new(),
+        agreed: &world.agreed,
     }
 }
 

@@ -8,10 +8,8 @@ use serde_json::Value;
 use crate::clusters::Change;
 use crate::json;
 use crate::kinds::Side;
+use crate::names::keys;
 use crate::object::ObjectKey;
-
-/// Host annotation with the kind of the controller of a virtual pod.
-pub const OWNER_SET_KIND: &str = "vcluster.loft.sh/owner-set-kind";
 
 type PodKey = (Side, ObjectKey);
 
@@ -135,7 +133,7 @@ impl Placement {
 /// Where a pod is; pods of DaemonSets follow nodes and are no reason to keep one.
 fn assigned(side: Side, pod: &Value) -> Option<Placed> {
     let node = json::text(pod, &["spec", "nodeName"]);
-    let by_daemon_set = json::text(pod, &["metadata", "annotations", OWNER_SET_KIND]) == "DaemonSet"
+    let by_daemon_set = json::text(pod, &["metadata", "annotations", keys::OWNER_SET_KIND]) == "DaemonSet"
         || json::items(pod, &["metadata", "ownerReferences"])
             .iter()
             .any(|owner| owner["kind"] == "DaemonSet" && owner["apiVersion"] == "apps/v1");

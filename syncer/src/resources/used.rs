@@ -1,12 +1,15 @@
-//! ConfigMaps and Secrets: on the host only while something there needs them.
+//! ConfigMaps and Secrets: on the host only while something there needs them. What the host changes in a copy comes up, entry by
+//! entry; where both sides have changed one, the virtual cluster's counts (`MergeBidirectional` in `pkg/patcher` of vCluster).
 
-use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
 
 use super::pair::{self, Pair};
 use crate::engine::plan::Plan;
 use crate::json;
 use crate::kinds::Side;
-use crate::names::{Reference, keys, reconcile_metadata};
+use crate::names::{Newer, Reference, keys, reconcile_metadata};
 use crate::world::World;
 
 /// What differs between the two kinds.
@@ -80,14 +83,59 @@ fn update(world: &World, item: &Reference, object: &Value, host: &Value, content
         return pair::delete(Side::Host, item, host);
     }
     let change = reconcile_metadata(&pair::source(world, &gvk, name, object, &[]), host);
-    let target = Value::Object(wanted(object, content.fields, content.convert));
+    let news = entries_of_host(world, object, host, content);
+    let mut target = Value::Object(wanted(object, content.fields, content.convert));
+    if let Some(news) = &news {
+        json::merge(&mut target, news);
+    }
     let actual = Value::Object(wanted(host, content.fields, |_| ()));
     let down = pair::patch_step(Side::Host, item, host, change.host, json::merge_diff(&actual, &target));
-    let up = pair::patch_step(Side::Virtual, item, object, change.virtual_, None);
+    let mut metadata = change.virtual_;
+    if news.is_some() {
+        // The virtual object must be as it was when this was decided.
+        let metadata = metadata.get_or_insert_with(|| json!({}));
+        metadata["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
+    }
+    let up = pair::patch_step(Side::Virtual, item, object, metadata, news);
     Plan {
         mapping: Some(pair::mapping(world, item)),
         ..Plan::nothing()
     }
     .and(down)
     .and(up)
+}
+
+/// What the host has changed, added or removed since both sides were equal, as a merge patch.
+fn entries_of_host(world: &World, object: &Value, host: &Value, content: &Content) -> Option<Value> {
+    let uid = json::text(object, &["metadata", "uid"]);
+    let before = world.agreed.of(uid);
+    let mut known = before.clone();
+    let mut news = json!({});
+    for field in content.fields {
+        // Where they were compared before, an entry that is not known was on neither side.
+        let compared = known.knows(field);
+        known.note(field, Some(""));
+        let [ours, theirs] = [object, host].map(|side| json::strings(side, &[field]));
+        let names: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+        for name in names {
+            let (our, their) = (ours.get(name), theirs.get(name));
+            let entry = format!("{field}/{name}");
+            match known.compare(&entry, our, their) {
+                Newer::Host => news[*field][name] = json!(their),
+                Newer::Unknown if compared && our.is_none() => news[*field][name] = json!(their),
+                // It stays the virtual cluster's until that is written.
+                Newer::Unknown => known.note(&entry, their),
+                Newer::Neither | Newer::Virtual => {}
+            }
+        }
+        known.keep(|what| {
+            let entry = what.strip_prefix(field).and_then(|rest| rest.strip_prefix('/'));
+            entry.is_none_or(|name| ours.contains_key(name) || theirs.contains_key(name))
+        });
+    }
+    if known != before {
+        world.agreed.learn(uid, known);
+    }
+    let can_change = json::flag(object, &["immutable"]) != Some(true);
+    (can_change && news != json!({})).then_some(news)
 }

@@ -5,14 +5,13 @@ use serde_json::{Value, json};
 use super::names::CONTAINER_LISTS;
 use crate::json::{self, Strings, items_mut};
 use crate::names::Names;
-use crate::resources::placement::OWNER_SET_KIND;
+use crate::names::keys::{OWNER_REFERENCES, OWNER_SET_KIND};
 
 const NAME: &str = "vcluster.loft.sh/name";
 const NAMESPACE: &str = "vcluster.loft.sh/namespace";
 const UID: &str = "vcluster.loft.sh/uid";
 const SERVICE_ACCOUNT: &str = "vcluster.loft.sh/service-account-name";
 const LABELS: &str = "vcluster.loft.sh/labels";
-const OWNER_REFERENCES: &str = "vcluster.loft.sh/owner-references";
 
 /// Controllers whose pods are told apart on the host.
 const SET_KINDS: [&str; 4] = ["DaemonSet", "Job", "ReplicaSet", "StatefulSet"];
@@ -60,11 +59,12 @@ pub(super) fn carriers(pod: &Value) -> Strings {
     carriers
 }
 
-/// The kind of the workload controller that made a pod.
+/// The kind of the workload controller that made a pod. Only those of `apps/v1` count, so there is none for the pods of Jobs
+/// (`pkg/controllers/resources/pods/translate/translator.go` of vCluster).
 pub(super) fn owner_set_kind(pod: &Value) -> Option<&str> {
     json::items(pod, &["metadata", "ownerReferences"])
         .iter()
-        .filter(|owner| matches!(json::text(owner, &["apiVersion"]), "apps/v1" | "batch/v1"))
+        .filter(|owner| json::text(owner, &["apiVersion"]) == "apps/v1")
         .map(|owner| json::text(owner, &["kind"]))
         .find(|kind| SET_KINDS.contains(kind))
 }

@@ -1,6 +1,7 @@
 //! Services, to the host. The host assigns addresses and node ports; the virtual Service takes them over.
 
 pub mod address;
+mod agreed;
 
 use serde_json::{Map, Value, json};
 
@@ -12,11 +13,14 @@ use crate::kinds::{Kind, Side};
 use crate::names::{DNS_NAME, DNS_NAMESPACE, Reference, host_metadata, reconcile_metadata};
 use crate::object::ObjectKey;
 use crate::world::World;
+use agreed::Agreement;
 
 /// The port on which the control plane's DNS server listens.
 const DNS_TARGET_PORT: u16 = 1053;
 
 const EXCLUDED: &[&str] = &["field.cattle.io/publicEndpoints"];
+
+pub(crate) use agreed::without_node_ports;
 
 /// Fields that follow the virtual Service, and whether their absence means something: the API servers give the others a
 /// default of their own, which is not taken away.
@@ -158,12 +162,9 @@ fn create(world: &World, item: &Reference, object: &Value) -> Plan {
     if json::text(object, &["spec", "clusterIP"]) == "None" {
         spec.insert("clusterIP".to_owned(), json!("None"));
     }
-    let ports: Vec<Value> = json::items(object, &["spec", "ports"])
-        .iter()
-        .map(without_node_port)
-        .collect();
-    if !ports.is_empty() {
-        spec.insert("ports".to_owned(), Value::Array(ports));
+    // The node ports are those that the host is asked for. It may have given them to others.
+    if let Some(ports) = object["spec"].get("ports") {
+        spec.insert("ports".to_owned(), ports.clone());
     }
     let host = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec});
     let step = Step::Create {
@@ -194,14 +195,15 @@ fn update(world: &World, item: &Reference, actual: &Value, host: &Value) -> Plan
     let gvk = item.kind.gvk();
     let name = &pair::key_of(host).name;
     let change = reconcile_metadata(&pair::source(world, &gvk, name, object, EXCLUDED), host);
+    let agreed = agreed::compare(world, object, host);
     let down = pair::patch_step(
         Side::Host,
         item,
         host,
         change.host,
-        in_spec(spec_down(world, item, object, host)),
+        in_spec(spec_down(world, item, object, host, &agreed)),
     );
-    let up = match spec_up(object, host) {
+    let up = match spec_up(object, host, &agreed) {
         Some(spec) => address::steps(item, actual, change.virtual_, spec),
         None => Vec::from_iter(pair::patch_step(Side::Virtual, item, actual, change.virtual_, None)),
     };
@@ -251,10 +253,10 @@ fn in_spec(changes: Map<String, Value>) -> Option<Value> {
     (!changes.is_empty()).then(|| json!({"spec": changes}))
 }
 
-fn spec_down(world: &World, item: &Reference, object: &Value, host: &Value) -> Map<String, Value> {
+fn spec_down(world: &World, item: &Reference, object: &Value, host: &Value, agreed: &Agreement) -> Map<String, Value> {
     let wanted = wanted_spec(world, item, object, Some(host));
     let mut changes = Map::new();
-    for (field, absence_counts) in DOWN {
+    for (field, absence_counts) in DOWN.iter().filter(|(field, _)| !agreed.is_of_host(field)) {
         match (wanted.get(*field), host["spec"].get(*field)) {
             (Some(new), old) if old != Some(new) => {
                 // Merging maps key by key would keep what is to go.
@@ -276,14 +278,18 @@ fn spec_down(world: &World, item: &Reference, object: &Value, host: &Value) -> M
         json::items(object, &["spec", "ports"]),
         json::items(host, &["spec", "ports"]),
     );
-    if !ports.iter().map(essence).eq(host_ports.iter().map(essence)) {
-        let with_host_node_ports = ports.iter().map(|port| {
-            let mut port = without_node_port(port);
-            let assigned = node_port(host_ports, &port);
-            json::put(&mut port, "nodePort", assigned);
-            port
+    if agreed.asks_for_node_ports() || !ports.iter().map(essence).eq(host_ports.iter().map(essence)) {
+        let with_node_ports = ports.iter().map(|port| {
+            let mut wanted = without_node_port(port);
+            let assigned = node_port(host_ports, port).filter(|_| !agreed.asks_for(port));
+            json::put(
+                &mut wanted,
+                "nodePort",
+                assigned.or_else(|| port.get("nodePort").cloned()),
+            );
+            wanted
         });
-        changes.insert("ports".to_owned(), with_host_node_ports.collect());
+        changes.insert("ports".to_owned(), with_node_ports.collect());
     }
     changes
 }
@@ -319,11 +325,11 @@ fn node_port(ports: &[Value], port: &Value) -> Option<Value> {
 }
 
 /// What the host's API server assigned; `None` while it has not followed.
-fn spec_up(object: &Value, host: &Value) -> Option<Map<String, Value>> {
+fn spec_up(object: &Value, host: &Value, agreed: &Agreement) -> Option<Map<String, Value>> {
     if type_of(object) != type_of(host) || (type_of(host) != "ExternalName" && !has_address(host)) {
         return None;
     }
-    let mut changes = Map::new();
+    let mut changes = agreed.of_host(host);
     if type_of(host) == "ExternalName" || is_headless(host) {
         return Some(changes);
     }
@@ -342,7 +348,7 @@ fn spec_up(object: &Value, host: &Value) -> Option<Map<String, Value>> {
         .iter()
         .map(|port| {
             let mut port = port.clone();
-            if let Some(assigned) = node_port(host_ports, &port) {
+            if let Some(assigned) = node_port(host_ports, &port).filter(|_| !agreed.asks_for(&port)) {
                 json::put(&mut port, "nodePort", Some(assigned));
             }
             port

@@ -12,6 +12,7 @@ mod pods;
 mod replicas;
 mod scheduling;
 mod services;
+mod settled;
 mod storage;
 mod tenants;
 

@@ -22,7 +22,7 @@ fn a_service_takes_its_address_from_the_host() {
     assert_eq!(
         object["spec"],
         json!({
-            "type": "NodePort", "ports": [{"port": 80, "targetPort": "http"}],
+            "type": "NodePort", "ports": [{"port": 80, "targetPort": "http", "nodePort": 30001}],
             "selector": {"app": "web", keys::MARKER: "vc", keys::NAMESPACE: "team"},
         })
     );
