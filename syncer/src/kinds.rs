@@ -283,6 +283,15 @@ impl Kind {
         format!("{}/{}, Kind={}", self.group(), self.version(), self.name())
     }
 
+    /// Who reports events about objects of this kind, under the names that vCluster has for it (the `Name` of its syncers).
+    pub fn reporter(self) -> String {
+        match self {
+            Kind::PersistentVolumeClaim => "persistent-volume-claim-syncer".to_owned(),
+            Kind::PodDisruptionBudget => "podDisruptionBudget-syncer".to_owned(),
+            other => format!("{}-syncer", other.name().to_lowercase()),
+        }
+    }
+
     /// The URL path of the collection in a namespace, or of all namespaces when it is empty.
     pub fn path(self, namespace: &str) -> String {
         let names = self.names();

@@ -1,5 +1,6 @@
 //! Records Events in the background: recording never blocks or fails the caller, and repetitions raise a counter.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
@@ -34,8 +35,9 @@ impl Severity {
 }
 
 struct Entry {
-    component: &'static str,
+    component: Cow<'static, str>,
     host: Option<String>,
+    action: Option<String>,
     regarding: ObjectReference,
     severity: Severity,
     reason: String,
@@ -121,15 +123,40 @@ impl Recorder {
         reason: &str,
         message: impl Into<String>,
     ) {
-        let entry = Entry {
-            component: self.component,
+        self.send(Entry {
+            component: self.component.into(),
             host: self.host.clone(),
+            action: None,
             regarding,
             severity,
             reason: reason.to_owned(),
             message: message.into(),
-        };
-        if self.queue.try_send(entry).is_err() {
+        });
+    }
+
+    /// The same of a component with this name, which says what it was doing.
+    pub fn event_of_action(
+        &self,
+        (component, action): (String, String),
+        regarding: ObjectReference,
+        severity: Severity,
+        reason: &str,
+        message: impl Into<String>,
+    ) {
+        self.send(Entry {
+            component: component.into(),
+            host: self.host.clone(),
+            action: Some(action),
+            regarding,
+            severity,
+            reason: reason.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    fn send(&self, entry: Entry) {
+        if let Err(dropped) = self.queue.try_send(entry) {
+            let reason = dropped.into_inner().reason;
             debug!(reason, "dropped an event: too many are waiting to be written");
         }
     }
@@ -218,11 +245,12 @@ impl Entry {
             reason: Some(self.reason),
             message: Some(self.message),
             source: Some(EventSource {
-                component: Some(self.component.to_owned()),
+                component: Some(self.component.clone().into_owned()),
                 host: self.host.clone(),
             }),
+            action: self.action,
             reporting_instance: self.host,
-            reporting_component: Some(self.component.to_owned()),
+            reporting_component: Some(self.component.into_owned()),
             count: Some(1),
             first_timestamp: Some(Time(now)),
             last_timestamp: Some(Time(now)),
@@ -245,8 +273,9 @@ mod tests {
             ..ObjectReference::default()
         };
         let entry = Entry {
-            component: "kubelet",
+            component: "kubelet".into(),
             host: Some("node-1".into()),
+            action: Some("Starting".into()),
             regarding,
             severity: Severity::Warning,
             reason: "FailedCreate".into(),
@@ -261,6 +290,8 @@ mod tests {
             (Some("kubelet"), Some("node-1"))
         );
         assert_eq!(event.reporting_instance.as_deref(), Some("node-1"));
+        assert_eq!(event.reporting_component.as_deref(), Some("kubelet"));
+        assert_eq!(event.action.as_deref(), Some("Starting"));
         assert_eq!(
             (event.count, event.involved_object.uid.as_deref()),
             (Some(1), Some("u1"))

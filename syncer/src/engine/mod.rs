@@ -417,12 +417,17 @@ impl Engine {
             resource_version: Some(object.version().to_string()),
             field_path: None,
         };
-        let text = self
-            .world
-            .names
-            .sanitise(&note.text, &item.key.name, &item.key.namespace);
+        // Names of some kinds are joined otherwise than those of most.
+        let host_name = self.world.host_name(item.kind, &item.key.namespace, &item.key.name);
+        let text = match host_name.as_str() {
+            "" => note.text.clone(),
+            host_name => note.text.replace(host_name, &item.key.name),
+        };
+        let text = self.world.names.sanitise(&text, &item.key.name, &item.key.namespace);
+        let who = (item.kind.reporter(), format!("Sync{}", item.kind.name()));
+        let severity = client::events::Severity::Warning;
         self.recorder
-            .event_about(regarding, client::events::Severity::Warning, note.reason, text);
+            .event_of_action(who, regarding, severity, note.reason, text);
     }
 
     fn wake(&self, place: Place, kind: Kind, change: &Change, side: Side, items: Vec<Reference>) {
