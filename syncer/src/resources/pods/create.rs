@@ -56,10 +56,9 @@ pub(super) fn translate(world: &World, item: &Reference, host_name: &str, pod: &
     }
 
     dns::translate(world, namespace, &mut spec)?;
-    let service_links = json::flag(pod, &["spec", "enableServiceLinks"]) != Some(false);
-    let variables = environment::variables(world, namespace, api_address.as_deref(), service_links);
+    let variables = environment::variables(world, namespace, api_address.as_deref(), has_service_links(pod));
     volumes::name_own_claims(&item.key.name, &mut spec);
-    volumes::redirect_host_paths(&world.names, &mut spec);
+    volumes::redirect_host_paths(world, &mut spec);
     names::for_each_name(&mut spec, &mut |target, name| {
         names::translate(world, namespace, target, name)
     });
@@ -82,6 +81,11 @@ pub(super) fn translate(world: &World, item: &Reference, host_name: &str, pod: &
         pod: json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}),
         notes,
     })
+}
+
+/// Whether the containers of a pod find the Services of its namespace in their environment.
+pub(super) fn has_service_links(pod: &Value) -> bool {
+    json::flag(pod, &["spec", "enableServiceLinks"]) != Some(false)
 }
 
 /// What the metadata of the host copy is made from, at creation and afterwards.

@@ -8,7 +8,7 @@ use crate::clusters::Patch;
 use crate::engine::plan::Step;
 use crate::json;
 use crate::kinds::{Kind, Side};
-use crate::names::Reference;
+use crate::names::{Newer, Reference};
 use crate::world::World;
 
 /// Lists of container statuses, in the order of [`CONTAINER_LISTS`].
@@ -16,6 +16,18 @@ const STATUS_LISTS: [&str; 3] = [
     "initContainerStatuses",
     "containerStatuses",
     "ephemeralContainerStatuses",
+];
+
+/// Conditions that the kubelet and the scheduler set (`pkg/kubelet/types/pod_status.go` of Kubernetes): always the host's.
+const OF_NODE: [&str; 8] = [
+    "PodScheduled",
+    "Initialized",
+    "ContainersReady",
+    "Ready",
+    "PodReadyToStartContainers",
+    "PodResizePending",
+    "PodResizeInProgress",
+    "AllContainersRestarting",
 ];
 
 /// The write that brings the virtual status up to date.
@@ -59,7 +71,7 @@ fn wanted(world: &World, item: &Reference, pod: &Value, host: &Value) -> Value {
     for condition in json::items_mut(&mut status, "conditions") {
         translate_generation(condition, pod, host);
     }
-    keep_own_conditions(&mut status, pod);
+    keep_own_conditions(&mut status, own_conditions(world, pod, host));
     if let Some(message) = status.get("message").and_then(Value::as_str) {
         let message = world.names.retold(message, &copy, own);
         json::put(&mut status, "message", Some(json!(message)));
@@ -91,9 +103,8 @@ fn translate_generation(holder: &mut Value, pod: &Value, host: &Value) {
     json::put(holder, "observedGeneration", generation);
 }
 
-/// Conditions that readiness gates wait for are set in the virtual cluster; the host hears of them, and does not undo them.
-fn keep_own_conditions(status: &mut Value, pod: &Value) {
-    let own: Vec<Value> = gate_conditions(pod).cloned().collect();
+/// Conditions that are set in the virtual cluster stay; the host hears of them, and does not undo them.
+fn keep_own_conditions(status: &mut Value, own: Vec<Value>) {
     if own.is_empty() {
         return;
     }
@@ -101,35 +112,64 @@ fn keep_own_conditions(status: &mut Value, pod: &Value) {
         json::put(status, "conditions", Some(json!([])));
     }
     if let Some(Value::Array(conditions)) = status.get_mut("conditions") {
-        conditions.retain(|condition| !own.iter().any(|gate| gate["type"] == condition["type"]));
+        conditions.retain(|condition| !own.iter().any(|other| other["type"] == condition["type"]));
         conditions.extend(own);
     }
 }
 
-fn gate_conditions(pod: &Value) -> impl Iterator<Item = &Value> {
-    let gates = json::items(pod, &["spec", "readinessGates"]);
-    let is_gate = |condition: &&Value| gates.iter().any(|gate| gate["conditionType"] == condition["type"]);
-    json::items(pod, &["status", "conditions"]).iter().filter(is_gate)
+/// What a condition says.
+fn essence(condition: &Value) -> String {
+    let said = ["type", "status", "reason", "message"].map(|field| &condition[field]);
+    json!(said).to_string()
 }
 
-/// The write that tells the host about conditions of readiness gates.
-pub(super) fn conditions_down(pod: &Value, host: &Value) -> Option<Step> {
-    let essence = |condition: &Value| {
-        json!([
-            condition["type"],
-            condition["status"],
-            condition["reason"],
-            condition["message"]
-        ])
+/// When a condition became what it is; these texts are in order of time.
+fn since(condition: &Value) -> &str {
+    json::text(condition, &["lastTransitionTime"])
+}
+
+/// The conditions of a virtual pod that count more than the host's: those that readiness gates wait for, and of all others that no
+/// kubelet sets the ones that are newer here. Such is what says that a pod is evicted, which Jobs go by.
+fn own_conditions(world: &World, pod: &Value, host: &Value) -> Vec<Value> {
+    let gates = json::items(pod, &["spec", "readinessGates"]);
+    let uid = json::text(pod, &["metadata", "uid"]);
+    let before = world.agreed.of(uid);
+    let mut known = before.clone();
+    let mut is_own = |condition: &&Value| {
+        let kind = json::text(condition, &["type"]);
+        if gates.iter().any(|gate| gate["conditionType"] == condition["type"]) {
+            return true;
+        }
+        if OF_NODE.contains(&kind) {
+            return false;
+        }
+        let conditions = json::items(host, &["status", "conditions"]);
+        let theirs = conditions.iter().find(|other| other["type"] == condition["type"]);
+        let said = theirs.map(essence);
+        match known.compare(&format!("conditions/{kind}"), Some(&essence(condition)), said.as_ref()) {
+            Newer::Neither | Newer::Host => false,
+            Newer::Virtual => true,
+            Newer::Unknown => theirs.is_none_or(|theirs| since(theirs) < since(condition)),
+        }
     };
-    let known: Vec<Value> = json::items(host, &["status", "conditions"])
+    let all = json::items(pod, &["status", "conditions"]).iter();
+    let own = all.filter(|condition| is_own(condition)).cloned().collect();
+    if known != before {
+        world.agreed.learn(uid, known);
+    }
+    own
+}
+
+/// The write that tells the host about conditions that are set in the virtual cluster.
+pub(super) fn conditions_down(world: &World, pod: &Value, host: &Value) -> Option<Step> {
+    let known: Vec<String> = json::items(host, &["status", "conditions"])
         .iter()
         .map(essence)
         .collect();
-    let news: Vec<Value> = gate_conditions(pod)
+    let news: Vec<Value> = own_conditions(world, pod, host)
+        .into_iter()
         .filter(|condition| !known.contains(&essence(condition)))
-        .map(|condition| {
-            let mut condition = condition.clone();
+        .map(|mut condition| {
             json::remove(&mut condition, &["observedGeneration"]);
             condition
         })
@@ -222,12 +262,56 @@ mod tests {
             side: Side::Host,
             patch: Patch::Strategic,
             ..
-        }) = conditions_down(&pod, &host)
+        }) = conditions_down(&world(), &pod, &host)
         else {
             panic!("a patch of the host");
         };
         assert_eq!(body["status"]["conditions"], json!([gate]));
         host["status"]["conditions"] = json!([gate]);
-        assert_eq!(conditions_down(&pod, &host), None);
+        assert_eq!(conditions_down(&world(), &pod, &host), None);
+    }
+
+    /// What an eviction or an operator says about a pod is not undone by the next word of its kubelet.
+    #[test]
+    fn conditions_of_neither_kubelet_nor_scheduler_follow_who_set_them_last() {
+        let condition = |status: &str, minute: u32| {
+            json!({
+                "type": "DisruptionTarget", "status": status, "reason": "EvictionByEvictionAPI",
+                "lastTransitionTime": format!("2026-01-01T00:{minute:02}:00Z"),
+            })
+        };
+        let ready =
+            |status: &str| json!({"type": "Ready", "status": status, "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let pod = |conditions: Vec<Value>| {
+            json!({
+                "metadata": {"namespace": "team", "name": "web", "uid": "v"}, "spec": {"containers": []},
+                "status": {"phase": "Running", "conditions": conditions},
+            })
+        };
+        // What the virtual pod says besides being ready, what the host says, and what both say in the end.
+        let table = [
+            (Some(("True", 1)), None, Some(("True", 1))),
+            (Some(("True", 2)), Some(("False", 1)), Some(("True", 2))),
+            (Some(("True", 1)), Some(("False", 2)), Some(("False", 2))),
+            (None, Some(("True", 1)), Some(("True", 1))),
+        ];
+        for (ours, theirs, both) in table {
+            let world = world();
+            let of = |said: Option<(&str, u32)>| said.map(|(status, minute)| condition(status, minute));
+            let virtual_ = pod([ready("True")].into_iter().chain(of(ours)).collect());
+            let host = pod([ready("False")].into_iter().chain(of(theirs)).collect());
+            let shown = wanted(&world, &item(), &virtual_, &host);
+            let expected: Vec<Value> = [ready("False")].into_iter().chain(of(both)).collect();
+            assert_eq!(shown["conditions"], json!(expected), "{ours:?} {theirs:?}");
+            let told = conditions_down(&world, &virtual_, &host).is_some();
+            assert_eq!(told, both == ours, "{ours:?} {theirs:?}");
+        }
+        // Once both had it, it goes with the host's.
+        let world = world();
+        let (with, without) = (pod(vec![condition("True", 1)]), pod(vec![]));
+        assert!(conditions_down(&world, &with, &with).is_none());
+        assert!(conditions_down(&world, &with, &without).is_none());
+        let shown = wanted(&world, &item(), &with, &without);
+        assert!(json::items(&shown, &["conditions"]).is_empty(), "{shown}");
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn plan(world: &World, item: &Reference, pod: &Value, host: &Value) -
         },
     };
     plan.and(down(host, change.host, spec_changes(world, pod, host)))
-        .and(status::conditions_down(pod, host))
+        .and(status::conditions_down(world, pod, host))
         .and(ephemeral)
         .and(up)
 }
@@ -107,7 +107,8 @@ fn added_containers<'a>(pod: &'a Value, host: &Value) -> Vec<&'a Value> {
 fn ephemeral_containers(world: &World, pod: &Value, host: &Value, added: Vec<&Value>) -> (Option<Step>, Plan) {
     let namespace = json::text(pod, &["metadata", "namespace"]);
     let address = world.control_plane_address();
-    let variables = environment::variables(world, namespace, address.as_deref(), false);
+    let service_links = create::has_service_links(pod);
+    let variables = environment::variables(world, namespace, address.as_deref(), service_links);
     let translated: Vec<Value> = added
         .into_iter()
         .map(|container| containers::translate_added(world, namespace, &variables, container))
