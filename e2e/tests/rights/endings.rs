@@ -63,7 +63,9 @@ impl Run {
             End::Release => {
                 in_namespace(&["service", &self.vcluster])?;
                 in_namespace(&set)?;
-                on_host.with_input(&["delete", "--wait=false", "-f", "-"], &cluster.manifests)?;
+                // What has gone with the Service is not there any more, which Helm does not mind either.
+                let delete = ["delete", "--wait=false", "--ignore-not-found", "-f", "-"];
+                on_host.with_input(&delete, &cluster.manifests)?;
                 cluster.bridge.program.stop().await?;
             }
         }
