@@ -1,4 +1,5 @@
-//! Every service is killed without warning while an application is being rolled out; everything converges.
+//! Every service is killed without warning while an application is being rolled out; everything converges. And a node of the
+//! host falls silent, which virtual clusters with nodes of their own learn from its pods.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ const CASES: &[Case] = &[
     }),
     ("the_host_scheduler_crashes", |world| crash(world, "host/scheduler")),
     ("nothing_acknowledged_is_lost", nothing_acknowledged_is_lost),
+    ("a_silent_node_is_left", a_silent_node_is_left),
 ];
 
 fn main() -> ExitCode {
@@ -107,6 +109,88 @@ spec: {{selector: {{app: web}}, ports: [{{port: 80}}]}}
         ensure!(left.is_empty(), "{left:?}");
         Ok(Some(()))
     })
+}
+
+/// A node of the host that nobody simulates: this test says what its kubelet would, until it says nothing more.
+const GHOST: &str = r#"
+{"apiVersion":"v1","kind":"Node","metadata":{"name":"ghost","labels":{"ghost":"yes"}},
+ "spec":{"taints":[{"key":"ghost","effect":"NoSchedule"}]},
+ "status":{"capacity":{"cpu":"4","memory":"8Gi","pods":"10"},"allocatable":{"cpu":"4","memory":"8Gi","pods":"10"},
+           "conditions":[{"type":"Ready","status":"True"}]}}
+"#;
+const LEASE: &str = r#"
+{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"ghost","namespace":"kube-node-lease"},
+ "spec":{"holderIdentity":"ghost","leaseDurationSeconds":40}}
+"#;
+
+/// The host takes the pods of a silent node out of service. From that the virtual cluster learns that its node is lost, taints it,
+/// and sends pods away that do not tolerate that; their copies do, so that it is not the host which does so.
+fn a_silent_node_is_left(world: &World) -> Result<()> {
+    let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    let silent = "node.kubernetes.io/unreachable";
+    host.with_input(&["create", "-f", "-"], GHOST)?;
+    let status = |kind: &[&str], status: &str| {
+        let patch = format!(r#"{{"status":{status}}}"#);
+        host.run(&[kind, &["--subresource=status", "--type=merge", "-p", &patch]].concat())
+    };
+    let node = ["patch", "node", "ghost"];
+    let capacity = r#"{"cpu":"4","memory":"8Gi","pods":"10"}"#;
+    let ready = |value: &str| {
+        let conditions = format!(r#"[{{"type":"Ready","status":"{value}"}}]"#);
+        status(
+            &node,
+            &format!(r#"{{"capacity":{capacity},"allocatable":{capacity},"conditions":{conditions}}}"#),
+        )
+    };
+    ready("True")?;
+    host.with_input(&["create", "-f", "-"], LEASE)?;
+    virtual_.apply(&format!(
+        r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"lonely","namespace":"default"}},
+            "spec":{{"nodeSelector":{{"ghost":"yes"}},"containers":[{{"name":"app","image":"nginx"}}],
+                "tolerations":[{{"key":"ghost","operator":"Exists"}},{{"key":"{silent}","value":"never","effect":"NoExecute"}}]}}}}"#
+    ))?;
+    let copy = ["-n", HOST_NAMESPACE, "patch", "pod", "lonely-x-default-x-vc-1"];
+    eventually("the pod is on the node", || {
+        let pod = virtual_.json(&["get", "pod", "lonely"])?;
+        Ok((pod["spec"]["nodeName"] == "ghost").then_some(()))
+    })?;
+    let stays = format!(
+        r#"[{{"op":"add","path":"/spec/tolerations/-","value":{{"key":"{silent}","operator":"Exists","effect":"NoExecute"}}}}]"#
+    );
+    host.run(&[&copy[..], &["--type=json", "-p", &stays]].concat())?;
+    status(
+        &copy,
+        r#"{"phase":"Running","startTime":"2026-01-01T00:00:00Z","podIP":"10.88.0.1","podIPs":[{"ip":"10.88.0.1"}],"conditions":[
+        {"type":"PodScheduled","status":"True"},{"type":"Ready","status":"True"},{"type":"ContainersReady","status":"True"}]}"#,
+    )?;
+    let is_ready = |value: &str| -> Result<bool> {
+        let node = virtual_.json(&["get", "node", "ghost"])?;
+        let mut conditions = node["status"]["conditions"].as_array().into_iter().flatten();
+        Ok(conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == value))
+    };
+    eventually("the virtual node is ready", || Ok(is_ready("True")?.then_some(())))?;
+    ready("Unknown")?;
+    eventually("the virtual node is lost", || Ok(is_ready("Unknown")?.then_some(())))?;
+    eventually("the pod is being sent away", || {
+        let pod = virtual_.json(&["get", "pod", "lonely"])?;
+        ensure!(pod["metadata"]["deletionTimestamp"].is_string(), "{}", pod["status"]);
+        Ok(Some(()))
+    })?;
+    // Nobody is there who could end it. Who knows better may say that it has ended.
+    let copy = ["-n", HOST_NAMESPACE, "delete", "pod", "lonely-x-default-x-vc-1"];
+    host.run(&[&copy[..], &["--force", "--grace-period=0"]].concat())?;
+    eventually("neither the pod nor the virtual node is left", || {
+        let pods = virtual_.names(&["get", "pods"])?;
+        let nodes = virtual_.names(&["get", "nodes"])?;
+        ensure!(
+            !pods.contains(&"lonely".to_owned()) && !nodes.contains(&"ghost".to_owned()),
+            "{pods:?} {nodes:?}"
+        );
+        Ok(Some(()))
+    })?;
+    host.run(&["delete", "node", "ghost"])?;
+    host.run(&["-n", "kube-node-lease", "delete", "lease", "ghost"])
+        .map(drop)
 }
 
 /// Writes while the store and the API server are killed in turn: what was acknowledged is there afterwards.

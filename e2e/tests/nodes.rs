@@ -372,8 +372,19 @@ fn changes_of_a_node_go_to_the_host(world: &World) -> Result<()> {
     both(&world.kubectl("vc-2")?, None, false)
 }
 
+/// A pod leaves at once, since the toleration keeps the API server from giving it the usual five minutes; its copy would stay for
+/// ever, so that it is the virtual cluster which sends it away.
 fn a_lost_node_is_seen_at_once(world: &World) -> Result<()> {
     let (virtual_, host) = (world.kubectl("vc-1")?, world.kubectl("host")?);
+    let key = "node.kubernetes.io/unreachable";
+    let toleration = format!(r#""tolerations":[{{"key":"{key}","value":"never","effect":"NoExecute"}}],"#);
+    virtual_.apply(&pod("default", "leaves", &toleration))?;
+    runs(&virtual_, "default", "leaves")?;
+    let stays = format!(
+        r#"[{{"op":"add","path":"/spec/tolerations/-","value":{{"key":"{key}","operator":"Exists","effect":"NoExecute"}}}}]"#
+    );
+    let copy = ["-n", "vcluster-vc-1", "patch", "pod", "leaves-x-default-x-vc-1"];
+    host.run(&[&copy[..], &["--type=json", "-p", &stays]].concat())?;
     let ready = |status: &str| -> Result<()> {
         let node = host.json(&["get", "node", NODE])?;
         let mut conditions = node["status"]["conditions"].clone();
@@ -404,10 +415,25 @@ fn a_lost_node_is_seen_at_once(world: &World) -> Result<()> {
             Ok(shown.then_some(()))
         })
     };
+    let is_tainted = || -> Result<bool> {
+        let node = virtual_.json(&["get", "node", NODE])?;
+        let mut taints = node["spec"]["taints"].as_array().into_iter().flatten();
+        Ok(taints.any(|taint| taint["key"] == key && taint["effect"] == "NoExecute"))
+    };
     ready("Unknown")?;
     shown("Unknown")?;
+    eventually("the pod has left", || {
+        let pods = virtual_.names(&["get", "pods"])?;
+        ensure!(
+            pods.contains(&"of-vc-1".to_owned()),
+            "others have five minutes: {pods:?}"
+        );
+        Ok((!pods.contains(&"leaves".to_owned())).then_some(()))
+    })?;
+    ensure!(is_tainted()?, "the node has no taint {key}");
     ready("True")?;
-    shown("True")
+    shown("True")?;
+    eventually("the taint is gone", || Ok((!is_tainted()?).then_some(())))
 }
 
 fn a_node_that_is_no_longer_selected_goes(world: &World) -> Result<()> {

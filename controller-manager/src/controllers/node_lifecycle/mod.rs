@@ -73,13 +73,6 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
             queue.add(ObjectKey::of(&change.object().metadata));
         }
     });
-    let queue = controller.queue.clone();
-    controller.leases.on_change(move |change| {
-        if !matches!(change, Change::Updated { .. }) {
-            let name = change.object().metadata.name.as_deref().unwrap_or_default();
-            queue.add(ObjectKey::new("", name));
-        }
-    });
     let context = context.clone();
     async move {
         let events = watcher(
@@ -100,7 +93,6 @@ pub(crate) fn start(context: &Arc<Context>) -> Task {
         };
         let taint = async {
             context.informers.synced().await;
-            controller.leases.synced().await;
             work(NAME, &controller.queue, WORKERS, &context.metrics, |key| {
                 controller.taint(key)
             })
@@ -193,8 +185,7 @@ impl Controller {
         let Some(node) = self.nodes.get(&key) else {
             return Ok(());
         };
-        let has_kubelet = self.lease(&key.name).is_some();
-        let Some(taints) = taints::corrected(&node, has_kubelet, Timestamp::now()) else {
+        let Some(taints) = taints::corrected(&node, Timestamp::now()) else {
             return Ok(());
         };
         let metadata = json!({ "uid": node.metadata.uid, "resourceVersion": node.metadata.resource_version });
@@ -269,9 +260,9 @@ pub(super) mod tests {
         let written = unknown_conditions(&node, at(1)).unwrap();
         node.status.get_or_insert_default().conditions = Some(written);
         assert_eq!(unknown_conditions(&node, at(1000)), None);
-        let taints = taints::corrected(&node, true, at(1)).unwrap();
+        let taints = taints::corrected(&node, at(1)).unwrap();
         node.spec.get_or_insert_default().taints = Some(taints);
-        assert_eq!(taints::corrected(&node, true, at(1000)), None);
+        assert_eq!(taints::corrected(&node, at(1000)), None);
     }
 
     #[test]

@@ -20,9 +20,9 @@ const KEEPS_AWAY: [(&str, &str, &str); 6] = [
 ];
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
-/// The taints the node's conditions ask for, unless it has exactly those; taints of others stay. Pods are driven away from
-/// nodes with a kubelet only: a host drives its own away (`doNoScheduleTaintingPass` and `processTaintBaseEviction`).
-pub(super) fn corrected(node: &Node, has_kubelet: bool, now: Timestamp) -> Option<Vec<Taint>> {
+/// The taints the node's conditions ask for, unless it has exactly those; taints of others stay (`doNoScheduleTaintingPass` and
+/// `processTaintBaseEviction`). Those of mirrored nodes drive pods away, too: on the host, these may tolerate everything.
+pub(super) fn corrected(node: &Node, now: Timestamp) -> Option<Vec<Taint>> {
     let holds =
         |(kind, status, _): &&(&str, &str, &str)| condition(node, kind).is_some_and(|one| one.status == *status);
     let mut wanted: Vec<(&str, &str)> = KEEPS_AWAY
@@ -39,9 +39,7 @@ pub(super) fn corrected(node: &Node, has_kubelet: bool, now: Timestamp) -> Optio
         .map(|(key, _)| *key)
         .filter(|key| [NOT_READY, UNREACHABLE].contains(key))
         .collect();
-    if has_kubelet {
-        wanted.extend(repelling.into_iter().map(|key| (key, "NoExecute")));
-    }
+    wanted.extend(repelling.into_iter().map(|key| (key, "NoExecute")));
 
     let current = node
         .spec
@@ -52,7 +50,7 @@ pub(super) fn corrected(node: &Node, has_kubelet: bool, now: Timestamp) -> Optio
         let by_condition = KEEPS_AWAY.iter().any(|(_, _, key)| *key == taint.key) || taint.key == UNSCHEDULABLE;
         match taint.effect.as_str() {
             "NoSchedule" => by_condition,
-            "NoExecute" => has_kubelet && [NOT_READY, UNREACHABLE].contains(&taint.key.as_str()),
+            "NoExecute" => [NOT_READY, UNREACHABLE].contains(&taint.key.as_str()),
             _ => false,
         }
     };
@@ -98,35 +96,27 @@ mod tests {
         let gone = json!([{ "key": NOT_READY, "effect": "NoExecute" }, { "key": NOT_READY, "effect": "NoSchedule" }]);
         let new = json!([{ "key": NOT_READY, "effect": "NoSchedule" }]);
         let table = [
-            (node("True", json!([]), false), true, None),
-            (node("True", own.clone(), false), true, None),
+            (node("True", json!([]), false), None),
+            (node("True", own.clone(), false), None),
             (
-                node("False", own.clone(), false),
-                true,
+                node("False", own, false),
                 Some(vec!["mine:NoSchedule", "not-ready:NoSchedule", "not-ready:NoExecute"]),
             ),
             (
-                node("False", own, false),
-                false,
-                Some(vec!["mine:NoSchedule", "not-ready:NoSchedule"]),
-            ),
-            (
                 node("Unknown", gone.clone(), false),
-                true,
                 Some(vec!["unreachable:NoSchedule", "unreachable:NoExecute"]),
             ),
-            (node("True", gone.clone(), false), true, Some(vec![])),
-            (node("True", gone, false), false, Some(vec!["not-ready:NoExecute"])),
-            (node("True", new.clone(), false), false, Some(vec![])),
-            (node("False", new, false), false, None),
+            (node("True", gone.clone(), false), Some(vec![])),
+            (node("True", new.clone(), false), Some(vec![])),
             (
-                node("True", json!([]), true),
-                false,
-                Some(vec!["unschedulable:NoSchedule"]),
+                node("False", new, false),
+                Some(vec!["not-ready:NoSchedule", "not-ready:NoExecute"]),
             ),
+            (node("False", gone, false), None),
+            (node("True", json!([]), true), Some(vec!["unschedulable:NoSchedule"])),
         ];
-        for (node, has_kubelet, expected) in table {
-            let taints = corrected(&node, has_kubelet, now);
+        for (node, expected) in table {
+            let taints = corrected(&node, now);
             let short = |taint: &Taint| {
                 let key = taint.key.trim_start_matches("node.kubernetes.io/");
                 format!("{key}:{}", taint.effect)
