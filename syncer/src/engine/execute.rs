@@ -14,7 +14,7 @@ use super::plan::{Step, TokenSecret};
 use crate::clusters::{Api, ApiError, Change, Patch};
 use crate::json;
 use crate::kinds::{Kind, Side};
-use crate::names::Reference;
+use crate::names::{Reference, keys};
 use crate::object::{Object, ObjectKey};
 use crate::resources::{REFRESH_AT, RESIZE, counterparts, pair, token_owner, trim, without_node_ports};
 
@@ -177,9 +177,11 @@ impl Engine {
         };
         // Not every object that is ours is the copy of another one: nodes have Services, for example.
         let found = Change::new(None, Some(Arc::new(Object::new(existing.clone()))));
-        let ours = counterparts(&self.world, kind, &found).contains(item);
-        if side == Side::Virtual || ours {
-            // Our own write whose answer was lost, or the watch is behind.
+        let names = &self.world.names;
+        let marker = json::text(&existing, &["metadata", "labels", keys::MARKER]);
+        let is_watched = marker == names.vcluster() || marker == names.cluster_marker();
+        if side == Side::Virtual || is_watched || counterparts(&self.world, kind, &found).contains(item) {
+            // Our own write whose answer was lost, or the watch is behind. Whose it is, the next plan finds out.
             self.take_over(side, kind, existing);
             return Failure::silent(format!("{kind} {key} exists already"), CONFLICT);
         }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::pair::{self, Pair};
 use super::{kubernetes, replicas, usable};
-use crate::engine::plan::Plan;
+use crate::engine::plan::{Awaited, Place, Plan};
 use crate::json;
 use crate::kinds::{Kind, Side};
 use crate::names::{Reference, keys, reconcile_metadata};
@@ -70,7 +70,16 @@ fn take_over(world: &World, item: &Reference) -> Plan {
         && json::text(&host, &["metadata", "annotations", keys::OBJECT_NAME]).is_empty()
         && !json::text(&host, &["metadata", "labels", MANAGED_BY]).is_empty();
     if from_our_service {
-        pair::delete(Side::Host, item, &host)
+        let awaited = Awaited {
+            place: Place::Host,
+            kind: item.kind,
+            key,
+        };
+        // Nothing says whose copy it is: whoever hears that it is gone has to be told that somebody waits for that.
+        Plan {
+            waits: vec![awaited],
+            ..pair::delete(Side::Host, item, &host)
+        }
     } else {
         pair::taken(world, item)
     }

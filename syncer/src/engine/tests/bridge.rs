@@ -118,6 +118,15 @@ impl Bridge {
         self.host.get(kind, &key.namespace, &key.name)
     }
 
+    /// The sum of a counter over all its labels.
+    pub(super) fn counted(&self, name: &str) -> u64 {
+        let text = self.metrics.encode();
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum()
+    }
+
     /// What the host's scheduler and kubelets would do by now.
     pub(super) fn run_host(&self) {
         for pod in self.host.list(Kind::Pod) {

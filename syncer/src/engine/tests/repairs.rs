@@ -5,15 +5,6 @@ use crate::testing::fake::{Availability, Disorder};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The sum of a counter over all its labels.
-fn counted(bridge: &Bridge, name: &str) -> u64 {
-    let text = bridge.metrics.encode();
-    let lines = text.lines().filter(|line| line.starts_with(name));
-    lines
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
-        .sum()
-}
-
 impl Bridge {
     fn comparing_every(every: Duration) -> Self {
         let (virtual_, host) = clusters();
@@ -42,7 +33,7 @@ impl Bridge {
 #[tokio::test(start_paused = true)]
 async fn what_a_watch_lost_is_found_by_comparing() {
     let bridge = Bridge::comparing_every(60 * SECOND).at_rest().await;
-    assert_eq!(counted(&bridge, "syncer_lost_changes_total"), 0);
+    assert_eq!(bridge.counted("syncer_lost_changes_total"), 0);
     // About every fourth event is lost: of thirty, some are.
     bridge.virtual_.set_disorder(Some(Disorder { seed: 7, loses: true }));
     let names: Vec<String> = (0..30).map(|number| format!("web-{number}")).collect();
@@ -54,8 +45,8 @@ async fn what_a_watch_lost_is_found_by_comparing() {
     let there = || names.iter().filter(|name| bridge.host_pod(name).is_some()).count();
     assert!((10..30).contains(&there()), "{} of 30", there());
     bridge.until("all pods are on the host", || there() == 30).await;
-    assert!(counted(&bridge, "syncer_lost_changes_total") > 0);
-    assert_eq!(counted(&bridge, "syncer_watch_repairs_total"), 1);
+    assert!(bridge.counted("syncer_lost_changes_total") > 0);
+    assert_eq!(bridge.counted("syncer_watch_repairs_total"), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,7 +65,7 @@ async fn comparing_finds_nothing_where_nothing_was_lost() {
         "syncer_watch_repairs_total",
         "syncer_divergences_total",
     ] {
-        assert_eq!(counted(&bridge, name), 0, "{name}");
+        assert_eq!(bridge.counted(name), 0, "{name}");
     }
     bridge.host.take_requests();
     tokio::time::sleep(30 * SECOND).await;
@@ -93,7 +84,7 @@ async fn a_watch_that_fell_silent_is_rebuilt() {
     tokio::time::sleep(60 * SECOND).await;
     assert!(bridge.host_pod("web").is_none(), "the watch was silent");
     bridge.has_host_pod("web").await;
-    assert!(counted(&bridge, "syncer_watch_repairs_total") > 0);
+    assert!(bridge.counted("syncer_watch_repairs_total") > 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +122,7 @@ async fn a_host_that_pushes_back_is_asked_for_less() {
         (10..300).contains(&tried),
         "{tried} requests in 20 s, of which each was refused for a second"
     );
-    assert!(counted(&bridge, "syncer_pushbacks_total") >= tried as u64);
+    assert!(bridge.counted("syncer_pushbacks_total") >= tried as u64);
     assert!(bridge.engine.limit() < 4);
     bridge
         .until("the owners of what was tried are told", || {
@@ -296,7 +287,7 @@ async fn what_nobody_noticed_is_found_by_looking_again() {
             bridge.host.get(Kind::ConfigMap, "host", "other-x-team-x-vc").is_some()
         })
         .await;
-    assert_eq!(counted(&bridge, "syncer_divergences_total"), 1);
+    assert_eq!(bridge.counted("syncer_divergences_total"), 1);
 }
 
 /// It is bound to a node that only its copy is on, and the copy goes before the virtual cluster hears that it runs.

@@ -294,6 +294,45 @@ fn the_kubernetes_service_follows_the_control_plane() {
     }
 }
 
+/// What the host's controller made while the Service still selected is in the way, and nobody else takes it away.
+#[test]
+fn endpoints_of_the_hosts_controller_make_way_for_those_by_hand() {
+    let world = small_world();
+    let service =
+        json!({"metadata": {"namespace": "team", "name": "db", "uid": "s", "resourceVersion": "5"}, "spec": {}});
+    world.put(Side::Virtual, Kind::Service, service);
+    copy_of_service(&world, "db", "s");
+    let endpoints =
+        json!({"metadata": {"namespace": "team", "name": "db", "uid": "e", "resourceVersion": "5"}, "subsets": []});
+    world.put(Side::Virtual, Kind::Endpoints, endpoints);
+    let made = |uid: &str, labels: Value| {
+        json!({"metadata": {
+            "namespace": "host", "name": "db-x-team-x-vc", "uid": uid, "resourceVersion": "7", "labels": labels,
+        }})
+    };
+    let labels = json!({keys::MARKER: "vc", "endpoints.kubernetes.io/managed-by": "endpoint-controller"});
+    world.put(Side::Host, Kind::Endpoints, made("m", labels));
+    let plan = world.plan(Kind::Endpoints, "team", "db");
+    assert_eq!(summary(&plan), ["delete host Endpoints host/db-x-team-x-vc m"]);
+    let gone = (plan.waits[0].place, plan.waits[0].kind, plan.waits[0].key.to_string());
+    assert_eq!(gone, (Place::Host, Kind::Endpoints, "host/db-x-team-x-vc".to_owned()));
+    world.take(Side::Host, Kind::Endpoints, "host", "db-x-team-x-vc");
+    world.put(
+        Side::Host,
+        Kind::Endpoints,
+        made(
+            "n",
+            json!({"endpoints.kubernetes.io/managed-by": "endpoint-controller"}),
+        ),
+    );
+    let plan = world.plan(Kind::Endpoints, "team", "db");
+    assert_eq!(
+        (plan.steps.len(), plan.notes[0].reason),
+        (0, "SyncError"),
+        "it is somebody else's"
+    );
+}
+
 #[test]
 fn endpoints_go_down_for_services_without_a_selector() {
     let world = small_world();
