@@ -3,7 +3,7 @@
 //! How a pair is to be follows from how it is, but for this: of two values that differ, nothing says which is the newer one. Kept
 //! in memory only, and only for what is not recorded elsewhere; where nothing is known, whoever asks has a rule of his own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -26,9 +26,10 @@ pub struct Agreed {
     pairs: Mutex<HashMap<Box<str>, Known>>,
 }
 
-/// What is known of one pair: digests of values, by what they are values of.
+/// What is known of one pair: digests of values, by what they are values of, in that order. There are many pairs, and few of these
+/// in each, so what counts is how small this is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known(BTreeMap<String, u64>);
+pub struct Known(Vec<(Box<str>, u64)>);
 
 impl Agreed {
     /// What is known of a pair.
@@ -37,7 +38,8 @@ impl Agreed {
     }
 
     /// Takes over what has been learnt.
-    pub fn learn(&self, uid: &str, known: Known) {
+    pub fn learn(&self, uid: &str, mut known: Known) {
+        known.0.shrink_to_fit();
         let mut pairs = self.pairs();
         if known.0.is_empty() {
             pairs.remove(uid);
@@ -63,32 +65,35 @@ impl Known {
             self.note(what, ours);
             return Newer::Neither;
         }
-        match self.0.get(what) {
-            None => Newer::Unknown,
-            Some(agreed) if *agreed == digest(ours) => Newer::Host,
-            Some(_) => Newer::Virtual,
+        match self.place(what) {
+            Err(_) => Newer::Unknown,
+            Ok(place) if self.0[place].1 == digest(ours) => Newer::Host,
+            Ok(_) => Newer::Virtual,
         }
     }
 
     /// Whether anything was remembered of this.
     pub fn knows(&self, what: &str) -> bool {
-        self.0.contains_key(what)
+        self.place(what).is_ok()
+    }
+
+    /// Where it is, or would be.
+    fn place(&self, what: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| (**known).cmp(what))
     }
 
     /// Remembers a value.
     pub fn note<T: Hash + ?Sized>(&mut self, what: &str, value: Option<&T>) {
         let digest = digest(value);
-        match self.0.get_mut(what) {
-            Some(known) => *known = digest,
-            None => {
-                self.0.insert(what.to_owned(), digest);
-            }
+        match self.place(what) {
+            Ok(place) => self.0[place].1 = digest,
+            Err(place) => self.0.insert(place, (what.into(), digest)),
         }
     }
 
     /// Forgets everything but this.
     pub fn keep(&mut self, is_kept: impl Fn(&str) -> bool) {
-        self.0.retain(|what, _| is_kept(what));
+        self.0.retain(|(what, _)| is_kept(what));
     }
 }
 

@@ -38,7 +38,6 @@ pub(super) fn translate(world: &World, item: &Reference, host_name: &str, pod: &
     let mut notes = Vec::new();
     let mut spec = pod["spec"].clone();
 
-    let subdomain = json::text(&spec, &["subdomain"]).to_owned();
     json::remove(&mut spec, DROPPED);
     json::remove(&mut spec, &[ADDED_LATER]);
     if spec.get(GROUP).is_some() {
@@ -70,7 +69,7 @@ pub(super) fn translate(world: &World, item: &Reference, host_name: &str, pod: &
         add_host_alias(world, address, &mut spec);
     }
     let mut source = source(world, host_name, pod);
-    if hosts::translate(world, namespace, &subdomain, &mut spec) {
+    if hosts::translate(world, pod, &mut spec) {
         source
             .host_annotations
             .insert(hosts::REWRITTEN.to_owned(), "true".to_owned());

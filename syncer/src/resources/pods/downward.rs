@@ -47,7 +47,7 @@ pub(super) fn carriers(pod: &Value) -> Strings {
         (SERVICE_ACCOUNT.to_owned(), text(&["spec", "serviceAccountName"])),
         (LABELS.to_owned(), label_lines(&json::strings(metadata, &["labels"]))),
     ]);
-    if let Some(owners) = metadata.get("ownerReferences") {
+    if let Some(owners) = metadata.get("ownerReferences").filter(|owners| **owners != json!([])) {
         carriers.insert(OWNER_REFERENCES.to_owned(), owners.to_string());
     }
     if let Some(kind) = owner_set_kind(pod) {

@@ -8,15 +8,22 @@ use crate::world::World;
 
 /// Marks host pods whose hosts file is written by the container below.
 pub(super) const REWRITTEN: &str = "vcluster.loft.sh/hosts-rewritten";
+/// Annotation of a virtual pod that wants its hosts file left as it is.
+const NOT_WANTED: &str = "vcluster.loft.sh/disable-subdomain-rewrite";
 /// Name of the init container and of its volume.
 const NAME: &str = "vcluster-rewrite-hosts";
 
 /// Adds the init container that writes the hosts file, if this pod needs one.
-pub(super) fn translate(world: &World, namespace: &str, subdomain: &str, spec: &mut Value) -> bool {
+pub(super) fn translate(world: &World, pod: &Value, spec: &mut Value) -> bool {
+    let (namespace, subdomain) = (
+        json::text(pod, &["metadata", "namespace"]),
+        json::text(pod, &["spec", "subdomain"]),
+    );
+    let is_wanted = json::text(pod, &["metadata", "annotations", NOT_WANTED]) != "true";
     let Some(settings) = &world.settings.pods.rewrite_hosts else {
         return false;
     };
-    if subdomain.is_empty() || json::flag(spec, &["hostNetwork"]) == Some(true) {
+    if !is_wanted || subdomain.is_empty() || json::flag(spec, &["hostNetwork"]) == Some(true) {
         return false;
     }
     let hostname = json::text(spec, &["hostname"]).to_owned();

@@ -123,6 +123,25 @@ fn an_immutable_copy_is_made_anew() {
 }
 
 #[test]
+fn binary_entries_are_entries_like_others() {
+    let world = small_world();
+    let mut object = config_map("binary", "1", json!({}));
+    object["metadata"]["annotations"] = json!({keys::FORCE_SYNC: "true"});
+    object["binaryData"] = json!({"a": "AA=="});
+    world.put(Side::Virtual, Kind::ConfigMap, object.clone());
+    let host = world.create(&world.plan(Kind::ConfigMap, "team", "binary"), "h");
+    assert_eq!(host["binaryData"], object["binaryData"]);
+    assert_eq!(world.plan(Kind::ConfigMap, "team", "binary").steps, []);
+    object["binaryData"] = json!({"b": "AQ=="});
+    object["metadata"]["resourceVersion"] = json!("9");
+    world.put(Side::Virtual, Kind::ConfigMap, object);
+    assert_eq!(
+        summary(&world.plan(Kind::ConfigMap, "team", "binary")),
+        ["patch host ConfigMap host/binary-x-team-x-vc {\"binaryData\":{\"a\":null,\"b\":\"AQ==\"},\"metadata\":{}}"]
+    );
+}
+
+#[test]
 fn token_secrets_become_opaque() {
     let world = small_world();
     world.put(

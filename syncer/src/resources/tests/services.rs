@@ -288,6 +288,11 @@ fn the_kubernetes_service_follows_the_control_plane() {
             panic!("{:?}", plan.steps)
         };
         assert_eq!(object[field][0]["addresses"][0].get("targetRef"), None);
+        let label = match kind {
+            Kind::Endpoints => json!({"endpointslice.kubernetes.io/skip-mirror": "true"}),
+            _ => json!({"kubernetes.io/service-name": "kubernetes"}),
+        };
+        assert_eq!(object["metadata"]["labels"], label);
         assert_eq!(world.plan(kind, "other", "kubernetes").steps, []);
         world.create(&plan, "v");
         assert_eq!(world.plan(kind, "default", "kubernetes").steps, []);

@@ -426,6 +426,60 @@ fn pods_with_a_subdomain_know_their_full_name() {
         "true"
     );
     assert_eq!(spec(&world, json!({"containers": []})).get("initContainers"), None);
+    let mut own_way = pod(json!({"subdomain": "web", "containers": []}));
+    own_way["metadata"]["annotations"] = json!({"vcluster.loft.sh/disable-subdomain-rewrite": "true"});
+    let spec = translated(&world, &own_way).pod["spec"].clone();
+    assert_eq!((spec.get("initContainers"), spec.get("subdomain")), (None, None));
+}
+
+/// What an autoscaler and the host's view of workloads learn about a pod.
+#[test]
+fn who_is_behind_a_pod_is_said_in_annotations() {
+    const SAFE: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+    let owner = |version: &str, kind: &str, controller: bool| json!([{"apiVersion": version, "kind": kind, "name": "o", "uid": "o", "controller": controller}]);
+    let table = [
+        (
+            owner("apps/v1", "ReplicaSet", true),
+            json!({}),
+            Some("ReplicaSet"),
+            "true",
+            None,
+        ),
+        (
+            owner("apps/v1", "DaemonSet", true),
+            json!({}),
+            Some("DaemonSet"),
+            "true",
+            Some("true"),
+        ),
+        (owner("batch/v1", "Job", true), json!({}), None, "true", None),
+        (
+            owner("example.com/v1", "ReplicaSet", true),
+            json!({}),
+            None,
+            "true",
+            None,
+        ),
+        (owner("example.com/v1", "Widget", false), json!({}), None, "false", None),
+        (json!([]), json!({}), None, "false", None),
+        (json!([]), json!({SAFE: "true"}), None, "true", None),
+    ];
+    for (owners, annotations, kind, is_safe, of_daemon_set) in table {
+        let mut pod = pod(json!({"containers": []}));
+        pod["metadata"]["ownerReferences"] = owners.clone();
+        pod["metadata"]["annotations"] = annotations;
+        let said = translated(&ready_world(), &pod).pod["metadata"]["annotations"].clone();
+        let of = |key: &str| said.get(key).and_then(Value::as_str).map(str::to_owned);
+        assert_eq!(of("vcluster.loft.sh/owner-set-kind").as_deref(), kind, "{owners}");
+        assert_eq!(of(SAFE).as_deref(), Some(is_safe), "{owners}");
+        assert_eq!(
+            of("cluster-autoscaler.kubernetes.io/daemonset-pod").as_deref(),
+            of_daemon_set,
+            "{owners}"
+        );
+        let stated = (owners != json!([])).then(|| owners.to_string());
+        assert_eq!(of("vcluster.loft.sh/owner-references"), stated);
+    }
 }
 
 #[test]
