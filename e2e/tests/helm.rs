@@ -237,7 +237,11 @@ fn own_chart(world: &World) -> Result<()> {
         return Ok(());
     };
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/helm");
-    let values = "sync: {toHost: {priorityClasses: {enabled: true}}}\npolicies: {resourceQuota: {enabled: true}}\n";
+    let values = "
+sync: {toHost: {priorityClasses: {enabled: true}}}
+policies: {resourceQuota: {enabled: true}}
+experimental: {nodeMonitors: [{name: kubelet, endpoints: [{path: /metrics/cadvisor}]}]}
+";
     fs::write(helm.home.path().join("vcluster.yaml"), values)?;
     helm.run(&format!(
         "install team-a {chart} -n tenants --create-namespace -f vcluster.yaml"
@@ -269,10 +273,15 @@ fn own_chart(world: &World) -> Result<()> {
     ensure!(settings["data"]["serviceNetwork"] == "10.96.0.0/16", "{settings}");
 
     let before = inventory("pods")?;
+    // With this Role, the host deletes what it owns.
+    let of_monitors = || Ok::<_, anyhow::Error>(inventory("roles")?.contains(&"vc-team-a:node-monitors".to_owned()));
+    ensure!(of_monitors()?, "{:?}", inventory("roles")?);
     helm.run(&format!(
-        "upgrade team-a {chart} -n tenants -f vcluster.yaml --set policies.resourceQuota.enabled=false"
+        "upgrade team-a {chart} -n tenants -f vcluster.yaml --set policies.resourceQuota.enabled=false \
+         --set-json experimental.nodeMonitors=[]"
     ))?;
     ensure!(inventory("resourcequotas")?.is_empty(), "the quota stays");
+    ensure!(!of_monitors()?, "the right to monitors of nodes stays");
     let refused = helm.fails(&format!(
         "upgrade team-a {chart} -n tenants --set sleep.auto.timezone=UTC"
     ))?;
