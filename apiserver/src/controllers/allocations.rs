@@ -61,11 +61,6 @@ impl<'a> Repair<'a> {
         }
         Ok(())
     }
-
-    /// Whether ports are reserved for nobody, so that they have to be looked at again.
-    pub(crate) fn suspects_ports(&self) -> bool {
-        !self.leaks.is_empty()
-    }
 }
 
 /// Looks after the cluster IPs from then on.

@@ -20,8 +20,12 @@ use crate::kinds::{KINDS, NAMESPACES};
 const VALUES: &str = "sync: {toHost: {ingresses: {enabled: true}, secrets: {all: true}}}\n";
 /// How often the syncer compares what it knows with what there is, in seconds.
 const COMPARE_INTERVAL: u32 = 5;
-/// Nothing here makes service accounts, nor takes finalizers of claims away.
-const FLAGS: [&str; 1] = ["--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection"];
+/// Nothing here makes service accounts, nor takes finalizers of claims away. A server that is killed leaves node ports reserved for
+/// nobody, which takes three looks to be given up: with the usual interval, longer than anybody waits here.
+const FLAGS: [&str; 2] = [
+    "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection",
+    "--service-allocation-repair-interval=10s",
+];
 
 /// A process that can be gone or paused, until a moment each.
 struct Part<P> {

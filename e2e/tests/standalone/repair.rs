@@ -129,6 +129,19 @@ async fn a_removed_address_comes_back_and_a_freed_one_does_not() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_port_that_nobody_gives_back_is_given_up_while_the_server_runs() -> Result<()> {
+    let running = Running::start(FLAGS).await?;
+    let client = running.server.client().await?;
+    create(&client, "gone", "10.96.100.1", 30100).await?;
+    running.store.delete(&format!("{SERVICES}/gone")).await?;
+    eventually("its port is free", async || {
+        create(&client, "next", "10.96.100.2", 30100).await
+    })
+    .await?;
+    running.stop().await
+}
+
+#[tokio::test]
 async fn ports_keep_their_numbers_when_the_range_changes() -> Result<()> {
     let mut running = Running::start(FLAGS).await?;
     let client = running.server.client().await?;

@@ -15,13 +15,6 @@ const LOOKS: u8 = 3;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leaks(BTreeMap<u16, u8>);
 
-impl Leaks {
-    /// Whether no port is suspected.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 /// What the bitmap has to be, and what was wrong with ports of Services, by their number.
 struct Plan {
     bitmap: Bitmap,
@@ -183,11 +176,11 @@ mod tests {
             (stored, leaks) = (plan.bitmap, plan.leaks);
             assert_eq!(stored.has(2), kept);
         }
-        assert!(leaks.is_empty());
+        assert_eq!(leaks, Leaks::default());
         let first = ports.plan(&bitmap(&ports, &[30002]), &[], &Leaks::default());
         let claimed = ports.plan(&first.bitmap, &[(0, 30002)], &first.leaks);
         assert!(
-            claimed.leaks.is_empty() && claimed.faults.is_empty(),
+            claimed.leaks == Leaks::default() && claimed.faults.is_empty(),
             "its Service has come"
         );
     }
