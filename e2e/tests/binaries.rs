@@ -81,7 +81,7 @@ fn every_flag_of_a_service_is_explained() {
 fn what_cannot_be_used_is_named_in_one_sentence() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, content: &str| std::fs::write(dir.path().join(name), content).unwrap();
-    write("broken.yaml", "a: [");
+    write("broken.yaml", "a: ]");
     write("other.yaml", "apiVersion: v1\nkind: ConfigMap\n");
     write(
         "broken.pem",
