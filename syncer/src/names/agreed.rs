@@ -33,12 +33,23 @@ pub struct Known(Vec<(Box<str>, u64)>);
 
 impl Agreed {
     /// What is known of a pair.
-    pub fn of(&self, uid: &str) -> Known {
+    fn of(&self, uid: &str) -> Known {
         self.pairs().get(uid).cloned().unwrap_or_default()
     }
 
+    /// Looks at what is known of a pair, and takes over what that learns.
+    pub fn revise<T>(&self, uid: &str, look: impl FnOnce(&mut Known) -> T) -> T {
+        let before = self.of(uid);
+        let mut known = before.clone();
+        let seen = look(&mut known);
+        if known != before {
+            self.learn(uid, known);
+        }
+        seen
+    }
+
     /// Takes over what has been learnt.
-    pub fn learn(&self, uid: &str, mut known: Known) {
+    fn learn(&self, uid: &str, mut known: Known) {
         known.0.shrink_to_fit();
         let mut pairs = self.pairs();
         if known.0.is_empty() {

@@ -82,36 +82,27 @@ pub fn reconcile_metadata(source: &Source<'_>, host: &Value) -> MetadataChange {
     let actual_annotations = json::strings(host, &["metadata", "annotations"]);
     let wanted = wanted(source);
     let uid = json::text(source.object, &["metadata", "uid"]);
-    let before = source.agreed.of(uid);
-    let mut known = before.clone();
-
-    let labels = side_by_side(
-        &mut known,
-        &Side {
-            map: "labels",
-            actual: &actual_labels,
-            wanted: &wanted.labels,
-            virtual_owned: owned_labels(source),
-            recorded: recorded(&actual_annotations, keys::MANAGED_LABELS),
-            to_virtual: &|key| source.names.label_to_virtual(key).map(str::to_owned),
-            outlived: &Names::is_namespace_label,
-        },
-    );
-    let annotations = side_by_side(
-        &mut known,
-        &Side {
-            map: "annotations",
-            actual: &actual_annotations,
-            wanted: &wanted.annotations,
-            virtual_owned: owned_annotations(source),
-            recorded: recorded(&actual_annotations, keys::MANAGED_ANNOTATIONS),
-            to_virtual: &|key| (!is_private(key, source.excluded)).then(|| key.to_owned()),
-            outlived: &|key| OF_OWNERS.contains(&key),
-        },
-    );
-    if known != before {
-        source.agreed.learn(uid, known);
-    }
+    let labels = Side {
+        map: "labels",
+        actual: &actual_labels,
+        wanted: &wanted.labels,
+        virtual_owned: owned_labels(source),
+        recorded: recorded(&actual_annotations, keys::MANAGED_LABELS),
+        to_virtual: &|key| source.names.label_to_virtual(key).map(str::to_owned),
+        outlived: &Names::is_namespace_label,
+    };
+    let annotations = Side {
+        map: "annotations",
+        actual: &actual_annotations,
+        wanted: &wanted.annotations,
+        virtual_owned: owned_annotations(source),
+        recorded: recorded(&actual_annotations, keys::MANAGED_ANNOTATIONS),
+        to_virtual: &|key| (!is_private(key, source.excluded)).then(|| key.to_owned()),
+        outlived: &|key| OF_OWNERS.contains(&key),
+    };
+    let (labels, annotations) = source.agreed.revise(uid, |known| {
+        (side_by_side(known, &labels), side_by_side(known, &annotations))
+    });
 
     let mut host_annotations = annotations.down;
     for (key, value) in bookkeeping(&labels.owned, &annotations.owned) {

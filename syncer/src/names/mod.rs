@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::kinds::Kind;
 use crate::object::ObjectKey;
 
-pub use agreed::{Agreed, Newer};
+pub use agreed::{Agreed, Known, Newer};
 pub use config::digest::{hex_digest, safe_concat, short_digest};
 pub use fixed::Fixed;
 pub use identity::{Claim, claim};

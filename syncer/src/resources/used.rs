@@ -9,7 +9,7 @@ use super::pair::{self, Pair};
 use crate::engine::plan::Plan;
 use crate::json;
 use crate::kinds::Side;
-use crate::names::{Newer, Reference, keys, reconcile_metadata};
+use crate::names::{Known, Newer, Reference, keys, reconcile_metadata};
 use crate::world::World;
 
 /// What differs between the two kinds.
@@ -108,8 +108,14 @@ fn update(world: &World, item: &Reference, object: &Value, host: &Value, content
 /// What the host has changed, added or removed since both sides were equal, as a merge patch.
 fn entries_of_host(world: &World, object: &Value, host: &Value, content: &Content) -> Option<Value> {
     let uid = json::text(object, &["metadata", "uid"]);
-    let before = world.agreed.of(uid);
-    let mut known = before.clone();
+    let news = world
+        .agreed
+        .revise(uid, |known| news_of_host(known, object, host, content));
+    let can_change = json::flag(object, &["immutable"]) != Some(true);
+    (can_change && news != json!({})).then_some(news)
+}
+
+fn news_of_host(known: &mut Known, object: &Value, host: &Value, content: &Content) -> Value {
     let mut news = json!({});
     for field in content.fields {
         // Where they were compared before, an entry that is not known was on neither side.
@@ -133,9 +139,5 @@ fn entries_of_host(world: &World, object: &Value, host: &Value, content: &Conten
             entry.is_none_or(|name| ours.contains_key(name) || theirs.contains_key(name))
         });
     }
-    if known != before {
-        world.agreed.learn(uid, known);
-    }
-    let can_change = json::flag(object, &["immutable"]) != Some(true);
-    (can_change && news != json!({})).then_some(news)
+    news
 }

@@ -8,7 +8,7 @@ use crate::clusters::Patch;
 use crate::engine::plan::Step;
 use crate::json;
 use crate::kinds::{Kind, Side};
-use crate::names::{Newer, Reference};
+use crate::names::{Known, Newer, Reference};
 use crate::world::World;
 
 /// Lists of container statuses, in the order of [`CONTAINER_LISTS`].
@@ -133,9 +133,7 @@ fn since(condition: &Value) -> &str {
 fn own_conditions(world: &World, pod: &Value, host: &Value) -> Vec<Value> {
     let gates = json::items(pod, &["spec", "readinessGates"]);
     let uid = json::text(pod, &["metadata", "uid"]);
-    let before = world.agreed.of(uid);
-    let mut known = before.clone();
-    let mut is_own = |condition: &&Value| {
+    let is_own = |known: &mut Known, condition: &Value| {
         let kind = json::text(condition, &["type"]);
         if gates.iter().any(|gate| gate["conditionType"] == condition["type"]) {
             return true;
@@ -153,11 +151,9 @@ fn own_conditions(world: &World, pod: &Value, host: &Value) -> Vec<Value> {
         }
     };
     let all = json::items(pod, &["status", "conditions"]).iter();
-    let own = all.filter(|condition| is_own(condition)).cloned().collect();
-    if known != before {
-        world.agreed.learn(uid, known);
-    }
-    own
+    world.agreed.revise(uid, |known| {
+        all.filter(|condition| is_own(known, condition)).cloned().collect()
+    })
 }
 
 /// The write that tells the host about conditions that are set in the virtual cluster.

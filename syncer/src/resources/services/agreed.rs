@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{node_port, port_key, without_node_port};
 use crate::json;
 use crate::kinds::{Kind, Side};
-use crate::names::Newer;
+use crate::names::{Known, Newer};
 use crate::world::World;
 
 /// Fields that load balancers of the host fill in, some of which announce their address like this.
@@ -60,8 +60,10 @@ fn spot((number, protocol): (i64, &str)) -> String {
 /// Compares both sides, and remembers what they agree about.
 pub(super) fn compare(world: &World, object: &Value, host: &Value) -> Agreement {
     let uid = json::text(object, &["metadata", "uid"]);
-    let before = world.agreed.of(uid);
-    let mut known = before.clone();
+    world.agreed.revise(uid, |known| look(known, object, host))
+}
+
+fn look(known: &mut Known, object: &Value, host: &Value) -> Agreement {
     let mut agreement = Agreement::default();
     for field in FILLED_IN {
         let [ours, theirs] = [object, host].map(|service| service["spec"].get(field).map(Value::to_string));
@@ -83,9 +85,6 @@ pub(super) fn compare(world: &World, object: &Value, host: &Value) -> Agreement 
     }
     let spots: BTreeSet<String> = ports.iter().map(|port| spot(port_key(port))).collect();
     known.keep(|what| !what.starts_with("nodePort/") || spots.contains(what));
-    if known != before {
-        world.agreed.learn(uid, known);
-    }
     agreement
 }
 
@@ -117,10 +116,10 @@ pub(crate) fn without_node_ports(
 /// What was asked for cannot be had: from now on it counts as what was there before.
 fn give_up(world: &World, service: &Value) {
     let uid = json::text(service, &["metadata", "uid"]);
-    let mut known = world.agreed.of(uid);
-    for port in json::items(service, &["spec", "ports"]) {
-        let asked = port.get("nodePort").and_then(Value::as_i64);
-        known.note(&spot(port_key(port)), asked.as_ref());
-    }
-    world.agreed.learn(uid, known);
+    world.agreed.revise(uid, |known| {
+        for port in json::items(service, &["spec", "ports"]) {
+            let asked = port.get("nodePort").and_then(Value::as_i64);
+            known.note(&spot(port_key(port)), asked.as_ref());
+        }
+    });
 }
